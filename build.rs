@@ -1,0 +1,44 @@
+//! Version, revision and target for `--version`; shell completions and the man page into `$OUT_DIR`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::CommandFactory;
+
+#[allow(dead_code)]
+#[path = "src/cli.rs"]
+mod cli;
+
+/// cli.rs names it; the man page needs only the number.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn main() -> std::io::Result<()> {
+    println!("cargo::rustc-env=JMAP_DUMP_REVISION={}", revision());
+    println!("cargo::rustc-env=JMAP_DUMP_TARGET={}", std::env::var("TARGET").unwrap_or_default());
+    for key in ["STORE", "ENDPOINT", "REGION", "PATH_STYLE"] {
+        println!("cargo::rerun-if-env-changed=JMAP_DUMP_BUILTIN_{key}");
+    }
+    for path in ["build.rs", "src/cli.rs", ".git/HEAD", ".git/index"] {
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    let Some(out) = std::env::var_os("OUT_DIR").map(PathBuf::from) else { return Ok(()) };
+    let mut command = cli::Cli::command();
+    clap_mangen::generate_to(command.clone(), &out)?;
+    for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+        clap_complete::generate_to(shell, &mut command, "jmap-dump-tool", &out)?;
+    }
+    Ok(())
+}
+
+/// The commit, marked when the tree differs from it; a source archive has none.
+fn revision() -> String {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "no revision".into() };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
+    if changed { format!("{commit}+") } else { commit }
+}

@@ -1,0 +1,77 @@
+//! Another identity for one thread: the JVM looks at the effective uid and gid of whoever connects
+//! (`SO_PEERCRED`; JDK: `attachListener_posix.cpp`, JDK 8 wants both equal to its own, even from root).
+
+use std::panic::resume_unwind;
+
+use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+/// An effective uid and gid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "uid {} gid {}", self.uid, self.gid)
+    }
+}
+
+/// The identity could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("this process ({ours}) may not act as {wanted}")]
+pub struct IdentityError {
+    pub ours: Identity,
+    pub wanted: Identity,
+    pub source: std::io::Error,
+}
+
+impl Identity {
+    /// Ours.
+    pub fn current() -> Self {
+        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+    }
+
+    /// Runs `f` on a thread that has this identity, and ends the thread: nothing is to be restored. The system
+    /// calls are the kernel's own, which change one thread; libc's would change the whole process.
+    ///
+    /// # Errors
+    /// When the kernel does not let us take the identity.
+    pub fn run_as<T: Send>(self, f: impl FnOnce() -> T + Send) -> Result<T, IdentityError> {
+        let ours = Self::current();
+        if ours == self {
+            return Ok(f());
+        }
+        let outcome = std::thread::scope(|scope| scope.spawn(|| self.take().map(|()| f())).join());
+        match outcome {
+            Ok(result) => result.map_err(|errno| IdentityError { ours, wanted: self, source: errno.into() }),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    fn take(self) -> rustix::io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        set_thread_groups(&[gid])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_identity_ends_with_its_thread() {
+        let before = Identity::current();
+        if before.uid != 0 {
+            eprintln!("SKIP another_identity_ends_with_its_thread: not root; run the tests as root");
+            return;
+        }
+        let nobody = Identity { uid: 65534, gid: 65533 };
+        assert_eq!(nobody.run_as(Identity::current).unwrap(), nobody);
+        assert_eq!(Identity::current(), before);
+    }
+}

@@ -1,0 +1,197 @@
+//! Talking to a JVM through its attach listener, without any JDK tool.
+
+mod handshake;
+mod identity;
+mod protocol;
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+
+pub use identity::{Identity, IdentityError};
+pub use protocol::{ARG_MAX, AttachOperation, Reply};
+
+use crate::deadline::{Deadline, Stopped, Woken};
+use crate::discovery::Jvm;
+
+/// Attaching, or an operation through it, is not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    #[error("pid {pid} is an OpenJ9 JVM, which has another attach mechanism and no HPROF dumps")]
+    OpenJ9 { pid: i32 },
+    #[error("pid {pid} runs as {theirs}, this tool as {ours}: the JVM accepts only its own uid and gid")]
+    OtherIdentity { pid: i32, theirs: Identity, ours: Identity, source: Option<IdentityError> },
+    #[error("pid {pid} has attaching switched off (-XX:+DisableAttachMechanism)")]
+    Disabled { pid: i32 },
+    #[error("pid {pid} does not catch SIGQUIT and has no attach socket: the signal would kill it, so it was not sent")]
+    WouldKill { pid: i32 },
+    #[error("pid {pid}: no directory for the attach socket: {path}: {source}")]
+    NoTmp { pid: i32, path: String, source: io::Error },
+    #[error("pid {pid}: cannot create the attach file {path}")]
+    AttachFile { pid: i32, path: String, source: io::Error },
+    #[error("pid {pid}: cannot send SIGQUIT")]
+    Signal { pid: i32, source: io::Error },
+    #[error("pid {pid}: {path} is in the way of the attach socket: {what}")]
+    InTheWay { pid: i32, path: String, what: String },
+    #[error("pid {pid} opened no attach socket {path} within {seconds} s")]
+    NoAnswer { pid: i32, path: String, seconds: u64 },
+    #[error("pid {pid}: cannot connect to {path}")]
+    Connect { pid: i32, path: String, source: io::Error },
+    #[error("pid {pid}: the connection broke during '{operation}'")]
+    Broken { pid: i32, operation: String, source: io::Error },
+    #[error("pid {pid} closed the connection without an answer to '{operation}': it refused our identity ({ours})")]
+    Refused { pid: i32, operation: String, ours: Identity },
+    #[error("pid {pid} ended")]
+    Gone { pid: i32 },
+    #[error("an argument of '{operation}' is longer than {ARG_MAX} bytes or holds NUL")]
+    Argument { operation: String },
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl AttachError {
+    pub fn hint(&self) -> String {
+        match self {
+            Self::OpenJ9 { pid } => {
+                format!(
+                    "with its own tools: jcmd {pid} Dump.heap FILE makes a .phd, Dump.system a core; neither is HPROF"
+                )
+            }
+            Self::OtherIdentity { theirs, .. } => format!(
+                "run the tool as {theirs} (kubectl exec enters as the container's user; securityContext.runAsUser: {}, \
+                 runAsGroup: {}), or as root with the capabilities SETUID and SETGID",
+                theirs.uid, theirs.gid
+            ),
+            Self::Disabled { .. } => {
+                "start the JVM without -XX:+DisableAttachMechanism, or with -XX:+HeapDumpOnOutOfMemoryError".into()
+            }
+            Self::WouldKill { .. } => {
+                "a JVM that is still starting needs a moment: try again; with -Xrs add -XX:+StartAttachListener".into()
+            }
+            Self::NoTmp { .. } | Self::AttachFile { .. } => {
+                "the JVM needs a writable /tmp for its attach socket; mount one:\n  \
+                 volumeMounts: [{name: tmp, mountPath: /tmp}]\n  volumes: [{name: tmp, emptyDir: {}}]"
+                    .into()
+            }
+            Self::Signal { .. } => "run the tool as the JVM's user, or as root".into(),
+            Self::InTheWay { path, .. } => format!("remove {path} and try again"),
+            Self::NoAnswer { .. } => {
+                "it may be stopped or far from a safepoint; give it more time with --attach-timeout".into()
+            }
+            Self::Connect { .. } | Self::Broken { .. } => "try again; look into the JVM's log".into(),
+            Self::Refused { .. } => "run the tool as exactly the uid and gid of the JVM, or as root".into(),
+            Self::Gone { .. } => "look for the reason in the pod's events; the next start is another JVM".into(),
+            Self::Argument { .. } => "use a shorter --dir".into(),
+            Self::Stopped(_) => "give more time with --deadline".into(),
+        }
+    }
+}
+
+/// A JVM whose attach listener answers.
+#[derive(Debug)]
+pub struct VirtualMachine<'a> {
+    jvm: &'a Jvm,
+    /// The directory that holds the socket.
+    tmp: OwnedFd,
+    /// Whose credentials the JVM sees.
+    identity: Identity,
+}
+
+impl<'a> VirtualMachine<'a> {
+    /// Attaches: the socket first, the signal last, and only to a process that catches it.
+    ///
+    /// # Errors
+    /// When it is not possible; everything that was done for it is undone.
+    pub fn attach(jvm: &'a Jvm, timeout: Duration, deadline: &Deadline) -> Result<Self, AttachError> {
+        handshake::attach(jvm, timeout, deadline)
+    }
+
+    pub fn jvm(&self) -> &Jvm {
+        self.jvm
+    }
+
+    /// Sends an operation and reads its answer to the end.
+    ///
+    /// # Errors
+    /// When the JVM refuses, dies, or the run is stopped.
+    pub fn execute(&self, operation: &AttachOperation<'_>, deadline: &Deadline) -> Result<Reply, AttachError> {
+        self.send(operation, deadline)?.finish(deadline)
+    }
+
+    /// Sends an operation; the answer is read by [`Pending::finish`].
+    ///
+    /// # Errors
+    /// As [`VirtualMachine::execute`].
+    pub fn send(&self, operation: &AttachOperation<'_>, deadline: &Deadline) -> Result<Pending, AttachError> {
+        let pid = self.jvm.pid();
+        let name = operation.name().to_owned();
+        let request = operation.request().ok_or_else(|| AttachError::Argument { operation: name.clone() })?;
+        let stream = handshake::connect(self.jvm, &self.tmp, self.identity, deadline)?;
+        let mut pending = Pending { pid, operation: name, identity: self.identity, stream, answer: Vec::new() };
+        match pending.stream.write_all(&request) {
+            // The JVM closes first when it refuses us; the empty answer tells.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(pending.broken(error)),
+            _ => Ok(pending),
+        }
+    }
+}
+
+/// An operation that the JVM is at.
+#[derive(Debug)]
+pub struct Pending {
+    pid: i32,
+    operation: String,
+    identity: Identity,
+    stream: UnixStream,
+    answer: Vec<u8>,
+}
+
+impl Pending {
+    /// Waits at most `time` for more of the answer; true when it is complete.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the run is stopped.
+    pub fn poll(&mut self, time: Duration, deadline: &Deadline) -> Result<bool, AttachError> {
+        let what = format!("waiting for pid {} to answer '{}'", self.pid, self.operation);
+        if deadline.wait(self.stream.as_fd(), PollFlags::IN, time, &what)? == Woken::TimedOut {
+            return Ok(false);
+        }
+        let mut piece = [0; 4096];
+        match self.stream.read(&mut piece) {
+            Ok(0) => Ok(true),
+            // A JVM that refuses us may reset the connection.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer.is_empty() => Ok(true),
+            Ok(n) => {
+                self.answer.extend_from_slice(&piece[..n]);
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Waits for the end of the answer.
+    ///
+    /// # Errors
+    /// As [`Pending::poll`]; also when there is no answer at all.
+    pub fn finish(mut self, deadline: &Deadline) -> Result<Reply, AttachError> {
+        while !self.poll(Duration::from_secs(1), deadline)? {}
+        self.reply()
+    }
+
+    /// The answer, once [`Pending::poll`] said that it is complete.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn reply(self) -> Result<Reply, AttachError> {
+        let Self { pid, operation, identity: ours, answer, .. } = self;
+        Reply::parse(&answer).ok_or(AttachError::Refused { pid, operation, ours })
+    }
+
+    fn broken(&self, source: io::Error) -> AttachError {
+        AttachError::Broken { pid: self.pid, operation: self.operation.clone(), source }
+    }
+}

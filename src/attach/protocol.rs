@@ -1,0 +1,83 @@
+//! Version 1 of the attach protocol, pure: the one that all HotSpot versions speak, also 24 and later
+//! (JDK: `attachListener_posix.cpp`, `read_request`; `HotSpotVirtualMachine.java`, `processCompletionStatus`).
+
+/// The longest argument that the JVM takes (JDK: `AttachOperation::arg_length_max`).
+pub const ARG_MAX: usize = 1024;
+
+/// What the JVM is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachOperation<'a> {
+    name: &'a str,
+    args: [&'a str; 2],
+}
+
+impl<'a> AttachOperation<'a> {
+    /// Any diagnostic command, as `jcmd` sends it.
+    pub fn jcmd(command: &'a str) -> Self {
+        Self { name: "jcmd", args: [command, ""] }
+    }
+
+    /// A heap dump into `path`, a file that must not exist. Live objects only costs a full collection first;
+    /// an empty second argument would mean live too, so it is always said.
+    pub fn dumpheap(path: &'a str, live: bool) -> Self {
+        Self { name: "dumpheap", args: [path, if live { "-live" } else { "-all" }] }
+    }
+
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Version, name and always three arguments, each with its NUL. `None` when an argument is too long or holds
+    /// a NUL: the JVM would close the connection without a word.
+    pub fn request(&self) -> Option<Vec<u8>> {
+        let fields = ["1", self.name, self.args[0], self.args[1], ""];
+        if fields.iter().any(|field| field.len() > ARG_MAX || field.contains('\0')) {
+            return None;
+        }
+        Some(fields.iter().flat_map(|field| field.bytes().chain([0])).collect())
+    }
+}
+
+/// What the JVM answered, to the end of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub completion_status: i32,
+    pub message: String,
+}
+
+impl Reply {
+    /// A decimal status, a newline, text. `None` when even the status is missing: the connection was refused
+    /// after it was made.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let (status, message) = text.split_once('\n').unwrap_or((&text, ""));
+        Some(Self { completion_status: status.trim().parse().ok()?, message: message.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_three_arguments_each_with_its_nul() {
+        let request = AttachOperation::dumpheap("/tmp/x", false).request().unwrap();
+        assert_eq!(request, b"1\0dumpheap\0/tmp/x\0-all\0\0");
+        assert_eq!(AttachOperation::jcmd("GC.heap_info").request().unwrap(), b"1\0jcmd\0GC.heap_info\0\0\0");
+    }
+
+    #[test]
+    fn an_argument_that_the_jvm_would_drop_silently_is_not_sent() {
+        assert_eq!(AttachOperation::dumpheap(&"x".repeat(ARG_MAX + 1), true).request(), None);
+        assert_eq!(AttachOperation::jcmd("a\0b").request(), None);
+    }
+
+    #[test]
+    fn a_reply_is_a_status_and_text() {
+        let reply = Reply::parse(b"-1\nOperation xyz not recognized!\n").unwrap();
+        assert_eq!((reply.completion_status, reply.message.as_str()), (-1, "Operation xyz not recognized!\n"));
+        assert_eq!(Reply::parse(b"101").unwrap().completion_status, 101);
+        assert_eq!(Reply::parse(b""), None);
+        assert_eq!(Reply::parse(b"what\nnot"), None);
+    }
+}

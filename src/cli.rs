@@ -1,0 +1,217 @@
+//! Flags and help text only. What a flag says is checked in `settings`.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml beside this program):
+  s3://BUCKET/PREFIX   Amazon S3 and what speaks like it (endpoint, region, access_key_id, secret_access_key)
+  oss://, obs://       Aliyun OSS, Huawei OBS (region or endpoint, access_key_id, secret_access_key)
+  gs://BUCKET/PREFIX   Google Cloud Storage (service_account_file)
+  az://CONTAINER/PREFIX  Azure Blob Storage (account, account_key)
+  /DIR or file:///DIR  a directory
+  -                    standard output
+Every flag has an environment variable JMAP_DUMP_FLAG and a key in that file; secrets have only those.
+
+Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM; 4 attach not possible;
+5 dump failed or incomplete; 6 no room or local I/O; 7 dumped but not stored, kept; 8 deadline or signal;
+9 store unusable, nothing dumped.";
+
+/// Gets the heap dump out of a JVM: attach, dump, compress, verify, store.
+///
+/// Three words, PROJECT APP ENV, dump the JVM with the lowest pid and store the dump under PROJECT/APP/ENV.
+#[derive(Debug, Parser)]
+#[command(version = crate::VERSION, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
+    Dump(DumpArgs),
+    /// Store a dump that is already a file
+    Upload(UploadArgs),
+    /// Walk a dump, plain or gzipped, to its end
+    Verify(VerifyArgs),
+}
+
+/// `project/app/env` of the object key.
+#[derive(Debug, Clone, Args)]
+pub struct PlaceArgs {
+    /// First part of the object key
+    pub project: String,
+    /// Second part of the object key
+    pub app: String,
+    /// Third part of the object key
+    pub env: String,
+}
+
+/// Flags of every command that stores something.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CommonArgs {
+    /// Where the dump is stored, see below
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Endpoint of an S3-like or Azure store
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Region of the store
+    #[arg(long)]
+    pub region: Option<String>,
+    /// https://host/bucket instead of https://bucket.host: true or false
+    #[arg(long, value_name = "BOOL")]
+    pub path_style: Option<String>,
+    /// Account of an Azure store
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Key file of a Google service account
+    #[arg(long, value_name = "FILE")]
+    pub service_account_file: Option<String>,
+    /// HTTP proxy to the store
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// Certificate authorities to trust, PEM
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// How long a failing store is tried again [default: 3m]
+    #[arg(long, value_name = "TIME")]
+    pub retry_for: Option<String>,
+    /// gzip level, 1 to 9 [default: 2]
+    #[arg(long)]
+    pub level: Option<String>,
+    /// Directory for the dump and its compressed copy; may be given several times, or with ':' between
+    #[arg(long)]
+    pub dir: Vec<String>,
+    /// End of the whole run, such as 25s or 10m [default: 30m]
+    #[arg(long, value_name = "TIME")]
+    pub deadline: Option<String>,
+    /// Form of the receipt: text or json [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub output: Option<String>,
+    /// Settings file; '-' is standard input
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Args)]
+pub struct DumpArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The JVM to dump, instead of the one with the lowest pid
+    #[arg(long)]
+    pub pid: Option<String>,
+    /// A part of the main class or command line of the JVM to dump
+    #[arg(long = "match", value_name = "TEXT")]
+    pub matching: Option<String>,
+    /// Which of several JVMs: lowest, newest or largest [default: lowest]
+    #[arg(long, value_name = "WHICH")]
+    pub select: Option<String>,
+    /// Unreachable objects too; saves the full collection before the dump
+    #[arg(long)]
+    pub all: bool,
+    /// Dump although the room may not suffice
+    #[arg(long)]
+    pub force: bool,
+    /// How long the JVM may take to answer the attach [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub attach_timeout: Option<String>,
+    /// When the store is unusable: refuse, or keep the dump here [default: refuse]
+    #[arg(long, value_name = "refuse|keep")]
+    pub store_down: Option<String>,
+    /// Everything but the dump: attach, room, store
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UploadArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// A heap dump, plain or gzipped
+    #[arg(required = true)]
+    pub file: String,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Remove the file once it is stored and verified
+    #[arg(long)]
+    pub delete: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A heap dump, plain or gzipped
+    pub file: String,
+    /// Form of the answer: text or json [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub output: Option<String>,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Words that begin another command than the oldest one.
+const COMMANDS: &[&str] = &["dump", "upload", "verify", "help", "--help", "-h", "--version", "-V"];
+
+impl Cli {
+    /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
+    /// `dump`.
+    ///
+    /// # Errors
+    /// clap's own, which knows how to print itself.
+    pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let mut words: Vec<_> = words.into_iter().collect();
+        if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
+            words.insert(1, "dump".into());
+        }
+        Self::try_parse_from(words)
+    }
+}
+
+impl Command {
+    pub fn verbosity(&self) -> u8 {
+        match self {
+            Self::Dump(args) => args.common.verbose,
+            Self::Upload(args) => args.common.verbose,
+            Self::Verify(args) => args.verbose,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::read(std::iter::once("jmap-dump-tool").chain(words.iter().copied()).map(Into::into))
+    }
+
+    #[test]
+    fn three_bare_words_are_a_dump() {
+        for words in
+            [&["shop", "cart", "prod"][..], &["dump", "shop", "cart", "prod"], &["--all", "shop", "cart", "prod"]]
+        {
+            let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
+            assert_eq!((args.place.project.as_str(), args.place.env.as_str()), ("shop", "prod"));
+        }
+    }
+
+    #[test]
+    fn a_missing_word_is_a_usage_error() {
+        assert_eq!(read(&["shop", "cart"]).unwrap_err().exit_code(), 2);
+        assert_eq!(read(&[]).unwrap_err().exit_code(), 2);
+        assert_eq!(read(&["--version"]).unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

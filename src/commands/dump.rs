@@ -1,0 +1,273 @@
+//! `dump`: settings, discovery, store, attach, plan, dump, pipeline, verdict, receipt.
+
+use std::path::Path;
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::keep::keep;
+use super::{Outcome, start_clock, tell};
+use crate::attach::VirtualMachine;
+use crate::cli::DumpArgs;
+use crate::deadline::Deadline;
+use crate::discovery::{Jvm, PROC, hsperfdata::PerfData, select};
+use crate::error::Error;
+use crate::heap_dump::{self, DumpError, HeapDump, NAME, Plan, PlanRequest, RoomError};
+use crate::pipeline::{self, Effort, Piped, Verdict};
+use crate::pod::Pod;
+use crate::progress::Progress;
+use crate::run_id::run_id;
+use crate::settings::DumpSettings;
+use crate::single_run::{SingleRun, Turn};
+use crate::spool::Spool;
+use crate::store::key::ObjectKey;
+use crate::store::receipt::{DumpFacts, JvmFacts, Receipt};
+use crate::store::url::StoreUrl;
+use crate::store::{StoreError, Upload, part_size};
+
+/// The compressed dump's name beside the raw one.
+const SPOOL: &str = "spool.hprof.gz";
+
+/// More workers than this gain nothing: the JVM cannot write that fast.
+const WORKERS_MAX: usize = 4;
+
+pub fn run(args: &DumpArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+    let settings = match DumpSettings::of_dump(args) {
+        Ok(settings) => settings,
+        Err(error) => return Outcome::failed(error),
+    };
+    let deadline = match start_clock(settings.common.deadline, watch_signals) {
+        Ok(deadline) => deadline,
+        Err(error) => return Outcome::failed(error),
+    };
+    let jvm = match select(Path::new(PROC), &settings.selection) {
+        Ok(jvm) => jvm,
+        Err(error) => return Outcome::failed(error),
+    };
+    match SingleRun::take(&jvm, &deadline) {
+        Err(stopped) => Outcome::failed(stopped),
+        Ok(Turn::Theirs(receipt)) => retell(&receipt, &settings),
+        Ok(Turn::Ours(turn)) => {
+            let mut run = Run::new(&settings, &deadline, &jvm);
+            let result = run.all_stages();
+            drop(run.progress);
+            let aside = settings.common.store.url == StoreUrl::Stdout;
+            let (outcome, json) = tell(run.receipt, result, settings.common.output, aside);
+            turn.tell(&json);
+            outcome
+        }
+    }
+}
+
+/// The receipt of the run that was faster, as our own.
+fn retell(json: &str, settings: &DumpSettings) -> Outcome {
+    match serde_json::from_str::<Receipt>(json) {
+        Ok(receipt) => {
+            let code = receipt.exit_code;
+            let result = if code == 0 { Ok(()) } else { Err(Error::OtherRun(code)) };
+            let aside = settings.common.store.url == StoreUrl::Stdout;
+            let text = match settings.common.output {
+                crate::settings::Output::Text => receipt.to_string(),
+                crate::settings::Output::Json => format!("{json}\n"),
+            };
+            Outcome { result, answer: Some(super::Answer { text, aside }) }
+        }
+        Err(error) => Outcome::failed(Error::Unexpected {
+            what: "cannot read the other run's receipt".into(),
+            source: std::io::Error::other(error),
+        }),
+    }
+}
+
+/// One dump on its way.
+struct Run<'a> {
+    settings: &'a DumpSettings,
+    deadline: &'a Deadline,
+    jvm: &'a Jvm,
+    run_id: String,
+    key: ObjectKey,
+    progress: Progress,
+    receipt: Receipt,
+}
+
+impl<'a> Run<'a> {
+    fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm) -> Self {
+        let (run_id, pod, started): (_, _, DateTime<Utc>) = (run_id(), Pod::current(), Utc::now());
+        let place = &settings.common.place;
+        let receipt = Receipt {
+            tool: format!("jmap-dump-tool {}", crate::VERSION),
+            run_id: run_id.clone(),
+            place: Some(place.to_string()),
+            started: started.to_rfc3339_opts(SecondsFormat::Secs, true),
+            jvm: Some(facts_of(jvm)),
+            pod: pod.clone(),
+            ..Receipt::default()
+        };
+        let key = ObjectKey::new(place, started, &pod.name, jvm.pid(), &run_id);
+        Self { settings, deadline, jvm, run_id, key, progress: Progress::start(), receipt }
+    }
+
+    fn all_stages(&mut self) -> Result<(), Error> {
+        log::info!("dumping {}", self.jvm.describe());
+        let mut upload = self.open_store()?;
+        let vm = self.attach()?;
+        let mut plan = self.plan(&vm)?;
+        if self.settings.dry_run {
+            self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
+            return Ok(());
+        }
+        let dump = self.dump(&vm, &plan)?;
+        let piped = self.pipe(&dump, &mut plan, upload.as_mut().ok());
+        let (piped, spool) = self.or_keep_raw(piped, &mut plan)?;
+        self.finish(piped, &spool, upload, &mut plan)
+    }
+
+    /// The probe: nothing is done to the JVM when the store cannot be used, unless the dump is to be kept here.
+    fn open_store(&mut self) -> Result<Result<Upload, StoreError>, Error> {
+        let begun = Instant::now();
+        self.progress.stage("opening the store", None);
+        let store = &self.settings.common.store;
+        // How large the dump will be is not known before the JVM is asked; its resident memory bounds it well.
+        let part_size = self.part_size();
+        let opened = Upload::open(store, &self.key, part_size, self.deadline);
+        self.receipt.time("store", begun.elapsed());
+        match opened {
+            Err(StoreError::Stopped(stopped)) => Err(stopped.into()),
+            Err(error) if !self.settings.keep_when_store_is_down => Err(Error::Store(error)),
+            Err(error) => {
+                self.receipt.warn("the store cannot be used; the dump will be kept here");
+                Ok(Err(error))
+            }
+            Ok(upload) => Ok(Ok(upload)),
+        }
+    }
+
+    /// Large enough parts for a dump of three times the JVM's memory.
+    fn part_size(&self) -> u64 {
+        part_size(Some(self.jvm.resident_bytes.saturating_mul(3)))
+    }
+
+    fn attach(&mut self) -> Result<VirtualMachine<'a>, Error> {
+        let begun = Instant::now();
+        self.progress.stage("attaching", None);
+        let vm = VirtualMachine::attach(self.jvm, self.settings.attach_timeout, self.deadline);
+        self.receipt.time("attach", begun.elapsed());
+        Ok(vm?)
+    }
+
+    fn plan(&mut self, vm: &VirtualMachine<'_>) -> Result<Plan, Error> {
+        let settings = self.settings;
+        let request = PlanRequest {
+            dirs: &settings.common.dirs,
+            live: settings.live,
+            force: settings.force,
+            run_id: &self.run_id,
+        };
+        let plan = heap_dump::plan(vm, &request, self.deadline)?;
+        for warning in &plan.warnings {
+            self.receipt.warn(warning.as_str());
+        }
+        Ok(plan)
+    }
+
+    fn dump(&mut self, vm: &VirtualMachine<'_>, plan: &Plan) -> Result<HeapDump, Error> {
+        self.progress.stage("the JVM is dumping", plan.estimate.map(|estimate| estimate.raw_upper));
+        let live = self.settings.live;
+        let dump = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
+        self.receipt.time("dump", dump.took);
+        self.receipt.dump = Some(DumpFacts {
+            live_only: Some(live),
+            walk: None,
+            words: Some(dump.words.clone()),
+            pause: dump.pause_seconds,
+        });
+        Ok(dump)
+    }
+
+    fn pipe(&mut self, dump: &HeapDump, plan: &mut Plan, upload: Option<&mut Upload>) -> Result<(Piped, Spool), Error> {
+        let spool_path = format!("{}/{SPOOL}", plan.dir.here);
+        let spool = plan.dir.create_file(SPOOL).map(Spool::new).map_err(|source| RoomError::Io {
+            what: "create the compressed dump",
+            path: spool_path.clone(),
+            source,
+        })?;
+        let workers = available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+        let effort = Effort { level: self.settings.common.level, workers, part_size: self.part_size() };
+        self.progress.stage("compressing", dump.file.metadata().ok().map(|meta| meta.len()));
+        let piped = pipeline::run(&dump.file, &spool, upload, effort, &self.progress, self.deadline)
+            .map_err(|error| Error::from_pipeline(error, &dump.path, &spool_path))?;
+        self.receipt.time("compress", piped.took);
+        if let Some(facts) = &mut self.receipt.dump {
+            facts.walk = Some(piped.walk.clone());
+        }
+        if Verdict::of(&piped.walk).is_none() {
+            return Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.walk.bytes }.into());
+        }
+        Ok((piped, spool))
+    }
+
+    /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
+    fn or_keep_raw(&mut self, piped: Result<(Piped, Spool), Error>, plan: &mut Plan) -> Result<(Piped, Spool), Error> {
+        let worth_keeping = matches!(piped, Err(Error::Room(_) | Error::Stopped(_) | Error::Unexpected { .. }));
+        // The spool is a copy of part of what is kept, or the raw dump of what is spooled: one of them goes.
+        let surplus = if worth_keeping { SPOOL } else { NAME };
+        if let Err(error) = plan.dir.remove_file(surplus) {
+            log::debug!("cannot remove {surplus} in {}: {error}", plan.dir.here);
+        }
+        if worth_keeping {
+            self.keep(plan, NAME, &self.key.raw_name());
+        }
+        piped
+    }
+
+    fn finish(
+        &mut self,
+        piped: Piped,
+        spool: &Spool,
+        upload: Result<Upload, StoreError>,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        self.progress.stage("finishing the upload", None);
+        // The pipeline's caller has seen the end of the dump, or there would be no spool.
+        let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
+        let stored = piped.sent.and(upload).and_then(|upload| upload.finish(&verdict, &piped.digest, spool));
+        self.receipt.time("finish", begun.elapsed());
+        match stored {
+            Ok(finished) => {
+                self.receipt.object = Some(finished.object.clone());
+                let json = self.receipt.to_json().unwrap_or_default();
+                if let Err(error) = finished.put_receipt(json.into_bytes()) {
+                    self.receipt
+                        .warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.keep(plan, SPOOL, &self.key.dump_name());
+                Err(match error {
+                    StoreError::Stopped(stopped) => stopped.into(),
+                    other => Error::NotStored(other),
+                })
+            }
+        }
+    }
+
+    fn keep(&mut self, plan: &mut Plan, file: &str, name: &str) {
+        match keep(&mut plan.dir, file, name, &self.settings.common.place) {
+            Ok(kept) => self.receipt.kept = Some(kept),
+            Err(error) => self.receipt.warn(format!("what is kept in {} could not be named: {error}", plan.dir.here)),
+        }
+    }
+}
+
+fn facts_of(jvm: &Jvm) -> JvmFacts {
+    JvmFacts {
+        pid: jvm.pid(),
+        ns_pid: jvm.ns_pid,
+        uid: jvm.identity.uid,
+        version: jvm.perf_data.as_ref().and_then(PerfData::vm_version).map(str::to_owned),
+        main_class: jvm.main_class.clone(),
+    }
+}

@@ -1,0 +1,65 @@
+//! One file per verb; each reads as the list of its stages.
+
+mod dump;
+mod keep;
+mod upload;
+mod verify;
+
+use crate::cli::Command;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::settings::Output;
+use crate::store::receipt::Receipt;
+
+/// What a command leaves for the edge to print.
+#[derive(Debug)]
+pub struct Outcome {
+    pub result: Result<(), Error>,
+    pub answer: Option<Answer>,
+}
+
+/// What goes to standard output.
+#[derive(Debug)]
+pub struct Answer {
+    pub text: String,
+    /// Standard output carries the dump, so this goes to standard error.
+    pub aside: bool,
+}
+
+impl Outcome {
+    /// A failure before there was anything to tell.
+    fn failed(error: impl Into<Error>) -> Self {
+        Self { result: Err(error.into()), answer: None }
+    }
+}
+
+/// Runs a command. `watch_signals` is told the run's deadline as soon as it is known.
+pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+    match command {
+        Command::Dump(args) => dump::run(args, watch_signals),
+        Command::Upload(args) => upload::run(args, watch_signals),
+        Command::Verify(args) => verify::run(args),
+    }
+}
+
+/// The run's clock, known to the signals.
+fn start_clock(limit: std::time::Duration, watch_signals: &mut dyn FnMut(&Deadline)) -> Result<Deadline, Error> {
+    let deadline = Deadline::after(limit)
+        .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
+    watch_signals(&deadline);
+    Ok(deadline)
+}
+
+/// The receipt of a run that is over, in the form that was asked for.
+fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> (Outcome, String) {
+    if let Err(error) = &result {
+        receipt.exit_code = error.exit_code();
+        receipt.error = Some(crate::store::receipt::Failure { message: error.chain(), hint: error.hint() });
+    }
+    let json = receipt.to_json().unwrap_or_default();
+    let text = match output {
+        Output::Text => receipt.to_string(),
+        Output::Json => format!("{json}\n"),
+    };
+    (Outcome { result, answer: Some(Answer { text, aside }) }, json)
+}

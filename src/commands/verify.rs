@@ -1,0 +1,102 @@
+//! `verify`: the walker behind gunzip.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+use flate2::read::MultiGzDecoder;
+
+use super::{Answer, Outcome};
+use crate::cli::VerifyArgs;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::heap_dump::DumpError;
+use crate::hprof::{Summary, Walker};
+use crate::pages::PAGE;
+use crate::progress::Progress;
+use crate::settings::{Output, UsageError, output_of};
+use crate::units::Bytes;
+
+/// The first bytes of a gzip member (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+pub fn run(args: &VerifyArgs) -> Outcome {
+    let output = match output_of(args.output.as_deref()) {
+        Ok(output) => output,
+        Err(error) => return Outcome::failed(error),
+    };
+    match verify(&args.file) {
+        Ok(walk) => {
+            let text = match output {
+                Output::Text => describe(&args.file, &walk),
+                Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
+            };
+            let whole = walk.complete;
+            let truncated = DumpError::Truncated { path: args.file.clone(), bytes: walk.bytes };
+            let result = if whole { Ok(()) } else { Err(truncated.into()) };
+            Outcome { result, answer: Some(Answer { text, aside: false }) }
+        }
+        Err(error) => Outcome::failed(error),
+    }
+}
+
+fn verify(path: &str) -> Result<Summary, Error> {
+    let file = File::open(path).map_err(|source| UsageError::File { path: path.to_owned(), source })?;
+    let progress = Progress::start();
+    progress.stage("reading the dump", None);
+    // Reading a file ends by itself; a week is no limit.
+    let deadline = Deadline::after(std::time::Duration::from_secs(7 * 24 * 3600))
+        .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
+    walk(&file, path, &progress, &deadline)
+}
+
+fn describe(path: &str, walk: &Summary) -> String {
+    let r = &walk.records;
+    let whole = if walk.complete { "whole" } else { "TRUNCATED" };
+    format!(
+        "{path}: {whole}\n  size       {} raw ({} bytes)\n  objects    {} instances, {} object arrays, {} primitive arrays\n  \
+         others     {} classes, {} roots, {} names, {} stack traces, {} segments\n",
+        Bytes(walk.bytes),
+        walk.bytes,
+        r.instances,
+        r.object_arrays,
+        r.primitive_arrays,
+        r.classes,
+        r.roots,
+        r.utf8,
+        r.stack_traces,
+        r.segments
+    )
+}
+
+/// Whether the file begins as a gzip member does.
+pub fn is_gzip(file: &File) -> io::Result<bool> {
+    let mut magic = [0; 2];
+    Ok(file.read_at(&mut magic, 0)? == 2 && magic == GZIP_MAGIC)
+}
+
+/// Walks a dump, plain or gzipped. A gzip stream that ends in the middle is a truncated dump, no read error.
+pub fn walk(file: &File, path: &str, progress: &Progress, deadline: &Deadline) -> Result<Summary, Error> {
+    let unreadable = |source| DumpError::Read { path: path.to_owned(), source };
+    let gzipped = is_gzip(file).map_err(unreadable)?;
+    let mut raw: Box<dyn Read> =
+        if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(file))) } else { Box::new(file) };
+    let (mut walker, mut page) = (Walker::new(), vec![0; PAGE]);
+    loop {
+        deadline.check("reading the dump")?;
+        match raw.read(&mut page) {
+            Ok(0) => return Ok(walker.finish()),
+            Ok(n) => {
+                progress.add(n as u64);
+                walker.push(&page[..n]).map_err(|source| DumpError::Malformed { path: path.to_owned(), source })?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if gzipped && error.kind() == io::ErrorKind::UnexpectedEof => {
+                let mut walk = walker.finish();
+                walk.complete = false;
+                return Ok(walk);
+            }
+            Err(source) => return Err(unreadable(source).into()),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `/proc/PID/maps`, pure (proc_pid_maps(5)): what a process maps tells what it is.
+
+/// The start of the directory's name (JDK: `perfMemory_posix.cpp`).
+const PERF_DIR: &[u8] = b"/hsperfdata_";
+
+/// The virtual machine in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vm {
+    HotSpot,
+    OpenJ9,
+}
+
+/// What the mappings tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapped {
+    pub vm: Option<Vm>,
+    /// The path of the hsperfdata file, as the process sees it.
+    pub hsperfdata: Option<String>,
+}
+
+impl Mapped {
+    /// Reads the text of the file.
+    pub fn parse(text: &[u8]) -> Self {
+        let mut mapped = Self::default();
+        for line in text.split(|byte| *byte == b'\n') {
+            // A path is the sixth column, and begins with the first slash of its line.
+            let Some(slash) = line.iter().position(|byte| *byte == b'/') else { continue };
+            mapped.see(&line[slash..]);
+        }
+        mapped
+    }
+
+    fn see(&mut self, path: &[u8]) {
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if name == b"libjvm.so" && self.vm.is_none() {
+            self.vm = Some(Vm::HotSpot);
+        } else if name.starts_with(b"libj9vm") {
+            // OpenJ9 ships a libjvm.so of its own beside it.
+            self.vm = Some(Vm::OpenJ9);
+        } else if self.hsperfdata.is_none() && path.windows(PERF_DIR.len()).any(|part| part == PERF_DIR) {
+            self.hsperfdata = Some(String::from_utf8_lossy(path).into_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jvm_is_known_by_its_library_even_when_the_file_was_replaced() {
+        let text = b"7f00-7f01 r-xp 00000000 08:01 9 /opt/jre/lib/server/libjvm.so (deleted)\n";
+        assert_eq!(Mapped::parse(text).vm, Some(Vm::HotSpot));
+    }
+
+    #[test]
+    fn openj9_is_not_taken_for_hotspot() {
+        let text = b"1-2 r-xp 0 08:01 9 /j9/lib/server/libjvm.so\n1-2 r-xp 0 08:01 9 /j9/lib/default/libj9vm29.so\n";
+        assert_eq!(Mapped::parse(text).vm, Some(Vm::OpenJ9));
+    }
+
+    #[test]
+    fn the_perf_file_is_found_by_its_mapping() {
+        let text = b"1-2 rw-s 0 08:01 9 /tmp/hsperfdata_u/12\n1-2 rw-p 0 0 0 [heap]\n";
+        assert_eq!(Mapped::parse(text).hsperfdata.as_deref(), Some("/tmp/hsperfdata_u/12"));
+    }
+
+    #[test]
+    fn a_library_that_only_sounds_like_it_is_none() {
+        assert_eq!(Mapped::parse(b"1-2 r-xp 0 08:01 9 /opt/libjvm.so.bak\n"), Mapped::default());
+    }
+}

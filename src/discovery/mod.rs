@@ -1,0 +1,194 @@
+//! Which processes are JVMs, and which of them is taken. A JVM is known by what it maps (`libjvm.so`), not by
+//! its name; hsperfdata adds facts and is never required.
+
+pub mod hsperfdata;
+pub mod maps;
+pub mod mountinfo;
+pub mod proc_status;
+mod select;
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, openat};
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+
+use crate::attach::Identity;
+use crate::target::Target;
+use hsperfdata::PerfData;
+use maps::{Mapped, Vm};
+use proc_status::ProcStatus;
+pub use select::{DiscoveryError, Preference, Selection, select};
+
+/// The kernel's process directory.
+pub const PROC: &str = "/proc";
+
+/// A JVM that was found.
+#[derive(Debug)]
+pub struct Jvm {
+    pub target: Target,
+    /// Its number in its own pid namespace: the one in its file names.
+    pub ns_pid: i32,
+    pub identity: Identity,
+    pub vm: Vm,
+    /// Its mappings were hidden from us: it is taken for a JVM by its name.
+    pub by_name_only: bool,
+    pub resident_bytes: u64,
+    pub perf_data: Option<PerfData>,
+    /// Main class or jar; no arguments, they may be secrets.
+    pub main_class: Option<String>,
+}
+
+impl Jvm {
+    pub fn pid(&self) -> i32 {
+        self.target.pid()
+    }
+
+    /// One line that tells this JVM from others.
+    pub fn describe(&self) -> String {
+        let main_class = self.main_class.as_deref().unwrap_or("unknown main class");
+        let version = self.perf_data.as_ref().and_then(PerfData::vm_version);
+        let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
+        format!("pid {} ({main_class}{version}, uid {})", self.pid(), self.identity.uid)
+    }
+}
+
+/// All JVMs that can be seen, by process number; never this process itself.
+///
+/// # Errors
+/// When the process list cannot be read.
+pub fn discover(proc_root: &Path) -> Result<Vec<Jvm>, DiscoveryError> {
+    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
+    // sysinfo gives an empty list where /proc is not there; this gives the reason.
+    rustix::fs::statat(rustix::fs::CWD, proc_root.join("self"), rustix::fs::AtFlags::empty())
+        .map_err(|errno| list_error(errno.into()))?;
+    let mut system = System::new().map_err(|error| list_error(io::Error::other(error.to_string())))?;
+    let wanted = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::All, false, wanted);
+    let mut jvms: Vec<Jvm> = system
+        .processes()
+        .iter()
+        .filter(|(pid, _)| pid.as_u32() != std::process::id())
+        .filter_map(|(pid, process)| look_at(proc_root, pid.as_u32().cast_signed(), process.memory()))
+        .collect();
+    jvms.sort_by_key(Jvm::pid);
+    Ok(jvms)
+}
+
+/// What this process is, when it is a JVM. One that ends while we look is none.
+fn look_at(proc_root: &Path, pid: i32, resident_bytes: u64) -> Option<Jvm> {
+    let target = Target::open(proc_root, pid).ok()?;
+    let status = target.status().ok()?;
+    let identity = Identity { uid: status.euid?, gid: status.egid? };
+    let mapped = read_as(identity, &target, "maps").map(|text| Mapped::parse(&text));
+    let (vm, by_name_only) = match &mapped {
+        Ok(mapped) => (mapped.vm?, false),
+        Err(_) if status.name == "java" => (Vm::HotSpot, true),
+        Err(_) => return None,
+    };
+    // A child that the JVM forked maps the same until it becomes something else.
+    if status.threads == Some(1) && !by_name_only {
+        return None;
+    }
+    let ns_pid = status.ns_pid.unwrap_or(pid);
+    let perf_data = perf_data(&target, identity, mapped.ok().and_then(|mapped| mapped.hsperfdata));
+    let main_class = perf_data.as_ref().and_then(PerfData::main_class).map(str::to_owned);
+    let main_class = main_class.or_else(|| main_class_of(&target.read("cmdline").ok()?));
+    Some(Jvm { target, ns_pid, identity, vm, by_name_only, resident_bytes, perf_data, main_class })
+}
+
+/// Why a process that was asked for by number is not in the list of JVMs.
+fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
+    if pid.unsigned_abs() == std::process::id() {
+        return DiscoveryError::Ourselves { pid };
+    }
+    match Target::open(proc_root, pid).and_then(|target| target.status()) {
+        Ok(ProcStatus { name, .. }) => DiscoveryError::NotAJvm { pid, name },
+        Err(source) => DiscoveryError::NoSuchProcess { pid, source },
+    }
+}
+
+/// Reads below `/proc/PID`, as the process's own user where ours may not look.
+fn read_as(identity: Identity, target: &Target, name: &str) -> io::Result<Vec<u8>> {
+    match target.read(name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            identity.run_as(|| target.read(name)).map_err(io::Error::other)?
+        }
+        other => other,
+    }
+}
+
+/// The counters, when the JVM keeps a file that we can read.
+fn perf_data(target: &Target, identity: Identity, path: Option<String>) -> Option<PerfData> {
+    let path = path?;
+    let (dir, name) = path.rsplit_once('/')?;
+    let read = || {
+        let dir = target.open_dir(dir)?;
+        let fd = openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes)?;
+        io::Result::Ok(bytes)
+    };
+    let bytes = read().or_else(|_| identity.run_as(read).map_err(io::Error::other).flatten());
+    match bytes.map(|bytes| PerfData::parse(&bytes)) {
+        Ok(Ok(data)) => Some(data),
+        Ok(Err(error)) => {
+            log::debug!("pid {}: {path} is no hsperfdata: {error}", target.pid());
+            None
+        }
+        Err(error) => {
+            log::debug!("pid {}: cannot read {path}: {error}", target.pid());
+            None
+        }
+    }
+}
+
+/// Options of the launcher whose value is the next word (JDK: `src/java.base/share/native/libjli/java.c`).
+const WITH_VALUE: &[&str] = &[
+    "-cp",
+    "-classpath",
+    "--class-path",
+    "-p",
+    "--module-path",
+    "--upgrade-module-path",
+    "--add-modules",
+    "--add-exports",
+    "--add-opens",
+    "--add-reads",
+    "--limit-modules",
+    "--patch-module",
+    "--enable-native-access",
+];
+
+/// Main class, jar or module from the words of a command line.
+fn main_class_of(cmdline: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(cmdline);
+    let mut words = text.split('\0').skip(1).filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        if matches!(word, "-jar" | "-m" | "--module") {
+            return words.next().map(str::to_owned);
+        }
+        if WITH_VALUE.contains(&word) {
+            words.next();
+        } else if !word.starts_with('-') && !word.starts_with('@') {
+            return Some(word.to_owned());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_class_is_found_behind_options_that_take_a_value() {
+        assert_eq!(
+            main_class_of(b"java\0-Xmx1g\0-cp\0a.jar\0com.shop.Main\0--token=x\0").as_deref(),
+            Some("com.shop.Main")
+        );
+        assert_eq!(main_class_of(b"java\0-jar\0/app/app.jar\0x\0").as_deref(), Some("/app/app.jar"));
+        assert_eq!(main_class_of(b"java\0-version\0"), None);
+        assert_eq!(main_class_of(b""), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! `/proc/PID/mountinfo`, pure (proc_pid_mountinfo(5)): on what a directory lies, and how long that lives.
+
+/// How long a file there lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// In the container's own layer: gone when the container restarts.
+    Container,
+    /// In an emptyDir: gone with the pod.
+    Pod,
+    /// In a volume that the pod does not own, or on a machine that is no container.
+    OutlivesPod,
+}
+
+impl std::fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Container => "it is lost when the container restarts",
+            Self::Pod => "it survives a restart of the container, but is lost with the pod",
+            Self::OutlivesPod => "it outlives the pod",
+        })
+    }
+}
+
+/// The mount that holds a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    pub mount_point: String,
+    /// What of the file system is mounted there.
+    root: String,
+    pub fs_type: String,
+    options: String,
+}
+
+impl Mount {
+    /// The mount of `path` in the text of the file: the last one with the longest mount point above it.
+    pub fn of(path: &str, mountinfo: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(mountinfo);
+        let above = text.lines().filter_map(Self::parse).filter(|mount| mount.is_above(path));
+        above.max_by_key(|mount| mount.mount_point.len())
+    }
+
+    /// Id, parent, device, root, mount point, options, optional fields, `-`, type, source, super options.
+    fn parse(line: &str) -> Option<Self> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(3);
+        let root = unescape(left.next()?);
+        let mount_point = unescape(left.next()?);
+        let options = left.next()?.to_owned();
+        let fs_type = right.split(' ').next()?.to_owned();
+        Some(Self { mount_point, root, fs_type, options })
+    }
+
+    fn is_above(&self, path: &str) -> bool {
+        let point = self.mount_point.trim_end_matches('/');
+        path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.options.split(',').any(|option| option == "ro")
+    }
+
+    /// Files there are memory.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.fs_type.as_str(), "tmpfs" | "ramfs")
+    }
+
+    /// The node's own disk, which the kubelet watches: the container's layer, or an emptyDir.
+    pub fn is_node_disk(&self) -> bool {
+        !self.is_memory() && self.lifetime() != Lifetime::OutlivesPod
+    }
+
+    /// The kubelet mounts volumes from a directory that is named after their kind
+    /// (Kubernetes: `pkg/kubelet/kubelet_getters.go`, `getPodVolumesDir`; `pkg/volume/util`, `EscapeQualifiedName`).
+    pub fn lifetime(&self) -> Lifetime {
+        if self.fs_type == "overlay" && self.mount_point == "/" {
+            Lifetime::Container
+        } else if self.root.contains("kubernetes.io~empty-dir") || self.is_memory() {
+            Lifetime::Pod
+        } else {
+            Lifetime::OutlivesPod
+        }
+    }
+}
+
+/// Blank, tab, newline and backslash are written as three octal digits.
+fn unescape(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = "\
+1 0 0:1 / / rw,relatime - overlay overlay rw,lowerdir=x
+2 1 8:1 /var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/dumps /dumps rw - ext4 /dev/sda1 rw
+3 1 0:9 / /tmp rw,nosuid - tmpfs tmpfs rw,size=16384k
+4 1 0:8 /pvc-1 /data\\040x ro - nfs4 server:/ rw
+";
+
+    fn mount(path: &str) -> Mount {
+        Mount::of(path, POD.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn each_place_lives_as_long_as_what_it_lies_on() {
+        assert_eq!(mount("/var/tmp").lifetime(), Lifetime::Container);
+        assert_eq!(mount("/dumps/a").lifetime(), Lifetime::Pod);
+        assert_eq!(mount("/tmp").lifetime(), Lifetime::Pod);
+        assert_eq!(mount("/data x/a").lifetime(), Lifetime::OutlivesPod);
+    }
+
+    #[test]
+    fn a_mount_holds_only_what_lies_below_it() {
+        assert_eq!(mount("/dumps2").mount_point, "/");
+        assert!(mount("/tmp/x").is_memory());
+        assert!(mount("/data x").is_read_only());
+        assert!(mount("/dumps").is_node_disk());
+    }
+}

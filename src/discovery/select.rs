@@ -1,0 +1,105 @@
+//! Which of several JVMs is taken.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Jvm, discover, why_no_jvm};
+
+/// No JVM, or not the one asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    #[error("cannot list the processes in {}", .proc_root.display())]
+    ProcessList { proc_root: PathBuf, source: io::Error },
+    #[error("no JVM found among the processes that can be seen here")]
+    NoJvm,
+    #[error("no JVM matches '{text}'; found: {found}")]
+    NoMatch { text: String, found: String },
+    #[error("pid {pid}: no such process")]
+    NoSuchProcess { pid: i32, source: io::Error },
+    #[error("pid {pid} ({name}) is not a JVM: it does not map libjvm.so")]
+    NotAJvm { pid: i32, name: String },
+    #[error("pid {pid} is this tool itself")]
+    Ourselves { pid: i32 },
+}
+
+impl DiscoveryError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::ProcessList { .. } => "mount /proc in this container, or run the tool in one that has it",
+            Self::NoJvm => {
+                "run the tool in the container of the JVM, or share the process namespace (shareProcessNamespace: true)"
+            }
+            Self::NoMatch { .. } => "give a part of the main class or of the command line, or use --pid",
+            Self::NoSuchProcess { .. } | Self::NotAJvm { .. } | Self::Ourselves { .. } => {
+                "leave --pid out to take the JVM with the lowest pid, or give the pid of a JVM"
+            }
+        }
+    }
+}
+
+/// Which one when several fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preference {
+    #[default]
+    Lowest,
+    Newest,
+    Largest,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub pid: Option<i32>,
+    /// A part of the main class or of the command line.
+    pub matching: Option<String>,
+    pub preference: Preference,
+}
+
+/// Finds the JVMs and takes one; with several, all are logged and the choice is said.
+///
+/// # Errors
+/// When there is none, or not the one asked for.
+pub fn select(proc_root: &Path, selection: &Selection) -> Result<Jvm, DiscoveryError> {
+    let mut jvms = discover(proc_root)?;
+    if let Some(pid) = selection.pid {
+        let index = jvms.iter().position(|jvm| jvm.pid() == pid).ok_or_else(|| why_no_jvm(proc_root, pid))?;
+        return Ok(jvms.swap_remove(index));
+    }
+    if jvms.is_empty() {
+        return Err(DiscoveryError::NoJvm);
+    }
+    let several = jvms.len() > 1;
+    let found = jvms.iter().map(Jvm::describe).collect::<Vec<_>>().join("; ");
+    if let Some(text) = &selection.matching {
+        jvms.retain(|jvm| matches(jvm, text));
+    }
+    let chosen = prefer(jvms, selection.preference).ok_or_else(|| DiscoveryError::NoMatch {
+        text: selection.matching.clone().unwrap_or_default(),
+        found: found.clone(),
+    })?;
+    if several {
+        log::warn!("several JVMs are here: {found}");
+        log::warn!("taking {}; --pid, --match and --select choose another", chosen.describe());
+    }
+    Ok(chosen)
+}
+
+fn matches(jvm: &Jvm, text: &str) -> bool {
+    let cmdline = jvm.target.read("cmdline").unwrap_or_default();
+    let cmdline = String::from_utf8_lossy(&cmdline).replace('\0', " ");
+    cmdline.contains(text) || jvm.main_class.as_deref().is_some_and(|class| class.contains(text))
+}
+
+/// `jvms` is ordered by pid, so the first of equals is the lowest.
+fn prefer(jvms: Vec<Jvm>, preference: Preference) -> Option<Jvm> {
+    let mut jvms = jvms.into_iter();
+    let first = jvms.next()?;
+    Some(jvms.fold(first, |best, jvm| {
+        let better = match preference {
+            Preference::Lowest => false,
+            Preference::Newest => jvm.target.start_ticks() > best.target.start_ticks(),
+            Preference::Largest => jvm.resident_bytes > best.resident_bytes,
+        };
+        if better { jvm } else { best }
+    }))
+}

@@ -1,0 +1,131 @@
+//! One variant for each exit status.
+
+use std::error::Error as StdError;
+use std::io;
+
+use crate::attach::AttachError;
+use crate::deadline::Stopped;
+use crate::discovery::DiscoveryError;
+use crate::heap_dump::{DumpError, DumpFailure, PlanError, RoomError};
+use crate::pipeline::PipelineError;
+use crate::settings::UsageError;
+use crate::store::StoreError;
+
+/// Why a run did not end with 0.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what}")]
+    Unexpected { what: String, source: io::Error },
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    NoJvm(#[from] DiscoveryError),
+    #[error(transparent)]
+    Attach(AttachError),
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    #[error("the dump is whole, but not stored")]
+    NotStored(#[source] StoreError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    #[error("the store cannot be used, so nothing was dumped")]
+    Store(#[source] StoreError),
+    /// Another run dumped the same JVM; this is how it ended.
+    #[error("another run on the same JVM ended with exit status {0}")]
+    OtherRun(u8),
+}
+
+impl Error {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unexpected { .. } => 1,
+            Self::Usage(_) => 2,
+            Self::NoJvm(_) => 3,
+            Self::Attach(_) => 4,
+            Self::Dump(_) => 5,
+            Self::Room(_) => 6,
+            Self::NotStored(_) => 7,
+            Self::Stopped(_) => 8,
+            Self::Store(_) => 9,
+            Self::OtherRun(code) => *code,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unexpected { .. } => "report this with the output of -v".into(),
+            Self::Usage(error) => error.hint(),
+            Self::NoJvm(error) => error.hint().into(),
+            Self::Attach(error) => error.hint(),
+            Self::Dump(error) => error.hint(),
+            Self::Room(error) => error.hint(),
+            Self::NotStored(error) => format!("{}; then run the command that the receipt names", error.hint()),
+            Self::Stopped(_) => "give more time with --deadline, and look for what is kept".into(),
+            Self::Store(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
+            Self::OtherRun(_) => "its receipt tells what to do".into(),
+        }
+    }
+
+    /// The message and all its causes in one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let next = error.to_string();
+            // Some errors repeat their cause in their own words.
+            if !text.ends_with(&next) {
+                text = format!("{text}: {next}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<AttachError> for Error {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Attach(other),
+        }
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Attach(error) => error.into(),
+            PlanError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<DumpFailure> for Error {
+    fn from(error: DumpFailure) -> Self {
+        match error {
+            DumpFailure::Attach(error) => error.into(),
+            DumpFailure::Dump(error) => error.into(),
+        }
+    }
+}
+
+impl Error {
+    /// A dump, at `path`, did not get through the stages into `spool_path`.
+    pub fn from_pipeline(error: PipelineError, path: &str, spool_path: &str) -> Self {
+        let (path, spool_path) = (path.to_owned(), spool_path.to_owned());
+        match error {
+            PipelineError::Read(source) => DumpError::Read { path, source }.into(),
+            PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
+            PipelineError::Compress(error) => {
+                Self::Unexpected { what: "cannot compress the dump".into(), source: io::Error::other(error) }
+            }
+            PipelineError::Spool(source) => {
+                RoomError::Io { what: "write the compressed dump", path: spool_path, source }.into()
+            }
+            PipelineError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Blocks to gzip members: each block becomes one member, independent of all others, so that workers need no
+//! order and a reader can start at any member.
+//!
+//! The first member of the object carries the comment by which Eclipse MAT recognises a dump with random access
+//! (`ChunkedGZIPRandomAccessFile`; the JDK writes the same: `heapDumperCompression.cpp`, `GZipCompressor`).
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use crate::pages::{PAGE, Page};
+use crate::spool::{Block, Member, Section, Slot};
+
+/// ID1, ID2, CM=deflate, FLG=FCOMMENT, MTIME=0, XFL=0, OS=unknown (RFC 1952, section 2.3).
+const HEADER_WITH_COMMENT: [u8; 10] = [0x1f, 0x8b, 8, 0x10, 0, 0, 0, 0, 0, 255];
+/// The same without a comment.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// The levels that flate2 knows.
+pub const LEVELS: std::ops::RangeInclusive<u32> = 1..=9;
+
+/// deflate failed, which a page with room for the worst case excludes.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot compress a block of {len} bytes: {cause}")]
+pub struct CompressError {
+    pub len: usize,
+    pub cause: String,
+}
+
+/// One worker's compressor; its tables are made once and used again for each member.
+pub struct Encoder {
+    deflate: Compress,
+}
+
+impl Encoder {
+    pub fn new(level: u32) -> Self {
+        Self { deflate: Compress::new(Compression::new(level), false) }
+    }
+
+    /// Makes a member of `block` in the empty page `gz`.
+    ///
+    /// # Errors
+    /// When deflate refuses.
+    pub fn member(&mut self, block: &Block, mut gz: Page) -> Result<Member, CompressError> {
+        let raw = block.raw.as_slice();
+        let out = gz.as_mut_vec();
+        write_header(out, block.slot);
+        self.deflate_into(raw, out)?;
+        let mut crc = Crc::new();
+        crc.update(raw);
+        out.extend_from_slice(&crc.sum().to_le_bytes());
+        out.extend_from_slice(&crc.amount().to_le_bytes());
+        Ok(Member { slot: block.slot, gz, raw_len: raw.len() as u32 })
+    }
+
+    fn deflate_into(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
+        self.deflate.reset();
+        let error = |cause: String| CompressError { len: raw.len(), cause };
+        match self.deflate.compress_vec(raw, out, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) => Ok(()),
+            Ok(status) => Err(error(format!("{status:?} with {} bytes out", out.len()))),
+            Err(cause) => Err(error(cause.to_string())),
+        }
+    }
+}
+
+fn write_header(out: &mut Vec<u8>, slot: Slot) {
+    if slot == Slot::FIRST {
+        out.extend_from_slice(&HEADER_WITH_COMMENT);
+        out.extend_from_slice(format!("HPROF BLOCKSIZE={PAGE}\0").as_bytes());
+    } else {
+        out.extend_from_slice(&HEADER);
+    }
+}
+
+impl Slot {
+    /// The first block of the object, whatever order the blocks come in.
+    pub const FIRST: Slot = Slot { section: Section::Head, seq: 0 };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::pages::Pool;
+
+    fn member_of(raw: &[u8], slot: Slot) -> Vec<u8> {
+        let pool = Pool::new(2);
+        let mut page = pool.take();
+        page.as_mut_vec().extend_from_slice(raw);
+        let member = Encoder::new(2).member(&Block { slot, raw: page }, pool.take()).unwrap();
+        member.gz.as_slice().to_vec()
+    }
+
+    fn gunzip(gz: &[u8]) -> Vec<u8> {
+        let mut raw = Vec::new();
+        flate2::read::MultiGzDecoder::new(gz).read_to_end(&mut raw).unwrap();
+        raw
+    }
+
+    #[test]
+    fn members_inflate_by_themselves_and_in_a_row() {
+        let second = Slot { section: Section::Head, seq: 1 };
+        let (a, b) = (member_of(b"one", Slot::FIRST), member_of(b"two", second));
+        assert_eq!(gunzip(&b), b"two");
+        assert_eq!(gunzip(&[a, b].concat()), b"onetwo");
+    }
+
+    #[test]
+    fn only_the_first_member_of_the_object_tells_the_block_size() {
+        let first = member_of(b"x", Slot::FIRST);
+        assert_eq!(first[3], 0x10);
+        assert!(first[10..].starts_with(b"HPROF BLOCKSIZE=1048576\0"));
+        assert_eq!(member_of(b"x", Slot { section: Section::Heap(0), seq: 0 })[3], 0);
+    }
+
+    #[test]
+    fn bytes_that_do_not_compress_fit_into_a_page() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = (0..PAGE)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (state >> 33) as u8
+            })
+            .collect();
+        assert_eq!(gunzip(&member_of(&noise, Slot::FIRST)), noise);
+    }
+}

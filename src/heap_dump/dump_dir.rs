@@ -1,0 +1,177 @@
+//! A private directory of the JVM's user in the JVM's own file system. It and all in it are removed in `Drop`,
+//! unless something in it is to be kept.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, openat, renameat_with,
+    statat, unlinkat,
+};
+
+use crate::attach::Identity;
+use crate::discovery::mountinfo::Mount;
+use crate::target::Target;
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct DumpDir {
+    parent: OwnedFd,
+    dir: OwnedFd,
+    name: String,
+    identity: Identity,
+    /// The path as the JVM sees it.
+    pub inside: String,
+    /// The path as this process sees it: for messages.
+    pub here: String,
+    /// On what it lies, as far as the JVM's mount table tells.
+    pub mount: Option<Mount>,
+    keep: bool,
+}
+
+impl DumpDir {
+    /// Makes it below `candidate`, a directory as the JVM sees it.
+    ///
+    /// # Errors
+    /// When the JVM's user cannot write there.
+    pub fn create(target: &Target, identity: Identity, candidate: &str, run_id: &str) -> io::Result<Self> {
+        let name = format!("jmap-dump-tool-{run_id}");
+        let candidate = candidate.trim_end_matches('/');
+        let (parent, dir) = as_identity(identity, || make(target, candidate, &name, identity))?;
+        let inside = format!("{candidate}/{name}");
+        let mount = target.read("mountinfo").ok().and_then(|text| Mount::of(&inside, &text));
+        let here = if shares_mounts(target) { inside.clone() } else { target.seen_from_here(&inside) };
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false })
+    }
+
+    /// A new file for us to write and read.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn create_file(&self, name: &str) -> io::Result<File> {
+        self.open(name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR)
+    }
+
+    /// A file that the JVM made.
+    ///
+    /// # Errors
+    /// When it is not there, or no regular file.
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
+        let file = self.open(name, OFlags::RDONLY)?;
+        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        Ok(file)
+    }
+
+    fn open(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let opened = as_identity(self.identity, || Ok(openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)?))?;
+        Ok(File::from(opened))
+    }
+
+    /// Size of all files there, whatever the JVM has named them.
+    pub fn size(&self) -> u64 {
+        let names = as_identity(self.identity, || self.names()).unwrap_or_default();
+        names.iter().filter_map(|name| self.stat_size(name)).sum()
+    }
+
+    fn stat_size(&self, name: &str) -> Option<u64> {
+        let stat = as_identity(self.identity, || Ok(statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?)).ok()?;
+        u64::try_from(stat.st_size).ok()
+    }
+
+    /// # Errors
+    /// When the file system does not tell.
+    pub fn free_space(&self) -> io::Result<StatVfs> {
+        Ok(fstatvfs(&self.dir)?)
+    }
+
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_file(&self, name: &str) -> io::Result<()> {
+        as_identity(self.identity, || Ok(unlinkat(&self.dir, name, AtFlags::empty())?))
+    }
+
+    /// # Errors
+    /// When the file system refuses, or the new name is taken.
+    pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
+        as_identity(self.identity, || Ok(renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE)?))
+    }
+
+    /// Leaves the directory and what is still in it.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let dir = openat(&self.dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter(|name| name != "." && name != "..").collect())
+    }
+
+    /// The JVM may add a file between the listing and the removal, so it is tried again.
+    fn remove(&self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for _ in 0..3 {
+            for name in self.names()? {
+                unlinkat(&self.dir, name, AtFlags::empty())?;
+            }
+            outcome = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        Ok(outcome?)
+    }
+}
+
+impl AsFd for DumpDir {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+impl Drop for DumpDir {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = as_identity(self.identity, || self.remove()) {
+            log::warn!("cannot remove {}: {error}; remove it by hand", self.here);
+        }
+    }
+}
+
+fn as_identity<T: Send>(identity: Identity, f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    identity.run_as(f).map_err(io::Error::other)?
+}
+
+fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io::Result<(OwnedFd, OwnedFd)> {
+    let parent = target.open_dir(candidate)?;
+    mkdirat(&parent, name, Mode::RWXU)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(&parent, name, flags, Mode::empty()).map_err(io::Error::from).and_then(|dir| {
+        // The JVM must own it; a file system that maps users may disagree.
+        if fstat(&dir)?.st_uid == identity.uid {
+            Ok(dir)
+        } else {
+            Err(io::Error::other("it gives files another owner"))
+        }
+    });
+    match made {
+        Ok(dir) => Ok((parent, dir)),
+        Err(error) => {
+            unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+            Err(error)
+        }
+    }
+}
+
+/// Whether the JVM sees the same mounts as we do, so that its paths are ours.
+fn shares_mounts(target: &Target) -> bool {
+    let ours = std::fs::read_link("/proc/self/ns/mnt").ok();
+    ours.is_some() && ours == target.link("ns/mnt").ok()
+}

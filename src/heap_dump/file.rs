@@ -1,0 +1,83 @@
+//! The dump as a regular file in a private directory: it exerts no back-pressure, so the pause is the JVM's own.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use super::reply::{Judgement, judge, seconds};
+use super::{DumpDir, DumpError};
+use crate::attach::{ARG_MAX, AttachError, AttachOperation, VirtualMachine};
+use crate::deadline::Deadline;
+use crate::progress::Progress;
+
+/// The dump's name in its directory.
+pub const NAME: &str = "heap.hprof";
+
+/// A dump that the JVM calls whole.
+#[derive(Debug)]
+pub struct HeapDump {
+    pub file: File,
+    /// As this process sees it: for messages.
+    pub path: String,
+    /// The JVM's own words.
+    pub words: String,
+    /// In the JVM's own words, where it tells.
+    pub pause_seconds: Option<f64>,
+    pub took: Duration,
+}
+
+/// Any reason why there is no dump.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpFailure {
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+}
+
+/// Has the JVM dump into `dir`, and waits until it says that the dump is whole.
+///
+/// # Errors
+/// When the JVM refuses or dies, or the run is stopped. What was written goes with `dir`.
+pub fn dump(
+    vm: &VirtualMachine<'_>,
+    dir: &DumpDir,
+    live: bool,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<HeapDump, DumpFailure> {
+    let pid = vm.jvm().pid();
+    let inside = format!("{}/{NAME}", dir.inside);
+    let path = format!("{}/{NAME}", dir.here);
+    debug_assert!(inside.len() <= ARG_MAX);
+    let begun = Instant::now();
+    let mut pending = vm.send(&AttachOperation::dumpheap(&inside, live), deadline)?;
+    let reply = loop {
+        match pending.poll(Duration::from_millis(200), deadline) {
+            Ok(true) => break pending.reply(),
+            Ok(false) => progress.set(dir.size()),
+            Err(error) => return Err(died_or(vm, error)),
+        }
+    };
+    let reply = reply.map_err(|error| died_or(vm, error))?;
+    match judge(&reply.message) {
+        Judgement::Created => {}
+        Judgement::Failed(words) => return Err(DumpError::Jvm { pid, path, words }.into()),
+    }
+    let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: path.clone(), source })?;
+    let words = reply.message.trim().replace(&inside, &path);
+    Ok(HeapDump { file, path, words, pause_seconds: seconds(&reply.message), took: begun.elapsed() })
+}
+
+/// A JVM that died is no attach failure. Its socket closes a moment before it is gone.
+fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailure {
+    if matches!(error, AttachError::Stopped(_)) {
+        return error.into();
+    }
+    for _ in 0..50 {
+        if !vm.jvm().target.is_alive() {
+            return DumpError::Died { pid: vm.jvm().pid(), source: error }.into();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    error.into()
+}

@@ -1,0 +1,75 @@
+//! The answer to `GC.heap_info`, pure: how much of the heap is used
+//! (JDK: `print_on` of each collected heap in `src/hotspot/share/gc`).
+
+/// Used bytes of the heap, from the text of any collector; `None` when it names none.
+pub fn heap_used(text: &str) -> Option<u64> {
+    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("Metaspace"));
+    // A whole-heap line of G1, ZGC or Shenandoah; Serial and Parallel print one for each generation.
+    lines.filter(|line| is_total(line)).filter_map(used_of).reduce(u64::saturating_add)
+}
+
+/// Spaces and regions repeat what the lines above them sum up.
+fn is_total(line: &str) -> bool {
+    line.contains("used")
+        && (line.contains("total") || line.contains("capacity") || line.contains("committed"))
+        && !line.trim_start().starts_with("region size")
+}
+
+/// `used 1234K` or, in Shenandoah, `1234K used`.
+fn used_of(line: &str) -> Option<u64> {
+    let words: Vec<&str> = line.split([' ', ',', '\t']).filter(|word| !word.is_empty()).collect();
+    let at = words.iter().position(|word| *word == "used")?;
+    let after = words.get(at + 1).and_then(|word| size(word));
+    after.or_else(|| size(words.get(at.checked_sub(1)?)?))
+}
+
+/// A number and its unit (JDK: `byte_size_in_proper_unit`).
+fn size(word: &str) -> Option<u64> {
+    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &word[digits.len()..] {
+        "" | "B" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generations_of_serial_and_parallel_are_added() {
+        let serial = " def new generation   total 9792K, used 500K [0x1, 0x2, 0x3)\n  eden space 8704K,   5% used [0x1)\n\
+                      \x20tenured generation   total 21888K, used 1000K [0x1)\n   the space 21888K,   4% used [0x1)\n\
+                      \x20Metaspace       used 108K, committed 256K, reserved 1114112K\n";
+        assert_eq!(heap_used(serial), Some(1500 << 10));
+        let parallel = " PSYoungGen      total 76288K, used 5243K [0x1)\n  eden space 65536K, 8% used [0x1)\n\
+                        \x20ParOldGen       total 175104K, used 20K [0x1)\n";
+        assert_eq!(heap_used(parallel), Some(5263 << 10));
+    }
+
+    #[test]
+    fn g1_zgc_and_shenandoah_have_one_line() {
+        assert_eq!(
+            heap_used(" garbage-first heap   total 260096K, used 5120K [0x1, 0x2)\n  region size 1024K, 5 young\n"),
+            Some(5 << 20)
+        );
+        assert_eq!(
+            heap_used(" ZHeap           used 12M, capacity 256M, max capacity 3990M\n Metaspace used 1K"),
+            Some(12 << 20)
+        );
+        assert_eq!(
+            heap_used("Shenandoah Heap\n 256M max, 256M soft max, 256M committed, 2M used\n 1024 x 256K regions\n"),
+            Some(2 << 20)
+        );
+    }
+
+    #[test]
+    fn an_answer_without_figures_is_unknown() {
+        assert_eq!(heap_used("Unknown diagnostic command"), None);
+        assert_eq!(heap_used(""), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! From a JVM that answers to its dump: the plan, the room, the dump itself.
+
+mod dump_dir;
+mod file;
+mod heap_info;
+mod reply;
+mod room;
+
+use std::io;
+
+pub use dump_dir::DumpDir;
+pub use file::{DumpFailure, HeapDump, NAME, dump};
+pub use room::{Estimate, RoomError};
+
+use crate::attach::{AttachError, AttachOperation, VirtualMachine};
+use crate::deadline::Deadline;
+use crate::hprof::Malformed;
+use crate::units::Bytes;
+use room::Room;
+
+/// Directories that are tried when none is named, as the JVM sees them.
+pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];
+
+/// The JVM did not make a whole dump.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    #[error("pid {pid} could not dump into {path}: {words}")]
+    Jvm { pid: i32, path: String, words: String },
+    #[error("pid {pid} ended during its dump")]
+    Died { pid: i32, source: AttachError },
+    #[error("the dump {path} is not whole: its end record is missing after {bytes} bytes")]
+    Truncated { path: String, bytes: u64 },
+    #[error("the dump {path} is damaged")]
+    Malformed { path: String, source: Malformed },
+    #[error("cannot read the dump {path}")]
+    Read { path: String, source: io::Error },
+}
+
+impl DumpError {
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Jvm { words, .. } if words.contains("No space left") => {
+                "name a larger directory with --dir; the partial dump was removed".into()
+            }
+            Self::Jvm { .. } => "name another directory with --dir; whatever was written was removed".into(),
+            Self::Died { .. } => "look for the reason in the pod's events: it may have run out of memory".into(),
+            Self::Truncated { .. } | Self::Malformed { .. } => {
+                "nothing was stored; try again, and if it comes back report the version of the JVM".into()
+            }
+            Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
+        }
+    }
+}
+
+/// Where the dump goes, and how large it may be.
+#[derive(Debug)]
+pub struct Plan {
+    pub dir: DumpDir,
+    pub estimate: Option<Estimate>,
+    pub warnings: Vec<String>,
+}
+
+/// What decides about the place.
+#[derive(Debug, Clone)]
+pub struct PlanRequest<'a> {
+    pub dirs: &'a [String],
+    pub live: bool,
+    pub force: bool,
+    pub run_id: &'a str,
+}
+
+/// Any reason why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    #[error(transparent)]
+    Room(#[from] RoomError),
+}
+
+/// Chooses the directory: the first with room for the upper estimate, else the one with the most room.
+///
+/// # Errors
+/// When the JVM does not answer, no directory can be written, or not even the lower estimate fits.
+pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadline) -> Result<Plan, PlanError> {
+    let mut warnings = Vec::new();
+    let estimate = estimate(vm, request.live, deadline)?;
+    if estimate.is_none() {
+        warnings.push("the JVM did not tell how much of its heap is used: room was not checked".to_owned());
+    }
+    let (dir, room) = choose(vm, request, estimate)?;
+    if let Some(estimate) = estimate {
+        let (pid, path) = (vm.jvm().pid(), dir.here.clone());
+        let (needed, free) = (Bytes(estimate.lower), Bytes(room.free));
+        if room.free < estimate.lower && !request.force {
+            return Err(RoomError::TooSmall { pid, path, needed, free, limit: room.limit }.into());
+        }
+        if room.free < estimate.upper {
+            let upper = Bytes(estimate.upper);
+            warnings.push(format!("up to {upper} may be needed in {path}, {free} can be used ({})", room.limit));
+        }
+    }
+    Ok(Plan { dir, estimate, warnings })
+}
+
+fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<Option<Estimate>, AttachError> {
+    let heap_info = vm.execute(&AttachOperation::jcmd("GC.heap_info"), deadline)?;
+    log::debug!("GC.heap_info: {}", heap_info.message);
+    let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?;
+    let merges_segments = help.message.contains("-parallel");
+    Ok(heap_info::heap_used(&heap_info.message).map(|used| Estimate::new(used, live, merges_segments)))
+}
+
+fn choose(
+    vm: &VirtualMachine<'_>,
+    request: &PlanRequest<'_>,
+    estimate: Option<Estimate>,
+) -> Result<(DumpDir, Room), RoomError> {
+    let jvm = vm.jvm();
+    let mut best: Option<(DumpDir, Room)> = None;
+    let mut tried = Vec::new();
+    for candidate in request.dirs {
+        let made = DumpDir::create(&jvm.target, jvm.identity, candidate, request.run_id)
+            .and_then(|dir| Room::of(&dir).map(|room| (dir, room)));
+        match made {
+            Ok((dir, room)) if estimate.is_none_or(|estimate| room.free >= estimate.upper) => return Ok((dir, room)),
+            Ok((dir, room)) if best.as_ref().is_none_or(|(_, other)| room.free > other.free) => {
+                best = Some((dir, room))
+            }
+            Ok(_) => {}
+            Err(error) => tried.push(format!("{candidate}: {error}")),
+        }
+    }
+    best.ok_or_else(|| RoomError::NoDirectory { pid: jvm.pid(), tried: tried.join("; ") })
+}

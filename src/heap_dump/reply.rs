@@ -1,0 +1,54 @@
+//! What the JVM said about a dump, pure. The completion status is no help: it is 0 when the dump failed, too
+//! (JDK: `attachListener.cpp`, `dump_heap`; `heapDumper.cpp`, `HeapDumper::dump`).
+
+/// The JVM's own judgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It says that the dump is whole.
+    Created,
+    /// Its words.
+    Failed(String),
+}
+
+/// Reads the text of the answer.
+pub fn judge(message: &str) -> Judgement {
+    let last = message.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no words at all");
+    // The second form is a native image's.
+    if last.starts_with("Heap dump file created") || last.starts_with("Dumped to:") {
+        Judgement::Created
+    } else {
+        Judgement::Failed(last.to_owned())
+    }
+}
+
+/// The seconds in "[N bytes in S secs]": the time from the first byte to the last, which the application waits.
+pub fn seconds(message: &str) -> Option<f64> {
+    let (before, _) = message.split_once(" secs]")?;
+    before.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_for_a_whole_dump_count() {
+        assert_eq!(
+            judge("Dumping heap to /d/h ...\nHeap dump file created [12 bytes in 0.034 secs]\n"),
+            Judgement::Created
+        );
+        assert_eq!(judge("Heap dump file created\n"), Judgement::Created);
+        for failure in
+            ["File exists", "Dump file is incomplete: No space left on device", "Unable to create /d/h: File exists"]
+        {
+            assert_eq!(judge(&format!("Dumping heap to /d/h ...\n{failure}\n")), Judgement::Failed(failure.into()));
+        }
+        assert!(matches!(judge(""), Judgement::Failed(_)));
+    }
+
+    #[test]
+    fn the_pause_is_read_where_the_jvm_tells_it() {
+        assert_eq!(seconds("Heap dump file created [12 bytes in 0.034 secs]\n"), Some(0.034));
+        assert_eq!(seconds("Heap dump file created\n"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether the dump will fit, said before the JVM is disturbed.
+
+use std::io;
+
+use sysinfo::System;
+
+use super::dump_dir::DumpDir;
+use crate::units::Bytes;
+
+/// Classes and names, whatever the heap: 0.5 to 60 MB were seen.
+const CLASSES_MAX: u64 = 64 << 20;
+
+/// Left to the application when files are memory.
+const MEMORY_HEADROOM: u64 = 64 << 20;
+
+/// Left free on a node's disk: the kubelet evicts pods below 15 % (imagefs.available, node-pressure eviction).
+const NODE_DISK_RESERVE_PERCENT: u64 = 15;
+
+/// The dump does not fit, or there is no place for it.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomError {
+    #[error("the dump of pid {pid} needs at least {needed} in {path}, {free} can be used ({limit})")]
+    TooSmall { pid: i32, path: String, needed: Bytes, free: Bytes, limit: String },
+    #[error("no directory for the dump of pid {pid}: {tried}")]
+    NoDirectory { pid: i32, tried: String },
+    #[error("cannot {what} {path}")]
+    Io { what: &'static str, path: String, source: io::Error },
+}
+
+impl RoomError {
+    pub fn hint(&self) -> String {
+        match self {
+            Self::TooSmall { .. } => {
+                "mount a larger volume and name it with --dir, or take the risk with --force; nothing was done to the JVM"
+                    .into()
+            }
+            Self::NoDirectory { .. } => {
+                "name a directory that the JVM's user can write to with --dir, for example an emptyDir:\n  \
+                 volumeMounts: [{name: dumps, mountPath: /dumps}]\n  volumes: [{name: dumps, emptyDir: {}}]"
+                    .into()
+            }
+            Self::Io { .. } => "free space there, or name another directory with --dir".into(),
+        }
+    }
+}
+
+/// Bounds of what the run will write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    pub lower: u64,
+    pub upper: u64,
+    /// Of the raw dump alone.
+    pub raw_upper: u64,
+}
+
+impl Estimate {
+    /// From the used bytes of the heap. An object needs 0.9 to 2 times its heap size in HPROF (record heads are
+    /// longer, padding is missing). Live objects may be few, so a quarter counts as certain. The compressed
+    /// copy is a tenth at best, and the whole at worst; a JVM that merges segments writes the heap twice.
+    pub fn new(heap_used: u64, live: bool, merges_segments: bool) -> Self {
+        let raw_lower = if live { heap_used / 4 } else { heap_used / 10 * 9 };
+        let raw_upper = heap_used.saturating_mul(2).saturating_add(CLASSES_MAX);
+        let copies = if merges_segments { 2 } else { 1 };
+        Self { lower: raw_lower * copies + raw_lower / 10, upper: raw_upper.saturating_mul(copies + 1), raw_upper }
+    }
+}
+
+/// What can be used in a directory, and what limits it.
+#[derive(Debug, Clone)]
+pub struct Room {
+    pub free: u64,
+    pub limit: String,
+}
+
+impl Room {
+    /// # Errors
+    /// When the file system does not tell.
+    pub fn of(dir: &DumpDir) -> io::Result<Self> {
+        let space = dir.free_space()?;
+        let (free, total) = (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize);
+        let mount = dir.mount.as_ref();
+        let mut room = Self { free, limit: format!("{} are free", Bytes(free)) };
+        if mount.is_some_and(crate::discovery::mountinfo::Mount::is_node_disk) {
+            let reserve = total / 100 * NODE_DISK_RESERVE_PERCENT;
+            let limit = format!("{} are free, of which {} stay free on the node's disk", Bytes(free), Bytes(reserve));
+            room.limit_to(free.saturating_sub(reserve), limit);
+        }
+        if mount.is_some_and(crate::discovery::mountinfo::Mount::is_memory)
+            && let Some(memory) = free_memory()
+        {
+            let limit = format!("it is memory, of which {} are free", Bytes(memory));
+            room.limit_to(memory.saturating_sub(MEMORY_HEADROOM), limit);
+        }
+        Ok(room)
+    }
+
+    fn limit_to(&mut self, free: u64, limit: String) {
+        if free < self.free {
+            *self = Self { free, limit };
+        }
+    }
+}
+
+/// Free memory of our cgroup, else of the machine.
+fn free_memory() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    let machine = system.available_memory();
+    Some(system.cgroup_limits().map_or(machine, |cgroup| cgroup.free_memory.min(machine)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merging_jvm_writes_the_heap_twice() {
+        let gib = 1 << 30;
+        let (once, twice) = (Estimate::new(gib, false, false), Estimate::new(gib, false, true));
+        assert!(twice.lower > once.lower && twice.upper > once.upper);
+        assert!(once.lower < gib && once.raw_upper > 2 * gib);
+    }
+}

@@ -1,0 +1,401 @@
+//! Walks a dump as it passes by: verifies its structure, counts its records, knows whether its end was seen.
+//!
+//! Push-style and in place: the caller hands over consecutive pieces of any size and goes on with the same
+//! bytes. What straddles two pieces is kept in a small carry, so memory does not grow with the dump.
+
+use serde::{Deserialize, Serialize};
+
+use super::records::{FILE_HEADER, MAGIC, TOP_HEADER, root_width, sub, tag, value_width};
+
+/// The bytes are not HPROF from this offset on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not HPROF at byte {offset}: {what}")]
+pub struct Malformed {
+    pub offset: u64,
+    pub what: String,
+}
+
+/// How many records of each kind passed by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    pub utf8: u64,
+    pub load_class: u64,
+    pub stack_frames: u64,
+    pub stack_traces: u64,
+    pub other: u64,
+    pub segments: u64,
+    pub roots: u64,
+    pub classes: u64,
+    pub instances: u64,
+    pub object_arrays: u64,
+    pub primitive_arrays: u64,
+}
+
+impl Records {
+    /// Instances and arrays of both kinds.
+    pub fn objects(&self) -> u64 {
+        self.instances + self.object_arrays + self.primitive_arrays
+    }
+}
+
+/// What the walk saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    pub bytes: u64,
+    /// The end record was the last thing seen.
+    pub complete: bool,
+    pub records: Records,
+}
+
+/// Longest piece that must be looked at in one go: a CLASS_DUMP up to its constant pool count, 8-byte ids.
+const CARRY: usize = 96;
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    FileHeader,
+    Top,
+    /// Opaque bytes of a top-level record.
+    Body(u64),
+    /// At a sub-record.
+    Sub,
+    /// Opaque bytes of a sub-record.
+    SubBody(u64),
+    ConstantPool(u16),
+    StaticCount,
+    Statics(u16),
+    FieldCount,
+    Fields(u16),
+    End,
+}
+
+/// What one look at the bytes gave.
+enum Step {
+    /// So many bytes are used up.
+    Used(usize),
+    /// So many bytes are needed to go on.
+    Need(usize),
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct Walker {
+    state: State,
+    id_size: usize,
+    /// Bytes left in the open heap dump or segment.
+    segment_left: u64,
+    offset: u64,
+    carry: [u8; CARRY],
+    carried: usize,
+    records: Records,
+}
+
+impl Default for Walker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Walker {
+    pub fn new() -> Self {
+        Self {
+            state: State::FileHeader,
+            id_size: 8,
+            segment_left: 0,
+            offset: 0,
+            carry: [0; CARRY],
+            carried: 0,
+            records: Records::default(),
+        }
+    }
+
+    /// Takes the next bytes of the dump.
+    ///
+    /// # Errors
+    /// When they cannot belong to a heap dump; the walker is of no further use then.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+        while !bytes.is_empty() {
+            if self.carried > 0 {
+                bytes = self.fill_carry(bytes)?;
+                continue;
+            }
+            match self.step(bytes)? {
+                Step::Used(n) => {
+                    self.offset += n as u64;
+                    bytes = &bytes[n..];
+                }
+                Step::Need(_) => {
+                    self.carry[..bytes.len()].copy_from_slice(bytes);
+                    self.carried = bytes.len();
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes what straddles two pieces, and gives back the bytes behind it.
+    fn fill_carry<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Malformed> {
+        let carry = self.carry;
+        let need = match self.step(&carry[..self.carried])? {
+            Step::Need(n) => n,
+            Step::Used(_) => return Err(self.malformed("a record changed its length")),
+        };
+        let take = (need - self.carried).min(bytes.len());
+        self.carry[self.carried..self.carried + take].copy_from_slice(&bytes[..take]);
+        self.carried += take;
+        if self.carried < need {
+            return Ok(&bytes[take..]);
+        }
+        let carry = self.carry;
+        if let Step::Used(n) = self.step(&carry[..self.carried])? {
+            // A step never uses more than it asked for, and asked for no more than was there.
+            debug_assert_eq!(n, self.carried);
+            self.offset += n as u64;
+            self.carried = 0;
+        }
+        Ok(&bytes[take..])
+    }
+
+    /// What was seen; whether it was a whole dump is in [`Summary::complete`].
+    pub fn finish(self) -> Summary {
+        Summary {
+            bytes: self.offset + self.carried as u64,
+            complete: matches!(self.state, State::End) && self.carried == 0,
+            records: self.records,
+        }
+    }
+
+    fn step(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+        match self.state {
+            State::FileHeader => self.file_header(b),
+            State::Top => self.top(b),
+            State::Body(left) => Ok(self.body(b, left)),
+            State::Sub => self.sub_record(b),
+            State::SubBody(left) => Ok(self.sub_body(b, left)),
+            State::ConstantPool(left) => self.constant_pool(b, left),
+            State::StaticCount => self.count(b, State::Statics),
+            State::Statics(left) => self.statics(b, left),
+            State::FieldCount => self.count(b, State::Fields),
+            State::Fields(left) => self.fields(b, left),
+            State::End => Err(self.malformed("bytes after the end of the dump")),
+        }
+    }
+
+    fn malformed(&self, what: impl Into<String>) -> Malformed {
+        Malformed { offset: self.offset, what: what.into() }
+    }
+
+    fn file_header(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+        if !b.starts_with(&MAGIC[..MAGIC.len().min(b.len())]) {
+            return Err(self.malformed("it does not begin with JAVA PROFILE 1.0"));
+        }
+        if b.len() < FILE_HEADER {
+            return Ok(Step::Need(FILE_HEADER));
+        }
+        self.id_size = match be32(b, 19) {
+            4 => 4,
+            8 => 8,
+            other => return Err(self.malformed(format!("identifiers of {other} bytes"))),
+        };
+        if b[18] != 0 {
+            return Err(self.malformed("its version does not end with NUL"));
+        }
+        self.state = State::Top;
+        Ok(Step::Used(FILE_HEADER))
+    }
+
+    fn top(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+        if b.len() < TOP_HEADER {
+            return Ok(Step::Need(TOP_HEADER));
+        }
+        let length = u64::from(be32(b, 5));
+        self.state = match b[0] {
+            tag::HEAP_DUMP_END if length == 0 => State::End,
+            tag::HEAP_DUMP_END => return Err(self.malformed("an end record with a body")),
+            tag::HEAP_DUMP | tag::HEAP_DUMP_SEGMENT => {
+                self.records.segments += 1;
+                self.segment_left = length;
+                if length == 0 { State::Top } else { State::Sub }
+            }
+            0x01..=tag::CONTROL_SETTINGS => {
+                self.count_top(b[0]);
+                State::Body(length)
+            }
+            other => return Err(self.malformed(format!("unknown record tag {other:#04x}"))),
+        };
+        if matches!(self.state, State::Body(0)) {
+            self.state = State::Top;
+        }
+        Ok(Step::Used(TOP_HEADER))
+    }
+
+    fn count_top(&mut self, record: u8) {
+        let counter = match record {
+            tag::UTF8 => &mut self.records.utf8,
+            tag::LOAD_CLASS => &mut self.records.load_class,
+            tag::FRAME => &mut self.records.stack_frames,
+            tag::TRACE => &mut self.records.stack_traces,
+            _ => &mut self.records.other,
+        };
+        *counter += 1;
+    }
+
+    fn body(&mut self, b: &[u8], left: u64) -> Step {
+        let n = left.min(b.len() as u64);
+        self.state = if n == left { State::Top } else { State::Body(left - n) };
+        Step::Used(n as usize)
+    }
+
+    /// Books `n` bytes of the open segment.
+    fn book(&mut self, n: u64) -> Result<(), Malformed> {
+        self.segment_left =
+            self.segment_left.checked_sub(n).ok_or_else(|| self.malformed("a sub-record leaves its segment"))?;
+        Ok(())
+    }
+
+    /// The state after a complete sub-record.
+    fn next_sub(&self) -> State {
+        if self.segment_left == 0 { State::Top } else { State::Sub }
+    }
+
+    #[inline]
+    fn sub_record(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+        let id = self.id_size;
+        match b[0] {
+            sub::INSTANCE_DUMP => {
+                let head = 1 + id + 4 + id + 4;
+                if b.len() < head {
+                    return Ok(Step::Need(head));
+                }
+                self.records.instances += 1;
+                self.with_body(b, head, u64::from(be32(b, head - 4)))
+            }
+            sub::OBJ_ARRAY_DUMP => {
+                let head = 1 + id + 4 + 4 + id;
+                if b.len() < head {
+                    return Ok(Step::Need(head));
+                }
+                self.records.object_arrays += 1;
+                self.with_body(b, head, u64::from(be32(b, 5 + id)) * id as u64)
+            }
+            sub::PRIM_ARRAY_DUMP => {
+                let head = 1 + id + 4 + 4 + 1;
+                if b.len() < head {
+                    return Ok(Step::Need(head));
+                }
+                let width = self.width(b[head - 1])?;
+                self.records.primitive_arrays += 1;
+                self.with_body(b, head, u64::from(be32(b, 5 + id)) * width as u64)
+            }
+            sub::CLASS_DUMP => self.class_dump(b),
+            other => self.root(b, other),
+        }
+    }
+
+    /// A sub-record of a head and opaque bytes, as far as they are here.
+    #[inline]
+    fn with_body(&mut self, b: &[u8], head: usize, body: u64) -> Result<Step, Malformed> {
+        self.book(head as u64 + body)?;
+        let here = body.min((b.len() - head) as u64);
+        self.state = if here == body { self.next_sub() } else { State::SubBody(body - here) };
+        Ok(Step::Used(head + here as usize))
+    }
+
+    fn sub_body(&mut self, b: &[u8], left: u64) -> Step {
+        let n = left.min(b.len() as u64);
+        self.state = if n == left { self.next_sub() } else { State::SubBody(left - n) };
+        Step::Used(n as usize)
+    }
+
+    fn root(&mut self, b: &[u8], tag: u8) -> Result<Step, Malformed> {
+        let Some(width) = root_width(tag, self.id_size) else {
+            return Err(self.malformed(format!("unknown sub-record tag {tag:#04x}")));
+        };
+        if b.len() <= width {
+            return Ok(Step::Need(1 + width));
+        }
+        self.records.roots += 1;
+        self.book(1 + width as u64)?;
+        self.state = self.next_sub();
+        Ok(Step::Used(1 + width))
+    }
+
+    /// Class, trace, super, loader, signers, domain, two reserved, instance size, then the constant pool.
+    fn class_dump(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+        let head = 1 + 7 * self.id_size + 4 + 4 + 2;
+        if b.len() < head {
+            return Ok(Step::Need(head));
+        }
+        self.records.classes += 1;
+        self.book(head as u64)?;
+        self.state = State::ConstantPool(be16(b, head - 2));
+        self.skip_empty();
+        Ok(Step::Used(head))
+    }
+
+    fn count(&mut self, b: &[u8], next: fn(u16) -> State) -> Result<Step, Malformed> {
+        if b.len() < 2 {
+            return Ok(Step::Need(2));
+        }
+        self.book(2)?;
+        self.state = next(be16(b, 0));
+        self.skip_empty();
+        Ok(Step::Used(2))
+    }
+
+    /// Index (u2), type (u1), value.
+    fn constant_pool(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
+        self.typed_entry(b, 2, true, State::ConstantPool(left - 1))
+    }
+
+    /// Name (id), type (u1), value.
+    fn statics(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
+        self.typed_entry(b, self.id_size, true, State::Statics(left - 1))
+    }
+
+    /// Name (id), type (u1).
+    fn fields(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
+        self.typed_entry(b, self.id_size, false, State::Fields(left - 1))
+    }
+
+    fn typed_entry(&mut self, b: &[u8], before: usize, has_value: bool, next: State) -> Result<Step, Malformed> {
+        if b.len() <= before {
+            return Ok(Step::Need(before + 1));
+        }
+        let width = self.width(b[before])?;
+        let size = before + 1 + if has_value { width } else { 0 };
+        if b.len() < size {
+            return Ok(Step::Need(size));
+        }
+        self.book(size as u64)?;
+        self.state = next;
+        self.skip_empty();
+        Ok(Step::Used(size))
+    }
+
+    /// Goes on where nothing is left to read.
+    fn skip_empty(&mut self) {
+        self.state = match self.state {
+            State::ConstantPool(0) => State::StaticCount,
+            State::Statics(0) => State::FieldCount,
+            State::Fields(0) => self.next_sub(),
+            other => other,
+        };
+    }
+
+    fn width(&self, basic_type: u8) -> Result<usize, Malformed> {
+        value_width(basic_type, self.id_size).ok_or_else(|| self.malformed(format!("unknown basic type {basic_type}")))
+    }
+}
+
+fn be32(b: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+}
+
+fn be16(b: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([b[at], b[at + 1]])
+}
+
+#[cfg(test)]
+#[path = "walker_tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+/// A small dump of each kind of record, 8-byte identifiers.
+fn dump() -> Vec<u8> {
+    let mut d = b"JAVA PROFILE 1.0.2\0".to_vec();
+    d.extend(8u32.to_be_bytes());
+    d.extend(0u64.to_be_bytes());
+    top(&mut d, tag::UTF8, b"\0\0\0\0\0\0\0\x01name");
+    top(&mut d, tag::LOAD_CLASS, &[0; 24]);
+    top(&mut d, tag::TRACE, &[0; 12]);
+    let mut s = Vec::new();
+    class_dump(&mut s);
+    s.push(sub::INSTANCE_DUMP);
+    s.extend([0; 8 + 4 + 8]);
+    s.extend(12u32.to_be_bytes());
+    s.extend([7; 12]);
+    s.push(sub::OBJ_ARRAY_DUMP);
+    s.extend([0; 8 + 4]);
+    s.extend(3u32.to_be_bytes());
+    s.extend([0; 8 + 24]);
+    s.push(sub::PRIM_ARRAY_DUMP);
+    s.extend([0; 8 + 4]);
+    s.extend(5u32.to_be_bytes());
+    s.push(5);
+    s.extend([1; 10]);
+    for (root, width) in [(sub::ROOT_JNI_GLOBAL, 16), (sub::ROOT_UNKNOWN, 8), (sub::ROOT_THREAD_OBJ, 16)] {
+        s.push(root);
+        s.extend(vec![0; width]);
+    }
+    top(&mut d, tag::HEAP_DUMP_SEGMENT, &s);
+    top(&mut d, tag::HEAP_DUMP_END, &[]);
+    d
+}
+
+fn top(d: &mut Vec<u8>, record: u8, body: &[u8]) {
+    d.push(record);
+    d.extend([0; 4]);
+    d.extend((body.len() as u32).to_be_bytes());
+    d.extend(body);
+}
+
+fn class_dump(s: &mut Vec<u8>) {
+    s.push(sub::CLASS_DUMP);
+    s.extend([0; 8 + 4 + 6 * 8 + 4]);
+    s.extend([0, 1, 0, 9, 10, 1, 2, 3, 4]); // one constant: index 9, int
+    s.extend([0, 1]);
+    s.extend([0; 8]);
+    s.push(2); // one static: an object
+    s.extend([0; 8]);
+    s.extend([0, 2]);
+    for ty in [10, 2] {
+        s.extend([0; 8]);
+        s.push(ty);
+    }
+}
+
+fn walk(pieces: impl Iterator<Item = Vec<u8>>) -> Result<Summary, Malformed> {
+    let mut walker = Walker::new();
+    for piece in pieces {
+        walker.push(&piece)?;
+    }
+    Ok(walker.finish())
+}
+
+#[test]
+fn it_counts_each_record_however_the_bytes_are_cut() {
+    let dump = dump();
+    let whole = walk(std::iter::once(dump.clone())).unwrap();
+    assert!(whole.complete);
+    assert_eq!(whole.bytes, dump.len() as u64);
+    let r = &whole.records;
+    assert_eq!((r.classes, r.instances, r.object_arrays, r.primitive_arrays, r.roots), (1, 1, 1, 1, 3));
+    assert_eq!((r.utf8, r.load_class, r.stack_traces, r.segments), (1, 1, 1, 1));
+    for size in 1..dump.len() {
+        assert_eq!(walk(dump.chunks(size).map(<[u8]>::to_vec)).unwrap(), whole, "cut every {size} bytes");
+    }
+}
+
+#[test]
+fn a_dump_cut_anywhere_is_not_complete() {
+    let dump = dump();
+    for len in 0..dump.len() {
+        assert!(!walk(std::iter::once(dump[..len].to_vec())).unwrap().complete, "cut at {len}");
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_are_noticed() {
+    let mut dump = dump();
+    dump.push(0);
+    assert!(walk(std::iter::once(dump)).is_err());
+}
+
+#[test]
+fn a_sub_record_that_leaves_its_segment_is_noticed() {
+    let mut d = b"JAVA PROFILE 1.0.2\0".to_vec();
+    d.extend(8u32.to_be_bytes());
+    d.extend(0u64.to_be_bytes());
+    top(&mut d, tag::HEAP_DUMP_SEGMENT, &[sub::ROOT_UNKNOWN, 0, 0]);
+    d.extend([0; 20]);
+    assert!(walk(std::iter::once(d)).unwrap_err().what.contains("leaves its segment"));
+}
+
+#[test]
+fn what_is_no_dump_is_refused_at_its_first_bytes() {
+    assert_eq!(walk(std::iter::once(b"ELF".to_vec())).unwrap_err().offset, 0);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_input_panics_or_loops(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), cut in 1usize..50) {
+        let mut dump = dump();
+        let at = cut * 7 % dump.len();
+        dump.splice(at..(at + bytes.len()).min(dump.len()), bytes);
+        let _ = walk(dump.chunks(cut).map(<[u8]>::to_vec));
+    }
+}

@@ -1,0 +1,41 @@
+//! Gets the heap dump out of a JVM: `ARCHITECTURE.md` walks one dump through these modules, which stand here in
+//! the order of the data.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod settings;
+
+pub mod error;
+
+pub mod deadline;
+pub mod progress;
+pub mod units;
+
+pub mod commands;
+
+pub mod discovery;
+pub mod target;
+
+pub mod single_run;
+
+pub mod attach;
+
+pub mod heap_dump;
+
+pub mod hprof;
+
+pub mod gzip;
+pub mod pages;
+pub mod pipeline;
+
+pub mod spool;
+
+pub mod store;
+
+pub mod pod;
+pub mod run_id;
+
+/// Version, source revision and target, as build.rs found them.
+pub const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("JMAP_DUMP_REVISION"), ", ", env!("JMAP_DUMP_TARGET"), ")");

@@ -1,0 +1,74 @@
+//! The edge: parse, log, run, print, exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use jmap_dump_tool::cli::Cli;
+use jmap_dump_tool::commands::{self, Outcome};
+use jmap_dump_tool::deadline::{Deadline, Reason};
+use log::LevelFilter;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that went away is no reason for another code.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
+        }
+    };
+    start_log(cli.command.verbosity());
+    let outcome = commands::run(&cli.command, &mut watch_signals);
+    print(&outcome)
+}
+
+/// stderr only: stdout carries the receipt, or the dump.
+fn start_log(verbosity: u8) {
+    let level = match verbosity {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Trace,
+    };
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(LevelFilter::Warn).filter_module("jmap_dump_tool", level);
+    if verbosity > 2 {
+        builder.filter_level(LevelFilter::Trace);
+    }
+    builder.parse_default_env().format_target(false).init();
+}
+
+/// The first SIGTERM or SIGINT ends the run in order. SIGHUP ends nothing: the terminal went away, the dump is
+/// still wanted.
+fn watch_signals(deadline: &Deadline) {
+    let cancel = std::sync::Arc::clone(deadline.cancel());
+    match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+        Ok(mut signals) => {
+            std::thread::spawn(move || {
+                for signal in signals.forever().filter(|signal| *signal != SIGHUP) {
+                    cancel.trip(Reason::Signal(signal));
+                }
+            });
+        }
+        Err(error) => log::warn!("signals end this run at once and leave its files behind: {error}"),
+    }
+}
+
+fn print(outcome: &Outcome) -> ExitCode {
+    if let Some(answer) = &outcome.answer {
+        // A reader that went away does not change what was done.
+        let _ = if answer.aside {
+            std::io::stderr().write_all(answer.text.as_bytes())
+        } else {
+            std::io::stdout().write_all(answer.text.as_bytes())
+        };
+    }
+    match &outcome.result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {}\n{}", error.chain(), error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! One fixed pool of pages for the whole pipeline: memory does not grow with the heap.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Raw bytes in a page, and so in a gzip member: the block size that MAT's cache is made for.
+pub const PAGE: usize = 1 << 20;
+
+/// A page has room for a member whose bytes do not compress: deflate's stored blocks add 5 bytes for each
+/// 16 KiB or more (RFC 1951, section 3.2.4), the gzip header and trailer less than 64.
+const CAPACITY: usize = PAGE + PAGE / 1024 + 1024;
+
+/// Hands out a fixed number of pages and takes them back when they are dropped.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    free: Receiver<Vec<u8>>,
+    back: Sender<Vec<u8>>,
+}
+
+impl Pool {
+    pub fn new(pages: usize) -> Self {
+        let (back, free) = bounded(pages);
+        for _ in 0..pages {
+            // The channel has room for each of them.
+            let _ = back.try_send(Vec::new());
+        }
+        Self { free, back }
+    }
+
+    /// Waits for a free page. It comes empty; its memory is taken at first use.
+    pub fn take(&self) -> Page {
+        // The pool itself holds a sender, so the channel is never closed.
+        let mut bytes = self.free.recv().unwrap_or_default();
+        bytes.clear();
+        bytes.reserve_exact(CAPACITY);
+        Page { bytes, back: self.back.clone() }
+    }
+}
+
+/// A page of the pool.
+#[derive(Debug)]
+pub struct Page {
+    bytes: Vec<u8>,
+    back: Sender<Vec<u8>>,
+}
+
+impl Page {
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn as_mut_vec(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // Cannot be full: there are no more pages than places.
+        let _ = self.back.try_send(std::mem::take(&mut self.bytes));
+    }
+}

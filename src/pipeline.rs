@@ -1,0 +1,255 @@
+//! The stages between a raw dump and its object, joined by threads and bounded channels:
+//! walk, compress, spool, and upload as far as the order is known.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use ring::digest::{Context, SHA256};
+
+use crate::deadline::{Deadline, Stopped};
+use crate::gzip::{CompressError, Encoder};
+use crate::hprof::{Malformed, Summary, Walker};
+use crate::pages::{PAGE, Pool};
+use crate::progress::Progress;
+use crate::spool::{Block, Member, Section, Slot, Spool};
+use crate::store::{Digest, StoreError, Upload};
+use crate::units::hex;
+
+/// A dump that may become an object: the JVM called it whole, and the walk saw its end.
+#[derive(Debug)]
+pub struct Verdict(());
+
+impl Verdict {
+    /// `None` when the walk did not see the end. The JVM's words have been judged where they were read: without
+    /// a good word there is no dump to walk.
+    pub fn of(walk: &Summary) -> Option<Self> {
+        walk.complete.then_some(Self(()))
+    }
+}
+
+/// How much of the machine the stages may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    pub level: u32,
+    pub workers: usize,
+    pub part_size: u64,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Piped {
+    pub walk: Summary,
+    pub digest: Digest,
+    /// Whether all parts went out, where the store takes them early.
+    pub sent: Result<(), StoreError>,
+    pub took: Duration,
+}
+
+/// The dump did not get into the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error("cannot read the dump")]
+    Read(#[source] io::Error),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+    #[error("cannot write the compressed dump")]
+    Spool(#[source] io::Error),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Walks `raw` to its end, compresses it into `spool` and seals that. A store that fails meanwhile does not end
+/// the work: what is sealed is kept.
+///
+/// # Errors
+/// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
+pub fn run(
+    raw: impl Read,
+    spool: &Spool,
+    upload: Option<&mut Upload>,
+    effort: Effort,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<Piped, PipelineError> {
+    let begun = Instant::now();
+    let pages = effort.workers + 2;
+    let (raw_pool, gz_pool) = (Pool::new(pages), Pool::new(pages));
+    let (blocks_in, blocks) = bounded::<Block>(1);
+    let (members_in, members) = bounded::<Member>(1);
+    let early = upload.filter(|upload| upload.takes_parts_early());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..effort.workers)
+            .map(|_| {
+                let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
+                scope.spawn(move || compress(&blocks, &members_in, gz_pool, effort.level))
+            })
+            .collect();
+        drop((blocks, members_in));
+        let writer = scope.spawn(move || write(&members, spool));
+        let feeder = scope.spawn(move || feed(spool, effort.part_size, early));
+        let walked = walk(raw, &raw_pool, &blocks_in, progress, deadline);
+        drop(blocks_in);
+        let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
+        let written = joined(writer);
+        if walked.is_ok() && compressed.is_ok() && written.is_ok() {
+            spool.seal();
+        } else {
+            spool.give_up();
+        }
+        let fed = joined(feeder);
+        written.map_err(PipelineError::Spool)?;
+        compressed?;
+        let walk = walked?;
+        let (digest, sent) = fed.map_err(PipelineError::Spool)?;
+        Ok(Piped { walk, digest, sent, took: begun.elapsed() })
+    })
+}
+
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Reads page by page, walks each, and hands it on. A dump in one sequential stream is all head.
+fn walk(
+    mut raw: impl Read,
+    pool: &Pool,
+    blocks: &Sender<Block>,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<Summary, PipelineError> {
+    let mut walker = Walker::new();
+    for seq in 0.. {
+        deadline.check("compressing the dump")?;
+        let mut page = pool.take();
+        let n = raw.by_ref().take(PAGE as u64).read_to_end(page.as_mut_vec()).map_err(PipelineError::Read)?;
+        if n == 0 {
+            break;
+        }
+        walker.push(page.as_slice())?;
+        progress.add(n as u64);
+        // The other end leaves only with an error of its own, which is told instead.
+        if blocks.send(Block { slot: Slot { section: Section::Head, seq }, raw: page }).is_err() {
+            break;
+        }
+    }
+    Ok(walker.finish())
+}
+
+fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {
+    let mut encoder = Encoder::new(level);
+    loop {
+        // A page before a block: whoever holds the block that the writer waits for can always finish it.
+        let page = pool.take();
+        let Ok(block) = blocks.recv() else { return Ok(()) };
+        let member = encoder.member(&block, page)?;
+        drop(block);
+        if members.send(member).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Appends members in the order of their section, so that the file of a sequential dump is the object itself and
+/// can be kept as it is. No more members wait here than there are pages.
+fn write(members: &Receiver<Member>, spool: &Spool) -> io::Result<()> {
+    let mut next: BTreeMap<Section, u32> = BTreeMap::new();
+    let mut early: BTreeMap<Slot, Member> = BTreeMap::new();
+    for member in members {
+        let section = member.slot.section;
+        early.insert(member.slot, member);
+        let seq = next.entry(section).or_insert(0);
+        while let Some(member) = early.remove(&Slot { section, seq: *seq }) {
+            spool.append(&member)?;
+            *seq += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the object in its order: hashes all of it, and sends it part by part while the store takes them.
+fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Result<(Digest, Result<(), StoreError>)> {
+    let mut sha256 = Context::new(&SHA256);
+    let (mut bytes, mut upload, mut sent) = (0, upload, Ok(()));
+    let piece = if upload.is_some() { part_size as usize } else { PAGE };
+    while let Some(ready) = spool.wait_ready(bytes, piece) {
+        let mut part = vec![0; ready.len];
+        spool.read_exact_at(&mut part, bytes)?;
+        sha256.update(&part);
+        bytes += ready.len as u64;
+        if let Some(store) = upload.as_deref_mut()
+            && let Err(error) = store.put_part(Bytes::from(part))
+        {
+            (sent, upload) = (Err(error), None);
+        }
+        if ready.last {
+            break;
+        }
+    }
+    Ok((Digest { bytes, sha256: hex(sha256.finish().as_ref()) }, sent))
+}
+
+/// Sends a compressed dump that is whole already.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn send(
+    spool: &Spool,
+    part_size: u64,
+    upload: Option<&mut Upload>,
+) -> io::Result<(Digest, Result<(), StoreError>)> {
+    feed(spool, part_size, upload.filter(|upload| upload.takes_parts_early()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
+        let spool = Spool::new(tempfile::tempfile().unwrap());
+        let effort = Effort { level: 1, workers: 3, part_size: 5 << 20 };
+        let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
+        let piped = run(raw, &spool, None, effort, &Progress::silent(), &deadline);
+        (piped, spool)
+    }
+
+    /// A dump of one long name and its end.
+    fn dump(name: usize) -> Vec<u8> {
+        let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
+        dump.extend([1, 0, 0, 0, 0]);
+        dump.extend((name as u32).to_be_bytes());
+        dump.extend((0..name).map(|i| (i / 7) as u8));
+        dump.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]);
+        dump
+    }
+
+    #[test]
+    fn the_spool_is_the_gzipped_dump_in_order_and_its_hash_is_right() {
+        let raw = dump(9 * PAGE + 12_345);
+        let (piped, spool) = run_over(&raw);
+        let piped = piped.unwrap();
+        assert!(piped.walk.complete);
+        let mut object = vec![0; spool.stored_len() as usize];
+        spool.read_exact_at(&mut object, 0).unwrap();
+        let mut back = Vec::new();
+        flate2::read::MultiGzDecoder::new(&object[..]).read_to_end(&mut back).unwrap();
+        assert!(back == raw);
+        let hash = ring::digest::digest(&SHA256, &object);
+        assert_eq!(piped.digest, Digest { bytes: object.len() as u64, sha256: hex(hash.as_ref()) });
+    }
+
+    #[test]
+    fn a_cut_dump_has_no_verdict_and_a_damaged_one_is_an_error() {
+        let raw = dump(3 * PAGE);
+        let (piped, _) = run_over(&raw[..raw.len() - 1]);
+        assert!(Verdict::of(&piped.unwrap().walk).is_none());
+        let (piped, _) = run_over(&[&raw[..40], &[0xEE; 5 * PAGE]].concat());
+        assert!(matches!(piped, Err(PipelineError::Malformed(_))));
+        let (piped, _) = run_over(b"no dump at all");
+        assert!(matches!(piped, Err(PipelineError::Malformed(_))));
+    }
+}

@@ -1,0 +1,295 @@
+//! Where settings come from, the strongest first: flags, environment, the file given by `--config`, the file
+//! beside the program, built-in defaults.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::values::UsageError;
+
+/// What begins the name of each environment variable of ours.
+const ENV_PREFIX: &str = "JMAP_DUMP_";
+
+/// The settings file beside the program.
+const FILE_NAME: &str = "jmap-dump-tool.toml";
+
+/// Longest settings file; a longer one is something else.
+const FILE_MAX: u64 = 1 << 20;
+
+/// All keys. Those of the second list are secrets: never flags.
+const KEYS: &[&str] = &[
+    "store",
+    "endpoint",
+    "region",
+    "path_style",
+    "account",
+    "service_account_file",
+    "proxy",
+    "ca_file",
+    "retry_for",
+    "level",
+    "dir",
+    "deadline",
+    "output",
+    "pid",
+    "match",
+    "select",
+    "all",
+    "force",
+    "attach_timeout",
+    "store_down",
+    "dry_run",
+];
+const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
+
+/// Defaults that were built in: never a secret.
+const BUILT_IN: &[(&str, Option<&str>)] = &[
+    ("store", option_env!("JMAP_DUMP_BUILTIN_STORE")),
+    ("endpoint", option_env!("JMAP_DUMP_BUILTIN_ENDPOINT")),
+    ("region", option_env!("JMAP_DUMP_BUILTIN_REGION")),
+    ("path_style", option_env!("JMAP_DUMP_BUILTIN_PATH_STYLE")),
+];
+
+/// One source of settings; the order is their strength.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Flag,
+    Environment,
+    /// The file that `--config` names.
+    Config(String),
+    /// The file beside the program.
+    Beside(String),
+    BuiltIn,
+}
+
+impl Origin {
+    /// The user said it for this run.
+    pub fn is_by_hand(&self) -> bool {
+        matches!(self, Self::Flag | Self::Environment)
+    }
+
+    /// Flags and environment are one: secrets cannot be flags.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Flag | Self::Environment => 0,
+            Self::Config(_) => 1,
+            Self::Beside(_) => 2,
+            Self::BuiltIn => 3,
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("on the command line"),
+            Self::Environment => f.write_str("in the environment"),
+            Self::Config(path) | Self::Beside(path) => write!(f, "in {path}"),
+            Self::BuiltIn => f.write_str("built in"),
+        }
+    }
+}
+
+/// Keys and their texts.
+#[derive(Debug, Clone, Default)]
+pub struct Values(BTreeMap<String, String>);
+
+impl Values {
+    pub fn set(&mut self, key: &str, text: Option<&str>) {
+        self.0.extend(text.map(|text| (key.to_owned(), text.to_owned())));
+    }
+}
+
+/// A setting and where it was said.
+#[derive(Debug, Clone)]
+pub struct Value {
+    pub text: String,
+    pub origin: Origin,
+}
+
+/// All sources.
+#[derive(Debug, Clone)]
+pub struct Layers(Vec<(Origin, Values)>);
+
+impl Layers {
+    /// # Errors
+    /// When a file cannot be read, is not to be trusted, or says what makes no sense.
+    pub fn read(flags: Values, config: Option<&str>) -> Result<Self, UsageError> {
+        let mut layers = vec![(Origin::Flag, flags), (Origin::Environment, environment())];
+        let named = config.map(str::to_owned).or_else(|| std::env::var(format!("{ENV_PREFIX}CONFIG")).ok());
+        if let Some(path) = named {
+            let text = read_config(&path).map_err(|source| UsageError::ConfigRead { path: path.clone(), source })?;
+            layers.push((Origin::Config(path.clone()), parse(&text, &path)?));
+        }
+        if let Some(path) = beside() {
+            let shown = path.display().to_string();
+            if let Some(text) = read_trusted(&path, &shown)? {
+                layers.push((Origin::Beside(shown.clone()), parse(&text, &shown)?));
+            }
+        }
+        let mut built_in = Values::default();
+        for (key, text) in BUILT_IN {
+            built_in.set(key, *text);
+        }
+        layers.push((Origin::BuiltIn, built_in));
+        Ok(Self(layers))
+    }
+
+    /// Flags alone.
+    pub fn of_flags(flags: Values) -> Self {
+        Self(vec![(Origin::Flag, flags)])
+    }
+
+    /// The strongest source that says anything about `key`.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        let mut all = self.0.iter().filter_map(|(origin, values)| Some((origin, values.0.get(key)?)));
+        all.next().map(|(origin, text)| Value { text: text.clone(), origin: origin.clone() })
+    }
+
+    /// # Errors
+    /// When the text has no value.
+    pub fn parse<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, UsageError> {
+        let Some(Value { text, origin }) = self.get(key) else { return Ok(None) };
+        parse(text.trim()).map(Some).map_err(|why| {
+            let text = text.chars().take(40).flat_map(char::escape_debug).collect();
+            UsageError::Value { origin, key: key.to_owned(), text, why }
+        })
+    }
+
+    /// Only the sources that are at least as strong as `origin`. Built-in defaults hold no secrets, so whatever
+    /// completes a built-in store may come from anywhere.
+    #[must_use]
+    pub fn down_to(&self, origin: &Origin) -> Self {
+        Self(self.0.iter().filter(|(other, _)| other.rank() <= origin.rank()).cloned().collect())
+    }
+}
+
+fn known_keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().chain(SECRET_KEYS).copied()
+}
+
+fn environment() -> Values {
+    let mut values = Values::default();
+    for key in known_keys() {
+        let text = std::env::var(format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())).ok();
+        // An empty variable is one that was not set: manifests cannot unset them.
+        values.set(key, text.as_deref().filter(|text| !text.is_empty()));
+    }
+    values
+}
+
+fn beside() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.join(FILE_NAME))
+}
+
+fn read_config(path: &str) -> io::Result<String> {
+    let mut text = String::new();
+    if path == "-" {
+        io::stdin().lock().take(FILE_MAX).read_to_string(&mut text)?;
+    } else {
+        File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// The file beside the program counts only when nobody else can have written it: it decides where dumps go.
+fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>, UsageError> {
+    let error = |source| UsageError::ConfigRead { path: shown.to_owned(), source };
+    let meta = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(error)?,
+    };
+    let ours = rustix::process::geteuid().as_raw();
+    let why = if meta.uid() != 0 && meta.uid() != ours {
+        Some(format!("it belongs to uid {}, neither root nor this user ({ours})", meta.uid()))
+    } else if meta.mode() & 0o022 != 0 {
+        Some(format!("others may write to it (mode {:o})", meta.mode() & 0o777))
+    } else {
+        None
+    };
+    match why {
+        Some(why) => Err(UsageError::ConfigTrust { path: shown.to_owned(), why }),
+        None => read_config(shown).map(Some).map_err(error),
+    }
+}
+
+fn parse(text: &str, path: &str) -> Result<Values, UsageError> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| UsageError::ConfigSyntax {
+        path: path.to_owned(),
+        // The offending line might hold a secret, so only its place and the reason are told.
+        why: format!("{}{}", error.message(), error.span().map(|span| line_of(text, span.start)).unwrap_or_default()),
+    })?;
+    let mut values = Values::default();
+    for (key, value) in table {
+        if !known_keys().any(|known| known == key) {
+            let known = known_keys().collect::<Vec<_>>().join(", ");
+            return Err(UsageError::UnknownKey { path: path.to_owned(), key: key.chars().take(40).collect(), known });
+        }
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            toml::Value::Array(list) => list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(":"),
+            _ => {
+                return Err(UsageError::ConfigSyntax {
+                    path: path.to_owned(),
+                    why: format!("{key} is no plain value"),
+                });
+            }
+        };
+        values.set(&key, Some(&text));
+    }
+    Ok(values)
+}
+
+fn line_of(text: &str, at: usize) -> String {
+    format!(" in line {}", text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers() -> Layers {
+        let values = |pairs: &[(&str, &str)]| {
+            let mut values = Values::default();
+            pairs.iter().for_each(|(key, text)| values.set(key, Some(text)));
+            values
+        };
+        Layers(vec![
+            (Origin::Flag, values(&[("level", "3")])),
+            (Origin::Environment, values(&[("level", "4"), ("access_key_id", "env")])),
+            (Origin::Config("c".into()), values(&[("store", "s3://c"), ("region", "r")])),
+            (Origin::Beside("b".into()), values(&[("store", "s3://b"), ("secret_access_key", "beside")])),
+        ])
+    }
+
+    #[test]
+    fn the_strongest_source_wins() {
+        assert_eq!(layers().get("level").unwrap().text, "3");
+        assert_eq!(layers().get("store").unwrap().origin, Origin::Config("c".into()));
+    }
+
+    #[test]
+    fn a_weaker_source_adds_nothing_to_the_store_that_a_stronger_one_named() {
+        let own = layers().down_to(&Origin::Config("c".into()));
+        assert_eq!(own.get("access_key_id").unwrap().text, "env");
+        assert_eq!(own.get("region").unwrap().text, "r");
+        assert!(own.get("secret_access_key").is_none());
+    }
+
+    #[test]
+    fn a_file_with_a_misspelt_key_or_no_toml_is_refused_without_showing_its_text() {
+        assert!(matches!(parse("stroe = 's3://b'", "f"), Err(UsageError::UnknownKey { .. })));
+        let error = parse("secret_access_key = hunter2\n", "f").unwrap_err().to_string();
+        assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn windows_line_ends_are_no_part_of_a_value() {
+        let values = parse("store = \"s3://b\"\r\nsecret_access_key = \"x\\r\\n\"\r\n", "f").unwrap();
+        assert_eq!(values.0["store"], "s3://b");
+    }
+}

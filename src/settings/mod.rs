@@ -1,0 +1,191 @@
+//! Flags, environment, files and built-in defaults to one set of settings; every cross-check.
+
+mod layers;
+mod values;
+
+use std::time::Duration;
+
+pub use layers::{Layers, Origin};
+pub use values::UsageError;
+
+use crate::cli::{CommonArgs, DumpArgs, PlaceArgs, UploadArgs};
+use crate::discovery::{Preference, Selection};
+use crate::heap_dump::CANDIDATES;
+use crate::store::key::Place;
+use crate::store::url::StoreUrl;
+use crate::store::{Secret, StoreSettings};
+use values::{boolean, choice, duration, level, pid};
+
+/// The form of the receipt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What a run that stores a dump needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub place: Place,
+    pub store: StoreSettings,
+    pub level: u32,
+    /// As the JVM sees them.
+    pub dirs: Vec<String>,
+    pub deadline: Duration,
+    pub output: Output,
+}
+
+/// What a dump needs besides.
+#[derive(Debug, Clone)]
+pub struct DumpSettings {
+    pub common: Settings,
+    pub selection: Selection,
+    pub live: bool,
+    pub force: bool,
+    pub attach_timeout: Duration,
+    /// Dump even when the store is unusable.
+    pub keep_when_store_is_down: bool,
+    pub dry_run: bool,
+}
+
+impl Settings {
+    /// Settings of `upload`.
+    ///
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_upload(args: &UploadArgs) -> Result<Self, UsageError> {
+        let place = place(&args.place)?;
+        let layers = Layers::read(flags(&args.common), args.common.config.as_deref())?;
+        Self::read(place, &layers)
+    }
+
+    fn read(place: Place, layers: &Layers) -> Result<Self, UsageError> {
+        let dirs = layers.get("dir").map(|value| value.text.split(':').map(str::to_owned).collect());
+        let dirs: Vec<String> = dirs.unwrap_or_else(|| CANDIDATES.iter().map(|dir| (*dir).to_owned()).collect());
+        if let Some(bad) = dirs.iter().find(|dir| !dir.starts_with('/') || dir.contains('\0')) {
+            return Err(UsageError::Dir(bad.clone()));
+        }
+        Ok(Self {
+            place,
+            store: store(layers)?,
+            level: layers.parse("level", level)?.unwrap_or(2),
+            dirs,
+            deadline: layers.parse("deadline", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
+            output: output(layers)?,
+        })
+    }
+}
+
+impl DumpSettings {
+    /// Settings of `dump`.
+    ///
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_dump(args: &DumpArgs) -> Result<Self, UsageError> {
+        let place = place(&args.place)?;
+        let mut flags = flags(&args.common);
+        flags.set("pid", args.pid.as_deref());
+        flags.set("match", args.matching.as_deref());
+        flags.set("select", args.select.as_deref());
+        flags.set("attach_timeout", args.attach_timeout.as_deref());
+        flags.set("store_down", args.store_down.as_deref());
+        for (key, on) in [("all", args.all), ("force", args.force), ("dry_run", args.dry_run)] {
+            flags.set(key, on.then_some("true"));
+        }
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let preferences =
+            [("lowest", Preference::Lowest), ("newest", Preference::Newest), ("largest", Preference::Largest)];
+        let selection = Selection {
+            pid: layers.parse("pid", pid)?,
+            matching: layers.get("match").map(|value| value.text.clone()),
+            preference: layers.parse("select", |text| choice(text, &preferences))?.unwrap_or_default(),
+        };
+        let store_down = [("refuse", false), ("keep", true)];
+        Ok(Self {
+            common: Settings::read(place, &layers)?,
+            selection,
+            live: !layers.parse("all", boolean)?.unwrap_or(false),
+            force: layers.parse("force", boolean)?.unwrap_or(false),
+            attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
+            keep_when_store_is_down: layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false),
+            dry_run: layers.parse("dry_run", boolean)?.unwrap_or(false),
+        })
+    }
+}
+
+/// The form of the answer of a command that needs no other settings.
+///
+/// # Errors
+/// When there is no such form.
+pub fn output_of(flag: Option<&str>) -> Result<Output, UsageError> {
+    let mut flags = layers::Values::default();
+    flags.set("output", flag);
+    output(&Layers::of_flags(flags))
+}
+
+fn output(layers: &Layers) -> Result<Output, UsageError> {
+    let forms = [("text", Output::Text), ("json", Output::Json)];
+    Ok(layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default())
+}
+
+fn place(args: &PlaceArgs) -> Result<Place, UsageError> {
+    Ok(Place::new(&args.project, &args.app, &args.env)?)
+}
+
+fn flags(args: &CommonArgs) -> layers::Values {
+    let mut flags = layers::Values::default();
+    let texts = [
+        ("store", &args.store),
+        ("endpoint", &args.endpoint),
+        ("region", &args.region),
+        ("path_style", &args.path_style),
+        ("account", &args.account),
+        ("service_account_file", &args.service_account_file),
+        ("proxy", &args.proxy),
+        ("ca_file", &args.ca_file),
+        ("retry_for", &args.retry_for),
+        ("level", &args.level),
+        ("deadline", &args.deadline),
+        ("output", &args.output),
+    ];
+    for (key, text) in texts {
+        flags.set(key, text.as_deref());
+    }
+    flags.set("dir", (!args.dir.is_empty()).then(|| args.dir.join(":")).as_deref());
+    flags
+}
+
+/// The store and what belongs to it, which counts only from the source that named the store or a stronger one:
+/// a key for another store, or the application's, must not get in.
+fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
+    let named = layers.get("store").ok_or(UsageError::NoStore)?;
+    let url =
+        StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
+    let own = layers.down_to(&named.origin);
+    let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());
+    let secret = |key: &str| own.get(key).map(|value| Secret::new(&value.text));
+    let access_key_id = secret("access_key_id");
+    let secret_access_key = secret("secret_access_key");
+    if access_key_id.is_some() != secret_access_key.is_some() {
+        return Err(UsageError::HalfAKey);
+    }
+    let account_key = secret("account_key");
+    let has_credentials = access_key_id.is_some() || account_key.is_some() || own.get("service_account_file").is_some();
+    Ok(StoreSettings {
+        endpoint: text("endpoint"),
+        region: text("region"),
+        path_style: own.parse("path_style", boolean)?,
+        access_key_id,
+        secret_access_key,
+        session_token: secret("session_token"),
+        account: text("account"),
+        account_key,
+        service_account_file: text("service_account_file"),
+        proxy: text("proxy"),
+        ca_file: text("ca_file"),
+        vendor_environment: named.origin.is_by_hand() && !has_credentials,
+        retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
+        ..StoreSettings::of(url)
+    })
+}

@@ -1,0 +1,106 @@
+//! From the text of one setting to its value, pure.
+
+use std::time::Duration;
+
+use super::layers::Origin;
+use crate::gzip::LEVELS;
+use crate::store::key::NameError;
+use crate::store::url::StoreUrlError;
+
+/// Longest deadline that makes sense; also keeps clock arithmetic from overflowing.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The settings cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("no store is named")]
+    NoStore,
+    #[error("{origin}: {source}")]
+    Store { origin: Origin, source: StoreUrlError },
+    #[error("access_key_id and secret_access_key go together, and one is missing")]
+    HalfAKey,
+    #[error("{origin}: {key} = '{text}': {why}")]
+    Value { origin: Origin, key: String, text: String, why: String },
+    #[error("the directory '{0}' is not an absolute path")]
+    Dir(String),
+    #[error("{path}: unknown key '{key}'; known are {known}")]
+    UnknownKey { path: String, key: String, known: String },
+    #[error("{path} is no settings file: {why}")]
+    ConfigSyntax { path: String, why: String },
+    #[error("cannot read the settings file {path}")]
+    ConfigRead { path: String, source: std::io::Error },
+    #[error("the settings file {path} is not trusted: {why}")]
+    ConfigTrust { path: String, why: String },
+    #[error("cannot read {path}")]
+    File { path: String, source: std::io::Error },
+}
+
+impl UsageError {
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoStore => "name one:\n  --store s3://BUCKET/PREFIX            on the command line\n  \
+                              JMAP_DUMP_STORE=s3://BUCKET/PREFIX    in the environment\n  \
+                              store = \"s3://BUCKET/PREFIX\"          in jmap-dump-tool.toml beside the program\n\
+                              or write the dump to standard output with --store -"
+                .into(),
+            Self::Name(_) => "use letters, digits, '.', '_' and '-', 1 to 128 bytes, not beginning with '.'".into(),
+            Self::Store { .. } => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')".into(),
+            Self::HalfAKey => "give both in the same place, the environment or the settings file".into(),
+            Self::Value { .. } | Self::Dir(_) => "correct it, or leave it out; --help tells what is possible".into(),
+            Self::UnknownKey { .. } | Self::ConfigSyntax { .. } => {
+                "correct the file: lines such as store = \"s3://BUCKET\"".into()
+            }
+            Self::ConfigRead { path, .. } | Self::File { path, .. } => {
+                format!("check that {path} is there and readable")
+            }
+            Self::ConfigTrust { path, .. } => format!("chown root {path} && chmod go-w {path}"),
+        }
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("neither true nor false".into()),
+    }
+}
+
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text);
+    let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    found.map(|(_, value)| *value).ok_or_else(|| format!("none of {}", names()))
+}
+
+pub(super) fn level(text: &str) -> Result<u32, String> {
+    let level = text.parse().ok().filter(|level| LEVELS.contains(level));
+    level.ok_or_else(|| format!("not a gzip level from {} to {}", LEVELS.start(), LEVELS.end()))
+}
+
+pub(super) fn pid(text: &str) -> Result<i32, String> {
+    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "not a process number".into())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("no time at all".into()),
+        Ok(time) if time > LONGEST => Err("longer than a week".into()),
+        Ok(time) => Ok(time),
+        Err(_) => Err("not a time such as 25s, 10m or 1h30m".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        assert!(level("0").is_err() && level("10").is_err() && level("x").is_err());
+        assert!(pid("0").is_err() && pid("-1").is_err());
+        assert!(duration("0s").is_err() && duration("9999999h").is_err() && duration("25").is_err());
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+    }
+}

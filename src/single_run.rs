@@ -1,0 +1,145 @@
+//! One run per JVM: the second one waits and gives back the first one's receipt and exit status.
+//!
+//! The meeting point is an abstract socket, named after the JVM: it needs no file, and it vanishes with the
+//! process that holds it. Containers of one pod share it, as they share the network.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::net::sockopt::socket_peercred;
+
+use crate::deadline::{Deadline, Stopped, Woken};
+use crate::discovery::Jvm;
+
+/// Our place as the only run on a JVM.
+#[derive(Debug, Default)]
+pub struct SingleRun {
+    waiting: Arc<Mutex<Vec<UnixStream>>>,
+    /// Accepts those who wait, until its descriptor says that the run is over. None without a meeting point.
+    door: Option<(JoinHandle<()>, Arc<OwnedFd>)>,
+}
+
+/// What became of the wish to be the only run.
+#[derive(Debug)]
+pub enum Turn {
+    Ours(SingleRun),
+    /// Another run was at it; its receipt, as JSON.
+    Theirs(String),
+}
+
+impl SingleRun {
+    /// Takes the place, or waits for the run that has it. A run that dies without a word is followed by us.
+    ///
+    /// # Errors
+    /// When this run is stopped while it waits.
+    pub fn take(jvm: &Jvm, deadline: &Deadline) -> Result<Turn, Stopped> {
+        let Ok(address) = SocketAddr::from_abstract_name(name_of(jvm)) else { return Ok(Turn::Ours(Self::default())) };
+        loop {
+            match UnixListener::bind_addr(&address).and_then(Self::hold) {
+                Ok(ours) => return Ok(Turn::Ours(ours)),
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    log::debug!("cannot make sure that this is the only run: {error}");
+                    return Ok(Turn::Ours(Self::default()));
+                }
+                Err(_) => {}
+            }
+            match follow(&address, jvm.pid(), deadline)? {
+                Some(receipt) if receipt.is_empty() => log::info!("the other run on pid {} died", jvm.pid()),
+                Some(receipt) => return Ok(Turn::Theirs(receipt)),
+                None => return Ok(Turn::Ours(Self::default())),
+            }
+            deadline.sleep(Duration::from_millis(50), "taking over from a run that died")?;
+        }
+    }
+
+    fn hold(listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let over = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let waiting = Arc::default();
+        let door = {
+            let (waiting, over) = (Arc::clone(&waiting), Arc::clone(&over));
+            std::thread::spawn(move || keep_door(&listener, &waiting, &over))
+        };
+        Ok(Self { waiting, door: Some((door, over)) })
+    }
+
+    /// Tells those who wait how the run ended.
+    pub fn tell(mut self, receipt: &str) {
+        self.close_door();
+        for mut stream in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // Whoever went away meanwhile misses nothing.
+            let _ = stream.set_write_timeout(Some(Duration::from_secs(2)));
+            let _ = stream.write_all(receipt.as_bytes());
+        }
+    }
+
+    fn close_door(&mut self) {
+        if let Some((door, over)) = self.door.take() {
+            let _ = rustix::io::write(&*over, &1u64.to_ne_bytes());
+            // It accepts and waits, nothing else.
+            let _ = door.join();
+        }
+    }
+}
+
+impl Drop for SingleRun {
+    fn drop(&mut self) {
+        self.close_door();
+    }
+}
+
+/// The JVM, by its pid namespace, number and start: the same for all who see it.
+fn name_of(jvm: &Jvm) -> String {
+    let pid_ns = jvm.target.link("ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
+    format!("jmap-dump-tool/{pid_ns}/{}/{}", jvm.ns_pid, jvm.target.start_ticks().unwrap_or_default())
+}
+
+fn keep_door(listener: &UnixListener, waiting: &Mutex<Vec<UnixStream>>, over: &OwnedFd) {
+    loop {
+        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
+        if poll(&mut fds, None).is_err_and(|errno| errno != rustix::io::Errno::INTR) {
+            return;
+        }
+        let ended = !fds[1].revents().is_empty();
+        while let Ok((stream, _)) = listener.accept() {
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// Waits for the other run's receipt: empty when it died. `None` when the place is held by a stranger, whose
+/// word counts nothing.
+fn follow(address: &SocketAddr, pid: i32, deadline: &Deadline) -> Result<Option<String>, Stopped> {
+    let Ok(mut stream) = UnixStream::connect_addr(address) else { return Ok(Some(String::new())) };
+    let ours = rustix::process::geteuid();
+    match socket_peercred(&stream) {
+        Ok(peer) if peer.uid == ours || peer.uid.is_root() => {}
+        _ => {
+            log::warn!("another user holds the place of the run on pid {pid}; going on without it");
+            return Ok(None);
+        }
+    }
+    log::warn!("another run is dumping pid {pid}; waiting for its receipt");
+    let mut receipt = Vec::new();
+    loop {
+        let what = format!("waiting for the other run on pid {pid}");
+        if deadline.wait(stream.as_fd(), PollFlags::IN, Duration::from_secs(5), &what)? == Woken::TimedOut {
+            log::info!("{what}");
+            continue;
+        }
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return Ok(Some(String::from_utf8_lossy(&receipt).into_owned())),
+            Ok(n) => receipt.extend_from_slice(&piece[..n]),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The compressed dump on disk until the store has confirmed it. Members are appended as they come; only the
+//! spool knows the object's order, and reads in that order at any offset.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::pages::Page;
+
+/// A part of the dump; the derived order is the order in the object. A dump that comes as one sequential
+/// stream is all `Head`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    Head,
+    Heap(u16),
+    End,
+}
+
+/// The place of a block in the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    pub section: Section,
+    pub seq: u32,
+}
+
+/// At most one page of raw HPROF.
+#[derive(Debug)]
+pub struct Block {
+    pub slot: Slot,
+    pub raw: Page,
+}
+
+/// One gzip member, independent of all others.
+#[derive(Debug)]
+pub struct Member {
+    pub slot: Slot,
+    pub gz: Page,
+    pub raw_len: u32,
+}
+
+/// A member in the spool file.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    offset: u64,
+    len: u64,
+}
+
+/// A member's place in the object.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    at: u64,
+    extent: Extent,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    /// Not yet known to be next in the object.
+    waiting: BTreeMap<Slot, Extent>,
+    /// The object from its start, as far as its order is known.
+    ready: Vec<Placed>,
+    ready_len: u64,
+    next: Option<Slot>,
+    file_len: u64,
+    sealed: bool,
+    given_up: bool,
+}
+
+/// See the module's words. Shared between the one that appends and the one that reads.
+#[derive(Debug)]
+pub struct Spool {
+    file: File,
+    order: Mutex<Order>,
+    grown: Condvar,
+}
+
+impl Spool {
+    /// `file` is empty, open for reading and writing.
+    pub fn new(file: File) -> Self {
+        let order = Order { next: Some(Slot::FIRST), ..Order::default() };
+        Self { file, order: Mutex::new(order), grown: Condvar::new() }
+    }
+
+    /// A compressed dump that is already a file: sealed, of one extent.
+    ///
+    /// # Errors
+    /// When the file does not tell its size.
+    pub fn adopt(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        let spool = Self::new(file);
+        let mut order = spool.lock();
+        order.file_len = len;
+        order.waiting.insert(Slot::FIRST, Extent { offset: 0, len });
+        drop(order);
+        spool.seal();
+        Ok(spool)
+    }
+
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn append(&self, member: &Member) -> io::Result<()> {
+        let offset = self.lock().file_len;
+        let bytes = member.gz.as_slice();
+        self.file.write_all_at(bytes, offset)?;
+        let mut order = self.lock();
+        order.file_len += bytes.len() as u64;
+        order.waiting.insert(member.slot, Extent { offset, len: bytes.len() as u64 });
+        order.place_known();
+        self.grown.notify_all();
+        Ok(())
+    }
+
+    /// All members are in: the order is final.
+    pub fn seal(&self) {
+        let mut order = self.lock();
+        order.place_rest();
+        order.sealed = true;
+        self.grown.notify_all();
+    }
+
+    /// Nothing more will come: readers stop.
+    pub fn give_up(&self) {
+        self.lock().given_up = true;
+        self.grown.notify_all();
+    }
+
+    /// Compressed bytes so far.
+    pub fn stored_len(&self) -> u64 {
+        self.lock().file_len
+    }
+
+    /// Waits until `len` bytes at `at` of the object are known, or all there will ever be.
+    /// `None` when the spool was given up.
+    pub fn wait_ready(&self, at: u64, len: usize) -> Option<Ready> {
+        let mut order = self.lock();
+        loop {
+            if order.given_up {
+                return None;
+            }
+            let here = order.ready_len.saturating_sub(at).min(len as u64) as usize;
+            if here == len || order.sealed {
+                return Some(Ready { len: here, last: order.sealed && at + here as u64 == order.ready_len });
+            }
+            order = self.grown.wait(order).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Reads the object at `at`; all of `buf` must be ready.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_exact_at(&self, mut buf: &mut [u8], mut at: u64) -> io::Result<()> {
+        while !buf.is_empty() {
+            let (offset, here) = self.lock().locate(at).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let n = buf.len().min(here as usize);
+            self.file.read_exact_at(&mut buf[..n], offset)?;
+            buf = &mut buf[n..];
+            at += n as u64;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What of the object can be read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ready {
+    pub len: usize,
+    /// These are the object's last bytes.
+    pub last: bool,
+}
+
+impl Order {
+    /// Places what follows without a gap inside the head.
+    fn place_known(&mut self) {
+        while let Some(next) = self.next {
+            let Some(extent) = self.waiting.remove(&next) else { return };
+            self.place(extent);
+            self.next = Some(Slot { seq: next.seq + 1, ..next });
+        }
+    }
+
+    fn place_rest(&mut self) {
+        for extent in std::mem::take(&mut self.waiting).into_values() {
+            self.place(extent);
+        }
+        self.next = None;
+    }
+
+    fn place(&mut self, extent: Extent) {
+        self.ready.push(Placed { at: self.ready_len, extent });
+        self.ready_len += extent.len;
+    }
+
+    /// File offset of object offset `at`, and how many bytes follow there.
+    fn locate(&self, at: u64) -> Option<(u64, u64)> {
+        let index = self.ready.partition_point(|placed| placed.at <= at).checked_sub(1)?;
+        let placed = self.ready[index];
+        let inside = at - placed.at;
+        let left = placed.extent.len.checked_sub(inside).filter(|left| *left > 0)?;
+        Some((placed.extent.offset + inside, left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::Pool;
+
+    fn member(pool: &Pool, section: Section, seq: u32, text: &str) -> Member {
+        let mut gz = pool.take();
+        gz.as_mut_vec().extend_from_slice(text.as_bytes());
+        Member { slot: Slot { section, seq }, gz, raw_len: 1 }
+    }
+
+    fn object(spool: &Spool) -> String {
+        let len = spool.stored_len() as usize;
+        let mut buf = vec![0; len];
+        spool.read_exact_at(&mut buf, 0).unwrap();
+        String::from_utf8(buf).unwrap()
+    }
+
+    #[test]
+    fn sealed_it_reads_in_the_object_s_order_whatever_came_first() {
+        let (pool, spool) = (Pool::new(1), Spool::new(tempfile::tempfile().unwrap()));
+        for (section, seq, text) in [
+            (Section::Heap(1), 0, "eee"),
+            (Section::Heap(0), 1, "dd"),
+            (Section::Head, 1, "b"),
+            (Section::End, 0, "f"),
+            (Section::Heap(0), 0, "c"),
+            (Section::Head, 0, "a"),
+        ] {
+            spool.append(&member(&pool, section, seq, text)).unwrap();
+        }
+        spool.seal();
+        assert_eq!(object(&spool), "abcddeeef");
+        let mut middle = [0; 4];
+        spool.read_exact_at(&mut middle, 2).unwrap();
+        assert_eq!(&middle, b"cdde");
+        assert!(spool.read_exact_at(&mut [0], 9).is_err());
+    }
+
+    #[test]
+    fn the_start_of_a_sequential_dump_is_ready_before_the_seal() {
+        let (pool, spool) = (Pool::new(1), Spool::new(tempfile::tempfile().unwrap()));
+        spool.append(&member(&pool, Section::Head, 1, "b")).unwrap();
+        spool.append(&member(&pool, Section::Head, 0, "a")).unwrap();
+        assert_eq!(spool.wait_ready(0, 2), Some(Ready { len: 2, last: false }));
+        spool.seal();
+        assert_eq!(spool.wait_ready(0, 9), Some(Ready { len: 2, last: true }));
+    }
+}

@@ -1,0 +1,189 @@
+//! From the settings of a remote store to object_store's client for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::multipart::MultipartStore;
+use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+
+use super::client::Connector;
+use super::settings::StoreSettings;
+use super::url::StoreUrl;
+use super::{SettingsError, StoreError};
+
+/// What an upload needs of a store.
+pub trait Backend: ObjectStore + MultipartStore {}
+impl<T: ObjectStore + MultipartStore> Backend for T {}
+
+/// Builds the client of a remote store. `retry_for` bounds the tries of one request, which go out as they were
+/// signed: less than five minutes, or the signature is too old.
+///
+/// # Errors
+/// When the settings do not suffice.
+pub fn build(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn Backend>, StoreError> {
+    let connector = Connector::new(settings, part_size)?;
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(10),
+        ..BackoffConfig::default()
+    };
+    let retry = RetryConfig { backoff, max_retries: 20, retry_timeout: retry_for.min(Duration::from_secs(120)) };
+    match &settings.url {
+        StoreUrl::S3 { bucket, .. } => s3(settings, bucket, connector, retry),
+        StoreUrl::Oss { bucket, .. } => s3_dialect(settings, bucket, &oss_endpoint(settings)?, connector, retry),
+        StoreUrl::Obs { bucket, .. } => s3_dialect(settings, bucket, &obs_endpoint(settings)?, connector, retry),
+        StoreUrl::Gs { bucket, .. } => gs(settings, bucket, connector, retry),
+        StoreUrl::Az { container, .. } => az(settings, container, connector, retry),
+        StoreUrl::Local { .. } | StoreUrl::Stdout => Err(SettingsError::NotRemote.into()),
+    }
+}
+
+fn s3(
+    settings: &StoreSettings,
+    bucket: &str,
+    connector: Connector,
+    retry: RetryConfig,
+) -> Result<Arc<dyn Backend>, StoreError> {
+    let mut builder = s3_builder(settings, bucket, connector, retry);
+    if let Some(endpoint) = &settings.endpoint {
+        let path_style = settings.path_style.unwrap_or(true);
+        builder = if path_style {
+            builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false)
+        } else {
+            builder.with_endpoint(with_bucket(endpoint, bucket)?).with_virtual_hosted_style_request(true)
+        };
+    }
+    finish_s3(builder)
+}
+
+/// A store that speaks S3 and wants the bucket in the host name. object_store does not put it there.
+fn s3_dialect(
+    settings: &StoreSettings,
+    bucket: &str,
+    endpoint: &str,
+    connector: Connector,
+    retry: RetryConfig,
+) -> Result<Arc<dyn Backend>, StoreError> {
+    let builder = s3_builder(settings, bucket, connector, retry).with_conditional_put(S3ConditionalPut::Disabled);
+    let virtual_hosted = !settings.path_style.unwrap_or(false);
+    let endpoint = if virtual_hosted { with_bucket(endpoint, bucket)? } else { endpoint.to_owned() };
+    finish_s3(builder.with_endpoint(endpoint).with_virtual_hosted_style_request(virtual_hosted))
+}
+
+fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> AmazonS3Builder {
+    let aws = matches!(settings.url, StoreUrl::S3 { .. });
+    let builder = if aws && settings.vendor_environment { AmazonS3Builder::from_env() } else { AmazonS3Builder::new() };
+    let mut builder =
+        builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry).with_allow_http(true);
+    if let Some(region) = &settings.region {
+        builder = builder.with_region(region);
+    }
+    if let (Some(id), Some(secret)) = (&settings.access_key_id, &settings.secret_access_key) {
+        builder = builder.with_access_key_id(id.reveal()).with_secret_access_key(secret.reveal());
+    }
+    if let Some(token) = &settings.session_token {
+        builder = builder.with_token(token.reveal());
+    }
+    builder
+}
+
+fn finish_s3(builder: AmazonS3Builder) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+}
+
+/// S3-compatible endpoint of a region
+/// (Alibaba Cloud: "Use AWS SDKs to access OSS", `s3.oss-REGION.aliyuncs.com`).
+fn oss_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
+    if let Some(endpoint) = &settings.endpoint {
+        return Ok(endpoint.clone());
+    }
+    let region = settings.region.as_deref().ok_or(SettingsError::Region { scheme: "oss", example: "cn-hangzhou" })?;
+    Ok(format!("https://s3.oss-{}.aliyuncs.com", region.trim_start_matches("oss-")))
+}
+
+/// Endpoint of a region (Huawei Cloud: "Regions and Endpoints", `obs.REGION.myhuaweicloud.com`).
+fn obs_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
+    if let Some(endpoint) = &settings.endpoint {
+        return Ok(endpoint.clone());
+    }
+    let region = settings.region.as_deref().ok_or(SettingsError::Region { scheme: "obs", example: "cn-north-4" })?;
+    Ok(format!("https://obs.{region}.myhuaweicloud.com"))
+}
+
+/// The endpoint with the bucket before its host, unless it is there already.
+fn with_bucket(endpoint: &str, bucket: &str) -> Result<String, StoreError> {
+    let endpoint = endpoint.trim_end_matches('/');
+    let (scheme, host) = endpoint.split_once("://").ok_or_else(|| SettingsError::Endpoint(endpoint.to_owned()))?;
+    if host.starts_with(&format!("{bucket}.")) {
+        return Ok(endpoint.to_owned());
+    }
+    Ok(format!("{scheme}://{bucket}.{host}"))
+}
+
+fn gs(
+    settings: &StoreSettings,
+    bucket: &str,
+    connector: Connector,
+    retry: RetryConfig,
+) -> Result<Arc<dyn Backend>, StoreError> {
+    let builder = if settings.vendor_environment {
+        GoogleCloudStorageBuilder::from_env()
+    } else {
+        GoogleCloudStorageBuilder::new()
+    };
+    let mut builder = builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry);
+    if let Some(path) = &settings.service_account_file {
+        builder = builder.with_service_account_path(path);
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_base_url(endpoint);
+    }
+    Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+}
+
+fn az(
+    settings: &StoreSettings,
+    container: &str,
+    connector: Connector,
+    retry: RetryConfig,
+) -> Result<Arc<dyn Backend>, StoreError> {
+    let builder =
+        if settings.vendor_environment { MicrosoftAzureBuilder::from_env() } else { MicrosoftAzureBuilder::new() };
+    let mut builder =
+        builder.with_container_name(container).with_http_connector(connector).with_retry(retry).with_allow_http(true);
+    if let Some(account) = &settings.account {
+        builder = builder.with_account(account);
+    }
+    if let Some(key) = &settings.account_key {
+        builder = builder.with_access_key(key.reveal());
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_is_put_before_the_host_once() {
+        assert_eq!(with_bucket("https://obs.x.com/", "b").unwrap(), "https://b.obs.x.com");
+        assert_eq!(with_bucket("https://b.obs.x.com", "b").unwrap(), "https://b.obs.x.com");
+        assert!(with_bucket("obs.x.com", "b").is_err());
+    }
+
+    #[test]
+    fn oss_and_obs_endpoints_come_from_the_region() {
+        let mut settings = StoreSettings::of(StoreUrl::parse("oss://b").unwrap());
+        assert!(oss_endpoint(&settings).is_err());
+        settings.region = Some("oss-cn-hangzhou".into());
+        assert_eq!(oss_endpoint(&settings).unwrap(), "https://s3.oss-cn-hangzhou.aliyuncs.com");
+        settings.region = Some("cn-north-4".into());
+        assert_eq!(obs_endpoint(&settings).unwrap(), "https://obs.cn-north-4.myhuaweicloud.com");
+    }
+}

@@ -1,0 +1,124 @@
+//! Where an object lies, pure. Sorted by name is sorted by time; the run id makes the key unique.
+
+use chrono::{DateTime, Utc};
+
+/// Longest project, app or environment.
+const NAME_MAX: usize = 128;
+
+/// A name that cannot be part of a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} '{shown}' {why}")]
+pub struct NameError {
+    what: &'static str,
+    shown: String,
+    why: &'static str,
+}
+
+/// `project/app/env`, each checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub project: String,
+    pub app: String,
+    pub env: String,
+}
+
+impl Place {
+    /// # Errors
+    /// When a name is empty, too long, begins with a dot or holds anything but letters, digits, `.`, `_`, `-`.
+    pub fn new(project: &str, app: &str, env: &str) -> Result<Self, NameError> {
+        Ok(Self { project: name("project", project)?, app: name("app", app)?, env: name("env", env)? })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.project, self.app, self.env)
+    }
+}
+
+fn name(what: &'static str, text: &str) -> Result<String, NameError> {
+    let shown = || text.chars().take(40).flat_map(char::escape_debug).collect();
+    let error = |why| Err(NameError { what, shown: shown(), why });
+    if text.is_empty() {
+        error("is empty")
+    } else if text.len() > NAME_MAX {
+        error("is longer than 128 bytes")
+    } else if text.starts_with('.') {
+        error("begins with a dot")
+    } else if !text.bytes().all(is_name_byte) {
+        error("holds something other than letters, digits, '.', '_' and '-'")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// The key of a dump, without the store's prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectKey {
+    dir: String,
+    stem: String,
+}
+
+impl ObjectKey {
+    pub fn new(place: &Place, time: DateTime<Utc>, pod: &str, pid: i32, run_id: &str) -> Self {
+        let time = time.format("%Y%m%dT%H%M%SZ");
+        let pod: String =
+            pod.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect();
+        Self { dir: place.to_string(), stem: format!("{time}_{pod}_{pid}_{run_id}") }
+    }
+
+    /// The compressed dump.
+    pub fn dump(&self) -> String {
+        format!("{}/{}", self.dir, self.dump_name())
+    }
+
+    /// The receipt beside it.
+    pub fn receipt(&self) -> String {
+        format!("{}/{}.json", self.dir, self.stem)
+    }
+
+    /// The last part of [`ObjectKey::dump`].
+    pub fn dump_name(&self) -> String {
+        format!("{}.hprof.gz", self.stem)
+    }
+
+    /// The same for a dump that was not compressed.
+    pub fn raw_name(&self) -> String {
+        format!("{}.hprof", self.stem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_leave_their_place_are_refused() {
+        for bad in ["", ".", "..", "a/b", "a b", "a\0b", "ä", ".hidden", "a\\b", "a\nb"] {
+            assert!(Place::new(bad, "app", "env").is_err(), "{bad:?}");
+            assert!(Place::new("p", bad, "env").is_err(), "{bad:?}");
+            assert!(Place::new("p", "app", bad).is_err(), "{bad:?}");
+        }
+        assert!(Place::new(&"x".repeat(129), "a", "e").is_err());
+        assert_eq!(Place::new(&"x".repeat(128), "a-b_c.D9", "-e").unwrap().app, "a-b_c.D9");
+    }
+
+    #[test]
+    fn a_bad_name_is_shown_short_and_harmless() {
+        let error = Place::new(&"\u{1b}[2J".repeat(1000), "a", "e").unwrap_err().to_string();
+        assert!(error.len() < 400 && !error.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_key_sorts_by_time_and_hides_no_directory_in_the_pod() {
+        let place = Place::new("shop", "cart", "prod").unwrap();
+        let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let key = ObjectKey::new(&place, time, "a/../b", 7, "00ff00");
+        assert_eq!(key.dump(), "shop/cart/prod/20231114T221320Z_a-..-b_7_00ff00.hprof.gz");
+        assert_eq!(key.receipt(), "shop/cart/prod/20231114T221320Z_a-..-b_7_00ff00.json");
+    }
+}

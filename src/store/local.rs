@@ -1,0 +1,173 @@
+//! A local directory as store: the object gets its name only when it is whole and on disk.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::key::ObjectKey;
+use super::{Beside, Digest, Finished, StoreError, StoredObject, Verified};
+
+/// A file without its final name; removed in `Drop` while it has none.
+#[derive(Debug)]
+pub struct LocalUpload {
+    key: ObjectKey,
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    receipt_path: PathBuf,
+    /// Directories that were made for this object, the outermost first.
+    made: Vec<PathBuf>,
+    finished: bool,
+}
+
+impl LocalUpload {
+    pub(super) fn open(dir: &str, key: &ObjectKey) -> Result<Self, StoreError> {
+        let base = Path::new(dir);
+        let path = base.join(key.dump());
+        let parent = path.parent().unwrap_or(base);
+        let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
+        let temporary = parent.join(format!(".{}.part", key.dump_name()));
+        let receipt_path = base.join(key.receipt());
+        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        match options {
+            Ok(file) => Ok(Self { key: key.clone(), file, temporary, path, receipt_path, made, finished: false }),
+            Err(source) => {
+                remove_dirs(&made);
+                Err(error("create", &temporary, source))
+            }
+        }
+    }
+
+    pub(super) fn put_part(&mut self, part: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(part).map_err(|source| error("write", &self.temporary, source))
+    }
+
+    pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
+        self.file.sync_all().map_err(|source| error("write", &self.temporary, source))?;
+        let there = self.file.metadata().map_err(|source| error("read", &self.temporary, source))?.len();
+        let url = self.path.display().to_string();
+        if there != digest.bytes {
+            return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
+        }
+        name_file(&self.temporary, &self.path).map_err(|source| error("name", &self.path, source))?;
+        self.finished = true;
+        let object = StoredObject {
+            url,
+            key: self.key.dump(),
+            bytes: there,
+            sha256: digest.sha256.clone(),
+            verified: Verified::Size,
+        };
+        Ok(Finished { object, beside: Beside::Local(self) })
+    }
+
+    pub(super) fn put_receipt(&self, json: &[u8]) -> Result<(), StoreError> {
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.receipt_path)
+            .and_then(|mut file| file.write_all(json).and_then(|()| file.sync_all()));
+        written.map_err(|source| error("write", &self.receipt_path, source))
+    }
+}
+
+impl Drop for LocalUpload {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.temporary) {
+            log::warn!("cannot remove {}: {error}", self.temporary.display());
+        }
+        remove_dirs(&self.made);
+    }
+}
+
+fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Local { what, path: path.display().to_string(), source }
+}
+
+/// Never over an existing object. Where the file system cannot say that in one call, a hard link can.
+fn name_file(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)?;
+        }
+        other => other?,
+    }
+    // The name is safe only when its directory is on disk.
+    File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// Makes what is missing of `dir`; says what that was, the outermost first.
+fn make_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let missing: Vec<PathBuf> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned).collect();
+    let mut made = Vec::new();
+    for dir in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Ok(()) => made.push(dir),
+            // Another run was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            Err(error) => {
+                remove_dirs(&made);
+                return Err(error);
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// Those that another run uses by now are not empty, and stay.
+fn remove_dirs(made: &[PathBuf]) {
+    for dir in made.iter().rev() {
+        let _ = std::fs::remove_dir(dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::key::Place;
+
+    fn key() -> ObjectKey {
+        let time = chrono::DateTime::from_timestamp(0, 0).unwrap();
+        ObjectKey::new(&Place::new("p", "a", "e").unwrap(), time, "pod", 1, "abcdef")
+    }
+
+    #[test]
+    fn an_upload_that_is_not_finished_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
+        upload.put_part(b"half").unwrap();
+        drop(upload);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_object_that_is_there_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().to_str().unwrap();
+        for (content, works) in [("first", true), ("second", false)] {
+            let mut upload = LocalUpload::open(base, &key()).unwrap();
+            upload.put_part(content.as_bytes()).unwrap();
+            let digest = Digest { bytes: content.len() as u64, sha256: String::new() };
+            assert_eq!(upload.finish(&digest).is_ok(), works);
+        }
+        assert_eq!(std::fs::read(dir.path().join(key().dump())).unwrap(), b"first");
+    }
+
+    #[test]
+    fn an_object_of_another_size_than_sent_gets_no_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
+        let digest = Digest { bytes: 1, sha256: String::new() };
+        assert!(matches!(upload.finish(&digest), Err(StoreError::SizeDiffers { .. })));
+        assert!(!dir.path().join(key().dump()).exists());
+    }
+}

@@ -1,0 +1,226 @@
+//! Where dumps are kept. A store takes numbered parts, or one sealed whole; nothing but [`Upload::finish`] with a
+//! verdict completes an object. The async runtime lives in here alone.
+
+mod backend;
+mod client;
+pub mod key;
+mod local;
+pub mod receipt;
+mod remote;
+mod settings;
+mod stdout;
+pub mod url;
+
+use std::io;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use settings::{Secret, StoreSettings};
+
+use crate::deadline::{Deadline, Stopped};
+use crate::pipeline::Verdict;
+use crate::spool::Spool;
+use key::ObjectKey;
+use local::LocalUpload;
+use remote::RemoteUpload;
+use url::StoreUrl;
+
+/// The smallest part that S3 takes, but for the last (AWS: "Amazon S3 multipart upload limits").
+pub const PART_MIN: u64 = 5 << 20;
+
+/// The most parts that S3 takes (the same page); Azure takes more.
+const PARTS_MAX: u64 = 10_000;
+
+/// Settings that cannot work, whatever the store says.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("the proxy's URL cannot be used")]
+    Proxy,
+    #[error("the endpoint '{0}' has no scheme such as https://")]
+    Endpoint(String),
+    #[error("{scheme}:// needs a region, such as {example}, or an endpoint")]
+    Region { scheme: &'static str, example: &'static str },
+    #[error("cannot use the CA file {path}")]
+    CaFile { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the store's settings do not suffice")]
+    Client { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("this store has no HTTP client")]
+    NotRemote,
+}
+
+/// The store did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("cannot {what} {url}")]
+    Remote { what: &'static str, url: String, source: object_store::Error },
+    #[error("cannot {what} {path}")]
+    Local { what: &'static str, path: String, source: io::Error },
+    #[error("{url} has {there} bytes in the store instead of {expected}")]
+    SizeDiffers { url: String, there: u64, expected: u64 },
+    #[error("cannot read the compressed dump back")]
+    Spool(#[source] io::Error),
+    #[error("the store's client ended without an answer")]
+    ClientEnded,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl StoreError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "correct the store's settings (see --help, 'Stores')",
+            Self::Remote { source, .. } => remote_hint(source),
+            Self::Local { .. } => "make the directory writable for this user, or name another store",
+            Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
+            Self::Spool(_) => "look into the state of the file system that holds it",
+            Self::ClientEnded => "report this with the output of -v",
+            Self::Stopped(_) => "give more time with --deadline",
+        }
+    }
+}
+
+fn remote_hint(error: &object_store::Error) -> &'static str {
+    match error {
+        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+            "check the access key, its secret and its rights: putting objects below the prefix must be allowed"
+        }
+        object_store::Error::NotFound { .. } => "check the bucket's name, the region and the endpoint",
+        _ => "check the endpoint, the network policy and the proxy; --store names another store",
+    }
+}
+
+/// How far the store could prove what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verified {
+    /// The store's own checksum of the object is ours.
+    Checksum,
+    /// The store has as many bytes as we sent.
+    Size,
+    /// The store said that it has the object.
+    Acknowledged,
+}
+
+/// What was put into the store, as computed on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// An object that the store has confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredObject {
+    pub url: String,
+    pub key: String,
+    pub bytes: u64,
+    pub sha256: String,
+    pub verified: Verified,
+}
+
+/// Part size with which `upper_bytes` fit into the number of parts that a store takes, in whole MiB.
+pub fn part_size(upper_bytes: Option<u64>) -> u64 {
+    let needed = upper_bytes.unwrap_or(0).div_ceil(PARTS_MAX);
+    needed.next_multiple_of(1 << 20).max(PART_MIN)
+}
+
+/// An object that is being put into the store. Dropped without [`Upload::finish`], it is as if it had never been.
+#[derive(Debug)]
+pub enum Upload {
+    Remote(RemoteUpload),
+    Local(LocalUpload),
+    Stdout,
+}
+
+impl Upload {
+    /// Opens the upload at its final key: the probe of the store, with the rights that the upload needs.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn open(
+        settings: &StoreSettings,
+        key: &ObjectKey,
+        part_size: u64,
+        deadline: &Deadline,
+    ) -> Result<Self, StoreError> {
+        match &settings.url {
+            StoreUrl::Stdout => Ok(Self::Stdout),
+            StoreUrl::Local { dir } => LocalUpload::open(dir, key).map(Self::Local),
+            _ => RemoteUpload::open(settings, key, part_size, deadline).map(Self::Remote),
+        }
+    }
+
+    /// Whether parts can go out before the dump is known to be whole.
+    pub fn takes_parts_early(&self) -> bool {
+        !matches!(self, Self::Stdout)
+    }
+
+    /// Sends the next part.
+    ///
+    /// # Errors
+    /// When the store failed, with this part or an earlier one.
+    pub fn put_part(&mut self, part: Bytes) -> Result<(), StoreError> {
+        match self {
+            Self::Remote(upload) => upload.put_part(part),
+            Self::Local(upload) => upload.put_part(&part),
+            Self::Stdout => Ok(()),
+        }
+    }
+
+    /// Completes the object; the verdict says that the dump is whole.
+    ///
+    /// # Errors
+    /// When the store does not confirm it.
+    pub fn finish(self, _: &Verdict, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
+        match self {
+            Self::Remote(upload) => upload.finish(digest),
+            Self::Local(upload) => upload.finish(digest),
+            Self::Stdout => stdout::write(spool, digest),
+        }
+    }
+}
+
+/// A confirmed object, and the way to put its receipt beside it.
+#[derive(Debug)]
+pub struct Finished {
+    pub object: StoredObject,
+    beside: Beside,
+}
+
+#[derive(Debug)]
+enum Beside {
+    Remote(RemoteUpload),
+    Local(LocalUpload),
+    Nowhere,
+}
+
+impl Finished {
+    /// Puts the receipt beside the dump.
+    ///
+    /// # Errors
+    /// When the store refuses; the dump itself is stored all the same.
+    pub fn put_receipt(self, json: Vec<u8>) -> Result<(), StoreError> {
+        match self.beside {
+            Beside::Remote(upload) => upload.put_receipt(json),
+            Beside::Local(upload) => upload.put_receipt(&json),
+            Beside::Nowhere => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_parts_always_suffice() {
+        assert_eq!(part_size(None), PART_MIN);
+        assert_eq!(part_size(Some(40 << 30)), PART_MIN);
+        let huge = 400 << 30;
+        assert!(part_size(Some(huge)) * PARTS_MAX >= huge);
+        assert_eq!(part_size(Some(huge)) % (1 << 20), 0);
+    }
+}

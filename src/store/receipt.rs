@@ -1,0 +1,205 @@
+//! What a run says at its end, as far as it came: as text for people, as JSON for machines and beside the object.
+
+use std::fmt::{self, Display};
+
+use serde::{Deserialize, Serialize};
+
+use super::StoredObject;
+use crate::hprof::Summary;
+use crate::pod::Pod;
+use crate::units::Bytes;
+
+/// See the module's words. Times are in seconds, sizes in bytes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Receipt {
+    pub tool: String,
+    pub run_id: String,
+    pub exit_code: u8,
+    /// `project/app/env`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<StoredObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jvm: Option<JvmFacts>,
+    pub pod: Pod,
+    #[serde(default)]
+    pub seconds: Vec<StageTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// A dry run, or a condition that was not met: nothing was dumped, and that is right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nothing_done: Option<String>,
+}
+
+/// The dump itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DumpFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_only: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walk: Option<Summary>,
+    /// The JVM's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+    /// The pause in the JVM's own words, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<f64>,
+}
+
+/// The JVM that was dumped.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JvmFacts {
+    pub pid: i32,
+    pub ns_pid: i32,
+    pub uid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Without arguments: they may be secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main_class: Option<String>,
+}
+
+/// How long a stage took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StageTime {
+    pub stage: String,
+    pub seconds: f64,
+}
+
+/// A dump that was not stored and is still there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    pub path: String,
+    pub bytes: u64,
+    /// Whether the place outlives the pod.
+    pub lifetime: String,
+    /// What stores it.
+    pub resume: String,
+}
+
+/// Why the run failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub message: String,
+    pub hint: String,
+}
+
+impl Receipt {
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        log::warn!("{warning}");
+        self.warnings.push(warning);
+    }
+
+    pub fn time(&mut self, stage: &str, took: std::time::Duration) {
+        let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+        self.seconds.push(StageTime { stage: stage.to_owned(), seconds });
+    }
+
+    /// One line of JSON.
+    ///
+    /// # Errors
+    /// When a number has no JSON form, which none of these has.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
+    fn headline(&self) -> String {
+        match (&self.object, &self.kept, &self.nothing_done) {
+            (Some(object), _, _) if object.url == "-" => "written to standard output".into(),
+            (Some(object), _, _) => format!("stored {}", object.url),
+            (None, Some(kept), _) => format!("not stored, kept {}", kept.path),
+            (None, None, Some(why)) => format!("nothing dumped: {why}"),
+            (None, None, None) => "failed, nothing kept".into(),
+        }
+    }
+}
+
+impl Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.headline())?;
+        let mut line = |label: &str, value: &dyn Display| writeln!(f, "  {label:<10} {value}");
+        if let Some(object) = &self.object {
+            line("size", &format!("{} ({} bytes)", Bytes(object.bytes), object.bytes))?;
+            line("sha256", &object.sha256)?;
+            line("verified", &how_verified(object))?;
+        }
+        if let Some(dump) = &self.dump {
+            dump.lines(&mut line)?;
+        }
+        if let Some(jvm) = &self.jvm {
+            line("jvm", jvm)?;
+        }
+        line("pod", &self.pod.name)?;
+        let times = self.seconds.iter().map(|stage| format!("{} {:.2} s", stage.stage, stage.seconds));
+        line("times", &times.collect::<Vec<_>>().join(", "))?;
+        if let Some(kept) = &self.kept {
+            line("kept", &format!("{}, {}; {}", kept.path, Bytes(kept.bytes), kept.lifetime))?;
+            line("resume", &kept.resume)?;
+        }
+        for warning in &self.warnings {
+            line("warning", warning)?;
+        }
+        line("run", &format!("{} at {}, exit status {}", self.run_id, self.started, self.exit_code))
+    }
+}
+
+impl DumpFacts {
+    fn lines(&self, line: &mut dyn FnMut(&str, &dyn Display) -> fmt::Result) -> fmt::Result {
+        if let Some(walk) = &self.walk {
+            let whole = if walk.complete { "whole" } else { "TRUNCATED" };
+            let r = &walk.records;
+            line(
+                "dump",
+                &format!(
+                    "{} raw, {whole}: {} objects, {} classes, {} roots",
+                    Bytes(walk.bytes),
+                    r.objects(),
+                    r.classes,
+                    r.roots
+                ),
+            )?;
+        }
+        if let Some(live_only) = self.live_only {
+            line("objects", &if live_only { "live only" } else { "all, unreachable ones too" })?;
+        }
+        match &self.words {
+            Some(words) => line("jvm said", &words.lines().last().unwrap_or_default()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for JvmFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {}", self.pid)?;
+        if self.ns_pid != self.pid {
+            write!(f, " (inside {})", self.ns_pid)?;
+        }
+        write!(f, ", uid {}", self.uid)?;
+        if let Some(version) = &self.version {
+            write!(f, ", version {version}")?;
+        }
+        match &self.main_class {
+            Some(main_class) => write!(f, ", {main_class}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn how_verified(object: &StoredObject) -> &'static str {
+    match object.verified {
+        super::Verified::Checksum => "the store's checksum and size are ours",
+        super::Verified::Size => "the store's size is ours; it gives no checksum to compare",
+        super::Verified::Acknowledged => "acknowledged; it cannot be looked at with these rights",
+    }
+}

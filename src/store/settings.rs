@@ -1,0 +1,74 @@
+//! What a store needs to be reached.
+
+use std::time::Duration;
+
+use super::url::StoreUrl;
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Blank space around it is dropped: files end with a newline, some with two characters of it.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// All of one store; what is `None` was not said.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    pub url: StoreUrl,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    /// `https://host/bucket/key` instead of `https://bucket.host/key`.
+    pub path_style: Option<bool>,
+    pub access_key_id: Option<Secret>,
+    pub secret_access_key: Option<Secret>,
+    pub session_token: Option<Secret>,
+    /// Azure: the storage account and its key.
+    pub account: Option<String>,
+    pub account_key: Option<Secret>,
+    /// Google: the file of a service account's key.
+    pub service_account_file: Option<String>,
+    pub proxy: Option<String>,
+    /// PEM file of the certificate authorities to trust, instead of the system's.
+    pub ca_file: Option<String>,
+    /// Whether a vendor's environment variables and the system's proxy variables count: only when the user named
+    /// the store there, too, and gave no credentials. They may be the application's.
+    pub vendor_environment: bool,
+    /// How long a store that fails is tried again.
+    pub retry_for: Duration,
+}
+
+impl StoreSettings {
+    /// A store without any credentials.
+    pub fn of(url: StoreUrl) -> Self {
+        Self {
+            url,
+            endpoint: None,
+            region: None,
+            path_style: None,
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            account: None,
+            account_key: None,
+            service_account_file: None,
+            proxy: None,
+            ca_file: None,
+            vendor_environment: false,
+            retry_for: Duration::from_secs(180),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What names a store, pure.
+
+/// A store, as `--store` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    S3 {
+        bucket: String,
+        prefix: String,
+    },
+    /// Aliyun Object Storage Service.
+    Oss {
+        bucket: String,
+        prefix: String,
+    },
+    /// Huawei Object Storage Service.
+    Obs {
+        bucket: String,
+        prefix: String,
+    },
+    Gs {
+        bucket: String,
+        prefix: String,
+    },
+    Az {
+        container: String,
+        prefix: String,
+    },
+    Local {
+        dir: String,
+    },
+    Stdout,
+}
+
+/// It names no store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreUrlError {
+    #[error("the store is empty")]
+    Empty,
+    #[error("the store '{0}' names no bucket")]
+    NoBucket(String),
+    #[error("unknown store scheme '{0}://'; known are s3, oss, obs, gs, az and file")]
+    Scheme(String),
+    #[error("the store's URL holds '{0}', which has no meaning here")]
+    Extra(char),
+    #[error("the store's prefix holds the segment '{0}'")]
+    Segment(String),
+}
+
+impl StoreUrl {
+    /// # Errors
+    /// When `text` names no store that we know.
+    pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
+        let text = text.trim();
+        match text.split_once("://") {
+            _ if text.is_empty() => Err(StoreUrlError::Empty),
+            _ if text == "-" => Ok(Self::Stdout),
+            None => Ok(Self::Local { dir: text.to_owned() }),
+            Some(("file", dir)) if dir.starts_with('/') => Ok(Self::Local { dir: dir.to_owned() }),
+            Some((scheme, rest)) => Self::remote(scheme, rest, text),
+        }
+    }
+
+    fn remote(scheme: &str, rest: &str, text: &str) -> Result<Self, StoreUrlError> {
+        let make: fn(String, String) -> Self = match scheme {
+            "s3" => |bucket, prefix| Self::S3 { bucket, prefix },
+            "oss" => |bucket, prefix| Self::Oss { bucket, prefix },
+            "obs" => |bucket, prefix| Self::Obs { bucket, prefix },
+            "gs" => |bucket, prefix| Self::Gs { bucket, prefix },
+            "az" => |container, prefix| Self::Az { container, prefix },
+            other => return Err(StoreUrlError::Scheme(other.chars().take(20).collect())),
+        };
+        // A query or user part might be a credential: it is never shown.
+        if let Some(extra) = rest.chars().find(|c| matches!(c, '?' | '#' | '@')) {
+            return Err(StoreUrlError::Extra(extra));
+        }
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(StoreUrlError::NoBucket(text.to_owned()));
+        }
+        let prefix = prefix.trim_matches('/');
+        if let Some(bad) =
+            prefix.split('/').find(|part| matches!(*part, "." | "..") || (part.is_empty() && !prefix.is_empty()))
+        {
+            return Err(StoreUrlError::Segment(bad.to_owned()));
+        }
+        Ok(make(bucket.to_owned(), prefix.to_owned()))
+    }
+
+    /// Where `key` lies, for people.
+    pub fn of_key(&self, key: &str) -> String {
+        let (scheme, bucket, prefix) = match self {
+            Self::S3 { bucket, prefix } => ("s3", bucket, prefix),
+            Self::Oss { bucket, prefix } => ("oss", bucket, prefix),
+            Self::Obs { bucket, prefix } => ("obs", bucket, prefix),
+            Self::Gs { bucket, prefix } => ("gs", bucket, prefix),
+            Self::Az { container, prefix } => ("az", container, prefix),
+            Self::Local { dir } => return format!("{}/{key}", dir.trim_end_matches('/')),
+            Self::Stdout => return "-".to_owned(),
+        };
+        if prefix.is_empty() {
+            format!("{scheme}://{bucket}/{key}")
+        } else {
+            format!("{scheme}://{bucket}/{prefix}/{key}")
+        }
+    }
+
+    /// `key` below the prefix: the name inside the bucket.
+    pub fn object_path(&self, key: &str) -> String {
+        match self {
+            Self::S3 { prefix, .. }
+            | Self::Oss { prefix, .. }
+            | Self::Obs { prefix, .. }
+            | Self::Gs { prefix, .. }
+            | Self::Az { prefix, .. }
+                if !prefix.is_empty() =>
+            {
+                format!("{prefix}/{key}")
+            }
+            _ => key.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scheme_is_known_and_prints_itself() {
+        for url in ["s3://b/p/q", "oss://b/p", "obs://b/p", "gs://b/p", "az://c/p"] {
+            assert_eq!(StoreUrl::parse(url).unwrap().of_key("k"), format!("{url}/k"));
+        }
+        assert_eq!(StoreUrl::parse("s3://b/").unwrap().of_key("k"), "s3://b/k");
+        assert_eq!(
+            StoreUrl::parse("file:///d").unwrap(),
+            StoreUrl::parse("/d/").map(|_| StoreUrl::Local { dir: "/d".into() }).unwrap()
+        );
+        assert_eq!(StoreUrl::parse("-").unwrap(), StoreUrl::Stdout);
+        assert_eq!(StoreUrl::parse("s3://b/p").unwrap().object_path("k"), "p/k");
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused() {
+        assert_eq!(StoreUrl::parse(" "), Err(StoreUrlError::Empty));
+        assert!(matches!(StoreUrl::parse("ftp://x/y"), Err(StoreUrlError::Scheme(_))));
+        assert!(matches!(StoreUrl::parse("s3:///p"), Err(StoreUrlError::NoBucket(_))));
+        assert!(matches!(StoreUrl::parse("s3://key:secret@b/p"), Err(StoreUrlError::Extra('@'))));
+        assert!(matches!(StoreUrl::parse("s3://b/a/../c"), Err(StoreUrlError::Segment(_))));
+    }
+}

@@ -1,0 +1,134 @@
+//! The one door to another process: a held `/proc/PID` directory, reads, its file system, signals, liveness.
+//! A process that ended, even if its number was given to another, answers "no such process" through it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::discovery::proc_status::{ProcStatus, start_ticks};
+
+/// A process that we look at, and perhaps signal.
+#[derive(Debug)]
+pub struct Target {
+    pid: i32,
+    proc_dir: OwnedFd,
+    start_ticks: Option<u64>,
+}
+
+impl Target {
+    /// Holds the process; it may be gone already.
+    ///
+    /// # Errors
+    /// When there is no such process, or `/proc` is not there.
+    pub fn open(proc_root: &Path, pid: i32) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let proc_dir = rustix::fs::open(proc_root.join(pid.to_string()), flags, Mode::empty())?;
+        let mut target = Self { pid, proc_dir, start_ticks: None };
+        target.start_ticks = target.read_start_ticks();
+        Ok(target)
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn start_ticks(&self) -> Option<u64> {
+        self.start_ticks
+    }
+
+    /// Reads a whole file below `/proc/PID`.
+    ///
+    /// # Errors
+    /// ESRCH when the process ended, EACCES when we may not look.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let fd = openat(&self.proc_dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// # Errors
+    /// As [`Target::read`].
+    pub fn status(&self) -> io::Result<ProcStatus> {
+        self.read("status").map(|text| ProcStatus::parse(&text))
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.status().is_ok_and(|status| !status.is_zombie())
+    }
+
+    /// Holds a directory of the process's own file system: `path` as the process sees it.
+    ///
+    /// # Errors
+    /// When it is not there, no directory, or `/proc/PID/root` is closed to us.
+    pub fn open_dir(&self, path: &str) -> io::Result<OwnedFd> {
+        let inside = format!("root/{}", path.trim_start_matches('/'));
+        self.open_dir_at(&inside)
+    }
+
+    /// Holds the process's current directory.
+    ///
+    /// # Errors
+    /// As [`Target::open_dir`].
+    pub fn open_cwd(&self) -> io::Result<OwnedFd> {
+        self.open_dir_at("cwd")
+    }
+
+    fn open_dir_at(&self, inside: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(openat(&self.proc_dir, inside, flags, Mode::empty())?)
+    }
+
+    /// Where the symbolic link `name` below `/proc/PID` points to.
+    ///
+    /// # Errors
+    /// As [`Target::read`].
+    pub fn link(&self, name: &str) -> io::Result<PathBuf> {
+        let target = rustix::fs::readlinkat(&self.proc_dir, name, Vec::new())?;
+        Ok(PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(target.as_bytes()).into_owned())))
+    }
+
+    /// How the rest of the system can name `path` of the process: for messages.
+    pub fn seen_from_here(&self, path: &str) -> String {
+        format!("/proc/{}/root{path}", self.pid)
+    }
+
+    /// Sends SIGQUIT to this process and no other.
+    ///
+    /// # Errors
+    /// When it ended, or we may not signal it.
+    pub fn send_quit(&self) -> io::Result<()> {
+        match pidfd_send_signal(&self.proc_dir, Signal::QUIT) {
+            // Before Linux 5.1, or where a seccomp profile does not know the call.
+            Err(Errno::NOSYS | Errno::PERM | Errno::BADF) => self.send_quit_without_proc_fd(),
+            other => Ok(other?),
+        }
+    }
+
+    /// By a pidfd of its own, else by number; the start time tells that it is still the same process.
+    fn send_quit_without_proc_fd(&self) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid).ok_or(io::ErrorKind::InvalidInput)?;
+        let held = pidfd_open(pid, PidfdFlags::empty());
+        if self.read_start_ticks().is_none() || self.read_start_ticks() != self.start_ticks {
+            return Err(Errno::SRCH.into());
+        }
+        match held.and_then(|fd| pidfd_send_signal(fd, Signal::QUIT)) {
+            Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::process::kill_process(pid, Signal::QUIT)?),
+            other => Ok(other?),
+        }
+    }
+
+    fn read_start_ticks(&self) -> Option<u64> {
+        start_ticks(&self.read("stat").ok()?)
+    }
+}
+
+impl AsFd for Target {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.proc_dir.as_fd()
+    }
+}

@@ -1,0 +1,210 @@
+//! A real JVM as a child: it is ready when `start` returns and dead when the value is dropped.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::bed;
+use super::console::{Console, PATIENCE};
+
+pub struct TestJvm {
+    child: Mutex<Child>,
+    console: Console,
+    pid: u32,
+}
+
+pub struct Builder {
+    version: String,
+    java: PathBuf,
+    embedded: bool,
+    jvm_args: Vec<OsString>,
+    args: Vec<OsString>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    cwd: Option<PathBuf>,
+    env: Vec<(OsString, OsString)>,
+    clean_env: bool,
+}
+
+impl TestJvm {
+    /// None, said on stderr, where this JVM is not installed.
+    pub fn builder(version: &str) -> Option<Builder> {
+        let java = bed::jvm(version)?;
+        Some(Builder {
+            version: version.to_owned(),
+            java,
+            embedded: false,
+            jvm_args: Vec::new(),
+            args: Vec::new(),
+            uid: None,
+            gid: None,
+            cwd: None,
+            env: Vec::new(),
+            clean_env: false,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// One line for one command: ping, gap, gc, oom, busy. See `Heap.java`.
+    #[track_caller]
+    pub fn say(&self, command: &str) -> String {
+        self.console.say(command, PATIENCE)
+    }
+
+    #[track_caller]
+    pub fn say_within(&self, command: &str, bound: Duration) -> String {
+        self.console.say(command, bound)
+    }
+
+    /// Sends a command and does not wait for the answer.
+    #[track_caller]
+    pub fn send(&self, command: &str) {
+        self.console.send(command);
+    }
+
+    /// The longest pause that the JVM has felt since it was last asked.
+    #[track_caller]
+    pub fn longest_gap(&self) -> Duration {
+        gap(&self.say("gap"))
+    }
+
+    pub fn is_alive(&self) -> bool {
+        matches!(self.child().try_wait(), Ok(None))
+    }
+
+    /// What it has printed so far, stdout and stderr.
+    pub fn log(&self) -> String {
+        self.console.log()
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the answer to `gap`.
+#[track_caller]
+pub fn gap(answer: &str) -> Duration {
+    let millis = answer
+        .strip_prefix("gap ")
+        .and_then(|text| text.parse::<f64>().ok())
+        .unwrap_or_else(|| panic!("not the answer to gap: {answer:?}"));
+    Duration::from_secs_f64(millis / 1000.0)
+}
+
+impl Drop for TestJvm {
+    fn drop(&mut self) {
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+        // A killed JVM leaves its socket; a later one with the same PID must not find it.
+        let _ = fs::remove_file(format!("/tmp/.java_pid{}", self.pid));
+    }
+}
+
+impl Builder {
+    pub fn jvm_arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.jvm_args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// An argument of `Heap`, such as `markers=1000`.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    pub fn gid(mut self, gid: u32) -> Self {
+        self.gid = Some(gid);
+        self
+    }
+
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn clean_env(mut self) -> Self {
+        self.clean_env = true;
+        self
+    }
+
+    /// Another launcher, for example a renamed copy.
+    pub fn java(mut self, launcher: impl AsRef<Path>) -> Self {
+        self.java = launcher.as_ref().to_owned();
+        self
+    }
+
+    /// The JVM inside a C program called `embed`, without JVM arguments.
+    pub fn embedded(mut self) -> Self {
+        self.embedded = true;
+        self
+    }
+
+    #[track_caller]
+    pub fn start(self) -> TestJvm {
+        let mut child = self.command().spawn().unwrap_or_else(|e| panic!("cannot start {}: {e}", self.java.display()));
+        let pid = child.id();
+        let console = Console::of(&mut child);
+        let mut jvm = TestJvm { child: Mutex::new(child), console, pid };
+        // A launcher may fork; then the JVM is another process than the child.
+        jvm.pid = jvm.console.ready();
+        jvm
+    }
+
+    fn command(&self) -> Command {
+        let mut command = default_sigquit();
+        command.args(self.line()).args(&self.args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.clean_env {
+            command.env_clear();
+        }
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        if let Some(dir) = &self.cwd {
+            command.current_dir(dir);
+        }
+        if let Some(gid) = self.gid.or(self.uid) {
+            command.gid(gid);
+        }
+        if let Some(uid) = self.uid {
+            command.uid(uid);
+        }
+        command
+    }
+
+    fn line(&self) -> Vec<OsString> {
+        if self.embedded {
+            let program = bed::bed().join("embed");
+            return vec![program.into(), bed::libjvm(&self.version).into(), bed::classes().into()];
+        }
+        let mut line = vec![self.java.clone().into()];
+        line.extend(self.jvm_args.iter().cloned());
+        line.extend(["-cp".into(), bed::classes().into(), "Heap".into()]);
+        line
+    }
+}
+
+/// A runner in the background of a shell ignores SIGQUIT and hands that down; a JVM that ignores it survives a blind
+/// signal that would kill it elsewhere.
+pub fn default_sigquit() -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=QUIT");
+    command
+}

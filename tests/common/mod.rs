@@ -1,0 +1,9 @@
+//! The test bed: real JVMs as children or in containers, and an independent reader of their dumps.
+//! `tests/bed/install.sh` fetches what it needs; what is missing is skipped loudly, and fails where CI=true.
+#![allow(dead_code)]
+
+pub mod bed;
+pub mod console;
+pub mod container;
+pub mod hprof_check;
+pub mod jvm;
