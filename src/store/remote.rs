@@ -77,7 +77,7 @@ impl RemoteUpload {
             failure: Arc::clone(&failure),
         };
         let worker = std::thread::spawn(move || job.run(opened, inbox));
-        let upload = Self { orders: Some(orders), worker: Some(worker), failure, url, key: key.clone() };
+        let mut upload = Self { orders: Some(orders), worker: Some(worker), failure, url, key: key.clone() };
         answer.blocking_recv().map_err(|_| upload.why())?;
         Ok(upload)
     }
@@ -111,19 +111,27 @@ impl RemoteUpload {
         orders.blocking_send(order).map_err(|_| self.why())
     }
 
-    fn why(&self) -> StoreError {
+    /// Why the worker left. It says so last of all, so its end is waited for.
+    fn why(&mut self) -> StoreError {
+        self.leave();
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(StoreError::ClientEnded)
     }
 }
 
-impl Drop for RemoteUpload {
-    fn drop(&mut self) {
+impl RemoteUpload {
+    fn leave(&mut self) {
         // A closed inbox without a finished object makes the worker abort the upload.
         self.orders = None;
         if let Some(worker) = self.worker.take() {
             // Its panic has been printed, and the object is not complete.
             let _ = worker.join();
         }
+    }
+}
+
+impl Drop for RemoteUpload {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -7,3 +7,5 @@ pub mod console;
 pub mod container;
 pub mod hprof_check;
 pub mod jvm;
+pub mod s3;
+pub mod tool;

@@ -1,10 +1,14 @@
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
 /**
  * Holds up every safepoint: C2 leaves no poll in a counted int loop where UseCountedLoopSafepoints is off
  * (the default of JDK 8; newer ones need -XX:-UseCountedLoopSafepoints).
  */
 final class Busy {
     private static volatile int sink;
-    private static volatile boolean begun;
 
     private final int iterations;
 
@@ -21,15 +25,38 @@ final class Busy {
         iterations = (int) Math.min(Integer.MAX_VALUE - 64, seconds * 1e9 / perIteration);
     }
 
-    /** Returns when the loop runs; it waits without sleeping, to be away before a safepoint stops it too. */
+    /**
+     * Returns when the loop has used some CPU time: nothing in the loop could tell, it would get a poll.
+     * A safepoint of the JVM's own may have stopped this thread until the loop's end: then once more.
+     */
     void start() {
-        Thread thread = new Thread(() -> sink = spin(iterations), "busy");
-        thread.setDaemon(true);
-        begun = false;
-        thread.start();
-        while (!begun) {
-            Thread.yield();
+        Thread thread;
+        do {
+            thread = new Thread(() -> sink = spin(iterations), "busy");
+            thread.setDaemon(true);
+            thread.start();
+            while (thread.isAlive() && cpuNanos("busy") < 3_000_000) {
+                Thread.yield();
+            }
+        } while (!thread.isAlive());
+    }
+
+    private static long cpuNanos(String name) {
+        for (File task : new File("/proc/self/task").listFiles()) {
+            try {
+                if (text(task, "comm").equals(name)) {
+                    return Long.parseLong(text(task, "schedstat").split(" ")[0]);
+                }
+            } catch (IOException e) {
+                continue; // a thread that has ended
+            }
         }
+        return 0;
+    }
+
+    private static String text(File task, String name) throws IOException {
+        Path path = task.toPath().resolve(name);
+        return new String(Files.readAllBytes(path)).trim();
     }
 
     private static void pause() {
@@ -51,9 +78,6 @@ final class Busy {
     private static int spin(int n) {
         int a = 1;
         for (int i = 0; i < n; i++) {
-            if (i == 100) {
-                begun = true;
-            }
             a = (a * 31 + i) ^ (a >>> 7);
             a = (a * 31 + i) ^ (a >>> 7);
             a = (a * 31 + i) ^ (a >>> 7);

@@ -1,0 +1,175 @@
+//! A real S3 server in process, which checks signatures; it can fail on demand.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::host::MultiDomain;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+pub const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+pub const BUCKET: &str = "dumps";
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// Parts that are still accepted; after them the server is dead.
+    parts_left: AtomicUsize,
+    limited: AtomicBool,
+    dead: AtomicBool,
+    parts: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// Stops when it is dropped.
+pub struct S3Server {
+    address: SocketAddr,
+    root: tempfile::TempDir,
+    faults: Arc<Faults>,
+    _runtime: Runtime,
+}
+
+impl S3Server {
+    /// Path style only.
+    pub fn start() -> Self {
+        Self::with_domain(None)
+    }
+
+    /// Also answers to `BUCKET.domain:port`.
+    pub fn with_domain(domain: Option<&str>) -> Self {
+        let root = tempfile::tempdir().expect("a directory for the server");
+        std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
+        let runtime = Runtime::new().expect("a runtime for the server");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let address = listener.local_addr().expect("the server's address");
+        let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).expect("a directory as store"));
+        service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        if let Some(domain) = domain {
+            let domain = format!("{domain}:{}", address.port());
+            service.set_host(MultiDomain::new(&[domain]).expect("a domain"));
+        }
+        let faults = Arc::new(Faults::default());
+        runtime.spawn(accept(listener, service.build(), Arc::clone(&faults)));
+        Self { address, root, faults, _runtime: runtime }
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The server dies after so many more parts.
+    pub fn die_after_parts(&self, parts: usize) {
+        self.faults.parts_left.store(parts, Ordering::SeqCst);
+        self.faults.limited.store(true, Ordering::SeqCst);
+    }
+
+    pub fn requests(&self) -> usize {
+        self.faults.requests.load(Ordering::SeqCst)
+    }
+
+    pub fn parts(&self) -> usize {
+        self.faults.parts.load(Ordering::SeqCst)
+    }
+
+    /// Where an object of the bucket lies.
+    pub fn object(&self, key: &str) -> PathBuf {
+        self.root.path().join(BUCKET).join(key)
+    }
+
+    /// All files of the bucket, without the server's own notes.
+    pub fn objects(&self) -> Vec<String> {
+        let bucket = self.root.path().join(BUCKET);
+        let mut found = Vec::new();
+        let mut dirs = vec![bucket.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).expect("the bucket can be listed").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if let Ok(key) = path.strip_prefix(&bucket) {
+                    found.push(key.display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// What the server keeps of uploads that are neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.root.path()).expect("the store can be listed").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.contains("upload")).collect()
+    }
+
+    /// Arguments that reach this server.
+    pub fn flags(&self) -> Vec<String> {
+        ["--endpoint", &self.endpoint(), "--region", "us-east-1"].map(str::to_owned).to_vec()
+    }
+}
+
+async fn accept(listener: TcpListener, service: S3Service, faults: Arc<Faults>) {
+    let server = Arc::new(Builder::new(TokioExecutor::new()));
+    while let Ok((stream, _)) = listener.accept().await {
+        if faults.dead.load(Ordering::SeqCst) {
+            continue;
+        }
+        let (server, service, faults) = (Arc::clone(&server), service.clone(), Arc::clone(&faults));
+        tokio::spawn(async move {
+            let answer = hyper::service::service_fn(move |request| respond(service.clone(), Arc::clone(&faults), request));
+            // A connection that the client or a fault ended is part of the tests.
+            let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+        });
+    }
+}
+
+/// An error ends the connection without an answer.
+async fn respond(
+    service: S3Service,
+    faults: Arc<Faults>,
+    request: http::Request<hyper::body::Incoming>,
+) -> Result<s3s::HttpResponse, Box<dyn std::error::Error + Send + Sync>> {
+    faults.requests.fetch_add(1, Ordering::SeqCst);
+    let is_part = request.uri().query().is_some_and(|query| query.contains("partNumber"));
+    if is_part {
+        faults.parts.fetch_add(1, Ordering::SeqCst);
+        let used_up = |left: usize| left.checked_sub(1);
+        let limited = faults.limited.load(Ordering::SeqCst);
+        if limited && faults.parts_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, used_up).is_err() {
+            faults.dead.store(true, Ordering::SeqCst);
+        }
+    }
+    if faults.dead.load(Ordering::SeqCst) {
+        return Err("the server is dead".into());
+    }
+    if !knows_bucket(&request) {
+        return Ok(no_such_bucket());
+    }
+    let answer = hyper::service::Service::call(&service, request).await;
+    answer.map_err(|error| format!("{error:?}").into())
+}
+
+
+/// s3s-fs opens uploads to buckets that do not exist; S3 does not.
+fn knows_bucket(request: &http::Request<hyper::body::Incoming>) -> bool {
+    let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let path = request.uri().path().trim_start_matches('/');
+    host.starts_with(&format!("{BUCKET}.")) || path.split('/').next() == Some(BUCKET)
+}
+
+fn no_such_bucket() -> s3s::HttpResponse {
+    let body = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+    let mut response = s3s::HttpResponse::new(s3s::Body::from(body.to_owned()));
+    *response.status_mut() = http::StatusCode::NOT_FOUND;
+    response
+}

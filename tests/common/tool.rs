@@ -1,0 +1,123 @@
+//! The tool as a child process, in an environment of its own.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Longer than any run here takes; a run that hangs fails its test.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_jmap-dump-tool"))
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// 128 + n after signal n.
+    pub code: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The receipt that was asked for as JSON.
+    #[track_caller]
+    pub fn receipt(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|e| panic!("no JSON receipt ({e}): {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stderr: {}\nstdout: {}", self.stderr, String::from_utf8_lossy(&self.stdout));
+        self
+    }
+
+    /// Where the dump was stored, by the receipt.
+    #[track_caller]
+    pub fn stored(&self) -> PathBuf {
+        PathBuf::from(self.receipt()["object"]["url"].as_str().unwrap_or_else(|| panic!("nothing stored: {self:?}")))
+    }
+}
+
+/// A run to be.
+pub struct Tool(Command);
+
+impl Tool {
+    pub fn new(args: &[&str]) -> Self {
+        Self::of(binary(), args)
+    }
+
+    pub fn of(binary: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(binary);
+        command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command)
+    }
+
+    /// A dump of `pid` under shop/cart/prod, with a JSON receipt.
+    pub fn dump(pid: u32, store: &str) -> Self {
+        let pid = pid.to_string();
+        Self::new(&["shop", "cart", "prod", "--output", "json", "--pid", &pid, "--store", store])
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.0.arg(arg);
+        self
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.0.args(args);
+        self
+    }
+
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.0.env(key, value);
+        self
+    }
+
+    pub fn command(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    #[track_caller]
+    pub fn run(self) -> Ended {
+        self.spawn().wait()
+    }
+
+    #[track_caller]
+    pub fn spawn(mut self) -> Run {
+        Run { child: self.0.spawn().expect("the tool can be started") }
+    }
+}
+
+/// A run that is at it.
+pub struct Run {
+    pub child: Child,
+}
+
+impl Run {
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        // A run that has just ended is no failure of the test.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+
+    #[track_caller]
+    pub fn wait(self) -> Ended {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || done.send(self.child.wait_with_output()));
+        let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            panic!("the tool did not end within {PATIENCE:?}")
+        });
+        let output = output.expect("the tool's output can be read");
+        let code = output.status.code().unwrap_or_else(|| {
+            128 + std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or_default()
+        });
+        Ended { code, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+    }
+}

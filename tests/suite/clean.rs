@@ -1,0 +1,198 @@
+//! Nothing is left behind, however a run ends; and the JVM lives.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::tool::Tool;
+
+/// A JVM with a directory of its own: its current one, where the attach file goes first.
+struct Shape {
+    jvm: TestJvm,
+    cwd: tempfile::TempDir,
+    dumps: tempfile::TempDir,
+    store: tempfile::TempDir,
+}
+
+impl Shape {
+    fn new(version: &str, megabytes: u32) -> Option<Self> {
+        let cwd = tempfile::tempdir().unwrap();
+        let jvm = TestJvm::builder(version)?.cwd(cwd.path()).arg(format!("mb={megabytes}")).arg("markers=50").start();
+        Some(Self { jvm, cwd, dumps: tempfile::tempdir().unwrap(), store: tempfile::tempdir().unwrap() })
+    }
+
+    fn dump(&self) -> Tool {
+        let dirs = [self.store.path(), self.dumps.path()].map(|dir| dir.to_str().unwrap());
+        Tool::dump(self.jvm.pid(), dirs[0]).args(&["--dir", dirs[1]])
+    }
+
+    /// Nothing of ours in any directory that a run touches, but for what the receipt names.
+    #[track_caller]
+    fn assert_clean(&self, what: &str) {
+        assert_eq!(files_in(self.cwd.path()), BTreeSet::new(), "{what}: in the JVM's directory");
+        assert_eq!(files_in(self.dumps.path()), BTreeSet::new(), "{what}: in the dump directory");
+        let attach_file = format!("/tmp/.attach_pid{}", self.jvm.pid());
+        assert!(!Path::new(&attach_file).exists(), "{what}: {attach_file}");
+        assert!(self.jvm.is_alive(), "{what}: the JVM is dead");
+        assert_eq!(self.jvm.say("ping"), "pong", "{what}");
+        assert!(!self.jvm.log().contains("Full thread dump"), "{what}: {}", self.jvm.log());
+    }
+}
+
+fn files_in(dir: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        found.insert(entry.path().display().to_string());
+        if entry.path().is_dir() {
+            found.extend(files_in(&entry.path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_run_that_stored_its_dump_leaves_only_the_object_and_its_receipt() {
+    let Some(shape) = Shape::new("17", 4) else { return };
+    let stored = shape.dump().run().expect(0).stored();
+    shape.assert_clean("after success");
+    let files = files_in(shape.store.path()).into_iter().filter(|path| !Path::new(path).is_dir());
+    let receipt = stored.to_str().unwrap().replace(".hprof.gz", ".json");
+    assert_eq!(files.collect::<Vec<_>>(), [stored.to_str().unwrap(), &receipt]);
+}
+
+#[test]
+fn a_signal_at_any_moment_leaves_nothing_but_what_the_receipt_names() {
+    for (version, signal) in [("17", Signal::TERM), ("25", Signal::INT), ("8", Signal::TERM)] {
+        let Some(shape) = Shape::new(version, 48) else { continue };
+        // The moments are spread over the whole length of a run, however fast the machine is.
+        let begun = std::time::Instant::now();
+        shape.dump().run().expect(0);
+        let (length, moments) = (begun.elapsed(), 14);
+        let mut codes = BTreeSet::new();
+        for moment in 0..=moments {
+            let run = shape.dump().spawn();
+            std::thread::sleep(length * moment / moments);
+            run.signal(signal);
+            let ended = run.wait();
+            codes.insert(ended.code);
+            let what = format!("JDK {version}, {signal:?} at moment {moment}, exit status {}: {}", ended.code, ended.stderr);
+            // Before the handler stands, a signal ends the process as it ends any other.
+            assert!([0, 8, 128 + signal.as_raw()].contains(&ended.code), "{what}");
+            if ended.code == 8 && !ended.stdout.is_empty() {
+                remove_kept(&ended.receipt(), &what);
+            }
+            shape.assert_clean(&what);
+        }
+        assert!(codes.contains(&8), "JDK {version}: no run was stopped in the middle: {codes:?}");
+        let parts = files_in(shape.store.path()).into_iter().filter(|path| path.ends_with(".part"));
+        assert_eq!(parts.count(), 0);
+    }
+}
+
+/// What the receipt calls kept is a whole dump, and is removed with its directory.
+fn remove_kept(receipt: &serde_json::Value, what: &str) {
+    let Some(path) = receipt["kept"]["path"].as_str() else { return };
+    assert_complete(path);
+    let dir = Path::new(path).parent().unwrap();
+    assert_eq!(files_in(dir), BTreeSet::from([path.to_owned()]), "{what}");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
+    let Some(shape) = Shape::new("17", 96) else { return };
+    let ended = shape.dump().args(&["--deadline", "300ms"]).run().expect(8);
+    assert!(ended.stderr.contains("deadline"), "{}", ended.stderr);
+    remove_kept(&ended.receipt(), "after the deadline");
+    shape.assert_clean("after the deadline");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_nothing() {
+    let Some(shape) = Shape::new("17", 4) else { return };
+    let mut run = shape.dump().arg("-v").spawn();
+    drop((run.child.stdout.take(), run.child.stderr.take()));
+    run.signal(Signal::HUP);
+    assert!([0, 129].contains(&run.wait().code));
+    shape.assert_clean("without a reader");
+    // A hang-up in the middle of the run.
+    let mut run = shape.dump().spawn();
+    drop((run.child.stdout.take(), run.child.stderr.take()));
+    std::thread::sleep(Duration::from_millis(60));
+    run.signal(Signal::HUP);
+    run.wait().expect(0);
+    shape.assert_clean("after a hang-up");
+}
+
+#[test]
+fn a_reader_of_the_dump_itself_that_goes_away_leaves_the_kept_dump() {
+    let Some(shape) = Shape::new("17", 8) else { return };
+    let mut run = Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json"])
+        .args(&["--pid", &shape.jvm.pid().to_string(), "--dir", shape.dumps.path().to_str().unwrap()])
+        .spawn();
+    drop(run.child.stdout.take());
+    let ended = run.wait().expect(7);
+    let receipt = ended.stderr.lines().find(|line| line.starts_with('{')).expect("a receipt on stderr");
+    let receipt: serde_json::Value = serde_json::from_str(receipt).unwrap();
+    assert!(receipt["kept"]["path"].is_string(), "{receipt}");
+    remove_kept(&receipt, "without a reader of the dump");
+    shape.assert_clean("without a reader of the dump");
+}
+
+#[test]
+fn two_runs_started_together_make_one_dump_and_tell_the_same() {
+    let Some(shape) = Shape::new("17", 48) else { return };
+    let runs = [shape.dump().spawn(), shape.dump().spawn()];
+    let ended = runs.map(|run| run.wait().expect(0));
+    assert_eq!(ended[0].receipt(), ended[1].receipt());
+    let stored = files_in(shape.store.path()).into_iter().filter(|path| path.ends_with(".hprof.gz"));
+    assert_eq!(stored.count(), 1);
+    assert!(ended.iter().any(|run| run.stderr.contains("another run is dumping")));
+    shape.assert_clean("after two runs");
+}
+
+#[test]
+fn a_run_that_follows_one_that_died_takes_over() {
+    let Some(shape) = Shape::new("17", 48) else { return };
+    let first = shape.dump().spawn();
+    std::thread::sleep(Duration::from_millis(100));
+    let second = shape.dump().spawn();
+    std::thread::sleep(Duration::from_millis(100));
+    first.signal(Signal::KILL);
+    first.wait();
+    assert_complete(second.wait().expect(0).stored());
+}
+
+#[test]
+fn a_failed_dump_leaves_nothing() {
+    let Some(shape) = Shape::new("17", 4) else { return };
+    let dir = shape.dumps.path();
+    // The JVM may write to the directory, but no file of more than a few kilobytes.
+    let limited = dir.join("limited");
+    std::fs::create_dir(&limited).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
+        .arg(&limited)
+        .status()
+        .is_ok_and(|status| status.success());
+    if !mounted {
+        return crate::common::bed::cannot_run("mounting a tmpfs needs root");
+    }
+    let limited_text = limited.to_str().unwrap().to_owned();
+    let base = || Tool::dump(shape.jvm.pid(), shape.store.path().to_str().unwrap()).args(&["--dir", &limited_text]);
+    let (refused, forced) = (base().run(), base().arg("--force").run());
+    let left = files_in(&limited);
+    let unmounted = std::process::Command::new("umount").arg(&limited).status().is_ok_and(|status| status.success());
+    std::fs::remove_dir(&limited).unwrap();
+    assert!(unmounted && left.is_empty(), "left in the full directory: {left:?}");
+    let refused = refused.expect(6);
+    assert!(refused.stderr.contains("needs at least") && refused.stderr.contains("--force"), "{}", refused.stderr);
+    let forced = forced.expect(5);
+    assert!(forced.stderr.contains("No space left"), "{}", forced.stderr);
+    shape.assert_clean("after a full disk");
+    assert_eq!(files_in(shape.store.path()), BTreeSet::new());
+}

@@ -1,0 +1,11 @@
+//! The tool itself, run as its users run it: on real JVMs, in real containers, against real stores.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod binary;
+mod clean;
+mod containers;
+mod main_job;
+mod s3;
