@@ -1,0 +1,43 @@
+# make demo: dumps a small JVM into a local directory. make test: runs everything.
+# Both install what is missing, on Debian with Rust by rustup.
+
+ARCH := $(shell uname -m)
+TARGET := $(ARCH)-unknown-linux-musl
+CARGO ?= cargo
+
+.PHONY: demo test check suite release rust-target jvms clean
+
+demo: rust-target
+	$(CARGO) build --release --target $(TARGET)
+	tests/demo.sh target/$(TARGET)/release/jmap-dump-tool
+
+test: check release suite
+
+check: rust-target
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --target $(TARGET) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --target $(TARGET)
+
+# The suite starts many JVMs: more threads than cores make it slower, not faster.
+suite: rust-target jvms
+	$(CARGO) test --target $(TARGET) -- --test-threads 2
+
+release:
+	tests/bed/cross.sh
+	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+	for arch in x86_64 aarch64; do \
+	    $(CARGO) build --release --target $$arch-unknown-linux-musl || exit; \
+	    install -D target/$$arch-unknown-linux-musl/release/jmap-dump-tool dist/jmap-dump-tool-$$arch-linux-musl; \
+	done
+	cd dist && sha256sum jmap-dump-tool-* >SHA256SUMS
+
+rust-target:
+	tests/bed/cc.sh
+	rustup target add $(TARGET)
+
+jvms:
+	tests/bed/install.sh
+
+clean:
+	$(CARGO) clean
+	rm -rf dist
