@@ -15,6 +15,7 @@ pub mod units;
 pub mod commands;
 
 pub mod discovery;
+pub mod faults;
 pub mod target;
 
 pub mod single_run;

@@ -4,12 +4,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::discovery::proc_status::{ProcStatus, start_ticks};
+use crate::faults::door;
 
 /// A process that we look at, and perhaps signal.
 #[derive(Debug)]
@@ -26,7 +28,8 @@ impl Target {
     /// When there is no such process, or `/proc` is not there.
     pub fn open(proc_root: &Path, pid: i32) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let proc_dir = rustix::fs::open(proc_root.join(pid.to_string()), flags, Mode::empty())?;
+        let path = proc_root.join(pid.to_string());
+        let proc_dir = door("open /proc/PID", || Ok(rustix::fs::open(path, flags, Mode::empty())?))?;
         let mut target = Self { pid, proc_dir, start_ticks: None };
         target.start_ticks = target.read_start_ticks();
         Ok(target)
@@ -45,9 +48,10 @@ impl Target {
     /// # Errors
     /// ESRCH when the process ended, EACCES when we may not look.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let fd = openat(&self.proc_dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let fd = door(name, || Ok(openat(&self.proc_dir, name, flags, Mode::empty())?))?;
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes)?;
+        door("read", || io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes))?;
         Ok(bytes)
     }
 
@@ -70,6 +74,14 @@ impl Target {
         self.open_dir_at(&inside)
     }
 
+    /// Holds the process's root directory.
+    ///
+    /// # Errors
+    /// As [`Target::open_dir`].
+    pub fn open_root(&self) -> io::Result<OwnedFd> {
+        self.open_dir_at("root")
+    }
+
     /// Holds the process's current directory.
     ///
     /// # Errors
@@ -80,7 +92,7 @@ impl Target {
 
     fn open_dir_at(&self, inside: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(openat(&self.proc_dir, inside, flags, Mode::empty())?)
+        door(inside, || Ok(openat(&self.proc_dir, inside, flags, Mode::empty())?))
     }
 
     /// Where the symbolic link `name` below `/proc/PID` points to.
@@ -88,7 +100,7 @@ impl Target {
     /// # Errors
     /// As [`Target::read`].
     pub fn link(&self, name: &str) -> io::Result<PathBuf> {
-        let target = rustix::fs::readlinkat(&self.proc_dir, name, Vec::new())?;
+        let target = door(name, || Ok(rustix::fs::readlinkat(&self.proc_dir, name, Vec::new())?))?;
         Ok(PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(target.as_bytes()).into_owned())))
     }
 
@@ -102,11 +114,11 @@ impl Target {
     /// # Errors
     /// When it ended, or we may not signal it.
     pub fn send_quit(&self) -> io::Result<()> {
-        match pidfd_send_signal(&self.proc_dir, Signal::QUIT) {
+        door("kill", || match pidfd_send_signal(&self.proc_dir, Signal::QUIT) {
             // Before Linux 5.1, or where a seccomp profile does not know the call.
             Err(Errno::NOSYS | Errno::PERM | Errno::BADF) => self.send_quit_without_proc_fd(),
             other => Ok(other?),
-        }
+        })
     }
 
     /// By a pidfd of its own, else by number; the start time tells that it is still the same process.
@@ -120,6 +132,14 @@ impl Target {
             Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::process::kill_process(pid, Signal::QUIT)?),
             other => Ok(other?),
         }
+    }
+
+    /// How long ago it started; `None` where the kernel does not tell.
+    pub fn age(&self) -> Option<Duration> {
+        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+        let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+        let started = self.start_ticks? as f64 / rustix::param::clock_ticks_per_second() as f64;
+        Duration::try_from_secs_f64(uptime - started).ok()
     }
 
     fn read_start_ticks(&self) -> Option<u64> {

@@ -1,10 +1,13 @@
 //! Another identity for one thread: the JVM looks at the effective uid and gid of whoever connects
 //! (`SO_PEERCRED`; JDK: `attachListener_posix.cpp`, JDK 8 wants both equal to its own, even from root).
 
+use std::io;
 use std::panic::resume_unwind;
 
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::faults::door;
 
 /// An effective uid and gid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +28,7 @@ impl std::fmt::Display for Identity {
 pub struct IdentityError {
     pub ours: Identity,
     pub wanted: Identity,
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
 impl Identity {
@@ -46,16 +49,24 @@ impl Identity {
         }
         let outcome = std::thread::scope(|scope| scope.spawn(|| self.take().map(|()| f())).join());
         match outcome {
-            Ok(result) => result.map_err(|errno| IdentityError { ours, wanted: self, source: errno.into() }),
+            Ok(result) => result.map_err(|source| IdentityError { ours, wanted: self, source }),
             Err(panic) => resume_unwind(panic),
         }
     }
 
-    fn take(self) -> rustix::io::Result<()> {
+    /// The same for calls that fail by themselves.
+    ///
+    /// # Errors
+    /// Those of `f`, or that the identity cannot be taken.
+    pub fn io<T: Send>(self, f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        self.run_as(f).map_err(io::Error::other)?
+    }
+
+    fn take(self) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        set_thread_groups(&[gid])?;
-        set_thread_res_gid(gid, gid, gid)?;
-        set_thread_res_uid(uid, uid, uid)
+        door("setgroups", || Ok(set_thread_groups(&[gid])?))?;
+        door("setresgid", || Ok(set_thread_res_gid(gid, gid, gid)?))?;
+        door("setresuid", || Ok(set_thread_res_uid(uid, uid, uid)?))
     }
 }
 

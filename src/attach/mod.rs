@@ -1,12 +1,15 @@
 //! Talking to a JVM through its attach listener, without any JDK tool.
 
+mod attach_file;
 mod handshake;
 mod identity;
 mod protocol;
+mod tmp;
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -16,6 +19,8 @@ pub use protocol::{ARG_MAX, AttachOperation, Reply};
 
 use crate::deadline::{Deadline, Stopped, Woken};
 use crate::discovery::Jvm;
+use crate::faults::door;
+use tmp::Tmp;
 
 /// Attaching, or an operation through it, is not possible.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +99,7 @@ impl AttachError {
 #[derive(Debug)]
 pub struct VirtualMachine<'a> {
     jvm: &'a Jvm,
-    /// The directory that holds the socket.
-    tmp: OwnedFd,
+    tmp: Tmp,
     /// Whose credentials the JVM sees.
     identity: Identity,
 }
@@ -111,6 +115,11 @@ impl<'a> VirtualMachine<'a> {
 
     pub fn jvm(&self) -> &Jvm {
         self.jvm
+    }
+
+    /// The JVM makes its socket anew when the file is gone: JDK 11.0.13 and later (JDK-8225690).
+    pub fn socket_is_expendable(&self) {
+        self.tmp.expendable.store(true, Ordering::Relaxed);
     }
 
     /// Sends an operation and reads its answer to the end.
@@ -129,9 +138,9 @@ impl<'a> VirtualMachine<'a> {
         let pid = self.jvm.pid();
         let name = operation.name().to_owned();
         let request = operation.request().ok_or_else(|| AttachError::Argument { operation: name.clone() })?;
-        let stream = handshake::connect(self.jvm, &self.tmp, self.identity, deadline)?;
+        let stream = self.tmp.connect(self.jvm, deadline)?;
         let mut pending = Pending { pid, operation: name, identity: self.identity, stream, answer: Vec::new() };
-        match pending.stream.write_all(&request) {
+        match door("write", || pending.stream.write_all(&request)) {
             // The JVM closes first when it refuses us; the empty answer tells.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(pending.broken(error)),
             _ => Ok(pending),
@@ -160,7 +169,7 @@ impl Pending {
             return Ok(false);
         }
         let mut piece = [0; 4096];
-        match self.stream.read(&mut piece) {
+        match door("read", || self.stream.read(&mut piece)) {
             Ok(0) => Ok(true),
             // A JVM that refuses us may reset the connection.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer.is_empty() => Ok(true),

@@ -111,9 +111,7 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
 /// Reads below `/proc/PID`, as the process's own user where ours may not look.
 fn read_as(identity: Identity, target: &Target, name: &str) -> io::Result<Vec<u8>> {
     match target.read(name) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            identity.run_as(|| target.read(name)).map_err(io::Error::other)?
-        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => identity.io(|| target.read(name)),
         other => other,
     }
 }
@@ -129,7 +127,7 @@ fn perf_data(target: &Target, identity: Identity, path: Option<String>) -> Optio
         io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes)?;
         io::Result::Ok(bytes)
     };
-    let bytes = read().or_else(|_| identity.run_as(read).map_err(io::Error::other).flatten());
+    let bytes = read().or_else(|_| identity.io(read));
     match bytes.map(|bytes| PerfData::parse(&bytes)) {
         Ok(Ok(data)) => Some(data),
         Ok(Err(error)) => {

@@ -12,6 +12,7 @@ use rustix::fs::{
 
 use crate::attach::Identity;
 use crate::discovery::mountinfo::Mount;
+use crate::faults::door;
 use crate::target::Target;
 
 /// See the module's words.
@@ -38,7 +39,7 @@ impl DumpDir {
     pub fn create(target: &Target, identity: Identity, candidate: &str, run_id: &str) -> io::Result<Self> {
         let name = format!("jmap-dump-tool-{run_id}");
         let candidate = candidate.trim_end_matches('/');
-        let (parent, dir) = as_identity(identity, || make(target, candidate, &name, identity))?;
+        let (parent, dir) = identity.io(|| make(target, candidate, &name, identity))?;
         let inside = format!("{candidate}/{name}");
         let mount = target.read("mountinfo").ok().and_then(|text| Mount::of(&inside, &text));
         let here = if shares_mounts(target) { inside.clone() } else { target.seen_from_here(&inside) };
@@ -67,37 +68,40 @@ impl DumpDir {
 
     fn open(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let opened = as_identity(self.identity, || Ok(openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)?))?;
+        let opened =
+            self.identity.io(|| door("openat", || Ok(openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)?)))?;
         Ok(File::from(opened))
     }
 
     /// Size of all files there, whatever the JVM has named them.
     pub fn size(&self) -> u64 {
-        let names = as_identity(self.identity, || self.names()).unwrap_or_default();
+        let names = self.identity.io(|| self.names()).unwrap_or_default();
         names.iter().filter_map(|name| self.stat_size(name)).sum()
     }
 
     fn stat_size(&self, name: &str) -> Option<u64> {
-        let stat = as_identity(self.identity, || Ok(statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?)).ok()?;
+        let stat =
+            self.identity.io(|| door("statat", || Ok(statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?))).ok()?;
         u64::try_from(stat.st_size).ok()
     }
 
     /// # Errors
     /// When the file system does not tell.
     pub fn free_space(&self) -> io::Result<StatVfs> {
-        Ok(fstatvfs(&self.dir)?)
+        door("fstatvfs", || Ok(fstatvfs(&self.dir)?))
     }
 
     /// # Errors
     /// When it cannot be removed.
     pub fn remove_file(&self, name: &str) -> io::Result<()> {
-        as_identity(self.identity, || Ok(unlinkat(&self.dir, name, AtFlags::empty())?))
+        self.identity.io(|| door("unlinkat", || Ok(unlinkat(&self.dir, name, AtFlags::empty())?)))
     }
 
     /// # Errors
     /// When the file system refuses, or the new name is taken.
     pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
-        as_identity(self.identity, || Ok(renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE)?))
+        self.identity
+            .io(|| door("renameat", || Ok(renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE)?)))
     }
 
     /// Leaves the directory and what is still in it.
@@ -139,21 +143,18 @@ impl Drop for DumpDir {
         if self.keep {
             return;
         }
-        if let Err(error) = as_identity(self.identity, || self.remove()) {
+        if let Err(error) = self.identity.io(|| self.remove()) {
             log::warn!("cannot remove {}: {error}; remove it by hand", self.here);
         }
     }
 }
 
-fn as_identity<T: Send>(identity: Identity, f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    identity.run_as(f).map_err(io::Error::other)?
-}
-
 fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io::Result<(OwnedFd, OwnedFd)> {
     let parent = target.open_dir(candidate)?;
-    mkdirat(&parent, name, Mode::RWXU)?;
+    door("mkdirat", || Ok(mkdirat(&parent, name, Mode::RWXU)?))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let made = openat(&parent, name, flags, Mode::empty()).map_err(io::Error::from).and_then(|dir| {
+    let opened = door("openat", || Ok(openat(&parent, name, flags, Mode::empty())?));
+    let made = opened.and_then(|dir| {
         // The JVM must own it; a file system that maps users may disagree.
         if fstat(&dir)?.st_uid == identity.uid {
             Ok(dir)

@@ -108,6 +108,10 @@ fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<
     log::debug!("GC.heap_info: {}", heap_info.message);
     let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?;
     let merges_segments = help.message.contains("-parallel");
+    // The option came in the same release as the repair of a lost socket.
+    if help.message.contains("-overwrite") {
+        vm.socket_is_expendable();
+    }
     Ok(heap_info::heap_used(&heap_info.message).map(|used| Estimate::new(used, live, merges_segments)))
 }
 

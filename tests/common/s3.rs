@@ -126,7 +126,8 @@ async fn accept(listener: TcpListener, service: S3Service, faults: Arc<Faults>) 
         }
         let (server, service, faults) = (Arc::clone(&server), service.clone(), Arc::clone(&faults));
         tokio::spawn(async move {
-            let answer = hyper::service::service_fn(move |request| respond(service.clone(), Arc::clone(&faults), request));
+            let answer =
+                hyper::service::service_fn(move |request| respond(service.clone(), Arc::clone(&faults), request));
             // A connection that the client or a fault ended is part of the tests.
             let _ = server.serve_connection(TokioIo::new(stream), answer).await;
         });
@@ -158,7 +159,6 @@ async fn respond(
     let answer = hyper::service::Service::call(&service, request).await;
     answer.map_err(|error| format!("{error:?}").into())
 }
-
 
 /// s3s-fs opens uploads to buckets that do not exist; S3 does not.
 fn knows_bucket(request: &http::Request<hyper::body::Incoming>) -> bool {

@@ -115,9 +115,10 @@ impl Run {
             panic!("the tool did not end within {PATIENCE:?}")
         });
         let output = output.expect("the tool's output can be read");
-        let code = output.status.code().unwrap_or_else(|| {
-            128 + std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or_default()
-        });
+        let code = output
+            .status
+            .code()
+            .unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or_default());
         Ended { code, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
     }
 }

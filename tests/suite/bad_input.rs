@@ -67,7 +67,13 @@ fn each_bad_input_has_its_exit_status_and_a_next_step() {
         ),
         ("a file to verify that is not there", vec!["verify", &absent], 2, "cannot read", "is there"),
         ("a file to verify that is no dump", vec!["verify", &misspelt], 5, "not HPROF at byte 0", "try again"),
-        ("a file to upload that is not there", vec!["upload", "a", "b", "c", &absent, "--store", "-"], 2, "cannot read", ""),
+        (
+            "a file to upload that is not there",
+            vec!["upload", "a", "b", "c", &absent, "--store", "-"],
+            2,
+            "cannot read",
+            "",
+        ),
     ];
     for (what, words, code, message, next) in cases {
         let mut tool = Tool::new(&words);

@@ -56,7 +56,8 @@ fn the_released_sums_are_right() {
         return;
     }
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
-    let check = Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(dist).output().unwrap();
+    let check =
+        Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(dist).output().unwrap();
     assert!(check.status.success(), "{check:?}");
 }
 

@@ -79,7 +79,8 @@ fn a_signal_at_any_moment_leaves_nothing_but_what_the_receipt_names() {
             run.signal(signal);
             let ended = run.wait();
             codes.insert(ended.code);
-            let what = format!("JDK {version}, {signal:?} at moment {moment}, exit status {}: {}", ended.code, ended.stderr);
+            let what =
+                format!("JDK {version}, {signal:?} at moment {moment}, exit status {}: {}", ended.code, ended.stderr);
             // Before the handler stands, a signal ends the process as it ends any other.
             assert!([0, 8, 128 + signal.as_raw()].contains(&ended.code), "{what}");
             if ended.code == 8 && !ended.stdout.is_empty() {

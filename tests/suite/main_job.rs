@@ -134,7 +134,8 @@ fn a_dry_run_does_everything_but_the_dump() {
 #[test]
 fn of_several_jvms_all_are_told_and_the_choice_is_the_users() {
     let (Some(first), Some(second)) = (jvm("17"), jvm("21")) else { return };
-    let (first, second) = (first.jvm_arg("-Dname=first-of-two").start(), second.jvm_arg("-Dname=second-of-two").start());
+    let (first, second) =
+        (first.jvm_arg("-Dname=first-of-two").start(), second.jvm_arg("-Dname=second-of-two").start());
     let store = tempfile::tempdir().unwrap();
     let args = ["shop", "cart", "prod", "--output", "json", "--dry-run", "--store", store.path().to_str().unwrap()];
     for (text, jvm) in [("first-of-two", &first), ("second-of-two", &second)] {

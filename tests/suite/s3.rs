@@ -96,10 +96,8 @@ fn a_store_that_dies_in_the_middle_leaves_the_kept_dump_and_the_command_that_sto
     let jvm = jvm.arg("mb=64").arg("markers=777").start();
     let dir = tempfile::tempdir().unwrap();
     server.die_after_parts(1);
-    let ended = dump(jvm.pid(), &server)
-        .args(&["--retry-for", "2s", "--dir", dir.path().to_str().unwrap()])
-        .run()
-        .expect(7);
+    let ended =
+        dump(jvm.pid(), &server).args(&["--retry-for", "2s", "--dir", dir.path().to_str().unwrap()]).run().expect(7);
     let receipt = ended.receipt();
     let kept = receipt["kept"]["path"].as_str().unwrap();
     assert_eq!(assert_complete(kept).of("Marker"), 777);

@@ -1,0 +1,92 @@
+//! The file that tells the JVM that SIGQUIT means attach; removed in `Drop`.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::tmp::TMP;
+use super::{AttachError, Identity};
+use crate::discovery::Jvm;
+use crate::faults::door;
+
+/// See the module's words.
+pub(super) struct AttachFile {
+    dir: OwnedFd,
+    name: String,
+    pub path: String,
+    identity: Identity,
+}
+
+impl AttachFile {
+    /// The JVM looks into its current directory first, then into /tmp (JDK: `AttachListener::is_init_trigger`).
+    pub fn create(jvm: &Jvm, identity: Identity) -> Result<Self, AttachError> {
+        let in_cwd = Self::create_in(jvm, identity, "cwd", || jvm.target.open_cwd());
+        // What stands in the current directory hides the file in /tmp: the JVM would print all its threads.
+        if in_cwd.is_ok() || matches!(in_cwd, Err(AttachError::InTheWay { .. })) {
+            return in_cwd;
+        }
+        Self::create_in(jvm, identity, "root/tmp", || jvm.target.open_dir(TMP))
+    }
+
+    fn create_in(
+        jvm: &Jvm,
+        identity: Identity,
+        place: &str,
+        open: impl Fn() -> io::Result<OwnedFd> + Sync,
+    ) -> Result<Self, AttachError> {
+        let name = format!(".attach_pid{}", jvm.ns_pid);
+        let path = format!("/proc/{}/{place}/{name}", jvm.pid());
+        let dir = identity.io(|| open().and_then(|dir| create(&dir, &name, identity).map(|made| (dir, made))));
+        match dir {
+            Ok((dir, Made::New)) => Ok(Self { dir, name, path, identity }),
+            Ok((_, Made::InTheWay(what))) => Err(AttachError::InTheWay { pid: jvm.pid(), path, what }),
+            Err(source) => Err(AttachError::AttachFile { pid: jvm.pid(), path, source }),
+        }
+    }
+}
+
+enum Made {
+    New,
+    /// Something stands there that cannot be replaced.
+    InTheWay(String),
+}
+
+/// Creates the file with the JVM's own user as owner; a stale one of any owner is replaced if we may.
+fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let make = || door("openat", || Ok(openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?));
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match door("unlinkat", || Ok(unlinkat(dir, name, AtFlags::empty())?)) {
+                Ok(()) => make(),
+                Err(error) => return Ok(Made::InTheWay(format!("stale, and not removable: {error}"))),
+            }
+        }
+        // A place that cannot be written may still hold a file that hides ours.
+        Err(error) if !matches!(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) => {
+            return Ok(Made::InTheWay(format!("stale, and not removable: {error}")));
+        }
+        other => other,
+    }?;
+    // NFS and user namespaces may give the file another owner, whom the JVM would not accept.
+    if fstat(&made)?.st_uid != identity.uid {
+        unlinkat(dir, name, AtFlags::empty())?;
+        return Err(io::Error::other("the file system gives it another owner"));
+    }
+    Ok(Made::New)
+}
+
+impl Drop for AttachFile {
+    fn drop(&mut self) {
+        let removed = self.identity.io(|| door("unlinkat", || Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
+        // Once more for a call that was interrupted.
+        let removed = removed.or_else(|_| self.identity.io(|| Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
+        if let Err(error) = removed
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("cannot remove the attach file {}: {error}", self.path);
+        }
+    }
+}

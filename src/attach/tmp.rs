@@ -1,0 +1,194 @@
+//! The directory that holds the JVM's attach socket, and the socket in it.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, chmodat, mkdirat, statat, unlinkat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
+
+use super::{AttachError, Identity};
+use crate::deadline::Deadline;
+use crate::discovery::Jvm;
+use crate::faults::door;
+
+/// The JVM's directory for its socket, whatever java.io.tmpdir says (JDK: `os::get_temp_directory` on Linux).
+pub(super) const TMP: &str = "/tmp";
+
+/// How often a full queue is tried again.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// See the module's words. One that we made is removed in `Drop`, if the JVM can do without.
+#[derive(Debug)]
+pub(super) struct Tmp {
+    pub dir: OwnedFd,
+    root: Option<OwnedFd>,
+    identity: Identity,
+    socket_name: String,
+    /// The JVM makes its socket anew when the file is gone.
+    pub expendable: AtomicBool,
+}
+
+impl Tmp {
+    /// Holds the directory; makes it where it is missing and we may.
+    pub fn open(jvm: &Jvm, identity: Identity) -> Result<Self, AttachError> {
+        let opened = identity.io(|| jvm.target.open_dir(TMP));
+        let (dir, root) = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(jvm).map(|(dir, root)| (dir, Some(root))),
+            // /proc/PID/root is closed, but the JVM shares our file system when its number is the same inside.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && jvm.ns_pid == jvm.pid() => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                door("open /tmp", || Ok(rustix::fs::open(TMP, flags, Mode::empty())?)).map(|dir| (dir, None))
+            }
+            other => other.map(|dir| (dir, None)),
+        }
+        .map_err(|source| no_tmp(jvm, source))?;
+        let socket_name = format!(".java_pid{}", jvm.ns_pid);
+        Ok(Self { dir, root, identity, socket_name, expendable: AtomicBool::new(false) })
+    }
+
+    /// Whether the JVM can make its socket there; told before it is asked to.
+    pub fn must_be_writable(&self, jvm: &Jvm) -> Result<(), AttachError> {
+        // The effective identity counts, not the real one; on this thread both are the same.
+        let check = || door("faccessat", || Ok(accessat(&self.dir, ".", Access::WRITE_OK, AtFlags::empty())?));
+        match self.identity.io(check) {
+            // A seccomp profile may not know the call.
+            Err(error) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => Ok(()),
+            other => other.map_err(|source| no_tmp(jvm, source)),
+        }
+    }
+
+    pub fn socket_path(&self, jvm: &Jvm) -> String {
+        jvm.target.seen_from_here(&format!("{TMP}/{}", self.socket_name))
+    }
+
+    /// Whether the socket is there; anything else by its name is an obstacle.
+    pub fn has_socket(&self, jvm: &Jvm) -> Result<bool, AttachError> {
+        let stat = || Ok(statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW)?);
+        match door("statat", stat) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.in_the_way(jvm, error.to_string())),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
+                Err(self.in_the_way(jvm, "it is not a socket".into()))
+            }
+            Ok(stat) if stat.st_uid != jvm.identity.uid && stat.st_uid != 0 => {
+                let what = format!("it belongs to uid {}, the JVM is uid {}", stat.st_uid, jvm.identity.uid);
+                Err(self.in_the_way(jvm, what))
+            }
+            Ok(_) => Ok(true),
+        }
+    }
+
+    /// Whether the socket is there and alive. What a dead JVM of the same number left behind is removed.
+    pub fn listener_answers(&self, jvm: &Jvm, deadline: &Deadline) -> Result<bool, AttachError> {
+        if !self.has_socket(jvm)? {
+            return Ok(false);
+        }
+        match self.connect(jvm, deadline) {
+            Ok(_) => Ok(true),
+            Err(AttachError::Connect { source, .. }) if source.kind() == io::ErrorKind::ConnectionRefused => {
+                log::info!("pid {}: removing the stale attach socket {}", jvm.pid(), self.socket_path(jvm));
+                let removed = self.identity.io(|| self.remove_socket());
+                removed.map_err(|error| self.in_the_way(jvm, format!("stale, and not removable: {error}")))?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove_socket(&self) -> io::Result<()> {
+        door("unlinkat", || Ok(unlinkat(&self.dir, &*self.socket_name, AtFlags::empty())?))
+    }
+
+    fn in_the_way(&self, jvm: &Jvm, what: String) -> AttachError {
+        AttachError::InTheWay { pid: jvm.pid(), path: self.socket_path(jvm), what }
+    }
+
+    /// One connection: the JVM takes one operation on each. Made with the identity that the JVM accepts.
+    pub fn connect(&self, jvm: &Jvm, deadline: &Deadline) -> Result<UnixStream, AttachError> {
+        // Through the held directory: a path through /proc/PID/root could name another process by now.
+        let path = format!("/proc/self/fd/{}/{}", self.dir.as_raw_fd(), self.socket_name);
+        let error = |source| AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source };
+        let begun = Instant::now();
+        loop {
+            match self.identity.io(|| door("connect", || connect_nonblocking(&path))) {
+                // The listener's queue is full: others wait before us.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let what = format!("waiting behind others for the attach listener of pid {}", jvm.pid());
+                    deadline.sleep(AGAIN, &what)?;
+                    log_patience(begun, AGAIN, &what);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(error(source)),
+                Ok(stream) => {
+                    stream.set_nonblocking(false).map_err(error)?;
+                    return Ok(stream);
+                }
+            }
+        }
+    }
+
+    fn remove(&self, root: &OwnedFd) -> io::Result<()> {
+        match self.remove_socket() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        door("unlinkat", || Ok(unlinkat(root, "tmp", AtFlags::REMOVEDIR)?))
+    }
+}
+
+impl Drop for Tmp {
+    fn drop(&mut self) {
+        let Some(root) = &self.root else { return };
+        if !self.expendable.load(Ordering::Relaxed) {
+            log::warn!(
+                "{TMP} was made for the attach socket and stays: this JVM could not be attached to again without"
+            );
+        } else if let Err(error) = self.remove(root) {
+            log::warn!("cannot remove the {TMP} that was made for the attach socket: {error}");
+        }
+    }
+}
+
+fn no_tmp(jvm: &Jvm, source: io::Error) -> AttachError {
+    AttachError::NoTmp { pid: jvm.pid(), path: jvm.target.seen_from_here(TMP), source }
+}
+
+/// An image may come without /tmp. Ours has the mode that it should have had; our umask must not take bits away.
+fn make(jvm: &Jvm) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mode = Mode::from_raw_mode(0o1777);
+    let make = || {
+        let root = jvm.target.open_root()?;
+        door("mkdirat", || Ok(mkdirat(&root, "tmp", mode)?))?;
+        let opened = door("chmodat", || Ok(chmodat(&root, "tmp", mode, AtFlags::empty())?))
+            .and_then(|()| jvm.target.open_dir(TMP));
+        match opened {
+            Ok(dir) => Ok((dir, root)),
+            Err(error) => {
+                unlinkat(&root, "tmp", AtFlags::REMOVEDIR)?;
+                Err(error)
+            }
+        }
+    };
+    log::info!("pid {} has no {TMP}: making one for its attach socket", jvm.pid());
+    // The root belongs to root as a rule, whoever the JVM is.
+    make().or_else(|_| jvm.identity.io(make))
+}
+
+fn connect_nonblocking(path: &str) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect_to(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Says every five seconds for what we wait.
+pub(super) fn log_patience(begun: Instant, every: Duration, what: &str) {
+    let passed = begun.elapsed();
+    if passed.as_millis() % 5000 < every.as_millis() && passed.as_secs() > 0 {
+        log::warn!("{what} ({} s)", passed.as_secs());
+    }
+}
