@@ -31,6 +31,10 @@ pub struct Cli {
 pub enum Command {
     /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
     Dump(DumpArgs),
+    /// The JVMs here, and what can be done with each
+    Ps(PsArgs),
+    /// Everything short of dumping: attach, room, store; names each obstacle
+    Check(CheckArgs),
     /// Store a dump that is already a file
     Upload(UploadArgs),
     /// Walk a dump, plain or gzipped, to its end
@@ -60,7 +64,7 @@ pub struct CommonArgs {
     /// Region of the store
     #[arg(long)]
     pub region: Option<String>,
-    /// https://host/bucket instead of https://bucket.host: true or false
+    /// The bucket in the path of the URL instead of its host: true or false
     #[arg(long, value_name = "BOOL")]
     pub path_style: Option<String>,
     /// Account of an Azure store
@@ -84,6 +88,9 @@ pub struct CommonArgs {
     /// Directory for the dump and its compressed copy; may be given several times, or with ':' between
     #[arg(long)]
     pub dir: Vec<String>,
+    /// Disk that this container may use, such as 2Gi; JMAP_DUMP_DISK_LIMIT by the Downward API
+    #[arg(long, value_name = "SIZE")]
+    pub disk_limit: Option<String>,
     /// End of the whole run, such as 25s or 10m [default: 30m]
     #[arg(long, value_name = "TIME")]
     pub deadline: Option<String>,
@@ -98,12 +105,9 @@ pub struct CommonArgs {
     pub verbose: u8,
 }
 
-#[derive(Debug, Args)]
-pub struct DumpArgs {
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    #[command(flatten)]
-    pub common: CommonArgs,
+/// Which JVM, and what of it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
     /// The JVM to dump, instead of the one with the lowest pid
     #[arg(long)]
     pub pid: Option<String>,
@@ -116,12 +120,22 @@ pub struct DumpArgs {
     /// Unreachable objects too; saves the full collection before the dump
     #[arg(long)]
     pub all: bool,
-    /// Dump although the room may not suffice
-    #[arg(long)]
-    pub force: bool,
     /// How long the JVM may take to answer the attach [default: 60s]
     #[arg(long, value_name = "TIME")]
     pub attach_timeout: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DumpArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Dump although the room may not suffice
+    #[arg(long)]
+    pub force: bool,
     /// When the store is unusable: refuse, or keep the dump here [default: refuse]
     #[arg(long, value_name = "refuse|keep")]
     pub store_down: Option<String>,
@@ -145,6 +159,30 @@ pub struct UploadArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PsArgs {
+    /// Form of the answer: text or json [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub output: Option<String>,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// PROJECT APP ENV of the object key; without them the store is not tried
+    #[arg(num_args = 3, value_names = ["PROJECT", "APP", "ENV"])]
+    pub place: Vec<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Leave the JVM alone: its heap's size stays unknown
+    #[arg(long)]
+    pub no_attach: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// A heap dump, plain or gzipped
     pub file: String,
@@ -157,7 +195,7 @@ pub struct VerifyArgs {
 }
 
 /// Words that begin another command than the oldest one.
-const COMMANDS: &[&str] = &["dump", "upload", "verify", "help", "--help", "-h", "--version", "-V"];
+const COMMANDS: &[&str] = &["dump", "ps", "check", "upload", "verify", "help", "--help", "-h", "--version", "-V"];
 
 impl Cli {
     /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
@@ -180,6 +218,8 @@ impl Command {
             Self::Dump(args) => args.common.verbose,
             Self::Upload(args) => args.common.verbose,
             Self::Verify(args) => args.verbose,
+            Self::Ps(args) => args.verbose,
+            Self::Check(args) => args.common.verbose,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The one door to another process: a held `/proc/PID` directory, reads, its file system, signals, liveness.
 //! A process that ended, even if its number was given to another, answers "no such process" through it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ impl Target {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = door(name, || Ok(openat(&self.proc_dir, name, flags, Mode::empty())?))?;
         let mut bytes = Vec::new();
-        door("read", || io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes))?;
+        door("read", || io::Read::read_to_end(&mut File::from(fd), &mut bytes))?;
         Ok(bytes)
     }
 
@@ -93,6 +94,15 @@ impl Target {
     fn open_dir_at(&self, inside: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         door(inside, || Ok(openat(&self.proc_dir, inside, flags, Mode::empty())?))
+    }
+
+    /// Opens the process's program for reading, whatever its path is by now.
+    ///
+    /// # Errors
+    /// As [`Target::read`].
+    pub fn open_exe(&self) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        door("exe", || Ok(File::from(openat(&self.proc_dir, "exe", flags, Mode::empty())?)))
     }
 
     /// Where the symbolic link `name` below `/proc/PID` points to.

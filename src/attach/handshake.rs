@@ -46,6 +46,29 @@ pub(super) fn attach<'a>(
     Ok(VirtualMachine { jvm, tmp, identity })
 }
 
+/// See [`VirtualMachine::prospect`].
+pub(super) fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
+    if jvm.vm == Vm::OpenJ9 {
+        return Err(AttachError::OpenJ9 { pid: jvm.pid() });
+    }
+    let identity = identity_for(jvm)?;
+    let Some(tmp) = Tmp::find(jvm, identity)? else { return Ok(()) };
+    if tmp.has_socket(jvm)? {
+        return Ok(());
+    }
+    tmp.must_be_writable(jvm)?;
+    match (attachable_by_perf_data(jvm), signal_is_safe(jvm)?) {
+        (Some(false), _) => Err(AttachError::Disabled { pid: jvm.pid() }),
+        (_, Some(true)) => Ok(()),
+        (_, None) if is_up(jvm) => Ok(()),
+        _ => Err(AttachError::WouldKill { pid: jvm.pid() }),
+    }
+}
+
+fn attachable_by_perf_data(jvm: &Jvm) -> Option<bool> {
+    jvm.perf_data.as_ref().and_then(PerfData::is_attachable)
+}
+
 /// The identity that this JVM accepts; refused before anything is sent when we cannot have it.
 fn identity_for(jvm: &Jvm) -> Result<Identity, AttachError> {
     let (ours, theirs) = (Identity::current(), jvm.identity);
@@ -109,7 +132,7 @@ fn send_quit(jvm: &Jvm) -> Result<(), AttachError> {
 
 /// Waits for a JVM that is still starting. True when its socket appeared meanwhile, so that no signal is needed.
 fn wait_until_signal_is_safe(jvm: &Jvm, tmp: &Tmp, stage: &Deadline) -> Result<bool, AttachError> {
-    if jvm.perf_data.as_ref().and_then(PerfData::is_attachable) == Some(false) {
+    if attachable_by_perf_data(jvm) == Some(false) {
         return Err(AttachError::Disabled { pid: jvm.pid() });
     }
     let limit = Instant::now() + STARTS_WITHIN.saturating_sub(jvm.target.age().unwrap_or_default());

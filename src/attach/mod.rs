@@ -117,6 +117,14 @@ impl<'a> VirtualMachine<'a> {
         self.jvm
     }
 
+    /// What would keep us from attaching, as far as it can be told without doing anything to the JVM.
+    ///
+    /// # Errors
+    /// That obstacle.
+    pub fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
+        handshake::prospect(jvm)
+    }
+
     /// The JVM makes its socket anew when the file is gone: JDK 11.0.13 and later (JDK-8225690).
     pub fn socket_is_expendable(&self) {
         self.tmp.expendable.store(true, Ordering::Relaxed);

@@ -23,6 +23,12 @@ impl<'a> AttachOperation<'a> {
         Self { name: "dumpheap", args: [path, if live { "-live" } else { "-all" }] }
     }
 
+    /// The same by the diagnostic command, which is all that a native image knows. The caller takes care that
+    /// the path holds nothing that the command's parser would read as its own: blanks, quotes, `=`, `%`.
+    pub fn heap_dump_command(path: &str, live: bool) -> String {
+        if live { format!("GC.heap_dump {path}") } else { format!("GC.heap_dump -all {path}") }
+    }
+
     pub fn name(&self) -> &str {
         self.name
     }

@@ -35,19 +35,35 @@ pub(super) struct Tmp {
 impl Tmp {
     /// Holds the directory; makes it where it is missing and we may.
     pub fn open(jvm: &Jvm, identity: Identity) -> Result<Self, AttachError> {
-        let opened = identity.io(|| jvm.target.open_dir(TMP));
-        let (dir, root) = match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(jvm).map(|(dir, root)| (dir, Some(root))),
+        if let Some(there) = Self::find(jvm, identity)? {
+            return Ok(there);
+        }
+        let (dir, root) = make(jvm).map_err(|source| no_tmp(jvm, source))?;
+        let mut made = Self::of(dir, jvm, identity);
+        made.root = Some(root);
+        Ok(made)
+    }
+
+    /// Holds the directory, if there is one.
+    pub fn find(jvm: &Jvm, identity: Identity) -> Result<Option<Self>, AttachError> {
+        let opened = match identity.io(|| jvm.target.open_dir(TMP)) {
             // /proc/PID/root is closed, but the JVM shares our file system when its number is the same inside.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && jvm.ns_pid == jvm.pid() => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                door("open /tmp", || Ok(rustix::fs::open(TMP, flags, Mode::empty())?)).map(|dir| (dir, None))
+                door("open /tmp", || Ok(rustix::fs::open(TMP, flags, Mode::empty())?))
             }
-            other => other.map(|dir| (dir, None)),
+            other => other,
+        };
+        match opened {
+            Ok(dir) => Ok(Some(Self::of(dir, jvm, identity))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(no_tmp(jvm, source)),
         }
-        .map_err(|source| no_tmp(jvm, source))?;
+    }
+
+    fn of(dir: OwnedFd, jvm: &Jvm, identity: Identity) -> Self {
         let socket_name = format!(".java_pid{}", jvm.ns_pid);
-        Ok(Self { dir, root, identity, socket_name, expendable: AtomicBool::new(false) })
+        Self { dir, root: None, identity, socket_name, expendable: AtomicBool::new(false) }
     }
 
     /// Whether the JVM can make its socket there; told before it is asked to.

@@ -41,7 +41,7 @@ pub fn run(args: &DumpArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome
         Ok(deadline) => deadline,
         Err(error) => return Outcome::failed(error),
     };
-    let jvm = match select(Path::new(PROC), &settings.selection) {
+    let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,
         Err(error) => return Outcome::failed(error),
     };
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
     fn attach(&mut self) -> Result<VirtualMachine<'a>, Error> {
         let begun = Instant::now();
         self.progress.stage("attaching", None);
-        let vm = VirtualMachine::attach(self.jvm, self.settings.attach_timeout, self.deadline);
+        let vm = VirtualMachine::attach(self.jvm, self.settings.target.attach_timeout, self.deadline);
         self.receipt.time("attach", begun.elapsed());
         Ok(vm?)
     }
@@ -160,8 +160,9 @@ impl<'a> Run<'a> {
         let settings = self.settings;
         let request = PlanRequest {
             dirs: &settings.common.dirs,
-            live: settings.live,
+            live: settings.target.live,
             force: settings.force,
+            disk_limit: settings.common.disk_limit,
             run_id: &self.run_id,
         };
         let plan = heap_dump::plan(vm, &request, self.deadline)?;
@@ -173,7 +174,7 @@ impl<'a> Run<'a> {
 
     fn dump(&mut self, vm: &VirtualMachine<'_>, plan: &Plan) -> Result<HeapDump, Error> {
         self.progress.stage("the JVM is dumping", plan.estimate.map(|estimate| estimate.raw_upper));
-        let live = self.settings.live;
+        let live = self.settings.target.live;
         let dump = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
         self.receipt.time("dump", dump.took);
         self.receipt.dump = Some(DumpFacts {

@@ -1,7 +1,9 @@
 //! One file per verb; each reads as the list of its stages.
 
+mod check;
 mod dump;
 mod keep;
+mod ps;
 mod upload;
 mod verify;
 
@@ -39,6 +41,8 @@ pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
         Command::Dump(args) => dump::run(args, watch_signals),
         Command::Upload(args) => upload::run(args, watch_signals),
         Command::Verify(args) => verify::run(args),
+        Command::Ps(args) => ps::run(args),
+        Command::Check(args) => check::run(args, watch_signals),
     }
 }
 

@@ -87,7 +87,15 @@ impl PerfData {
         self.text("java.property.java.vm.version")
     }
 
-    /// `used` and the maximum of the heap's spaces, as of the last collection. A lower-bound hint.
+    /// The largest size of the heap. The generations of G1 each tell the whole.
+    pub fn heap_max(&self) -> Option<u64> {
+        let max = |generation| self.long(&format!("sun.gc.generation.{generation}.maxCapacity"));
+        let (young, old) = (max(0).unwrap_or(0).max(0), max(1).unwrap_or(0).max(0));
+        let all = if young == old { old } else { young.saturating_add(old) };
+        (all > 0).then_some(all.cast_unsigned())
+    }
+
+    /// Used bytes of the heap's spaces, as of the last collection: a lower-bound hint.
     pub fn heap_used(&self) -> Option<u64> {
         let spaces = (0..2).flat_map(|generation| {
             (0..3).map(move |space| format!("sun.gc.generation.{generation}.space.{space}.used"))

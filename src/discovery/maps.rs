@@ -8,6 +8,18 @@ const PERF_DIR: &[u8] = b"/hsperfdata_";
 pub enum Vm {
     HotSpot,
     OpenJ9,
+    /// A GraalVM native image with attach support: known by its file, not by what it maps.
+    NativeImage,
+}
+
+impl std::fmt::Display for Vm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::HotSpot => "HotSpot",
+            Self::OpenJ9 => "OpenJ9",
+            Self::NativeImage => "native image",
+        })
+    }
 }
 
 /// What the mappings tell.

@@ -1,6 +1,7 @@
 //! Which processes are JVMs, and which of them is taken. A JVM is known by what it maps (`libjvm.so`), not by
 //! its name; hsperfdata adds facts and is never required.
 
+mod elf;
 pub mod hsperfdata;
 pub mod maps;
 pub mod mountinfo;
@@ -8,6 +9,7 @@ pub mod proc_status;
 mod select;
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, openat};
@@ -17,7 +19,7 @@ use crate::attach::Identity;
 use crate::target::Target;
 use hsperfdata::PerfData;
 use maps::{Mapped, Vm};
-use proc_status::ProcStatus;
+use proc_status::SIGQUIT;
 pub use select::{DiscoveryError, Preference, Selection, select};
 
 /// The kernel's process directory.
@@ -82,7 +84,12 @@ fn look_at(proc_root: &Path, pid: i32, resident_bytes: u64) -> Option<Jvm> {
     let identity = Identity { uid: status.euid?, gid: status.egid? };
     let mapped = read_as(identity, &target, "maps").map(|text| Mapped::parse(&text));
     let (vm, by_name_only) = match &mapped {
-        Ok(mapped) => (mapped.vm?, false),
+        Ok(Mapped { vm: Some(vm), .. }) => (*vm, false),
+        // One that does not catch SIGQUIT has no attach support.
+        Ok(_) if status.catches(SIGQUIT) == Some(true) && is_native_image(identity, &target) => {
+            (Vm::NativeImage, false)
+        }
+        Ok(_) => return None,
         Err(_) if status.name == "java" => (Vm::HotSpot, true),
         Err(_) => return None,
     };
@@ -102,10 +109,26 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
     if pid.unsigned_abs() == std::process::id() {
         return DiscoveryError::Ourselves { pid };
     }
-    match Target::open(proc_root, pid).and_then(|target| target.status()) {
-        Ok(ProcStatus { name, .. }) => DiscoveryError::NotAJvm { pid, name },
+    let look = || {
+        let target = Target::open(proc_root, pid)?;
+        let status = target.status()?;
+        let identity = Identity { uid: status.euid.unwrap_or(0), gid: status.egid.unwrap_or(0) };
+        io::Result::Ok((status.name, is_native_image(identity, &target)))
+    };
+    match look() {
+        Ok((name, true)) => DiscoveryError::NativeImage { pid, name },
+        Ok((name, false)) => DiscoveryError::NotAJvm { pid, name },
         Err(source) => DiscoveryError::NoSuchProcess { pid, source },
     }
+}
+
+/// Whether its file is a GraalVM native image.
+fn is_native_image(identity: Identity, target: &Target) -> bool {
+    let Ok(exe) = target.open_exe().or_else(|_| identity.io(|| target.open_exe())) else { return false };
+    elf::has_section(elf::SVM_HEAP, |at, len| {
+        let mut bytes = vec![0; len];
+        exe.read_exact_at(&mut bytes, at).ok().map(|()| bytes)
+    })
 }
 
 /// Reads below `/proc/PID`, as the process's own user where ours may not look.

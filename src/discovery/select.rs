@@ -18,6 +18,8 @@ pub enum DiscoveryError {
     NoSuchProcess { pid: i32, source: io::Error },
     #[error("pid {pid} ({name}) is not a JVM: it does not map libjvm.so")]
     NotAJvm { pid: i32, name: String },
+    #[error("pid {pid} ({name}) is a GraalVM native image without attach support: SIGQUIT would end it")]
+    NativeImage { pid: i32, name: String },
     #[error("pid {pid} is this tool itself")]
     Ourselves { pid: i32 },
 }
@@ -28,6 +30,9 @@ impl DiscoveryError {
             Self::ProcessList { .. } => "mount /proc in this container, or run the tool in one that has it",
             Self::NoJvm => {
                 "run the tool in the container of the JVM, or share the process namespace (shareProcessNamespace: true)"
+            }
+            Self::NativeImage { .. } => {
+                "build it with --enable-monitoring=jcmd,heapdump; with heapdump alone, SIGUSR1 writes a dump to its directory"
             }
             Self::NoMatch { .. } => "give a part of the main class or of the command line, or use --pid",
             Self::NoSuchProcess { .. } | Self::NotAJvm { .. } | Self::Ourselves { .. } => {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::reply::{Judgement, judge, seconds};
 use super::{DumpDir, DumpError};
-use crate::attach::{ARG_MAX, AttachError, AttachOperation, VirtualMachine};
+use crate::attach::{ARG_MAX, AttachError, AttachOperation, Pending, VirtualMachine};
 use crate::deadline::Deadline;
+use crate::discovery::maps::Vm;
 use crate::progress::Progress;
 
 /// The dump's name in its directory.
@@ -50,7 +51,7 @@ pub fn dump(
     let path = format!("{}/{NAME}", dir.here);
     debug_assert!(inside.len() <= ARG_MAX);
     let begun = Instant::now();
-    let mut pending = vm.send(&AttachOperation::dumpheap(&inside, live), deadline)?;
+    let mut pending = send(vm, &inside, live, deadline)?;
     let reply = loop {
         match pending.poll(Duration::from_millis(200), deadline) {
             Ok(true) => break pending.reply(),
@@ -66,6 +67,18 @@ pub fn dump(
     let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: path.clone(), source })?;
     let words = reply.message.trim().replace(&inside, &path);
     Ok(HeapDump { file, path, words, pause_seconds: seconds(&reply.message), took: begun.elapsed() })
+}
+
+fn send(vm: &VirtualMachine<'_>, path: &str, live: bool, deadline: &Deadline) -> Result<Pending, DumpFailure> {
+    if vm.jvm().vm != Vm::NativeImage {
+        return Ok(vm.send(&AttachOperation::dumpheap(path, live), deadline)?);
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
+        let words = "its path holds characters that the command's parser does not take".to_owned();
+        return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: path.to_owned(), words }.into());
+    }
+    let command = AttachOperation::heap_dump_command(path, live);
+    Ok(vm.send(&AttachOperation::jcmd(&command), deadline)?)
 }
 
 /// A JVM that died is no attach failure. Its socket closes a moment before it is gone.

@@ -10,13 +10,12 @@ use std::io;
 
 pub use dump_dir::DumpDir;
 pub use file::{DumpFailure, HeapDump, NAME, dump};
-pub use room::{Estimate, RoomError};
+pub use room::{Estimate, Room, RoomError};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
 use crate::hprof::Malformed;
 use crate::units::Bytes;
-use room::Room;
 
 /// Directories that are tried when none is named, as the JVM sees them.
 pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];
@@ -56,6 +55,7 @@ impl DumpError {
 #[derive(Debug)]
 pub struct Plan {
     pub dir: DumpDir,
+    pub room: Room,
     pub estimate: Option<Estimate>,
     pub warnings: Vec<String>,
 }
@@ -66,6 +66,7 @@ pub struct PlanRequest<'a> {
     pub dirs: &'a [String],
     pub live: bool,
     pub force: bool,
+    pub disk_limit: Option<u64>,
     pub run_id: &'a str,
 }
 
@@ -93,14 +94,14 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
         let (pid, path) = (vm.jvm().pid(), dir.here.clone());
         let (needed, free) = (Bytes(estimate.lower), Bytes(room.free));
         if room.free < estimate.lower && !request.force {
-            return Err(RoomError::TooSmall { pid, path, needed, free, limit: room.limit }.into());
+            return Err(RoomError::TooSmall { pid, path, needed, free, limit: room.limit.clone() }.into());
         }
         if room.free < estimate.upper {
             let upper = Bytes(estimate.upper);
             warnings.push(format!("up to {upper} may be needed in {path}, {free} can be used ({})", room.limit));
         }
     }
-    Ok(Plan { dir, estimate, warnings })
+    Ok(Plan { dir, room, estimate, warnings })
 }
 
 fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<Option<Estimate>, AttachError> {
@@ -125,7 +126,7 @@ fn choose(
     let mut tried = Vec::new();
     for candidate in request.dirs {
         let made = DumpDir::create(&jvm.target, jvm.identity, candidate, request.run_id)
-            .and_then(|dir| Room::of(&dir).map(|room| (dir, room)));
+            .and_then(|dir| Room::of(&dir, request.disk_limit).map(|room| (dir, room)));
         match made {
             Ok((dir, room)) if estimate.is_none_or(|estimate| room.free >= estimate.upper) => return Ok((dir, room)),
             Ok((dir, room)) if best.as_ref().is_none_or(|(_, other)| room.free > other.free) => {

@@ -75,7 +75,7 @@ pub struct Room {
 impl Room {
     /// # Errors
     /// When the file system does not tell.
-    pub fn of(dir: &DumpDir) -> io::Result<Self> {
+    pub fn of(dir: &DumpDir, disk_limit: Option<u64>) -> io::Result<Self> {
         let space = dir.free_space()?;
         let (free, total) = (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize);
         let mount = dir.mount.as_ref();
@@ -84,6 +84,9 @@ impl Room {
             let reserve = total / 100 * NODE_DISK_RESERVE_PERCENT;
             let limit = format!("{} are free, of which {} stay free on the node's disk", Bytes(free), Bytes(reserve));
             room.limit_to(free.saturating_sub(reserve), limit);
+            if let Some(limit) = disk_limit {
+                room.limit_to(limit, format!("the container may use {} of the node's disk", Bytes(limit)));
+            }
         }
         if mount.is_some_and(crate::discovery::mountinfo::Mount::is_memory)
             && let Some(memory) = free_memory()

@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "retry_for",
     "level",
     "dir",
+    "disk_limit",
     "deadline",
     "output",
     "pid",

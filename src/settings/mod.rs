@@ -8,13 +8,13 @@ use std::time::Duration;
 pub use layers::{Layers, Origin};
 pub use values::UsageError;
 
-use crate::cli::{CommonArgs, DumpArgs, PlaceArgs, UploadArgs};
+use crate::cli::{CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs, UploadArgs};
 use crate::discovery::{Preference, Selection};
 use crate::heap_dump::CANDIDATES;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Secret, StoreSettings};
-use values::{boolean, choice, duration, level, pid};
+use values::{boolean, choice, duration, level, pid, size};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,21 +32,42 @@ pub struct Settings {
     pub level: u32,
     /// As the JVM sees them.
     pub dirs: Vec<String>,
+    /// What the container may use of the node's disk: nothing inside tells.
+    pub disk_limit: Option<u64>,
     pub deadline: Duration,
     pub output: Output,
+}
+
+/// Which JVM, and what of it.
+#[derive(Debug, Clone)]
+pub struct TargetSettings {
+    pub selection: Selection,
+    pub live: bool,
+    pub attach_timeout: Duration,
 }
 
 /// What a dump needs besides.
 #[derive(Debug, Clone)]
 pub struct DumpSettings {
     pub common: Settings,
-    pub selection: Selection,
-    pub live: bool,
+    pub target: TargetSettings,
     pub force: bool,
-    pub attach_timeout: Duration,
     /// Dump even when the store is unusable.
     pub keep_when_store_is_down: bool,
     pub dry_run: bool,
+}
+
+/// What `check` needs.
+#[derive(Debug, Clone)]
+pub struct CheckSettings {
+    /// Without a place, there is no store to try.
+    pub common: Option<Settings>,
+    pub target: TargetSettings,
+    pub dirs: Vec<String>,
+    pub disk_limit: Option<u64>,
+    pub deadline: Duration,
+    pub output: Output,
+    pub attach: bool,
 }
 
 impl Settings {
@@ -61,18 +82,77 @@ impl Settings {
     }
 
     fn read(place: Place, layers: &Layers) -> Result<Self, UsageError> {
-        let dirs = layers.get("dir").map(|value| value.text.split(':').map(str::to_owned).collect());
-        let dirs: Vec<String> = dirs.unwrap_or_else(|| CANDIDATES.iter().map(|dir| (*dir).to_owned()).collect());
-        if let Some(bad) = dirs.iter().find(|dir| !dir.starts_with('/') || dir.contains('\0')) {
-            return Err(UsageError::Dir(bad.clone()));
-        }
         Ok(Self {
             place,
             store: store(layers)?,
             level: layers.parse("level", level)?.unwrap_or(2),
-            dirs,
-            deadline: layers.parse("deadline", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
+            dirs: dirs(layers)?,
+            disk_limit: layers.parse("disk_limit", size)?,
+            deadline: deadline(layers)?,
             output: output(layers)?,
+        })
+    }
+}
+
+fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
+    let dirs = layers.get("dir").map(|value| value.text.split(':').map(str::to_owned).collect());
+    let dirs: Vec<String> = dirs.unwrap_or_else(|| CANDIDATES.iter().map(|dir| (*dir).to_owned()).collect());
+    match dirs.iter().find(|dir| !dir.starts_with('/') || dir.contains('\0')) {
+        Some(bad) => Err(UsageError::Dir(bad.clone())),
+        None => Ok(dirs),
+    }
+}
+
+fn deadline(layers: &Layers) -> Result<Duration, UsageError> {
+    Ok(layers.parse("deadline", duration)?.unwrap_or(Duration::from_secs(30 * 60)))
+}
+
+impl TargetSettings {
+    fn read(layers: &Layers) -> Result<Self, UsageError> {
+        let preferences =
+            [("lowest", Preference::Lowest), ("newest", Preference::Newest), ("largest", Preference::Largest)];
+        let selection = Selection {
+            pid: layers.parse("pid", pid)?,
+            matching: layers.get("match").map(|value| value.text),
+            preference: layers.parse("select", |text| choice(text, &preferences))?.unwrap_or_default(),
+        };
+        Ok(Self {
+            selection,
+            live: !layers.parse("all", boolean)?.unwrap_or(false),
+            attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
+        })
+    }
+}
+
+fn target_flags(flags: &mut layers::Values, args: &TargetArgs) {
+    flags.set("pid", args.pid.as_deref());
+    flags.set("match", args.matching.as_deref());
+    flags.set("select", args.select.as_deref());
+    flags.set("attach_timeout", args.attach_timeout.as_deref());
+    flags.set("all", args.all.then_some("true"));
+}
+
+impl CheckSettings {
+    /// Settings of `check`.
+    ///
+    /// # Errors
+    /// When something makes no sense.
+    pub fn of_check(args: &CheckArgs) -> Result<Self, UsageError> {
+        let mut flags = flags(&args.common);
+        target_flags(&mut flags, &args.target);
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let common = match args.place.as_slice() {
+            [project, app, env] => Some(Settings::read(Place::new(project, app, env)?, &layers)?),
+            _ => None,
+        };
+        Ok(Self {
+            common,
+            target: TargetSettings::read(&layers)?,
+            dirs: dirs(&layers)?,
+            disk_limit: layers.parse("disk_limit", size)?,
+            deadline: deadline(&layers)?,
+            output: output(&layers)?,
+            attach: !args.no_attach,
         })
     }
 }
@@ -85,29 +165,17 @@ impl DumpSettings {
     pub fn of_dump(args: &DumpArgs) -> Result<Self, UsageError> {
         let place = place(&args.place)?;
         let mut flags = flags(&args.common);
-        flags.set("pid", args.pid.as_deref());
-        flags.set("match", args.matching.as_deref());
-        flags.set("select", args.select.as_deref());
-        flags.set("attach_timeout", args.attach_timeout.as_deref());
+        target_flags(&mut flags, &args.target);
         flags.set("store_down", args.store_down.as_deref());
-        for (key, on) in [("all", args.all), ("force", args.force), ("dry_run", args.dry_run)] {
+        for (key, on) in [("force", args.force), ("dry_run", args.dry_run)] {
             flags.set(key, on.then_some("true"));
         }
         let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let preferences =
-            [("lowest", Preference::Lowest), ("newest", Preference::Newest), ("largest", Preference::Largest)];
-        let selection = Selection {
-            pid: layers.parse("pid", pid)?,
-            matching: layers.get("match").map(|value| value.text.clone()),
-            preference: layers.parse("select", |text| choice(text, &preferences))?.unwrap_or_default(),
-        };
         let store_down = [("refuse", false), ("keep", true)];
         Ok(Self {
             common: Settings::read(place, &layers)?,
-            selection,
-            live: !layers.parse("all", boolean)?.unwrap_or(false),
+            target: TargetSettings::read(&layers)?,
             force: layers.parse("force", boolean)?.unwrap_or(false),
-            attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
             keep_when_store_is_down: layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false),
             dry_run: layers.parse("dry_run", boolean)?.unwrap_or(false),
         })
@@ -146,6 +214,7 @@ fn flags(args: &CommonArgs) -> layers::Values {
         ("ca_file", &args.ca_file),
         ("retry_for", &args.retry_for),
         ("level", &args.level),
+        ("disk_limit", &args.disk_limit),
         ("deadline", &args.deadline),
         ("output", &args.output),
     ];

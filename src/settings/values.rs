@@ -83,6 +83,24 @@ pub(super) fn pid(text: &str) -> Result<i32, String> {
     text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "not a process number".into())
 }
 
+/// Bytes, or a number with a unit as Kubernetes writes it (Kubernetes: "Resource units", memory).
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return Err("its unit is none of k, M, G, Ki, Mi, Gi, Ti".into()),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| "not a size such as 2Gi".into())
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.is_zero() => Err("no time at all".into()),
@@ -101,6 +119,8 @@ mod tests {
         assert!(level("0").is_err() && level("10").is_err() && level("x").is_err());
         assert!(pid("0").is_err() && pid("-1").is_err());
         assert!(duration("0s").is_err() && duration("9999999h").is_err() && duration("25").is_err());
+        assert_eq!(size("2Gi"), Ok(2 << 30));
+        assert!(size("2Q").is_err() && size("many").is_err() && size("99999999999Ti").is_err());
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
     }
 }

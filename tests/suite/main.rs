@@ -9,3 +9,4 @@ mod clean;
 mod containers;
 mod main_job;
 mod s3;
+mod shapes;

@@ -1,0 +1,191 @@
+//! `check`: every condition of a run, tried without dumping.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde::Serialize;
+
+use super::{Answer, Outcome, start_clock};
+use crate::attach::VirtualMachine;
+use crate::cli::CheckArgs;
+use crate::deadline::Deadline;
+use crate::discovery::{Jvm, PROC, select};
+use crate::error::Error;
+use crate::heap_dump::{self, Plan, PlanRequest};
+use crate::pod::Pod;
+use crate::run_id::run_id;
+use crate::settings::{CheckSettings, Output, Settings};
+use crate::store::key::ObjectKey;
+use crate::store::{PART_MIN, Upload};
+use crate::units::{Bytes, Seconds};
+
+/// What a JVM writes to a common disk: 360 MB/s were measured on JDK 17.
+const DUMP_BYTES_PER_SECOND: u64 = 300 << 20;
+
+/// What one core compresses at the default level.
+const GZIP_BYTES_PER_SECOND: u64 = 150 << 20;
+
+/// How to make known what nothing inside a container tells.
+const DOWNWARD_API: &str = "env:\n    - name: JMAP_DUMP_DISK_LIMIT\n      valueFrom: {resourceFieldRef: \
+                            {resource: limits.ephemeral-storage}}";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Unknown,
+    Warning,
+    Obstacle,
+}
+
+/// One condition.
+#[derive(Debug, Serialize)]
+struct Line {
+    what: &'static str,
+    state: State,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+/// All that was found so far, and the first obstacle.
+#[derive(Default)]
+struct Findings {
+    lines: Vec<Line>,
+    first: Option<Error>,
+}
+
+impl Findings {
+    fn ok(&mut self, what: &'static str, found: impl Into<String>) {
+        self.lines.push(Line { what, state: State::Ok, found: found.into(), remedy: None });
+    }
+
+    fn other(&mut self, what: &'static str, state: State, found: impl Into<String>, remedy: &str) {
+        self.lines.push(Line { what, state, found: found.into(), remedy: Some(remedy.to_owned()) });
+    }
+
+    fn obstacle(&mut self, what: &'static str, error: impl Into<Error>) {
+        let error = error.into();
+        self.lines.push(Line { what, state: State::Obstacle, found: error.chain(), remedy: Some(error.hint()) });
+        self.first.get_or_insert(error);
+    }
+}
+
+pub fn run(args: &CheckArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+    let settings = match CheckSettings::of_check(args) {
+        Ok(settings) => settings,
+        Err(error) => return Outcome::failed(error),
+    };
+    let deadline = match start_clock(settings.deadline, watch_signals) {
+        Ok(deadline) => deadline,
+        Err(error) => return Outcome::failed(error),
+    };
+    let mut findings = Findings::default();
+    match select(Path::new(PROC), &settings.target.selection) {
+        Ok(jvm) => {
+            findings.ok("jvm", jvm.describe());
+            look_at(&jvm, &settings, &mut findings, &deadline);
+        }
+        Err(error) => findings.obstacle("jvm", error),
+    }
+    match &settings.common {
+        Some(common) => try_store(common, &mut findings, &deadline),
+        None => findings.other("store", State::Unknown, "not tried", "name PROJECT APP ENV to try it"),
+    }
+    let text = match settings.output {
+        Output::Text => findings.lines.iter().map(describe).collect(),
+        Output::Json => serde_json::to_string(&findings.lines).unwrap_or_default() + "\n",
+    };
+    Outcome { result: findings.first.map_or(Ok(()), Err), answer: Some(Answer { text, aside: false }) }
+}
+
+fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadline: &Deadline) {
+    match VirtualMachine::prospect(jvm) {
+        Ok(()) => findings.ok("identity", format!("{}, which the JVM accepts", jvm.identity)),
+        Err(error) => return findings.obstacle("attach", error),
+    }
+    if !settings.attach {
+        return findings.other("attach", State::Unknown, "not tried", "leave out --no-attach to try it");
+    }
+    let begun = Instant::now();
+    match VirtualMachine::attach(jvm, settings.target.attach_timeout, deadline) {
+        Ok(vm) => {
+            findings.ok("attach", format!("answered after {}", Seconds(begun.elapsed())));
+            try_plan(&vm, settings, findings, deadline);
+        }
+        Err(error) => findings.obstacle("attach", error),
+    }
+}
+
+fn try_plan(vm: &VirtualMachine<'_>, settings: &CheckSettings, findings: &mut Findings, deadline: &Deadline) {
+    let run_id = run_id();
+    let request = PlanRequest {
+        dirs: &settings.dirs,
+        live: settings.target.live,
+        force: false,
+        disk_limit: settings.disk_limit,
+        run_id: &run_id,
+    };
+    match heap_dump::plan(vm, &request, deadline) {
+        Ok(plan) => tell_plan(&plan, settings, findings),
+        Err(error) => findings.obstacle("room", error),
+    }
+}
+
+fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
+    let room = format!("{}: {} can be used ({})", plan.dir.here, Bytes(plan.room.free), plan.room.limit);
+    match plan.warnings.first() {
+        None => findings.ok("room", room),
+        Some(warning) => {
+            findings.other("room", State::Warning, warning, "mount a larger volume and name it with --dir");
+        }
+    }
+    let on_node_disk = plan.dir.mount.as_ref().is_some_and(crate::discovery::mountinfo::Mount::is_node_disk);
+    if on_node_disk && settings.disk_limit.is_none() {
+        findings.other(
+            "disk limit",
+            State::Unknown,
+            "an ephemeral-storage limit cannot be seen from inside",
+            DOWNWARD_API,
+        );
+    }
+    let Some(estimate) = plan.estimate else { return };
+    let pause = |bytes: u64| Duration::from_secs_f64(bytes as f64 / DUMP_BYTES_PER_SECOND as f64);
+    let (raw, longest) = (estimate.raw_upper, pause(estimate.raw_upper));
+    findings.ok(
+        "size",
+        format!("the dump has at most {}, and pauses the JVM for at most about {}", Bytes(raw), Seconds(longest)),
+    );
+    let whole = longest + Duration::from_secs_f64(raw as f64 / GZIP_BYTES_PER_SECOND as f64);
+    if whole > settings.deadline {
+        let found = format!("the run may take {}, and the deadline is {}", Seconds(whole), Seconds(settings.deadline));
+        findings.other("time", State::Warning, found, "give more time with --deadline");
+    } else {
+        findings.ok(
+            "time",
+            format!("at most about {} of {}, uploading not counted", Seconds(whole), Seconds(settings.deadline)),
+        );
+    }
+}
+
+/// Opens an upload at a key of its own and gives it up again: the same rights as the run's, and no litter.
+fn try_store(settings: &Settings, findings: &mut Findings, deadline: &Deadline) {
+    let key = ObjectKey::new(&settings.place, Utc::now(), &Pod::current().name, 0, &run_id());
+    match Upload::open(&settings.store, &key, PART_MIN, deadline) {
+        Ok(_) => findings.ok("store", format!("takes uploads to {}", settings.store.url.of_key(&key.dump()))),
+        Err(error) => findings.obstacle("store", Error::Store(error)),
+    }
+}
+
+fn describe(line: &Line) -> String {
+    let state = match line.state {
+        State::Ok => "ok",
+        State::Unknown => "unknown",
+        State::Warning => "warning",
+        State::Obstacle => "OBSTACLE",
+    };
+    let remedy =
+        line.remedy.as_ref().map(|remedy| format!("{:22}{}\n", "", remedy.replace('\n', "\n                      ")));
+    format!("{:<10} {:<10} {}\n{}", state, line.what, line.found, remedy.unwrap_or_default())
+}

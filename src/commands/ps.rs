@@ -1,0 +1,102 @@
+//! `ps`: the JVMs here, and what can be done with each. Nothing is done to any of them.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Answer, Outcome};
+use crate::attach::VirtualMachine;
+use crate::cli::PsArgs;
+use crate::discovery::hsperfdata::PerfData;
+use crate::discovery::{Jvm, PROC, discover};
+use crate::settings::{Output, output_of};
+use crate::units::Bytes;
+
+/// A line of the table.
+#[derive(Debug, Serialize)]
+struct Row {
+    pid: i32,
+    ns_pid: i32,
+    uid: u32,
+    vm: String,
+    version: Option<String>,
+    main_class: Option<String>,
+    heap_used: Option<u64>,
+    heap_max: Option<u64>,
+    resident: u64,
+    /// Why not, when it is not.
+    attachable: Result<(), String>,
+}
+
+pub fn run(args: &PsArgs) -> Outcome {
+    let output = match output_of(args.output.as_deref()) {
+        Ok(output) => output,
+        Err(error) => return Outcome::failed(error),
+    };
+    let jvms = match discover(Path::new(PROC)) {
+        Ok(jvms) => jvms,
+        Err(error) => return Outcome::failed(error),
+    };
+    let rows: Vec<Row> = jvms.iter().map(row).collect();
+    let text = match output {
+        Output::Json => json(&rows),
+        Output::Text if rows.is_empty() => "no JVM among the processes that can be seen here\n".to_owned(),
+        Output::Text => table(&rows),
+    };
+    Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }
+}
+
+fn row(jvm: &Jvm) -> Row {
+    let perf_data = jvm.perf_data.as_ref();
+    Row {
+        pid: jvm.pid(),
+        ns_pid: jvm.ns_pid,
+        uid: jvm.identity.uid,
+        vm: jvm.vm.to_string(),
+        version: perf_data.and_then(PerfData::vm_version).map(str::to_owned),
+        main_class: jvm.main_class.clone(),
+        heap_used: perf_data.and_then(PerfData::heap_used),
+        heap_max: perf_data.and_then(PerfData::heap_max),
+        resident: jvm.resident_bytes,
+        attachable: VirtualMachine::prospect(jvm).map_err(|error| error.to_string()),
+    }
+}
+
+fn json(rows: &[Row]) -> String {
+    let value = |row: &Row| {
+        let mut value = serde_json::to_value(row).unwrap_or_default();
+        value["attachable"] = row.attachable.is_ok().into();
+        value["why_not"] = row.attachable.as_ref().err().cloned().into();
+        value
+    };
+    serde_json::Value::from_iter(rows.iter().map(value)).to_string() + "\n"
+}
+
+fn table(rows: &[Row]) -> String {
+    let head = ["PID", "INSIDE", "UID", "VM", "VERSION", "HEAP USED/MAX", "RESIDENT", "MAIN CLASS", "ATTACHABLE"];
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(rows.iter().map(cells));
+    let widths: Vec<usize> = (0..head.len())
+        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |cells: &[String; 9]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    lines.iter().map(line).collect()
+}
+
+fn cells(row: &Row) -> [String; 9] {
+    let size = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), |bytes| Bytes(bytes).to_string());
+    [
+        row.pid.to_string(),
+        row.ns_pid.to_string(),
+        row.uid.to_string(),
+        row.vm.clone(),
+        row.version.clone().unwrap_or_else(|| "?".into()),
+        format!("{}/{}", size(row.heap_used), size(row.heap_max)),
+        Bytes(row.resident).to_string(),
+        row.main_class.clone().unwrap_or_else(|| "?".into()),
+        row.attachable.as_ref().err().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}")),
+    ]
+}
