@@ -1,6 +1,7 @@
 //! The static binary alone in containers without shell, libc or CA bundle.
 
 use std::io::Write;
+use std::time::Duration;
 
 use crate::common::bed::VERSIONS;
 use crate::common::container::Container;
@@ -17,9 +18,11 @@ pub fn census_of(dump: &[u8]) -> Census {
     assert_complete(file.path())
 }
 
-/// What the JVM made for itself is not ours: its attach socket lives as long as it does.
+/// What the JVM made for itself is not ours: its attach socket lives as long as it does. A directory in which
+/// something was made is listed from then on.
 pub fn files_but_the_socket(container: &Container) -> Vec<(String, u64)> {
-    container.files().into_iter().filter(|(path, _)| !path.contains(".java_pid")).collect()
+    let ours = |path: &str| !path.contains(".java_pid") && path != "/tmp/" && path != "/var/tmp/" && path != "/var/";
+    container.files().into_iter().filter(|(path, _)| ours(path)).collect()
 }
 
 #[test]
@@ -37,5 +40,98 @@ fn the_binary_alone_dumps_each_jvm_of_a_distroless_container_as_root_and_as_user
             assert!(!container.log().contains("Full thread dump"), "JDK {version}: {}", container.log());
             assert_eq!(container.say("ping"), "pong");
         }
+    }
+}
+
+/// A sidecar sees the JVM in its own pid namespace, and has another file system.
+#[test]
+fn a_sidecar_that_shares_the_process_namespace_dumps_the_jvm_of_another_container() {
+    for version in ["8", "17", "25"] {
+        for (jvm_uid, our_uid) in [(0, 0), (1000, 1000), (1000, 0)] {
+            let (Some(jvm), Some(sidecar)) = (Container::builder(version), Container::builder("17")) else { continue };
+            let jvm = jvm.uid(jvm_uid).gid(jvm_uid).arg("markers=17").start();
+            let sidecar = sidecar.share_pid_ns_of(&jvm).uid(our_uid).gid(our_uid).bind_read_only(binary(), INSIDE);
+            let sidecar = sidecar.busybox().idle().start();
+            let before = (files_but_the_socket(&jvm), files_but_the_socket(&sidecar));
+            let ended = sidecar.exec(&[INSIDE, "--store", "-", "shop", "cart", "prod"]);
+            let what = format!("JDK {version}, JVM {jvm_uid}, sidecar {our_uid}");
+            assert_eq!(ended.code, 0, "{what}: {ended:?}");
+            assert_eq!(census_of(&ended.stdout).of("Marker"), 17, "{what}");
+            assert_eq!((files_but_the_socket(&jvm), files_but_the_socket(&sidecar)), before, "{what}");
+        }
+    }
+}
+
+#[test]
+fn of_two_jvms_in_a_container_the_lowest_pid_is_taken_and_both_are_told() {
+    let Some(builder) = Container::builder("17") else { return };
+    let container = builder.arg("markers=5").bind_read_only(binary(), INSIDE).start();
+    let java = format!("{}/bin/java", crate::common::container::JAVA_HOME);
+    let mut second = container.command(&[&java, "-cp", "/classes", "Heap", "markers=6"]).spawn();
+    wait_until(|| {
+        container.exec(&[INSIDE, "ps", "--output", "json"]).text().matches("main_class\":\"Heap").count() == 2
+    });
+    let ended = container.exec(&[INSIDE, "--store", "-", "shop", "cart", "prod"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(census_of(&ended.stdout).of("Marker"), 5);
+    assert!(ended.stderr.contains("several JVMs") && ended.stderr.contains("taking pid 1 "), "{}", ended.stderr);
+    assert!(second.is_alive());
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    for _ in 0..300 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it never came true");
+}
+
+#[test]
+fn a_jvm_that_is_killed_during_its_dump_is_told_as_such() {
+    let Some(builder) = Container::builder("17") else { return };
+    let container = builder.under_shell().arg("mb=200").bind_read_only(binary(), INSIDE).start();
+    let run = container.command(&[INSIDE, "--store", "-", "shop", "cart", "prod"]).spawn();
+    let dumps = container.path("/var/tmp");
+    let dumping = || {
+        std::fs::read_dir(&dumps)
+            .is_ok_and(|mut dir| dir.any(|e| e.is_ok_and(|e| e.path().join("heap.hprof").exists())))
+    };
+    wait_until(dumping);
+    let pid = rustix::process::Pid::from_raw(container.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let ended = run.wait();
+    // The shell is PID 1 and ends with the JVM; the kernel then ends all that is left in the container.
+    assert!([5, 137].contains(&ended.code), "{ended:?}");
+    if ended.code == 5 {
+        assert!(ended.stderr.contains("ended during its dump"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_dump_into_memory_that_the_container_does_not_have_is_refused() {
+    let Some(builder) = Container::builder("17") else { return };
+    let builder = builder.memory_limit(300 << 20).tmpfs("/dumps", "1g").jvm_arg("-Xmx180m").arg("mb=100");
+    let container = builder.bind_read_only(binary(), INSIDE).start();
+    let args = ["--all", "--dir", "/dumps", "--store", "-", "shop", "cart", "prod"];
+    let ended = container.exec(&[&[INSIDE], &args[..]].concat());
+    assert_eq!(ended.code, 6, "{ended:?}");
+    assert!(ended.stderr.contains("it is memory"), "{}", ended.stderr);
+    assert_eq!(container.say("ping"), "pong");
+}
+
+#[test]
+fn hardened_kernels_that_refuse_new_calls_are_no_obstacle() {
+    for (uid, caps) in [(0, true), (1000, false)] {
+        let Some(builder) = Container::builder("17") else { return };
+        let mut builder = builder.uid(uid).gid(uid).seccomp_default().no_new_privs().arg("markers=3");
+        if !caps {
+            builder = builder.drop_caps();
+        }
+        let container = builder.bind_read_only(binary(), INSIDE).start();
+        let ended = container.exec(&[INSIDE, "--store", "-", "shop", "cart", "prod"]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(census_of(&ended.stdout).of("Marker"), 3);
     }
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod binary;
 mod clean;
 mod containers;
+mod harm;
 mod main_job;
 mod s3;
 mod shapes;

@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
-use crate::common::container::Container;
+use crate::common::bed::home;
 use crate::common::container::builder::Builder;
 use crate::common::container::exec::{Exec, Output};
+use crate::common::container::{Container, JAVA_HOME};
 use crate::common::tool::binary;
 use crate::containers::{INSIDE, census_of, files_but_the_socket};
 
 const VERSIONS: [&str; 3] = ["8", "17", "25"];
 const MARKERS: u64 = 99;
+
+/// The JVM's launcher by another name; it finds its libraries by its own path.
+const RENAMED: &str = "shop-server";
 
 /// What happens.
 enum Expected {
@@ -49,7 +53,7 @@ fn shapes() -> Vec<Shape> {
             "renamed launcher",
             |b| {
                 let mut line = b.java_command();
-                line[0] = "/opt/java/openjdk/bin/shop-server".into();
+                line[0] = format!("{JAVA_HOME}/bin/{RENAMED}");
                 b.entry(&line.iter().map(String::as_str).collect::<Vec<_>>())
             },
             Dump,
@@ -164,47 +168,48 @@ static LONG: std::sync::OnceLock<String> = std::sync::OnceLock::new();
 
 #[test]
 fn each_shape_ends_as_the_table_says_and_nothing_is_left() {
-    for version in VERSIONS {
-        for shape in shapes() {
-            let Some(builder) = Container::builder(version) else { continue };
-            let container = (shape.container)(builder).arg(&format!("markers={MARKERS}"));
-            let container = prepare(container, &shape);
-            let what = format!("JDK {version}, {}", shape.name);
-            let before = files_but_the_socket(&container);
-            let command = [&[INSIDE, "--store", "-", "shop", "cart", "prod"], shape.args].concat();
-            let ended = (shape.exec)(container.command(&command)).output();
-            judge(&shape, &ended, &what);
-            assert_eq!(files_but_the_socket(&container), before, "{what}");
-            assert!(!container.log().contains("Full thread dump"), "{what}: {}", container.log());
-            assert_eq!(container.say("ping"), "pong", "{what}");
-        }
-    }
+    let failed: Vec<String> = VERSIONS
+        .into_iter()
+        .flat_map(|version| shapes().into_iter().map(move |shape| (version, shape)))
+        .filter(|(version, shape)| std::panic::catch_unwind(|| try_shape(version, shape)).is_err())
+        .map(|(version, shape)| format!("JDK {version}: {}", shape.name))
+        .collect();
+    assert!(failed.is_empty(), "{} failed, see above:\n{}", failed.len(), failed.join("\n"));
 }
 
-fn prepare(builder: Builder, shape: &Shape) -> Container {
-    let builder = builder.bind_read_only(binary(), INSIDE);
-    if shape.name == "renamed launcher" {
-        // The launcher finds its libraries by its own path, so the copy lies beside the original.
-        let home = crate::common::container::JAVA_HOME;
-        assert!(home.starts_with("/opt/java"), "{home}");
-    }
-    builder.start()
+fn try_shape(version: &str, shape: &Shape) {
+    let Some(builder) = Container::builder(version) else { return };
+    let launcher = format!("{JAVA_HOME}/bin/{RENAMED}");
+    let builder = builder.bind_read_only(home(version).join("bin/java"), &launcher).bind_read_only(binary(), INSIDE);
+    let container = (shape.container)(builder.arg(&format!("markers={MARKERS}"))).start();
+    let has_tmp = container.path("/tmp").exists();
+    let before = files_but_the_socket(&container);
+    let command = [&[INSIDE, "--store", "-", "shop", "cart", "prod"], shape.args].concat();
+    let ended = (shape.exec)(container.command(&command)).output();
+    judge(shape, &ended);
+    assert_eq!(files_but_the_socket(&container), before);
+    // JDK 8 could not be attached to again if its socket went away, so its /tmp stays, and the run says so.
+    let keeps_tmp = version == "8" && !has_tmp && ended.code == 0;
+    assert_eq!(container.path("/tmp").exists(), has_tmp || keeps_tmp);
+    assert_eq!(ended.stderr.contains("/tmp was made"), keeps_tmp, "{}", ended.stderr);
+    assert!(!container.log().contains("Full thread dump"), "{}", container.log());
+    assert_eq!(container.say("ping"), "pong");
 }
 
 #[track_caller]
-fn judge(shape: &Shape, ended: &Output, what: &str) {
+fn judge(shape: &Shape, ended: &Output) {
     match shape.expected {
         Dump => {
-            assert_eq!(ended.code, 0, "{what}: {ended:?}");
-            assert_eq!(census_of(&ended.stdout).of("Marker"), MARKERS, "{what}");
+            assert_eq!(ended.code, 0, "{ended:?}");
+            assert_eq!(census_of(&ended.stdout).of("Marker"), MARKERS);
         }
         Refused(code, message, next) => {
-            assert_eq!(ended.code, code, "{what}: {ended:?}");
-            assert!(ended.stderr.contains(message), "{what}: '{message}' is missing: {}", ended.stderr);
-            assert!(ended.stderr.contains(next), "{what}: '{next}' is missing: {}", ended.stderr);
-            // A dump that fails takes as long as the JVM tries.
-            if code != 5 {
-                assert!(ended.took < Duration::from_millis(1000), "{what}: refused after {:?}", ended.took);
+            assert_eq!(ended.code, code, "{ended:?}");
+            assert!(ended.stderr.contains(message), "'{message}' is missing: {}", ended.stderr);
+            assert!(ended.stderr.contains(next), "'{next}' is missing: {}", ended.stderr);
+            // A dump that fails takes as long as the JVM tries; one that may still be starting is waited for.
+            if code != 5 && !message.contains("does not catch") {
+                assert!(ended.took < Duration::from_millis(1000), "refused after {:?}", ended.took);
             }
         }
     }
