@@ -10,7 +10,7 @@ Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml b
   az://CONTAINER/PREFIX  Azure Blob Storage (account, account_key)
   /DIR or file:///DIR  a directory
   -                    standard output
-Every flag has an environment variable JMAP_DUMP_FLAG and a key in that file; secrets have only those.
+What a flag sets, the environment variable JMAP_DUMP_FLAG and a key in that file set as well; secrets have only those.
 
 Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM; 4 attach not possible;
 5 dump failed or incomplete; 6 no room or local I/O; 7 dumped but not stored, kept; 8 deadline or signal;
@@ -20,7 +20,7 @@ Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM;
 ///
 /// Three words, PROJECT APP ENV, dump the JVM with the lowest pid and store the dump under PROJECT/APP/ENV.
 #[derive(Debug, Parser)]
-#[command(version = crate::VERSION, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(version = crate::VERSION, after_help = AFTER_HELP, arg_required_else_help = true, args_override_self = true)]
 #[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
 pub struct Cli {
     #[command(subcommand)]
@@ -85,12 +85,6 @@ pub struct CommonArgs {
     /// gzip level, 1 to 9 [default: 2]
     #[arg(long)]
     pub level: Option<String>,
-    /// Directory for the dump and its compressed copy; may be given several times, or with ':' between
-    #[arg(long)]
-    pub dir: Vec<String>,
-    /// Disk that this container may use, such as 2Gi; JMAP_DUMP_DISK_LIMIT by the Downward API
-    #[arg(long, value_name = "SIZE")]
-    pub disk_limit: Option<String>,
     /// End of the whole run, such as 25s or 10m [default: 30m]
     #[arg(long, value_name = "TIME")]
     pub deadline: Option<String>,
@@ -120,6 +114,12 @@ pub struct TargetArgs {
     /// Unreachable objects too; saves the full collection before the dump
     #[arg(long)]
     pub all: bool,
+    /// Directory for the dump and its compressed copy; may be given several times, or with ':' between
+    #[arg(long)]
+    pub dir: Vec<String>,
+    /// Disk that this container may use, such as 2Gi; JMAP_DUMP_DISK_LIMIT by the Downward API
+    #[arg(long, value_name = "SIZE")]
+    pub disk_limit: Option<String>,
     /// How long the JVM may take to answer the attach [default: 60s]
     #[arg(long, value_name = "TIME")]
     pub attach_timeout: Option<String>,

@@ -30,8 +30,10 @@ pub enum Error {
     NotStored(#[source] StoreError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    #[error("the store cannot be used, so nothing was dumped")]
+    #[error("the store cannot be used")]
     Store(#[source] StoreError),
+    #[error("the store cannot be used, so nothing was dumped")]
+    StoreDown(#[source] StoreError),
     /// Another run dumped the same JVM; this is how it ended.
     #[error("another run on the same JVM ended with exit status {0}")]
     OtherRun(u8),
@@ -48,7 +50,7 @@ impl Error {
             Self::Room(_) => 6,
             Self::NotStored(_) => 7,
             Self::Stopped(_) => 8,
-            Self::Store(_) => 9,
+            Self::Store(_) | Self::StoreDown(_) => 9,
             Self::OtherRun(code) => *code,
         }
     }
@@ -64,8 +66,18 @@ impl Error {
             Self::Room(error) => error.hint(),
             Self::NotStored(error) => format!("{}; then run the command that the receipt names", error.hint()),
             Self::Stopped(_) => "give more time with --deadline, and look for what is kept".into(),
-            Self::Store(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
+            Self::Store(error) => error.hint().into(),
+            Self::StoreDown(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
             Self::OtherRun(_) => "its receipt tells what to do".into(),
+        }
+    }
+
+    /// A store that could not be opened, or not be asked.
+    pub fn store(error: StoreError) -> Self {
+        match error {
+            StoreError::Stopped(stopped) => Self::Stopped(stopped),
+            StoreError::Settings(error) => UsageError::from(error).into(),
+            other => Self::Store(other),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The edge: parse, log, run, print, exit code.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ use crate::discovery::Jvm;
 /// Our place as the only run on a JVM.
 #[derive(Debug, Default)]
 pub struct SingleRun {
+    wish: String,
     waiting: Arc<Mutex<Vec<UnixStream>>>,
     /// Accepts those who wait, until its descriptor says that the run is over. None without a meeting point.
     door: Option<(JoinHandle<()>, Arc<OwnedFd>)>,
@@ -34,14 +35,15 @@ pub enum Turn {
 }
 
 impl SingleRun {
-    /// Takes the place, or waits for the run that has it. A run that dies without a word is followed by us.
+    /// Takes the place, or waits for the run that has it. One that had another wish, or died without a word, is
+    /// followed by us.
     ///
     /// # Errors
     /// When this run is stopped while it waits.
-    pub fn take(jvm: &Jvm, deadline: &Deadline) -> Result<Turn, Stopped> {
+    pub fn take(jvm: &Jvm, wish: &str, deadline: &Deadline) -> Result<Turn, Stopped> {
         let Ok(address) = SocketAddr::from_abstract_name(name_of(jvm)) else { return Ok(Turn::Ours(Self::default())) };
         loop {
-            match UnixListener::bind_addr(&address).and_then(Self::hold) {
+            match UnixListener::bind_addr(&address).and_then(|listener| Self::hold(listener, wish)) {
                 Ok(ours) => return Ok(Turn::Ours(ours)),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     log::debug!("cannot make sure that this is the only run: {error}");
@@ -50,15 +52,18 @@ impl SingleRun {
                 Err(_) => {}
             }
             match follow(&address, jvm.pid(), deadline)? {
-                Some(receipt) if receipt.is_empty() => log::info!("the other run on pid {} died", jvm.pid()),
-                Some(receipt) => return Ok(Turn::Theirs(receipt)),
+                Some(answer) => match answer.split_once('\n') {
+                    Some((theirs, receipt)) if theirs == wish => return Ok(Turn::Theirs(receipt.to_owned())),
+                    Some(_) => log::info!("the other run on pid {} had another aim", jvm.pid()),
+                    None => log::info!("the other run on pid {} died", jvm.pid()),
+                },
                 None => return Ok(Turn::Ours(Self::default())),
             }
-            deadline.sleep(Duration::from_millis(50), "taking over from a run that died")?;
+            deadline.sleep(Duration::from_millis(50), "taking over from another run")?;
         }
     }
 
-    fn hold(listener: UnixListener) -> io::Result<Self> {
+    fn hold(listener: UnixListener, wish: &str) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let over = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let waiting = Arc::default();
@@ -66,7 +71,7 @@ impl SingleRun {
             let (waiting, over) = (Arc::clone(&waiting), Arc::clone(&over));
             std::thread::spawn(move || keep_door(&listener, &waiting, &over))
         };
-        Ok(Self { waiting, door: Some((door, over)) })
+        Ok(Self { wish: wish.to_owned(), waiting, door: Some((door, over)) })
     }
 
     /// Tells those who wait how the run ended.
@@ -75,7 +80,7 @@ impl SingleRun {
         for mut stream in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // Whoever went away meanwhile misses nothing.
             let _ = stream.set_write_timeout(Some(Duration::from_secs(2)));
-            let _ = stream.write_all(receipt.as_bytes());
+            let _ = stream.write_all(format!("{}\n{receipt}", self.wish).as_bytes());
         }
     }
 
@@ -116,7 +121,7 @@ fn keep_door(listener: &UnixListener, waiting: &Mutex<Vec<UnixStream>>, over: &O
     }
 }
 
-/// Waits for the other run's receipt: empty when it died. `None` when the place is held by a stranger, whose
+/// Waits for the other run's wish and receipt: empty when it died. `None` when the place is held by a stranger, whose
 /// word counts nothing.
 fn follow(address: &SocketAddr, pid: i32, deadline: &Deadline) -> Result<Option<String>, Stopped> {
     let Ok(mut stream) = UnixStream::connect_addr(address) else { return Ok(Some(String::new())) };

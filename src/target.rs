@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -71,8 +71,18 @@ impl Target {
     /// # Errors
     /// When it is not there, no directory, or `/proc/PID/root` is closed to us.
     pub fn open_dir(&self, path: &str) -> io::Result<OwnedFd> {
-        let inside = format!("root/{}", path.trim_start_matches('/'));
-        self.open_dir_at(&inside)
+        let root = self.open_root()?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let inside = path.trim_start_matches('/');
+        // A link to an absolute path means one below the process's root, not below ours.
+        let in_root = || Ok(openat2(&root, inside, flags, Mode::empty(), ResolveFlags::IN_ROOT)?);
+        match door(inside, in_root) {
+            // Before Linux 5.6, or where a seccomp profile does not know the call.
+            Err(error) if [Errno::NOSYS, Errno::PERM].contains(&errno_of(&error)) => {
+                door(inside, || Ok(openat(&root, inside, flags, Mode::empty())?))
+            }
+            other => other,
+        }
     }
 
     /// Holds the process's root directory.
@@ -155,6 +165,10 @@ impl Target {
     fn read_start_ticks(&self) -> Option<u64> {
         start_ticks(&self.read("stat").ok()?)
     }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 impl AsFd for Target {

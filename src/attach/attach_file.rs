@@ -2,36 +2,46 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::tmp::TMP;
+use super::handshake::LOOK;
+use super::tmp::Tmp;
 use super::{AttachError, Identity};
 use crate::discovery::Jvm;
 use crate::faults::door;
 
+/// How long a JVM that was signalled may still look for the file when we give up.
+const STILL_LOOKS: Duration = Duration::from_millis(500);
+
 /// See the module's words.
-pub(super) struct AttachFile {
+pub(super) struct AttachFile<'a> {
+    /// A JVM that handles the signal after the file is gone prints all its threads.
+    pub signalled: bool,
+    jvm: &'a Jvm,
+    tmp: &'a Tmp,
     dir: OwnedFd,
     name: String,
     pub path: String,
     identity: Identity,
 }
 
-impl AttachFile {
+impl<'a> AttachFile<'a> {
     /// The JVM looks into its current directory first, then into /tmp (JDK: `AttachListener::is_init_trigger`).
-    pub fn create(jvm: &Jvm, identity: Identity) -> Result<Self, AttachError> {
-        let in_cwd = Self::create_in(jvm, identity, "cwd", || jvm.target.open_cwd());
+    pub fn create(jvm: &'a Jvm, tmp: &'a Tmp, identity: Identity) -> Result<Self, AttachError> {
+        let in_cwd = Self::create_in(jvm, tmp, identity, "cwd", || jvm.target.open_cwd());
         // What stands in the current directory hides the file in /tmp: the JVM would print all its threads.
         if in_cwd.is_ok() || matches!(in_cwd, Err(AttachError::InTheWay { .. })) {
             return in_cwd;
         }
-        Self::create_in(jvm, identity, "root/tmp", || jvm.target.open_dir(TMP))
+        Self::create_in(jvm, tmp, identity, "root/tmp", || tmp.dir.try_clone())
     }
 
     fn create_in(
-        jvm: &Jvm,
+        jvm: &'a Jvm,
+        tmp: &'a Tmp,
         identity: Identity,
         place: &str,
         open: impl Fn() -> io::Result<OwnedFd> + Sync,
@@ -40,7 +50,7 @@ impl AttachFile {
         let path = format!("/proc/{}/{place}/{name}", jvm.pid());
         let dir = identity.io(|| open().and_then(|dir| create(&dir, &name, identity).map(|made| (dir, made))));
         match dir {
-            Ok((dir, Made::New)) => Ok(Self { dir, name, path, identity }),
+            Ok((dir, Made::New)) => Ok(Self { signalled: false, jvm, tmp, dir, name, path, identity }),
             Ok((_, Made::InTheWay(what))) => Err(AttachError::InTheWay { pid: jvm.pid(), path, what }),
             Err(source) => Err(AttachError::AttachFile { pid: jvm.pid(), path, source }),
         }
@@ -78,8 +88,12 @@ fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
     Ok(Made::New)
 }
 
-impl Drop for AttachFile {
+impl Drop for AttachFile<'_> {
     fn drop(&mut self) {
+        let begun = Instant::now();
+        while self.signalled && begun.elapsed() < STILL_LOOKS && !self.tmp.has_socket(self.jvm).unwrap_or(true) {
+            std::thread::sleep(LOOK);
+        }
         let removed = self.identity.io(|| door("unlinkat", || Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
         // Once more for a call that was interrupted.
         let removed = removed.or_else(|_| self.identity.io(|| Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));

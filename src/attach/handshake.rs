@@ -14,7 +14,7 @@ use crate::discovery::maps::Vm;
 use crate::discovery::proc_status::SIGQUIT;
 
 /// How often we look for the socket: a JVM at rest opens it within 10 to 22 ms of the signal.
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// How often a JVM that is not up yet is looked at.
 const STARTING: Duration = Duration::from_millis(20);
@@ -93,9 +93,10 @@ fn start_listener(
     if wait_until_signal_is_safe(jvm, tmp, stage)? {
         return Ok(());
     }
-    let attach_file = AttachFile::create(jvm, identity)?;
+    let mut attach_file = AttachFile::create(jvm, tmp, identity)?;
     log::debug!("pid {}: attach file {}", jvm.pid(), attach_file.path);
     send_quit(jvm)?;
+    attach_file.signalled = true;
     let begun = Instant::now();
     let mut repeated = false;
     while !tmp.has_socket(jvm)? {

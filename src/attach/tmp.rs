@@ -47,8 +47,8 @@ impl Tmp {
     /// Holds the directory, if there is one.
     pub fn find(jvm: &Jvm, identity: Identity) -> Result<Option<Self>, AttachError> {
         let opened = match identity.io(|| jvm.target.open_dir(TMP)) {
-            // /proc/PID/root is closed, but the JVM shares our file system when its number is the same inside.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && jvm.ns_pid == jvm.pid() => {
+            // /proc/PID/root is closed to us, but in our own container /tmp is the JVM's, too.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_in_our_container(jvm) => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 door("open /tmp", || Ok(rustix::fs::open(TMP, flags, Mode::empty())?))
             }
@@ -167,6 +167,12 @@ impl Drop for Tmp {
             log::warn!("cannot remove the {TMP} that was made for the attach socket: {error}");
         }
     }
+}
+
+/// A container has a cgroup of its own, and its processes the same number inside and out where we see them.
+fn is_in_our_container(jvm: &Jvm) -> bool {
+    let ours = std::fs::read("/proc/self/cgroup").ok();
+    jvm.ns_pid == jvm.pid() && ours.is_some() && ours == jvm.target.read("cgroup").ok()
 }
 
 fn no_tmp(jvm: &Jvm, source: io::Error) -> AttachError {

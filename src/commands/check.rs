@@ -121,10 +121,10 @@ fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadlin
 fn try_plan(vm: &VirtualMachine<'_>, settings: &CheckSettings, findings: &mut Findings, deadline: &Deadline) {
     let run_id = run_id();
     let request = PlanRequest {
-        dirs: &settings.dirs,
+        dirs: &settings.target.dirs,
         live: settings.target.live,
         force: false,
-        disk_limit: settings.disk_limit,
+        disk_limit: settings.target.disk_limit,
         run_id: &run_id,
     };
     match heap_dump::plan(vm, &request, deadline) {
@@ -135,14 +135,14 @@ fn try_plan(vm: &VirtualMachine<'_>, settings: &CheckSettings, findings: &mut Fi
 
 fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
     let room = format!("{}: {} can be used ({})", plan.dir.here, Bytes(plan.room.free), plan.room.limit);
-    match plan.warnings.first() {
-        None => findings.ok("room", room),
-        Some(warning) => {
-            findings.other("room", State::Warning, warning, "mount a larger volume and name it with --dir");
-        }
+    if plan.warnings.is_empty() {
+        findings.ok("room", room);
+    }
+    for warning in &plan.warnings {
+        findings.other("room", State::Warning, warning, "mount a larger volume and name it with --dir");
     }
     let on_node_disk = plan.dir.mount.as_ref().is_some_and(crate::discovery::mountinfo::Mount::is_node_disk);
-    if on_node_disk && settings.disk_limit.is_none() {
+    if on_node_disk && settings.target.disk_limit.is_none() {
         findings.other(
             "disk limit",
             State::Unknown,
@@ -174,7 +174,7 @@ fn try_store(settings: &Settings, findings: &mut Findings, deadline: &Deadline) 
     let key = ObjectKey::new(&settings.place, Utc::now(), &Pod::current().name, 0, &run_id());
     match Upload::open(&settings.store, &key, PART_MIN, deadline) {
         Ok(_) => findings.ok("store", format!("takes uploads to {}", settings.store.url.of_key(&key.dump()))),
-        Err(error) => findings.obstacle("store", Error::Store(error)),
+        Err(error) => findings.obstacle("store", Error::store(error)),
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{SecondsFormat, Utc};
 
 use super::keep::keep;
-use super::{Outcome, start_clock, tell};
+use super::{Answer, Outcome, start_clock, tell};
 use crate::attach::VirtualMachine;
 use crate::cli::DumpArgs;
 use crate::deadline::Deadline;
@@ -18,7 +18,7 @@ use crate::pipeline::{self, Effort, Piped, Verdict};
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::run_id::run_id;
-use crate::settings::DumpSettings;
+use crate::settings::{DumpSettings, Output};
 use crate::single_run::{SingleRun, Turn};
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
@@ -37,46 +37,66 @@ pub fn run(args: &DumpArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),
     };
-    let deadline = match start_clock(settings.common.deadline, watch_signals) {
-        Ok(deadline) => deadline,
-        Err(error) => return Outcome::failed(error),
-    };
-    let jvm = match select(Path::new(PROC), &settings.target.selection) {
-        Ok(jvm) => jvm,
-        Err(error) => return Outcome::failed(error),
-    };
-    match SingleRun::take(&jvm, &deadline) {
-        Err(stopped) => Outcome::failed(stopped),
-        Ok(Turn::Theirs(receipt)) => retell(&receipt, &settings),
-        Ok(Turn::Ours(turn)) => {
-            let mut run = Run::new(&settings, &deadline, &jvm);
+    let aside = settings.common.store.url == StoreUrl::Stdout;
+    match start_clock(settings.common.deadline, watch_signals) {
+        Ok(deadline) => match find_and_dump(&settings, &deadline) {
+            Ok(outcome) => outcome,
+            Err(error) => tell(new_receipt(&settings), Err(error), settings.common.output, aside).0,
+        },
+        Err(error) => Outcome::failed(error),
+    }
+}
+
+fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome, Error> {
+    let jvm = select(Path::new(PROC), &settings.target.selection)?;
+    match SingleRun::take(&jvm, &wish(settings), deadline)? {
+        Turn::Theirs(receipt) => retell(&receipt, settings),
+        Turn::Ours(turn) => {
+            let mut run = Run::new(settings, deadline, &jvm);
             let result = run.all_stages();
             drop(run.progress);
             let aside = settings.common.store.url == StoreUrl::Stdout;
             let (outcome, json) = tell(run.receipt, result, settings.common.output, aside);
             turn.tell(&json);
-            outcome
+            Ok(outcome)
         }
     }
 }
 
+/// What this run is for: only another with the same wish can stand in for it. A dump that goes to our standard
+/// output, and a dry run, are nobody else's.
+fn wish(settings: &DumpSettings) -> String {
+    let store = &settings.common.store;
+    if store.url == StoreUrl::Stdout || settings.dry_run {
+        return format!("of process {}", std::process::id());
+    }
+    let endpoint = store.endpoint.as_deref().unwrap_or_default();
+    format!("{} {endpoint} {} live={}", store.url, settings.common.place, settings.target.live)
+}
+
 /// The receipt of the run that was faster, as our own.
-fn retell(json: &str, settings: &DumpSettings) -> Outcome {
-    match serde_json::from_str::<Receipt>(json) {
-        Ok(receipt) => {
-            let code = receipt.exit_code;
-            let result = if code == 0 { Ok(()) } else { Err(Error::OtherRun(code)) };
-            let aside = settings.common.store.url == StoreUrl::Stdout;
-            let text = match settings.common.output {
-                crate::settings::Output::Text => receipt.to_string(),
-                crate::settings::Output::Json => format!("{json}\n"),
-            };
-            Outcome { result, answer: Some(super::Answer { text, aside }) }
-        }
-        Err(error) => Outcome::failed(Error::Unexpected {
-            what: "cannot read the other run's receipt".into(),
-            source: std::io::Error::other(error),
-        }),
+fn retell(json: &str, settings: &DumpSettings) -> Result<Outcome, Error> {
+    let receipt: Receipt = serde_json::from_str(json).map_err(|error| Error::Unexpected {
+        what: "cannot read the other run's receipt".into(),
+        source: std::io::Error::other(error),
+    })?;
+    let text = match settings.common.output {
+        Output::Text => receipt.to_string(),
+        Output::Json => format!("{json}\n"),
+    };
+    let code = receipt.exit_code;
+    let result = if code == 0 { Ok(()) } else { Err(Error::OtherRun(code)) };
+    Ok(Outcome { result, answer: Some(Answer { text, aside: false }) })
+}
+
+fn new_receipt(settings: &DumpSettings) -> Receipt {
+    Receipt {
+        tool: format!("jmap-dump-tool {}", crate::VERSION),
+        run_id: run_id(),
+        place: Some(settings.common.place.to_string()),
+        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        pod: Pod::current(),
+        ..Receipt::default()
     }
 }
 
@@ -93,18 +113,9 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm) -> Self {
-        let (run_id, pod, started): (_, _, DateTime<Utc>) = (run_id(), Pod::current(), Utc::now());
-        let place = &settings.common.place;
-        let receipt = Receipt {
-            tool: format!("jmap-dump-tool {}", crate::VERSION),
-            run_id: run_id.clone(),
-            place: Some(place.to_string()),
-            started: started.to_rfc3339_opts(SecondsFormat::Secs, true),
-            jvm: Some(facts_of(jvm)),
-            pod: pod.clone(),
-            ..Receipt::default()
-        };
-        let key = ObjectKey::new(place, started, &pod.name, jvm.pid(), &run_id);
+        let receipt = Receipt { jvm: Some(facts_of(jvm)), ..new_receipt(settings) };
+        let run_id = receipt.run_id.clone();
+        let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
         Self { settings, deadline, jvm, run_id, key, progress: Progress::start(), receipt }
     }
 
@@ -134,7 +145,8 @@ impl<'a> Run<'a> {
         self.receipt.time("store", begun.elapsed());
         match opened {
             Err(StoreError::Stopped(stopped)) => Err(stopped.into()),
-            Err(error) if !self.settings.keep_when_store_is_down => Err(Error::Store(error)),
+            Err(error @ StoreError::Settings(_)) => Err(Error::store(error)),
+            Err(error) if !self.settings.keep_when_store_is_down => Err(Error::StoreDown(error)),
             Err(error) => {
                 self.receipt.warn("the store cannot be used; the dump will be kept here");
                 Ok(Err(error))
@@ -159,10 +171,10 @@ impl<'a> Run<'a> {
     fn plan(&mut self, vm: &VirtualMachine<'_>) -> Result<Plan, Error> {
         let settings = self.settings;
         let request = PlanRequest {
-            dirs: &settings.common.dirs,
+            dirs: &settings.target.dirs,
             live: settings.target.live,
             force: settings.force,
-            disk_limit: settings.common.disk_limit,
+            disk_limit: settings.target.disk_limit,
             run_id: &self.run_id,
         };
         let plan = heap_dump::plan(vm, &request, self.deadline)?;
@@ -210,7 +222,9 @@ impl<'a> Run<'a> {
 
     /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
     fn or_keep_raw(&mut self, piped: Result<(Piped, Spool), Error>, plan: &mut Plan) -> Result<(Piped, Spool), Error> {
-        let worth_keeping = matches!(piped, Err(Error::Room(_) | Error::Stopped(_) | Error::Unexpected { .. }));
+        let damaged =
+            |error: &Error| matches!(error, Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }));
+        let worth_keeping = piped.as_ref().is_err_and(|error| !damaged(error));
         // The spool is a copy of part of what is kept, or the raw dump of what is spooled: one of them goes.
         let surplus = if worth_keeping { SPOOL } else { NAME };
         if let Err(error) = plan.dir.remove_file(surplus) {
@@ -256,7 +270,7 @@ impl<'a> Run<'a> {
     }
 
     fn keep(&mut self, plan: &mut Plan, file: &str, name: &str) {
-        match keep(&mut plan.dir, file, name, &self.settings.common.place) {
+        match keep(&mut plan.dir, file, name, &self.settings.common) {
             Ok(kept) => self.receipt.kept = Some(kept),
             Err(error) => self.receipt.warn(format!("what is kept in {} could not be named: {error}", plan.dir.here)),
         }

@@ -2,25 +2,71 @@
 
 use std::io;
 
-use crate::discovery::mountinfo::Lifetime;
+use crate::discovery::mountinfo::{Lifetime, Mount};
 use crate::heap_dump::DumpDir;
-use crate::store::key::Place;
+use crate::settings::Settings;
 use crate::store::receipt::Kept;
 
 /// Names `file` in `dir` as `name` and leaves it there.
 ///
 /// # Errors
 /// When it cannot be renamed; then it is left under its old name all the same.
-pub fn keep(dir: &mut DumpDir, file: &str, name: &str, place: &Place) -> io::Result<Kept> {
+pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> io::Result<Kept> {
     dir.keep();
     dir.rename_file(file, name)?;
     let path = format!("{}/{name}", dir.here);
-    let lifetime = dir.mount.as_ref().map(crate::discovery::mountinfo::Mount::lifetime);
-    Ok(Kept {
-        bytes: dir.open_file(name)?.metadata()?.len(),
-        lifetime: lifetime
-            .map_or_else(|| "how long it stays there is unknown".into(), |lifetime: Lifetime| lifetime.to_string()),
-        resume: format!("jmap-dump-tool upload {} {} {} {path}", place.project, place.app, place.env),
+    let bytes = dir.open_file(name)?.metadata()?.len();
+    Ok(kept(path, bytes, dir.mount.as_ref().map(Mount::lifetime), settings))
+}
+
+/// A file that was to be uploaded.
+pub fn still_there(path: &str, settings: &Settings) -> Kept {
+    let path = std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string());
+    let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+    let mount = std::fs::read("/proc/self/mountinfo").ok().and_then(|text| Mount::of(&path, &text));
+    kept(path, bytes, mount.as_ref().map(Mount::lifetime), settings)
+}
+
+fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings) -> Kept {
+    let place = &settings.place;
+    // A store that a settings file named has its credentials there, and only there.
+    let store = if settings.store.by_hand { store_flags(settings) } else { String::new() };
+    Kept {
+        bytes,
+        lifetime: lifetime.map_or_else(|| "how long it stays there is unknown".into(), |lifetime| lifetime.to_string()),
+        resume: format!("jmap-dump-tool upload {store}{} {} {} {}", place.project, place.app, place.env, quoted(&path)),
         path,
-    })
+    }
+}
+
+fn store_flags(settings: &Settings) -> String {
+    let store = &settings.store;
+    let path_style = store.path_style.map(|on| on.to_string());
+    let flags = [
+        ("--store", Some(store.url.to_string())),
+        ("--endpoint", store.endpoint.clone()),
+        ("--region", store.region.clone()),
+        ("--path-style", path_style),
+        ("--account", store.account.clone()),
+    ];
+    let given = flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag} {} ", quoted(&value?))));
+    given.collect()
+}
+
+/// As a shell reads it back.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:=@%+".contains(&byte);
+    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_with_blanks_or_quotes_is_one_word_for_a_shell() {
+        assert_eq!(quoted("/a/b-c.gz"), "/a/b-c.gz");
+        assert_eq!(quoted("/a b"), "'/a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
 }

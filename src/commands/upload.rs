@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::{SecondsFormat, Utc};
 
 use super::verify::{is_gzip, walk};
-use super::{Outcome, start_clock, tell};
+use super::{Outcome, keep, start_clock, tell};
 use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -42,6 +42,9 @@ pub fn run(args: &UploadArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
         ..Receipt::default()
     };
     let result = store_file(&args.file, &settings, &mut receipt, &deadline);
+    if matches!(result, Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_))) {
+        receipt.kept = Some(keep::still_there(&args.file, &settings));
+    }
     if result.is_ok()
         && args.delete
         && let Err(error) = std::fs::remove_file(&args.file)
@@ -60,7 +63,7 @@ fn store_file(path: &str, settings: &Settings, receipt: &mut Receipt, deadline: 
     let part_size = part_size(Some(bytes));
     let key = ObjectKey::new(&settings.place, Utc::now(), &receipt.pod.name, 0, &receipt.run_id);
     let progress = Progress::start();
-    let mut upload = Upload::open(&settings.store, &key, part_size, deadline).map_err(not_opened)?;
+    let mut upload = Upload::open(&settings.store, &key, part_size, deadline).map_err(Error::store)?;
     progress.stage("reading the dump", Some(bytes));
     let source = Source { path, file, gzipped };
     let (walk, digest, sent, spool) = source.send(settings, part_size, &mut upload, &progress, deadline)?;
@@ -76,13 +79,6 @@ fn store_file(path: &str, settings: &Settings, receipt: &mut Receipt, deadline: 
         receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
     }
     Ok(())
-}
-
-fn not_opened(error: StoreError) -> Error {
-    match error {
-        StoreError::Stopped(stopped) => stopped.into(),
-        other => Error::Store(other),
-    }
 }
 
 fn not_stored(error: StoreError) -> Error {

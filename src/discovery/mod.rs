@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, openat};
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{Pid as SysPid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::attach::Identity;
 use crate::target::Target;
@@ -60,13 +60,7 @@ impl Jvm {
 /// # Errors
 /// When the process list cannot be read.
 pub fn discover(proc_root: &Path) -> Result<Vec<Jvm>, DiscoveryError> {
-    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
-    // sysinfo gives an empty list where /proc is not there; this gives the reason.
-    rustix::fs::statat(rustix::fs::CWD, proc_root.join("self"), rustix::fs::AtFlags::empty())
-        .map_err(|errno| list_error(errno.into()))?;
-    let mut system = System::new().map_err(|error| list_error(io::Error::other(error.to_string())))?;
-    let wanted = ProcessRefreshKind::nothing().with_memory().without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::All, false, wanted);
+    let system = processes(proc_root, ProcessesToUpdate::All)?;
     let mut jvms: Vec<Jvm> = system
         .processes()
         .iter()
@@ -75,6 +69,26 @@ pub fn discover(proc_root: &Path) -> Result<Vec<Jvm>, DiscoveryError> {
         .collect();
     jvms.sort_by_key(Jvm::pid);
     Ok(jvms)
+}
+
+/// The one JVM that was asked for by its number.
+fn only(proc_root: &Path, pid: i32) -> Result<Jvm, DiscoveryError> {
+    let known = SysPid::from_u32(pid.unsigned_abs());
+    let system = processes(proc_root, ProcessesToUpdate::Some(&[known]))?;
+    let resident_bytes = system.process(known).map_or(0, sysinfo::Process::memory);
+    let ours = pid.unsigned_abs() == std::process::id();
+    let found = if ours { None } else { look_at(proc_root, pid, resident_bytes) };
+    found.ok_or_else(|| why_no_jvm(proc_root, pid))
+}
+
+fn processes(proc_root: &Path, which: ProcessesToUpdate<'_>) -> Result<System, DiscoveryError> {
+    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
+    // sysinfo gives an empty list where /proc is not there; this gives the reason.
+    rustix::fs::statat(rustix::fs::CWD, proc_root.join("self"), rustix::fs::AtFlags::empty())
+        .map_err(|errno| list_error(errno.into()))?;
+    let mut system = System::new().map_err(|error| list_error(io::Error::other(error.to_string())))?;
+    system.refresh_processes_specifics(which, false, ProcessRefreshKind::nothing().with_memory().without_tasks());
+    Ok(system)
 }
 
 /// What this process is, when it is a JVM. One that ends while we look is none.

@@ -1,5 +1,8 @@
 //! `/proc/PID/mountinfo`, pure (proc_pid_mountinfo(5)): on what a directory lies, and how long that lives.
 
+/// What container engines mount as a root; elsewhere it is a directory of a larger file system.
+const LAYERED: &[&str] = &["overlay", "aufs", "fuse.fuse-overlayfs", "9p", "virtiofs", "zfs"];
+
 /// How long a file there lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
@@ -72,7 +75,7 @@ impl Mount {
     /// The kubelet mounts volumes from a directory that is named after their kind
     /// (Kubernetes: `pkg/kubelet/kubelet_getters.go`, `getPodVolumesDir`; `pkg/volume/util`, `EscapeQualifiedName`).
     pub fn lifetime(&self) -> Lifetime {
-        if self.fs_type == "overlay" && self.mount_point == "/" {
+        if self.mount_point == "/" && (LAYERED.contains(&&*self.fs_type) || self.root != "/") {
             Lifetime::Container
         } else if self.root.contains("kubernetes.io~empty-dir") || self.is_memory() {
             Lifetime::Pod

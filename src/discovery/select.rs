@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Jvm, discover, why_no_jvm};
+use super::{Jvm, discover, only};
 
 /// No JVM, or not the one asked for.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +65,10 @@ pub struct Selection {
 /// # Errors
 /// When there is none, or not the one asked for.
 pub fn select(proc_root: &Path, selection: &Selection) -> Result<Jvm, DiscoveryError> {
-    let mut jvms = discover(proc_root)?;
     if let Some(pid) = selection.pid {
-        let index = jvms.iter().position(|jvm| jvm.pid() == pid).ok_or_else(|| why_no_jvm(proc_root, pid))?;
-        return Ok(jvms.swap_remove(index));
+        return only(proc_root, pid);
     }
+    let mut jvms = discover(proc_root)?;
     if jvms.is_empty() {
         return Err(DiscoveryError::NoJvm);
     }

@@ -41,8 +41,9 @@ impl DumpDir {
         let candidate = candidate.trim_end_matches('/');
         let (parent, dir) = identity.io(|| make(target, candidate, &name, identity))?;
         let inside = format!("{candidate}/{name}");
-        let mount = target.read("mountinfo").ok().and_then(|text| Mount::of(&inside, &text));
-        let here = if shares_mounts(target) { inside.clone() } else { target.seen_from_here(&inside) };
+        let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
+        let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
+        let here = if shares_mounts(target, identity) { inside.clone() } else { target.seen_from_here(&inside) };
         Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false })
     }
 
@@ -172,7 +173,7 @@ fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io:
 }
 
 /// Whether the JVM sees the same mounts as we do, so that its paths are ours.
-fn shares_mounts(target: &Target) -> bool {
+fn shares_mounts(target: &Target, identity: Identity) -> bool {
     let ours = std::fs::read_link("/proc/self/ns/mnt").ok();
-    ours.is_some() && ours == target.link("ns/mnt").ok()
+    ours.is_some() && ours == target.link("ns/mnt").or_else(|_| identity.io(|| target.link("ns/mnt"))).ok()
 }

@@ -1,5 +1,6 @@
 //! From a JVM that answers to its dump: the plan, the room, the dump itself.
 
+mod cgroup;
 mod dump_dir;
 mod file;
 mod heap_info;
@@ -44,7 +45,7 @@ impl DumpError {
             Self::Jvm { .. } => "name another directory with --dir; whatever was written was removed".into(),
             Self::Died { .. } => "look for the reason in the pod's events: it may have run out of memory".into(),
             Self::Truncated { .. } | Self::Malformed { .. } => {
-                "nothing was stored; try again, and if it comes back report the version of the JVM".into()
+                "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
             }
             Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
         }
@@ -126,7 +127,7 @@ fn choose(
     let mut tried = Vec::new();
     for candidate in request.dirs {
         let made = DumpDir::create(&jvm.target, jvm.identity, candidate, request.run_id)
-            .and_then(|dir| Room::of(&dir, request.disk_limit).map(|room| (dir, room)));
+            .and_then(|dir| Room::of(&dir, jvm, request.disk_limit).map(|room| (dir, room)));
         match made {
             Ok((dir, room)) if estimate.is_none_or(|estimate| room.free >= estimate.upper) => return Ok((dir, room)),
             Ok((dir, room)) if best.as_ref().is_none_or(|(_, other)| room.free > other.free) => {

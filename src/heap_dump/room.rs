@@ -4,7 +4,9 @@ use std::io;
 
 use sysinfo::System;
 
+use super::cgroup;
 use super::dump_dir::DumpDir;
+use crate::discovery::Jvm;
 use crate::units::Bytes;
 
 /// Classes and names, whatever the heap: 0.5 to 60 MB were seen.
@@ -75,7 +77,7 @@ pub struct Room {
 impl Room {
     /// # Errors
     /// When the file system does not tell.
-    pub fn of(dir: &DumpDir, disk_limit: Option<u64>) -> io::Result<Self> {
+    pub fn of(dir: &DumpDir, jvm: &Jvm, disk_limit: Option<u64>) -> io::Result<Self> {
         let space = dir.free_space()?;
         let (free, total) = (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize);
         let mount = dir.mount.as_ref();
@@ -89,7 +91,7 @@ impl Room {
             }
         }
         if mount.is_some_and(crate::discovery::mountinfo::Mount::is_memory)
-            && let Some(memory) = free_memory()
+            && let Some(memory) = free_memory(jvm)
         {
             let limit = format!("it is memory, of which {} are free", Bytes(memory));
             room.limit_to(memory.saturating_sub(MEMORY_HEADROOM), limit);
@@ -104,12 +106,12 @@ impl Room {
     }
 }
 
-/// Free memory of our cgroup, else of the machine.
-fn free_memory() -> Option<u64> {
+/// Free memory of the JVM's container, to which the pages of the dump are charged, and of the machine.
+fn free_memory(jvm: &Jvm) -> Option<u64> {
     let mut system = System::new().ok()?;
     system.refresh_memory();
     let machine = system.available_memory();
-    Some(system.cgroup_limits().map_or(machine, |cgroup| cgroup.free_memory.min(machine)))
+    Some(cgroup::free_memory(&jvm.target, jvm.identity).map_or(machine, |container| container.min(machine)))
 }
 
 #[cfg(test)]

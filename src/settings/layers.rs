@@ -119,7 +119,8 @@ impl Layers {
     /// When a file cannot be read, is not to be trusted, or says what makes no sense.
     pub fn read(flags: Values, config: Option<&str>) -> Result<Self, UsageError> {
         let mut layers = vec![(Origin::Flag, flags), (Origin::Environment, environment())];
-        let named = config.map(str::to_owned).or_else(|| std::env::var(format!("{ENV_PREFIX}CONFIG")).ok());
+        let by_environment = || std::env::var(format!("{ENV_PREFIX}CONFIG")).ok().filter(|path| !path.is_empty());
+        let named = config.map(str::to_owned).or_else(by_environment);
         if let Some(path) = named {
             let text = read_config(&path).map_err(|source| UsageError::ConfigRead { path: path.clone(), source })?;
             layers.push((Origin::Config(path.clone()), parse(&text, &path)?));

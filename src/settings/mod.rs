@@ -30,10 +30,6 @@ pub struct Settings {
     pub place: Place,
     pub store: StoreSettings,
     pub level: u32,
-    /// As the JVM sees them.
-    pub dirs: Vec<String>,
-    /// What the container may use of the node's disk: nothing inside tells.
-    pub disk_limit: Option<u64>,
     pub deadline: Duration,
     pub output: Output,
 }
@@ -43,6 +39,10 @@ pub struct Settings {
 pub struct TargetSettings {
     pub selection: Selection,
     pub live: bool,
+    /// As the JVM sees them.
+    pub dirs: Vec<String>,
+    /// What the container may use of the node's disk: nothing inside tells.
+    pub disk_limit: Option<u64>,
     pub attach_timeout: Duration,
 }
 
@@ -63,8 +63,6 @@ pub struct CheckSettings {
     /// Without a place, there is no store to try.
     pub common: Option<Settings>,
     pub target: TargetSettings,
-    pub dirs: Vec<String>,
-    pub disk_limit: Option<u64>,
     pub deadline: Duration,
     pub output: Output,
     pub attach: bool,
@@ -86,8 +84,6 @@ impl Settings {
             place,
             store: store(layers)?,
             level: layers.parse("level", level)?.unwrap_or(2),
-            dirs: dirs(layers)?,
-            disk_limit: layers.parse("disk_limit", size)?,
             deadline: deadline(layers)?,
             output: output(layers)?,
         })
@@ -119,6 +115,8 @@ impl TargetSettings {
         Ok(Self {
             selection,
             live: !layers.parse("all", boolean)?.unwrap_or(false),
+            dirs: dirs(layers)?,
+            disk_limit: layers.parse("disk_limit", size)?,
             attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
         })
     }
@@ -130,6 +128,8 @@ fn target_flags(flags: &mut layers::Values, args: &TargetArgs) {
     flags.set("select", args.select.as_deref());
     flags.set("attach_timeout", args.attach_timeout.as_deref());
     flags.set("all", args.all.then_some("true"));
+    flags.set("dir", (!args.dir.is_empty()).then(|| args.dir.join(":")).as_deref());
+    flags.set("disk_limit", args.disk_limit.as_deref());
 }
 
 impl CheckSettings {
@@ -148,8 +148,6 @@ impl CheckSettings {
         Ok(Self {
             common,
             target: TargetSettings::read(&layers)?,
-            dirs: dirs(&layers)?,
-            disk_limit: layers.parse("disk_limit", size)?,
             deadline: deadline(&layers)?,
             output: output(&layers)?,
             attach: !args.no_attach,
@@ -214,14 +212,12 @@ fn flags(args: &CommonArgs) -> layers::Values {
         ("ca_file", &args.ca_file),
         ("retry_for", &args.retry_for),
         ("level", &args.level),
-        ("disk_limit", &args.disk_limit),
         ("deadline", &args.deadline),
         ("output", &args.output),
     ];
     for (key, text) in texts {
         flags.set(key, text.as_deref());
     }
-    flags.set("dir", (!args.dir.is_empty()).then(|| args.dir.join(":")).as_deref());
     flags
 }
 
@@ -231,6 +227,9 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
         StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
+    if url == StoreUrl::Stdout && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return Err(UsageError::Terminal);
+    }
     let own = layers.down_to(&named.origin);
     let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());
     let secret = |key: &str| own.get(key).map(|value| Secret::new(&value.text));
@@ -253,6 +252,7 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         service_account_file: text("service_account_file"),
         proxy: text("proxy"),
         ca_file: text("ca_file"),
+        by_hand: named.origin.is_by_hand(),
         vendor_environment: named.origin.is_by_hand() && !has_credentials,
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::layers::Origin;
 use crate::gzip::LEVELS;
+use crate::store::SettingsError;
 use crate::store::key::NameError;
 use crate::store::url::StoreUrlError;
 
@@ -19,6 +20,10 @@ pub enum UsageError {
     NoStore,
     #[error("{origin}: {source}")]
     Store { origin: Origin, source: StoreUrlError },
+    #[error("the dump would go to a terminal")]
+    Terminal,
+    #[error(transparent)]
+    StoreSettings(#[from] SettingsError),
     #[error("access_key_id and secret_access_key go together, and one is missing")]
     HalfAKey,
     #[error("{origin}: {key} = '{text}': {why}")]
@@ -47,6 +52,8 @@ impl UsageError {
                 .into(),
             Self::Name(_) => "use letters, digits, '.', '_' and '-', 1 to 128 bytes, not beginning with '.'".into(),
             Self::Store { .. } => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')".into(),
+            Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
+            Self::StoreSettings(error) => error.hint().into(),
             Self::HalfAKey => "give both in the same place, the environment or the settings file".into(),
             Self::Value { .. } | Self::Dir(_) => "correct it, or leave it out; --help tells what is possible".into(),
             Self::UnknownKey { .. } | Self::ConfigSyntax { .. } => {

@@ -1,9 +1,10 @@
 //! From the settings of a remote store to object_store's client for it.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
@@ -47,6 +48,10 @@ fn s3(
     connector: Connector,
     retry: RetryConfig,
 ) -> Result<Arc<dyn Backend>, StoreError> {
+    let by_vendor = settings.vendor_environment && std::env::vars_os().any(|(name, _)| is_aws_credential(&name));
+    if settings.endpoint.is_some() && settings.access_key_id.is_none() && !by_vendor {
+        return Err(SettingsError::NoCredentials.into());
+    }
     let mut builder = s3_builder(settings, bucket, connector, retry);
     if let Some(endpoint) = &settings.endpoint {
         let path_style = settings.path_style.unwrap_or(true);
@@ -59,6 +64,19 @@ fn s3(
     finish_s3(builder)
 }
 
+fn is_aws_credential(name: &OsStr) -> bool {
+    matches!(
+        name.to_str(),
+        Some(
+            "AWS_ACCESS_KEY_ID"
+                | "AWS_WEB_IDENTITY_TOKEN_FILE"
+                | "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+                | "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+                | "AWS_SKIP_SIGNATURE"
+        )
+    )
+}
+
 /// A store that speaks S3 and wants the bucket in the host name. object_store does not put it there.
 fn s3_dialect(
     settings: &StoreSettings,
@@ -67,6 +85,8 @@ fn s3_dialect(
     connector: Connector,
     retry: RetryConfig,
 ) -> Result<Arc<dyn Backend>, StoreError> {
+    // Nothing else could give a key: the metadata service that object_store would ask is Amazon's.
+    let _ = settings.access_key_id.as_ref().ok_or(SettingsError::NoCredentials)?;
     let builder = s3_builder(settings, bucket, connector, retry).with_conditional_put(S3ConditionalPut::Disabled);
     let virtual_hosted = !settings.path_style.unwrap_or(false);
     let endpoint = if virtual_hosted { with_bucket(endpoint, bucket)? } else { endpoint.to_owned() };
@@ -75,10 +95,11 @@ fn s3_dialect(
 
 fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> AmazonS3Builder {
     let aws = matches!(settings.url, StoreUrl::S3 { .. });
-    let builder = if aws && settings.vendor_environment { AmazonS3Builder::from_env() } else { AmazonS3Builder::new() };
+    let builder = AmazonS3Builder::new();
+    let builder = if aws && settings.vendor_environment { with_aws_environment(builder, settings) } else { builder };
     let mut builder =
         builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry).with_allow_http(true);
-    if let Some(region) = &settings.region {
+    if let Some(region) = region_of(settings) {
         builder = builder.with_region(region);
     }
     if let (Some(id), Some(secret)) = (&settings.access_key_id, &settings.secret_access_key) {
@@ -88,6 +109,33 @@ fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retr
         builder = builder.with_token(token.reveal());
     }
     builder
+}
+
+/// What AWS's own tools read, but for the endpoint when the user named one: object_store would prefer
+/// AWS_ENDPOINT_URL_S3 to it.
+fn with_aws_environment(builder: AmazonS3Builder, settings: &StoreSettings) -> AmazonS3Builder {
+    let variables = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+    let wanted = variables.filter(|(name, _)| settings.endpoint.is_none() || !name.starts_with("AWS_ENDPOINT"));
+    wanted.fold(builder, |builder, (name, value)| match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+        Ok(key) => builder.with_config(key, value),
+        Err(_) => builder,
+    })
+}
+
+/// The region that requests are signed for. OSS and OBS have it in their endpoints' names.
+fn region_of(settings: &StoreSettings) -> Option<String> {
+    let given = settings.region.as_deref();
+    let of_endpoint = |from: &str| {
+        let (_, rest) = settings.endpoint.as_deref()?.split_once(from)?;
+        rest.split('.').next().map(|region| region.trim_end_matches("-internal").to_owned())
+    };
+    match &settings.url {
+        StoreUrl::Oss { .. } => {
+            given.map(|region| region.trim_start_matches("oss-").to_owned()).or_else(|| of_endpoint("oss-"))
+        }
+        StoreUrl::Obs { .. } => given.map(str::to_owned).or_else(|| of_endpoint("obs.")),
+        _ => given.map(str::to_owned),
+    }
 }
 
 fn finish_s3(builder: AmazonS3Builder) -> Result<Arc<dyn Backend>, StoreError> {
@@ -183,6 +231,11 @@ mod tests {
         assert!(oss_endpoint(&settings).is_err());
         settings.region = Some("oss-cn-hangzhou".into());
         assert_eq!(oss_endpoint(&settings).unwrap(), "https://s3.oss-cn-hangzhou.aliyuncs.com");
+        assert_eq!(region_of(&settings).as_deref(), Some("cn-hangzhou"));
+        settings.region = None;
+        settings.endpoint = Some("https://oss-cn-beijing-internal.aliyuncs.com".into());
+        assert_eq!(region_of(&settings).as_deref(), Some("cn-beijing"));
+        settings.endpoint = None;
         settings.region = Some("cn-north-4".into());
         assert_eq!(obs_endpoint(&settings).unwrap(), "https://obs.cn-north-4.myhuaweicloud.com");
     }

@@ -2,10 +2,11 @@
 //! surroundings must not decide: a proxy variable may be the application's, and a CA bundle may be missing.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
-use reqwest::{Certificate, Proxy};
+use reqwest::{Certificate, NoProxy, Proxy};
 
 use super::settings::StoreSettings;
 use super::{SettingsError, StoreError};
@@ -17,6 +18,18 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
 /// Time for a request without a body worth mentioning.
 const SMALL_REQUEST: Duration = Duration::from_secs(30);
+
+/// Where cloud metadata services are: no proxy reaches them.
+const LINK_LOCAL: &str = "169.254.0.0/16,fd00:ec2::254";
+
+/// Bundles of the usual distributions (Debian, Red Hat, SUSE, Alpine), as OpenSSL's users look for them.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// Gives object_store our client.
 #[derive(Debug, Clone)]
@@ -39,7 +52,7 @@ impl Connector {
             .timeout(SMALL_REQUEST + Duration::from_secs(part_size / SLOWEST_BYTES_PER_SECOND))
             .tls_certs_only(roots(settings)?);
         if let Some(url) = &settings.proxy {
-            let proxy = Proxy::all(url).map_err(|_| SettingsError::Proxy)?;
+            let proxy = Proxy::all(url).map_err(|_| SettingsError::Proxy)?.no_proxy(NoProxy::from_string(LINK_LOCAL));
             builder = builder.no_proxy().proxy(proxy);
         } else if !settings.vendor_environment {
             builder = builder.no_proxy();
@@ -66,7 +79,14 @@ fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
         }
         return Ok(certificates);
     }
-    let system = rustls_native_certs::load_native_certs().certs;
+    // SSL_CERT_FILE and SSL_CERT_DIR count like a proxy variable: they may be the application's.
+    let system = if settings.vendor_environment {
+        rustls_native_certs::load_native_certs()
+    } else {
+        let bundle = BUNDLES.iter().map(Path::new).find(|path| path.exists());
+        rustls_native_certs::load_certs_from_paths(bundle, None)
+    };
+    let system = system.certs;
     let system: Vec<Certificate> = system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     if !system.is_empty() {
         return Ok(system);

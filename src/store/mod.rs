@@ -45,8 +45,22 @@ pub enum SettingsError {
     CaFile { path: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the store's settings do not suffice")]
     Client { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("no access_key_id and secret_access_key for this store")]
+    NoCredentials,
     #[error("this store has no HTTP client")]
     NotRemote,
+}
+
+impl SettingsError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoCredentials => {
+                "give both where the store is named: JMAP_DUMP_ACCESS_KEY_ID and JMAP_DUMP_SECRET_ACCESS_KEY, \
+                 or access_key_id and secret_access_key in the settings file"
+            }
+            _ => "correct the store's settings (see --help, 'Stores')",
+        }
+    }
 }
 
 /// The store did not do what it should.
@@ -71,7 +85,7 @@ pub enum StoreError {
 impl StoreError {
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Settings(_) => "correct the store's settings (see --help, 'Stores')",
+            Self::Settings(error) => error.hint(),
             Self::Remote { source, .. } => remote_hint(source),
             Self::Local { .. } => "make the directory writable for this user, or name another store",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",

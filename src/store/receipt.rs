@@ -119,7 +119,7 @@ impl Receipt {
             (Some(object), _, _) => format!("stored {}", object.url),
             (None, Some(kept), _) => format!("not stored, kept {}", kept.path),
             (None, None, Some(why)) => format!("nothing dumped: {why}"),
-            (None, None, None) => "failed, nothing kept".into(),
+            (None, None, None) => "failed".into(),
         }
     }
 }
@@ -197,6 +197,9 @@ impl Display for JvmFacts {
 }
 
 fn how_verified(object: &StoredObject) -> &'static str {
+    if object.url == "-" {
+        return "written; whoever reads it has to verify it";
+    }
     match object.verified {
         super::Verified::Checksum => "the store's checksum and size are ours",
         super::Verified::Size => "the store's size is ours; it gives no checksum to compare",

@@ -44,6 +44,8 @@ pub struct StoreSettings {
     pub proxy: Option<String>,
     /// PEM file of the certificate authorities to trust, instead of the system's.
     pub ca_file: Option<String>,
+    /// The user named the store for this run.
+    pub by_hand: bool,
     /// Whether a vendor's environment variables and the system's proxy variables count: only when the user named
     /// the store there, too, and gave no credentials. They may be the application's.
     pub vendor_environment: bool,
@@ -67,6 +69,7 @@ impl StoreSettings {
             service_account_file: None,
             proxy: None,
             ca_file: None,
+            by_hand: false,
             vendor_environment: false,
             retry_for: Duration::from_secs(180),
         }

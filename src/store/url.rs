@@ -38,6 +38,8 @@ pub enum StoreUrlError {
     Empty,
     #[error("the store '{0}' names no bucket")]
     NoBucket(String),
+    #[error("the store '{0}' is neither a URL nor a path that begins with '/' or '.'")]
+    NoScheme(String),
     #[error("unknown store scheme '{0}://'; known are s3, oss, obs, gs, az and file")]
     Scheme(String),
     #[error("the store's URL holds '{0}', which has no meaning here")]
@@ -54,7 +56,8 @@ impl StoreUrl {
         match text.split_once("://") {
             _ if text.is_empty() => Err(StoreUrlError::Empty),
             _ if text == "-" => Ok(Self::Stdout),
-            None => Ok(Self::Local { dir: text.to_owned() }),
+            None if text.starts_with(['/', '.']) => Ok(Self::Local { dir: text.to_owned() }),
+            None => Err(StoreUrlError::NoScheme(text.chars().take(40).collect())),
             Some(("file", dir)) if dir.starts_with('/') => Ok(Self::Local { dir: dir.to_owned() }),
             Some((scheme, rest)) => Self::remote(scheme, rest, text),
         }
@@ -121,6 +124,12 @@ impl StoreUrl {
     }
 }
 
+impl std::fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.of_key("").trim_end_matches('/'))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +151,7 @@ mod tests {
     #[test]
     fn what_is_no_store_is_refused() {
         assert_eq!(StoreUrl::parse(" "), Err(StoreUrlError::Empty));
+        assert!(matches!(StoreUrl::parse("s3:/bucket"), Err(StoreUrlError::NoScheme(_))));
         assert!(matches!(StoreUrl::parse("ftp://x/y"), Err(StoreUrlError::Scheme(_))));
         assert!(matches!(StoreUrl::parse("s3:///p"), Err(StoreUrlError::NoBucket(_))));
         assert!(matches!(StoreUrl::parse("s3://key:secret@b/p"), Err(StoreUrlError::Extra('@'))));

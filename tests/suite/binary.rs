@@ -30,7 +30,7 @@ fn the_binary_needs_no_loader_and_no_library() {
 }
 
 /// What `make release` wrote, if it ran.
-fn released(arch: &str) -> Option<PathBuf> {
+pub fn released(arch: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("dist/jmap-dump-tool-{arch}-linux-musl"));
     if path.exists() {
         return Some(path);

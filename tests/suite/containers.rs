@@ -65,9 +65,9 @@ fn a_sidecar_that_shares_the_process_namespace_dumps_the_jvm_of_another_containe
 #[test]
 fn of_two_jvms_in_a_container_the_lowest_pid_is_taken_and_both_are_told() {
     let Some(builder) = Container::builder("17") else { return };
-    let container = builder.arg("markers=5").bind_read_only(binary(), INSIDE).start();
-    let java = format!("{}/bin/java", crate::common::container::JAVA_HOME);
-    let mut second = container.command(&[&java, "-cp", "/classes", "Heap", "markers=6"]).spawn();
+    let container = builder.arg("markers=5").busybox().bind_read_only(binary(), INSIDE).start();
+    let line = format!("sleep 100 | {}/bin/java -cp /classes Heap markers=6", crate::common::container::JAVA_HOME);
+    let mut second = container.command(&["/bin/busybox", "sh", "-c", &line]).spawn();
     wait_until(|| {
         container.exec(&[INSIDE, "ps", "--output", "json"]).text().matches("main_class\":\"Heap").count() == 2
     });
@@ -91,9 +91,9 @@ fn wait_until(condition: impl Fn() -> bool) {
 #[test]
 fn a_jvm_that_is_killed_during_its_dump_is_told_as_such() {
     let Some(builder) = Container::builder("17") else { return };
-    let container = builder.under_shell().arg("mb=200").bind_read_only(binary(), INSIDE).start();
+    let container = builder.under_shell().arg("mb=200").tmpfs("/dumps", "1g").bind_read_only(binary(), INSIDE).start();
     let run = container.command(&[INSIDE, "--store", "-", "shop", "cart", "prod"]).spawn();
-    let dumps = container.path("/var/tmp");
+    let dumps = container.path("/dumps");
     let dumping = || {
         std::fs::read_dir(&dumps)
             .is_ok_and(|mut dir| dir.any(|e| e.is_ok_and(|e| e.path().join("heap.hprof").exists())))
@@ -112,11 +112,11 @@ fn a_jvm_that_is_killed_during_its_dump_is_told_as_such() {
 #[test]
 fn a_dump_into_memory_that_the_container_does_not_have_is_refused() {
     let Some(builder) = Container::builder("17") else { return };
-    let builder = builder.memory_limit(300 << 20).tmpfs("/dumps", "1g").jvm_arg("-Xmx180m").arg("mb=100");
+    let builder = builder.memory_limit(256 << 20).tmpfs("/dumps", "1g").jvm_arg("-Xmx180m").arg("mb=100");
     let container = builder.bind_read_only(binary(), INSIDE).start();
     let args = ["--all", "--dir", "/dumps", "--store", "-", "shop", "cart", "prod"];
     let ended = container.exec(&[&[INSIDE], &args[..]].concat());
-    assert_eq!(ended.code, 6, "{ended:?}");
+    assert_eq!(ended.code, 6, "{}", ended.stderr);
     assert!(ended.stderr.contains("it is memory"), "{}", ended.stderr);
     assert_eq!(container.say("ping"), "pong");
 }

@@ -178,12 +178,13 @@ fn a_proc_that_hides_caught_signals_and_inner_pids_is_coped_with() {
 #[test]
 fn ps_among_five_hundred_processes_is_quick() {
     let Some(jvm) = TestJvm::builder("17") else { return };
+    let Some(binary) = crate::binary::released(std::env::consts::ARCH) else { return };
     let jvm = jvm.start();
     let sleepers: Vec<Guarded> = (0..500).map(|_| Guarded(Command::new("sleep").arg("60").spawn().unwrap())).collect();
     let best = (0..5)
         .map(|_| {
             let begun = Instant::now();
-            let ps = Tool::new(&["ps", "--output", "json"]).run().expect(0);
+            let ps = Tool::of(&binary, &["ps", "--output", "json"]).run().expect(0);
             assert!(String::from_utf8_lossy(&ps.stdout).contains(&format!("\"pid\":{}", jvm.pid())));
             begun.elapsed()
         })

@@ -104,6 +104,7 @@ fn a_store_that_dies_in_the_middle_leaves_the_kept_dump_and_the_command_that_sto
     assert_eq!(jvm.say("ping"), "pong");
     // The named command, with another store.
     let (resume, store) = (receipt["kept"]["resume"].as_str().unwrap(), tempfile::tempdir().unwrap());
+    assert!(resume.contains(&format!("--store s3://{BUCKET}/heaps --endpoint {}", server.endpoint())), "{resume}");
     let words: Vec<&str> = resume.split(' ').skip(1).collect();
     let args = ["--output", "json", "--store", store.path().to_str().unwrap()];
     let stored = Tool::new(&words).args(&args).run().expect(0).stored();
