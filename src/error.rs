@@ -129,7 +129,14 @@ impl Error {
     pub fn from_pipeline(error: PipelineError, path: &str, spool_path: &str) -> Self {
         let (path, spool_path) = (path.to_owned(), spool_path.to_owned());
         match error {
-            PipelineError::Read(source) => DumpError::Read { path, source }.into(),
+            // What went wrong with the JVM behind the bytes is told as such.
+            PipelineError::Read(source) => match source.downcast::<DumpFailure>() {
+                Ok(failure) => failure.into(),
+                Err(source) => DumpError::Read { path, source }.into(),
+            },
+            PipelineError::Merged => {
+                DumpError::Read { path, source: io::Error::other("the JVM copied a part that was already read") }.into()
+            }
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
             PipelineError::Compress(error) => {
                 Self::Unexpected { what: "cannot compress the dump".into(), source: io::Error::other(error) }

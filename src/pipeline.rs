@@ -57,6 +57,9 @@ pub enum PipelineError {
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Compress(#[from] CompressError),
+    /// The JVM merged a part before its name was taken away.
+    #[error("the JVM copied a part of its heap that was already read")]
+    Merged,
     #[error("cannot write the compressed dump")]
     Spool(#[source] io::Error),
     #[error(transparent)]
@@ -69,7 +72,7 @@ pub enum PipelineError {
 /// # Errors
 /// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
 pub fn run(
-    raw: impl Read,
+    raw: &mut impl Source,
     spool: &Spool,
     upload: Option<&mut Upload>,
     effort: Effort,
@@ -114,30 +117,60 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Reads page by page, walks each, and hands it on. A dump in one sequential stream is all head.
+/// Where the raw dump comes from, page by page.
+pub trait Source {
+    /// Puts the next bytes of one section into the empty `page`, at most [`PAGE`]; `None` at the end of the dump.
+    /// The bytes of one section come in their order, sections in any.
+    ///
+    /// # Errors
+    /// When the dump cannot be read.
+    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
+}
+
+/// A dump in one sequential stream: it is all head.
+#[derive(Debug)]
+pub struct Stream<R>(pub R);
+
+impl<R: Read> Source for Stream<R> {
+    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+        let n = self.0.by_ref().take(PAGE as u64).read_to_end(page)?;
+        Ok((n > 0).then_some(Section::Head))
+    }
+}
+
+/// Takes page by page, walks each, and hands it on.
 fn walk(
-    mut raw: impl Read,
+    raw: &mut impl Source,
     pool: &Pool,
     blocks: &Sender<Block>,
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<Summary, PipelineError> {
-    let mut walker = Walker::new();
-    for seq in 0.. {
+    let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
+    loop {
         deadline.check("compressing the dump")?;
         let mut page = pool.take();
-        let n = raw.by_ref().take(PAGE as u64).read_to_end(page.as_mut_vec()).map_err(PipelineError::Read)?;
-        if n == 0 {
-            break;
-        }
+        let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
+        let (walker, seq) = sections.entry(section).or_insert_with(|| (walker_of(section), 0));
         walker.push(page.as_slice())?;
-        progress.add(n as u64);
+        progress.add(page.as_slice().len() as u64);
+        let slot = Slot { section, seq: *seq };
+        *seq += 1;
         // The other end leaves only with an error of its own, which is told instead.
-        if blocks.send(Block { slot: Slot { section: Section::Head, seq }, raw: page }).is_err() {
+        if blocks.send(Block { slot, raw: page }).is_err() {
             break;
         }
     }
-    Ok(walker.finish())
+    let twice = sections.contains_key(&Section::Heap(0))
+        && sections.get(&Section::Head).is_some_and(|(head, _)| head.records().segments > 0);
+    if twice {
+        return Err(PipelineError::Merged);
+    }
+    Ok(Walker::join(sections.into_values().map(|(walker, _)| walker).collect()))
+}
+
+fn walker_of(section: Section) -> Walker {
+    if section == Section::Head { Walker::new() } else { Walker::after_head() }
 }
 
 fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {
@@ -213,7 +246,7 @@ mod tests {
         let spool = Spool::new(tempfile::tempfile().unwrap());
         let effort = Effort { level: 1, workers: 3, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
-        let piped = run(raw, &spool, None, effort, &Progress::silent(), &deadline);
+        let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline);
         (piped, spool)
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::pages::Page;
+use crate::pages::{PAGE, Page};
 
 /// A part of the dump; the derived order is the order in the object. A dump that comes as one sequential
 /// stream is all `Head`.
@@ -130,6 +130,28 @@ impl Spool {
         self.lock().file_len
     }
 
+    /// The file holds the members in the object's order, so it is the object.
+    pub fn is_in_order(&self) -> bool {
+        let order = self.lock();
+        order.sealed && order.ready.iter().all(|placed| placed.at == placed.extent.offset)
+    }
+
+    /// Copies the object, in its order, to `to`.
+    ///
+    /// # Errors
+    /// When one of the files fails.
+    pub fn copy_to(&self, to: &File) -> io::Result<()> {
+        let (len, mut buf) = (self.stored_len(), vec![0; PAGE]);
+        let mut at = 0;
+        while at < len {
+            let n = (len - at).min(PAGE as u64) as usize;
+            self.read_exact_at(&mut buf[..n], at)?;
+            to.write_all_at(&buf[..n], at)?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+
     /// Waits until `len` bytes at `at` of the object are known, or all there will ever be.
     /// `None` when the spool was given up.
     pub fn wait_ready(&self, at: u64, len: usize) -> Option<Ready> {
@@ -239,6 +261,10 @@ mod tests {
         }
         spool.seal();
         assert_eq!(object(&spool), "abcddeeef");
+        assert!(!spool.is_in_order());
+        let copy = tempfile::NamedTempFile::new().unwrap();
+        spool.copy_to(copy.as_file()).unwrap();
+        assert_eq!(std::fs::read(copy.path()).unwrap(), b"abcddeeef");
         let mut middle = [0; 4];
         spool.read_exact_at(&mut middle, 2).unwrap();
         assert_eq!(&middle, b"cdde");

@@ -13,8 +13,8 @@ use crate::cli::DumpArgs;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, PROC, hsperfdata::PerfData, select};
 use crate::error::Error;
-use crate::heap_dump::{self, DumpError, HeapDump, NAME, Plan, PlanRequest, RoomError};
-use crate::pipeline::{self, Effort, Piped, Verdict};
+use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, PlanRequest, RoomError};
+use crate::pipeline::{self, Effort, Piped, Source, Stream, Verdict};
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::run_id::run_id;
@@ -28,6 +28,9 @@ use crate::store::{StoreError, Upload, part_size};
 
 /// The compressed dump's name beside the raw one.
 const SPOOL: &str = "spool.hprof.gz";
+
+/// The same in the object's order.
+const IN_ORDER: &str = "in-order.hprof.gz";
 
 /// More workers than this gain nothing: the JVM cannot write that fast.
 const WORKERS_MAX: usize = 4;
@@ -128,9 +131,7 @@ impl<'a> Run<'a> {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
         }
-        let dump = self.dump(&vm, &plan)?;
-        let piped = self.pipe(&dump, &mut plan, upload.as_mut().ok());
-        let (piped, spool) = self.or_keep_raw(piped, &mut plan)?;
+        let (piped, spool) = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
         self.finish(piped, &spool, upload, &mut plan)
     }
 
@@ -184,21 +185,56 @@ impl<'a> Run<'a> {
         Ok(plan)
     }
 
-    fn dump(&mut self, vm: &VirtualMachine<'_>, plan: &Plan) -> Result<HeapDump, Error> {
-        self.progress.stage("the JVM is dumping", plan.estimate.map(|estimate| estimate.raw_upper));
+    /// The dump, through the pipeline into the spool: while the JVM writes it, where its layout allows that.
+    fn dump(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
         let live = self.settings.target.live;
-        let dump = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
+        let total = plan.estimate.map(|estimate| estimate.raw_upper);
+        self.progress.stage("the JVM is dumping", total);
+        if plan.layout == Layout::Patched {
+            let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
+            self.tell_dump(&dump);
+            self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
+            let piped =
+                self.pipe(&mut Stream(file), &dump.path, plan, upload).and_then(|piped| self.verify(piped, &dump));
+            return self.or_keep_raw(piped, plan);
+        }
+        let spool_name = format!("{}/{NAME}", plan.dir.here);
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, self.deadline)?;
+        let piped = self.pipe(&mut capture, &spool_name, plan, upload);
+        if !capture.releases() {
+            self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
+        }
+        // The JVM's own words tell more than what its words did to the pipeline.
+        let dump = match (&piped, capture.finish()) {
+            (Err(Error::Stopped(_)), _) => return piped,
+            (_, dump) => dump?,
+        };
+        self.tell_dump(&dump);
+        self.verify(piped?, &dump)
+    }
+
+    fn tell_dump(&mut self, dump: &HeapDump) {
         self.receipt.time("dump", dump.took);
         self.receipt.dump = Some(DumpFacts {
-            live_only: Some(live),
+            live_only: Some(self.settings.target.live),
             walk: None,
             words: Some(dump.words.clone()),
             pause: dump.pause_seconds,
         });
-        Ok(dump)
     }
 
-    fn pipe(&mut self, dump: &HeapDump, plan: &mut Plan, upload: Option<&mut Upload>) -> Result<(Piped, Spool), Error> {
+    fn pipe(
+        &mut self,
+        raw: &mut impl Source,
+        path: &str,
+        plan: &Plan,
+        upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
         let spool_path = format!("{}/{SPOOL}", plan.dir.here);
         let spool = plan.dir.create_file(SPOOL).map(Spool::new).map_err(|source| RoomError::Io {
             what: "create the compressed dump",
@@ -207,17 +243,20 @@ impl<'a> Run<'a> {
         })?;
         let workers = available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
         let effort = Effort { level: self.settings.common.level, workers, part_size: self.part_size() };
-        self.progress.stage("compressing", dump.file.metadata().ok().map(|meta| meta.len()));
-        let piped = pipeline::run(&dump.file, &spool, upload, effort, &self.progress, self.deadline)
-            .map_err(|error| Error::from_pipeline(error, &dump.path, &spool_path))?;
+        let piped = pipeline::run(raw, &spool, upload, effort, &self.progress, self.deadline)
+            .map_err(|error| Error::from_pipeline(error, path, &spool_path))?;
         self.receipt.time("compress", piped.took);
-        if let Some(facts) = &mut self.receipt.dump {
-            facts.walk = Some(piped.walk.clone());
-        }
-        if Verdict::of(&piped.walk).is_none() {
-            return Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.walk.bytes }.into());
-        }
         Ok((piped, spool))
+    }
+
+    fn verify(&mut self, piped: (Piped, Spool), dump: &HeapDump) -> Result<(Piped, Spool), Error> {
+        if let Some(facts) = &mut self.receipt.dump {
+            facts.walk = Some(piped.0.walk.clone());
+        }
+        match Verdict::of(&piped.0.walk) {
+            Some(_) => Ok(piped),
+            None => Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.0.walk.bytes }.into()),
+        }
     }
 
     /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
@@ -260,12 +299,25 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Err(error) => {
-                self.keep(plan, SPOOL, &self.key.dump_name());
+                self.keep_spool(spool, plan);
                 Err(match error {
                     StoreError::Stopped(stopped) => stopped.into(),
                     other => Error::NotStored(other),
                 })
             }
+        }
+    }
+
+    /// The compressed dump, in the order of the object, under the name that it would have had.
+    fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan) {
+        let name = self.key.dump_name();
+        if spool.is_in_order() {
+            return self.keep(plan, SPOOL, &name);
+        }
+        let copied = plan.dir.create_file(IN_ORDER).and_then(|file| spool.copy_to(&file));
+        match copied.and_then(|()| plan.dir.remove_file(SPOOL)) {
+            Ok(()) => self.keep(plan, IN_ORDER, &name),
+            Err(error) => self.receipt.warn(format!("the dump cannot be kept in {}: {error}", plan.dir.here)),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
-use crate::pipeline::{self, Effort, Verdict};
+use crate::pipeline::{self, Effort, Stream, Verdict};
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::run_id::run_id;
@@ -117,7 +117,7 @@ impl Source<'_> {
         }
         let spool = Spool::new(nameless_beside(path)?);
         let effort = Effort { level: settings.level, workers: 2, part_size };
-        let piped = pipeline::run(&self.file, &spool, Some(upload), effort, progress, deadline)
+        let piped = pipeline::run(&mut Stream(&self.file), &spool, Some(upload), effort, progress, deadline)
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         Ok((piped.walk, piped.digest, piped.sent, spool))
     }

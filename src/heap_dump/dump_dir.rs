@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, openat, renameat_with,
-    statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, openat, renameat,
+    renameat_with, statat, unlinkat,
 };
 
 use crate::attach::Identity;
@@ -67,6 +67,35 @@ impl DumpDir {
         Ok(file)
     }
 
+    /// Opens a file that the JVM has just made, and takes its name away: with an empty file of the name
+    /// `instead` where the JVM will look for it again. `NotFound` while the JVM has not made it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn take_over(&self, name: &str, instead: Option<&str>) -> io::Result<File> {
+        self.identity.io(|| {
+            let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file = door("openat", || Ok(openat(&self.dir, name, flags, Mode::empty())?))?;
+            match instead {
+                None => door("unlinkat", || Ok(unlinkat(&self.dir, name, AtFlags::empty())?))?,
+                Some(empty) => {
+                    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+                    door("openat", || Ok(openat(&self.dir, empty, flags, Mode::RUSR | Mode::WUSR)?))?;
+                    door("renameat", || Ok(renameat(&self.dir, empty, &self.dir, name)?))?;
+                }
+            }
+            Ok(File::from(file))
+        })
+    }
+
+    /// The names of the files there.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        self.identity.io(|| self.list())
+    }
+
     fn open(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let opened =
@@ -76,7 +105,7 @@ impl DumpDir {
 
     /// Size of all files there, whatever the JVM has named them.
     pub fn size(&self) -> u64 {
-        let names = self.identity.io(|| self.names()).unwrap_or_default();
+        let names = self.names().unwrap_or_default();
         names.iter().filter_map(|name| self.stat_size(name)).sum()
     }
 
@@ -110,7 +139,7 @@ impl DumpDir {
         self.keep = true;
     }
 
-    fn names(&self) -> io::Result<Vec<String>> {
+    fn list(&self) -> io::Result<Vec<String>> {
         let dir = openat(&self.dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -121,7 +150,7 @@ impl DumpDir {
     fn remove(&self) -> io::Result<()> {
         let mut outcome = Ok(());
         for _ in 0..3 {
-            for name in self.names()? {
+            for name in self.list()? {
                 unlinkat(&self.dir, name, AtFlags::empty())?;
             }
             outcome = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);

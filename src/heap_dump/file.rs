@@ -1,4 +1,4 @@
-//! The dump as a regular file in a private directory: it exerts no back-pressure, so the pause is the JVM's own.
+//! The dump as a regular file that is read when the JVM is done with it.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -16,7 +16,6 @@ pub const NAME: &str = "heap.hprof";
 /// A dump that the JVM calls whole.
 #[derive(Debug)]
 pub struct HeapDump {
-    pub file: File,
     /// As this process sees it: for messages.
     pub path: String,
     /// The JVM's own words.
@@ -45,7 +44,7 @@ pub fn dump(
     live: bool,
     progress: &Progress,
     deadline: &Deadline,
-) -> Result<HeapDump, DumpFailure> {
+) -> Result<(File, HeapDump), DumpFailure> {
     let pid = vm.jvm().pid();
     let inside = format!("{}/{NAME}", dir.inside);
     let path = format!("{}/{NAME}", dir.here);
@@ -66,10 +65,16 @@ pub fn dump(
     }
     let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: path.clone(), source })?;
     let words = reply.message.trim().replace(&inside, &path);
-    Ok(HeapDump { file, path, words, pause_seconds: seconds(&reply.message), took: begun.elapsed() })
+    let pause_seconds = seconds(&reply.message);
+    Ok((file, HeapDump { path, words, pause_seconds, took: begun.elapsed() }))
 }
 
-fn send(vm: &VirtualMachine<'_>, path: &str, live: bool, deadline: &Deadline) -> Result<Pending, DumpFailure> {
+pub(super) fn send(
+    vm: &VirtualMachine<'_>,
+    path: &str,
+    live: bool,
+    deadline: &Deadline,
+) -> Result<Pending, DumpFailure> {
     if vm.jvm().vm != Vm::NativeImage {
         return Ok(vm.send(&AttachOperation::dumpheap(path, live), deadline)?);
     }
@@ -82,7 +87,7 @@ fn send(vm: &VirtualMachine<'_>, path: &str, live: bool, deadline: &Deadline) ->
 }
 
 /// A JVM that died is no attach failure. Its socket closes a moment before it is gone.
-fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailure {
+pub(super) fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailure {
     if matches!(error, AttachError::Stopped(_)) {
         return error.into();
     }

@@ -1,5 +1,6 @@
 //! From a JVM that answers to its dump: the plan, the room, the dump itself.
 
+mod capture;
 mod cgroup;
 mod dump_dir;
 mod file;
@@ -9,12 +10,14 @@ mod room;
 
 use std::io;
 
+pub use capture::Capture;
 pub use dump_dir::DumpDir;
 pub use file::{DumpFailure, HeapDump, NAME, dump};
 pub use room::{Estimate, Room, RoomError};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
+use crate::discovery::maps::Vm;
 use crate::hprof::Malformed;
 use crate::units::Bytes;
 
@@ -52,9 +55,21 @@ impl DumpError {
     }
 }
 
+/// How a JVM writes its dump, told by the options of its `GC.heap_dump`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// It goes back to patch lengths: JDK 8, 11.0.0 to 11.0.12, native images.
+    Patched,
+    /// One file from front to end: JDK 11.0.13 to 21.
+    Sequential,
+    /// The heap beside the head: JDK 22 and later.
+    Parts,
+}
+
 /// Where the dump goes, and how large it may be.
 #[derive(Debug)]
 pub struct Plan {
+    pub layout: Layout,
     pub dir: DumpDir,
     pub room: Room,
     pub estimate: Option<Estimate>,
@@ -86,6 +101,7 @@ pub enum PlanError {
 /// When the JVM does not answer, no directory can be written, or not even the lower estimate fits.
 pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadline) -> Result<Plan, PlanError> {
     let mut warnings = Vec::new();
+    let layout = layout(vm, deadline)?;
     let estimate = estimate(vm, request.live, deadline)?;
     if estimate.is_none() {
         warnings.push("the JVM did not tell how much of its heap is used: room was not checked".to_owned());
@@ -102,19 +118,23 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
             warnings.push(format!("up to {upper} may be needed in {path}, {free} can be used ({})", room.limit));
         }
     }
-    Ok(Plan { dir, room, estimate, warnings })
+    Ok(Plan { layout, dir, room, estimate, warnings })
 }
 
 fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<Option<Estimate>, AttachError> {
     let heap_info = vm.execute(&AttachOperation::jcmd("GC.heap_info"), deadline)?;
     log::debug!("GC.heap_info: {}", heap_info.message);
-    let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?;
-    let merges_segments = help.message.contains("-parallel");
-    // The option came in the same release as the repair of a lost socket.
-    if help.message.contains("-overwrite") {
-        vm.socket_is_expendable();
+    Ok(heap_info::heap_used(&heap_info.message).map(|used| Estimate::new(used, live)))
+}
+
+fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {
+    let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?.message;
+    if vm.jvm().vm == Vm::NativeImage || !help.contains("-overwrite") {
+        return Ok(Layout::Patched);
     }
-    Ok(heap_info::heap_used(&heap_info.message).map(|used| Estimate::new(used, live, merges_segments)))
+    // The option came in the same release as the repair of a lost socket.
+    vm.socket_is_expendable();
+    Ok(if help.contains("-parallel") { Layout::Parts } else { Layout::Sequential })
 }
 
 fn choose(

@@ -58,12 +58,11 @@ pub struct Estimate {
 impl Estimate {
     /// From the used bytes of the heap. An object needs 0.9 to 2 times its heap size in HPROF (record heads are
     /// longer, padding is missing). Live objects may be few, so a quarter counts as certain. The compressed
-    /// copy is a tenth at best, and the whole at worst; a JVM that merges segments writes the heap twice.
-    pub fn new(heap_used: u64, live: bool, merges_segments: bool) -> Self {
+    /// copy is a tenth at best, and the whole at worst.
+    pub fn new(heap_used: u64, live: bool) -> Self {
         let raw_lower = if live { heap_used / 4 } else { heap_used / 10 * 9 };
         let raw_upper = heap_used.saturating_mul(2).saturating_add(CLASSES_MAX);
-        let copies = if merges_segments { 2 } else { 1 };
-        Self { lower: raw_lower * copies + raw_lower / 10, upper: raw_upper.saturating_mul(copies + 1), raw_upper }
+        Self { lower: raw_lower + raw_lower / 10, upper: raw_upper.saturating_mul(2), raw_upper }
     }
 }
 
@@ -119,10 +118,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_merging_jvm_writes_the_heap_twice() {
+    fn live_objects_may_be_few_but_all_objects_are_about_the_used_heap() {
         let gib = 1 << 30;
-        let (once, twice) = (Estimate::new(gib, false, false), Estimate::new(gib, false, true));
-        assert!(twice.lower > once.lower && twice.upper > once.upper);
-        assert!(once.lower < gib && once.raw_upper > 2 * gib);
+        let (live, all) = (Estimate::new(gib, true), Estimate::new(gib, false));
+        assert!(live.lower < all.lower && live.upper == all.upper);
+        assert!(all.lower < gib && all.raw_upper > 2 * gib);
     }
 }

@@ -36,6 +36,25 @@ impl Records {
     pub fn objects(&self) -> u64 {
         self.instances + self.object_arrays + self.primitive_arrays
     }
+
+    fn add(&mut self, other: &Self) {
+        let Self { utf8, load_class, stack_frames, stack_traces, other: rest, segments, roots, .. } = self;
+        for (sum, more) in [
+            (utf8, other.utf8),
+            (load_class, other.load_class),
+            (stack_frames, other.stack_frames),
+            (stack_traces, other.stack_traces),
+            (rest, other.other),
+            (segments, other.segments),
+            (roots, other.roots),
+            (&mut self.classes, other.classes),
+            (&mut self.instances, other.instances),
+            (&mut self.object_arrays, other.object_arrays),
+            (&mut self.primitive_arrays, other.primitive_arrays),
+        ] {
+            *sum += more;
+        }
+    }
 }
 
 /// What the walk saw.
@@ -154,6 +173,30 @@ impl Walker {
             self.carried = 0;
         }
         Ok(&bytes[take..])
+    }
+
+    /// For what follows the head of a dump in a file of its own: whole records.
+    pub fn after_head() -> Self {
+        Self { state: State::Top, ..Self::new() }
+    }
+
+    /// One summary of a dump whose sections were walked each by itself, in the order of the dump: it is whole
+    /// when the last one saw the end and the others ended between two records.
+    pub fn join(walkers: Vec<Self>) -> Summary {
+        let last = walkers.len().saturating_sub(1);
+        let mut joined = Summary { bytes: 0, complete: !walkers.is_empty(), records: Records::default() };
+        for (index, walker) in walkers.into_iter().enumerate() {
+            let between = matches!(walker.state, State::Top) && walker.carried == 0;
+            let summary = walker.finish();
+            joined.complete &= if index == last { summary.complete } else { between };
+            joined.bytes += summary.bytes;
+            joined.records.add(&summary.records);
+        }
+        joined
+    }
+
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
     /// What was seen; whether it was a whole dump is in [`Summary::complete`].
