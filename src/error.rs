@@ -134,9 +134,7 @@ impl Error {
                 Ok(failure) => failure.into(),
                 Err(source) => DumpError::Read { path, source }.into(),
             },
-            PipelineError::Merged => {
-                DumpError::Read { path, source: io::Error::other("the JVM copied a part that was already read") }.into()
-            }
+            PipelineError::Merged => DumpError::Merged { path }.into(),
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
             PipelineError::Compress(error) => {
                 Self::Unexpected { what: "cannot compress the dump".into(), source: io::Error::other(error) }

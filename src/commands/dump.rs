@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
 
@@ -31,6 +31,9 @@ const SPOOL: &str = "spool.hprof.gz";
 
 /// The same in the object's order.
 const IN_ORDER: &str = "in-order.hprof.gz";
+
+/// A second dump is worth a second pause only when the first one was short.
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// More workers than this gain nothing: the JVM cannot write that fast.
 const WORKERS_MAX: usize = 4;
@@ -190,22 +193,52 @@ impl<'a> Run<'a> {
         &mut self,
         vm: &VirtualMachine<'_>,
         plan: &mut Plan,
+        mut upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
+        let total = plan.estimate.map(|estimate| estimate.raw_upper);
+        self.progress.stage("the JVM is dumping", total);
+        if !plan.can_be_captured() {
+            return self.dump_then_read(vm, plan, upload);
+        }
+        let begun = Instant::now();
+        let captured = self.capture(vm, plan, upload.as_deref_mut());
+        let again = matches!(captured, Err(Error::Dump(DumpError::Merged { .. }))) && begun.elapsed() < AGAIN_WITHIN;
+        // What has gone out of the first dump would be the start of the second.
+        if !again || upload.as_ref().is_some_and(|upload| upload.has_parts()) {
+            return captured;
+        }
+        self.receipt.warn("the JVM was faster than this tool: it dumps once more, and is read when it is done");
+        plan.dir.remove_file(SPOOL).map_err(|source| RoomError::Io {
+            what: "remove the compressed dump",
+            path: format!("{}/{SPOOL}", plan.dir.here),
+            source,
+        })?;
+        self.dump_then_read(vm, plan, upload)
+    }
+
+    fn dump_then_read(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let live = self.settings.target.live;
-        let total = plan.estimate.map(|estimate| estimate.raw_upper);
-        self.progress.stage("the JVM is dumping", total);
-        if plan.layout == Layout::Patched {
-            let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
-            self.tell_dump(&dump);
-            self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
-            let piped =
-                self.pipe(&mut Stream(file), &dump.path, plan, upload).and_then(|piped| self.verify(piped, &dump));
-            return self.or_keep_raw(piped, plan);
-        }
-        let spool_name = format!("{}/{NAME}", plan.dir.here);
-        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, self.deadline)?;
-        let piped = self.pipe(&mut capture, &spool_name, plan, upload);
+        let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
+        self.tell_dump(&dump);
+        self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
+        let piped = self.pipe(&mut Stream(file), &dump.path, plan, upload).and_then(|piped| self.verify(piped, &dump));
+        self.or_keep_raw(piped, plan)
+    }
+
+    fn capture(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
+        let path = format!("{}/{NAME}", plan.dir.here);
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, self.settings.target.live, self.deadline)?;
+        let piped = self.pipe(&mut capture, &path, plan, upload);
         if !capture.releases() {
             self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
         }
@@ -215,7 +248,13 @@ impl<'a> Run<'a> {
             (_, dump) => dump?,
         };
         self.tell_dump(&dump);
-        self.verify(piped?, &dump)
+        match piped {
+            // A part that was released while the JVM copied it looks damaged.
+            Err(Error::Dump(DumpError::Malformed { .. })) if plan.layout == Layout::Parts => {
+                Err(DumpError::Merged { path }.into())
+            }
+            piped => self.verify(piped?, &dump),
+        }
     }
 
     fn tell_dump(&mut self, dump: &HeapDump) {

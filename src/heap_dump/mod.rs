@@ -35,6 +35,8 @@ pub enum DumpError {
     Truncated { path: String, bytes: u64 },
     #[error("the dump {path} is damaged")]
     Malformed { path: String, source: Malformed },
+    #[error("the JVM copied a part of the dump {path} that was already read")]
+    Merged { path: String },
     #[error("cannot read the dump {path}")]
     Read { path: String, source: io::Error },
 }
@@ -50,6 +52,7 @@ impl DumpError {
             Self::Truncated { .. } | Self::Malformed { .. } => {
                 "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
             }
+            Self::Merged { .. } => "nothing was stored; try again".into(),
             Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
         }
     }
@@ -74,6 +77,22 @@ pub struct Plan {
     pub room: Room,
     pub estimate: Option<Estimate>,
     pub warnings: Vec<String>,
+}
+
+/// A heap below this is written so fast that reading behind it gains nothing; and JDK 22 and later would have
+/// merged it before its parts could be taken over.
+const WORTH_CAPTURING: u64 = 32 << 20;
+
+impl Plan {
+    /// Whether the dump can be read while the JVM writes it.
+    pub fn can_be_captured(&self) -> bool {
+        let large = self.estimate.is_none_or(|estimate| estimate.heap_used >= WORTH_CAPTURING);
+        match self.layout {
+            Layout::Patched => false,
+            Layout::Sequential => true,
+            Layout::Parts => large,
+        }
+    }
 }
 
 /// What decides about the place.

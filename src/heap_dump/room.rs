@@ -49,6 +49,7 @@ impl RoomError {
 /// Bounds of what the run will write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
+    pub heap_used: u64,
     pub lower: u64,
     pub upper: u64,
     /// Of the raw dump alone.
@@ -62,7 +63,7 @@ impl Estimate {
     pub fn new(heap_used: u64, live: bool) -> Self {
         let raw_lower = if live { heap_used / 4 } else { heap_used / 10 * 9 };
         let raw_upper = heap_used.saturating_mul(2).saturating_add(CLASSES_MAX);
-        Self { lower: raw_lower + raw_lower / 10, upper: raw_upper.saturating_mul(2), raw_upper }
+        Self { heap_used, lower: raw_lower + raw_lower / 10, upper: raw_upper.saturating_mul(2), raw_upper }
     }
 }
 

@@ -41,6 +41,10 @@ impl LocalUpload {
         }
     }
 
+    pub(super) fn has_parts(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.len() > 0)
+    }
+
     pub(super) fn put_part(&mut self, part: &[u8]) -> Result<(), StoreError> {
         self.file.write_all(part).map_err(|source| error("write", &self.temporary, source))
     }

@@ -172,6 +172,15 @@ impl Upload {
         !matches!(self, Self::Stdout)
     }
 
+    /// Whether any part has gone out.
+    pub fn has_parts(&self) -> bool {
+        match self {
+            Self::Remote(upload) => upload.has_parts(),
+            Self::Local(upload) => upload.has_parts(),
+            Self::Stdout => false,
+        }
+    }
+
     /// Sends the next part.
     ///
     /// # Errors

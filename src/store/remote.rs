@@ -39,6 +39,7 @@ const ABORT_FOR: Duration = Duration::from_secs(5);
 pub struct RemoteUpload {
     orders: Option<mpsc::Sender<Order>>,
     worker: Option<JoinHandle<()>>,
+    parts: usize,
     failure: Failure,
     url: String,
     key: ObjectKey,
@@ -77,12 +78,17 @@ impl RemoteUpload {
             failure: Arc::clone(&failure),
         };
         let worker = std::thread::spawn(move || job.run(opened, inbox));
-        let mut upload = Self { orders: Some(orders), worker: Some(worker), failure, url, key: key.clone() };
+        let mut upload = Self { orders: Some(orders), worker: Some(worker), parts: 0, failure, url, key: key.clone() };
         answer.blocking_recv().map_err(|_| upload.why())?;
         Ok(upload)
     }
 
+    pub(super) fn has_parts(&self) -> bool {
+        self.parts > 0
+    }
+
     pub(super) fn put_part(&mut self, part: Bytes) -> Result<(), StoreError> {
+        self.parts += 1;
         self.order(Order::Part(part))
     }
 

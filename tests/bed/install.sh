@@ -7,8 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tests=$(dirname "$here")
 bed=${JMAP_BED:-$(dirname "$tests")/target/bed}
 
-packages=(openjdk-17-jdk-headless runc unzip python3-pip busybox-static gcc libc6-dev binutils musl
-    golang-github-containers-common)
+packages=(runc unzip python3-pip busybox-static gcc libc6-dev binutils musl golang-github-containers-common)
 optional_packages=(jattach)
 needed_by_ci=(8 11 17 21 25)
 missing=()
@@ -17,38 +16,22 @@ skip() {
     echo "SKIP $*" >&2
 }
 
-has_package() {
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
-}
-
 install_packages() {
-    local wanted=() package
-    for package in "${packages[@]}"; do
-        has_package "$package" || wanted+=("$package")
+    local package
+    command -v javac >/dev/null || packages+=(default-jdk-headless)
+    # One failing package must not cost the others.
+    "$here/packages.sh" "${packages[@]}" || for package in "${packages[@]}"; do
+        "$here/packages.sh" "$package" || skip "package $package: apt-get install failed"
     done
     for package in "${optional_packages[@]}"; do
-        has_package "$package" || [ -e "$bed/.no-$package" ] || wanted+=("$package")
-    done
-    [ ${#wanted[@]} -gt 0 ] || return 0
-    if ! command -v apt-get >/dev/null; then
-        skip "packages: this is no Debian; install by hand: ${wanted[*]}"
-        return 0
-    fi
-    echo "installing ${wanted[*]}"
-    # An old list is good enough if it leads to the packages; one failing package must not cost the others.
-    apt_install "${wanted[@]}" && return 0
-    apt-get update -qq || skip "apt-get update failed"
-    apt_install "${wanted[@]}" && return 0
-    for package in "${wanted[@]}"; do
-        apt_install "$package" && continue
-        skip "package $package: apt-get install failed"
-        # Not asked for again: it may not exist in this release.
-        [[ " ${optional_packages[*]} " == *" $package "* ]] && touch "$bed/.no-$package"
+        [ -e "$bed/.no-$package" ] || "$here/packages.sh" "$package" || without "$package"
     done
 }
 
-apt_install() {
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$bed/apt.log" 2>&1
+# Not asked for again: it may not exist in this release.
+without() {
+    skip "package $1: apt-get install failed"
+    touch "$bed/.no-$1"
 }
 
 pip_download() {
@@ -113,12 +96,18 @@ compile_java() {
     fi
 }
 
+# For the host, whatever CARGO_BUILD_TARGET says: a static program cannot load a JVM.
 compile_embed() {
-    local source=$tests/java/embed.c jdk
-    [ "$bed/embed" -nt "$source" ] && return 0
-    jdk=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")
-    gcc -std=c11 -Wall -Wextra -O1 -I "$jdk/include" -I "$jdk/include/linux" -o "$bed/embed" "$source" -ldl ||
-        skip "embed: gcc failed"
+    local source=$tests/embed target=$bed/embed-target stamp=$bed/.embed.stamp host sum
+    sum=$(cat "$source"/Cargo.* "$source"/src/*.rs | sha256sum)
+    [ -e "$bed/embed" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && return 0
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    if cargo build --quiet --locked --release --manifest-path "$source/Cargo.toml" --target "$host" \
+        --target-dir "$target" && install "$target/$host/release/embed" "$bed/embed"; then
+        echo "$sum" >"$stamp"
+    else
+        skip "embed: cargo failed"
+    fi
 }
 
 build_roots() {
