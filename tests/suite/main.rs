@@ -9,5 +9,6 @@ mod clean;
 mod containers;
 mod harm;
 mod main_job;
+mod readme;
 mod s3;
 mod shapes;

@@ -166,6 +166,11 @@ fn shapes() -> Vec<Shape> {
 
 static LONG: std::sync::OnceLock<String> = std::sync::OnceLock::new();
 
+/// The rows of the table.
+pub fn names() -> Vec<&'static str> {
+    shapes().into_iter().map(|shape| shape.name).collect()
+}
+
 #[test]
 fn each_shape_ends_as_the_table_says_and_nothing_is_left() {
     let failed: Vec<String> = VERSIONS

@@ -1,5 +1,5 @@
-//! Any bytes as a dump: walked in pieces and in one go, which must give the same. The first four bytes of the input
-//! are the sizes of the pieces, in turn.
+//! Any bytes as a dump: walked in pieces and in one go, which must give the same; and in two sections, as when the
+//! JVM does not merge its files. The first four bytes of the input are the sizes of the pieces, in turn.
 
 #![no_main]
 
@@ -8,12 +8,13 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Some((sizes, dump)) = input.split_first_chunk::<4>() else { return };
-    let whole = walk([dump].into_iter());
-    assert_eq!(walk(pieces(dump, sizes).into_iter()), whole);
-    match whole {
+    let whole = walk(Walker::new(), [dump]).map(Walker::finish);
+    assert_eq!(walk(Walker::new(), pieces(dump, sizes)).map(Walker::finish), whole);
+    match &whole {
         Ok(summary) => assert_eq!(summary.bytes, dump.len() as u64),
         Err(error) => assert!(error.offset <= dump.len() as u64),
     }
+    sections(dump, usize::from(u16::from_be_bytes([sizes[0], sizes[1]])), &whole);
 });
 
 fn pieces<'a>(mut dump: &'a [u8], sizes: &[u8]) -> Vec<&'a [u8]> {
@@ -29,10 +30,22 @@ fn pieces<'a>(mut dump: &'a [u8], sizes: &[u8]) -> Vec<&'a [u8]> {
     pieces
 }
 
-fn walk<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Summary, Malformed> {
-    let mut walker = Walker::new();
+fn walk<'a>(mut walker: Walker, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Walker, Malformed> {
     for piece in pieces {
         walker.push(piece)?;
     }
-    Ok(walker.finish())
+    Ok(walker)
+}
+
+/// What is complete in two sections is so in one go, and the same.
+fn sections(dump: &[u8], cut: usize, whole: &Result<Summary, Malformed>) {
+    let (head, rest) = dump.split_at(cut % (dump.len() + 1));
+    let walkers = (walk(Walker::new(), [head]), walk(Walker::after_head(), [rest]));
+    let (Ok(head), Ok(rest)) = walkers else { return };
+    let joined = Walker::join(vec![head, rest]);
+    assert_eq!(joined.bytes, dump.len() as u64);
+    // A section of its own does not tell its width of identifiers: it is taken to be 8.
+    if joined.complete && dump.get(19..23) == Some(&[0, 0, 0, 8]) {
+        assert_eq!(Ok(joined), *whole);
+    }
 }
