@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: demo test check suite release rust-target jvms clean
+.PHONY: demo test check suite release rust-target isal jvms clean
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
@@ -19,14 +19,15 @@ check: rust-target
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --target $(TARGET)
 
 # The suite starts many JVMs: more threads than cores make it slower, not faster.
-suite: rust-target jvms
+suite: rust-target jvms isal
 	$(CARGO) test --target $(TARGET) -- --test-threads 2
+	$(CARGO) test --target $(TARGET) --features isal --lib -- gzip pipeline
 
 release:
 	tests/bed/cross.sh
 	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 	for arch in x86_64 aarch64; do \
-	    $(CARGO) build --release --target $$arch-unknown-linux-musl || exit; \
+	    $(CARGO) build --release --features isal --target $$arch-unknown-linux-musl || exit; \
 	    install -D target/$$arch-unknown-linux-musl/release/jmap-dump-tool dist/jmap-dump-tool-$$arch-linux-musl; \
 	done
 	cd dist && sha256sum jmap-dump-tool-* >SHA256SUMS
@@ -34,6 +35,9 @@ release:
 rust-target:
 	tests/bed/cc.sh
 	rustup target add $(TARGET)
+
+isal:
+	tests/bed/cross.sh
 
 jvms:
 	tests/bed/install.sh

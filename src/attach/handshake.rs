@@ -52,11 +52,13 @@ pub(super) fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
         return Err(AttachError::OpenJ9 { pid: jvm.pid() });
     }
     let identity = identity_for(jvm)?;
-    let Some(tmp) = Tmp::find(jvm, identity)? else { return Ok(()) };
-    if tmp.has_socket(jvm)? {
-        return Ok(());
+    // A missing /tmp is made when it is needed.
+    if let Some(tmp) = Tmp::find(jvm, identity)? {
+        if tmp.has_socket(jvm)? {
+            return Ok(());
+        }
+        tmp.must_be_writable(jvm)?;
     }
-    tmp.must_be_writable(jvm)?;
     match (attachable_by_perf_data(jvm), signal_is_safe(jvm)?) {
         (Some(false), _) => Err(AttachError::Disabled { pid: jvm.pid() }),
         (_, Some(true)) => Ok(()),

@@ -356,7 +356,14 @@ impl<'a> Run<'a> {
         let copied = plan.dir.create_file(IN_ORDER).and_then(|file| spool.copy_to(&file));
         match copied.and_then(|()| plan.dir.remove_file(SPOOL)) {
             Ok(()) => self.keep(plan, IN_ORDER, &name),
-            Err(error) => self.receipt.warn(format!("the dump cannot be kept in {}: {error}", plan.dir.here)),
+            Err(error) => {
+                plan.dir.keep();
+                let warning = format!(
+                    "{}/{SPOOL} holds the dump with its head behind its heap; no room to sort it",
+                    plan.dir.here
+                );
+                self.receipt.warn(format!("{warning}: {error}"));
+            }
         }
     }
 

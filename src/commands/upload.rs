@@ -22,7 +22,7 @@ use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{DumpFacts, Receipt};
 use crate::store::url::StoreUrl;
-use crate::store::{Digest, StoreError, Upload, part_size};
+use crate::store::{Digest, StoreError, Upload, Verified, part_size};
 
 pub fn run(args: &UploadArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
     let settings = match Settings::of_upload(args) {
@@ -45,7 +45,10 @@ pub fn run(args: &UploadArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
     if matches!(result, Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_))) {
         receipt.kept = Some(keep::still_there(&args.file, &settings));
     }
-    if result.is_ok()
+    let seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
+    if args.delete && result.is_ok() && !seen {
+        receipt.warn(format!("{} is not removed: nobody can tell that it is stored", args.file));
+    } else if result.is_ok()
         && args.delete
         && let Err(error) = std::fs::remove_file(&args.file)
     {

@@ -49,6 +49,8 @@ pub struct Capture<'a> {
     begun: Instant,
     pending: Option<Pending>,
     reply: Option<Reply>,
+    /// From the order to the answer.
+    took: Duration,
     files: Vec<Growing>,
     /// The file system takes back what was read.
     releases: bool,
@@ -68,7 +70,18 @@ impl<'a> Capture<'a> {
     ) -> Result<Self, DumpFailure> {
         let begun = Instant::now();
         let pending = Some(send(vm, &format!("{}/{NAME}", dir.inside), live, deadline)?);
-        Ok(Self { vm, dir, deadline, layout, begun, pending, reply: None, files: Vec::new(), releases: true })
+        Ok(Self {
+            vm,
+            dir,
+            deadline,
+            layout,
+            begun,
+            pending,
+            reply: None,
+            took: Duration::ZERO,
+            files: Vec::new(),
+            releases: true,
+        })
     }
 
     /// The JVM's judgement, once [`Source::next`] gave the end.
@@ -87,7 +100,7 @@ impl<'a> Capture<'a> {
         }
         let inside = format!("{}/{NAME}", self.dir.inside);
         let words = message.trim().replace(&inside, &path);
-        Ok(HeapDump { path, words, pause_seconds: seconds(&message), took: self.begun.elapsed() })
+        Ok(HeapDump { path, words, pause_seconds: seconds(&message), took: self.took })
     }
 
     /// Whether what was read could be given back to the disk.
@@ -100,6 +113,7 @@ impl<'a> Capture<'a> {
         let Some(pending) = &mut self.pending else { return Ok(()) };
         let complete = pending.poll(time, self.deadline).map_err(|error| died_or(self.vm, error))?;
         if complete && let Some(pending) = self.pending.take() {
+            self.took = self.begun.elapsed();
             self.reply = Some(pending.reply().map_err(|error| died_or(self.vm, error))?);
         }
         Ok(())
@@ -197,6 +211,10 @@ impl<'a> Capture<'a> {
 }
 
 impl Source for Capture<'_> {
+    fn is_written(&self) -> bool {
+        self.reply.is_some()
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
             if let Some(section) = self.read_page(page)? {

@@ -141,7 +141,10 @@ impl Display for Receipt {
         }
         line("pod", &self.pod.name)?;
         let times = self.seconds.iter().map(|stage| format!("{} {:.2} s", stage.stage, stage.seconds));
-        line("times", &times.collect::<Vec<_>>().join(", "))?;
+        let times = times.collect::<Vec<_>>().join(", ");
+        if !times.is_empty() {
+            line("times", &times)?;
+        }
         if let Some(kept) = &self.kept {
             line("kept", &format!("{}, {}; {}", kept.path, Bytes(kept.bytes), kept.lifetime))?;
             line("resume", &kept.resume)?;

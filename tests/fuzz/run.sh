@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh SECONDS: fuzzes each target for so many seconds, beginning with corpus/TARGET, which it does not change.
 # What it finds on the way goes to ${FUZZ_WORK:-a temporary directory}. Fails when a target crashes.
+# The best of that gets into the corpus by: TARGET -merge=1 corpus/TARGET $FUZZ_WORK/TARGET
 set -euo pipefail
 
 seconds=${1:?usage: run.sh SECONDS-PER-TARGET}
@@ -27,7 +28,8 @@ build() {
     command -v g++ >/dev/null || "$tests/bed/packages.sh" g++ libc6-dev
     [ -d "$(rustc --print target-libdir --target $host)" ] || rustup target add $host
     # With --target, build scripts and macros are built without these flags.
-    (cd "$here" && RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --locked --release --target $host)
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --locked --release --target $host \
+        --manifest-path "$here/Cargo.toml"
 }
 
 fuzz() {
