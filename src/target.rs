@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
@@ -19,7 +20,8 @@ use crate::faults::door;
 pub struct Target {
     pid: i32,
     proc_dir: OwnedFd,
-    start_ticks: Option<u64>,
+    /// As it was when first asked for.
+    start_ticks: OnceLock<Option<u64>>,
 }
 
 impl Target {
@@ -31,9 +33,7 @@ impl Target {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = proc_root.join(pid.to_string());
         let proc_dir = door("open /proc/PID", || Ok(rustix::fs::open(path, flags, Mode::empty())?))?;
-        let mut target = Self { pid, proc_dir, start_ticks: None };
-        target.start_ticks = target.read_start_ticks();
-        Ok(target)
+        Ok(Self { pid, proc_dir, start_ticks: OnceLock::new() })
     }
 
     pub fn pid(&self) -> i32 {
@@ -41,7 +41,7 @@ impl Target {
     }
 
     pub fn start_ticks(&self) -> Option<u64> {
-        self.start_ticks
+        *self.start_ticks.get_or_init(|| self.read_start_ticks())
     }
 
     /// Reads a whole file below `/proc/PID`.
@@ -145,7 +145,7 @@ impl Target {
     fn send_quit_without_proc_fd(&self) -> io::Result<()> {
         let pid = Pid::from_raw(self.pid).ok_or(io::ErrorKind::InvalidInput)?;
         let held = pidfd_open(pid, PidfdFlags::empty());
-        if self.read_start_ticks().is_none() || self.read_start_ticks() != self.start_ticks {
+        if self.read_start_ticks().is_none() || self.read_start_ticks() != self.start_ticks() {
             return Err(Errno::SRCH.into());
         }
         match held.and_then(|fd| pidfd_send_signal(fd, Signal::QUIT)) {
@@ -158,7 +158,7 @@ impl Target {
     pub fn age(&self) -> Option<Duration> {
         let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
         let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-        let started = self.start_ticks? as f64 / rustix::param::clock_ticks_per_second() as f64;
+        let started = self.start_ticks()? as f64 / rustix::param::clock_ticks_per_second() as f64;
         Duration::try_from_secs_f64(uptime - started).ok()
     }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::attach_file::AttachFile;
-use super::tmp::{Tmp, log_patience};
+use super::tmp::{Patience, Tmp};
 use super::{AttachError, Identity, VirtualMachine};
 use crate::deadline::Deadline;
 use crate::discovery::Jvm;
@@ -99,17 +99,17 @@ fn start_listener(
     log::debug!("pid {}: attach file {}", jvm.pid(), attach_file.path);
     send_quit(jvm)?;
     attach_file.signalled = true;
-    let begun = Instant::now();
+    let mut patience = Patience::new();
     let mut repeated = false;
     while !tmp.has_socket(jvm)? {
         let what = format!("waiting for the attach listener of pid {}{}", jvm.pid(), state_of(jvm));
         stage.sleep(LOOK, &what)?;
-        log_patience(begun, LOOK, &what);
+        patience.tell(&what);
         if !jvm.target.is_alive() {
             return Err(AttachError::Gone { pid: jvm.pid() });
         }
         // A signal that came before the JVM was ready is lost.
-        if !repeated && begun.elapsed() > timeout / 2 {
+        if !repeated && patience.passed() > timeout / 2 {
             repeated = true;
             send_quit(jvm)?;
         }

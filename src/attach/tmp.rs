@@ -128,14 +128,14 @@ impl Tmp {
         // Through the held directory: a path through /proc/PID/root could name another process by now.
         let path = format!("/proc/self/fd/{}/{}", self.dir.as_raw_fd(), self.socket_name);
         let error = |source| AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source };
-        let begun = Instant::now();
+        let mut patience = Patience::new();
         loop {
             match self.identity.io(|| door("connect", || connect_nonblocking(&path))) {
                 // The listener's queue is full: others wait before us.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let what = format!("waiting behind others for the attach listener of pid {}", jvm.pid());
                     deadline.sleep(AGAIN, &what)?;
-                    log_patience(begun, AGAIN, &what);
+                    patience.tell(&what);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(error(source)),
@@ -208,9 +208,25 @@ fn connect_nonblocking(path: &str) -> io::Result<UnixStream> {
 }
 
 /// Says every five seconds for what we wait.
-pub(super) fn log_patience(begun: Instant, every: Duration, what: &str) {
-    let passed = begun.elapsed();
-    if passed.as_millis() % 5000 < every.as_millis() && passed.as_secs() > 0 {
-        log::warn!("{what} ({} s)", passed.as_secs());
+pub(super) struct Patience {
+    begun: Instant,
+    told: u64,
+}
+
+impl Patience {
+    pub fn new() -> Self {
+        Self { begun: Instant::now(), told: 0 }
+    }
+
+    pub fn passed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    pub fn tell(&mut self, what: &str) {
+        let fives = self.passed().as_secs() / 5;
+        if fives > self.told {
+            self.told = fives;
+            log::warn!("{what} ({} s)", self.passed().as_secs());
+        }
     }
 }

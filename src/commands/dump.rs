@@ -280,7 +280,8 @@ impl<'a> Run<'a> {
             path: spool_path.clone(),
             source,
         })?;
-        let workers = available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+        // One processor is the JVM's: while it dumps, the application waits for it.
+        let workers = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, WORKERS_MAX);
         let effort = Effort { level: self.settings.common.level, workers, part_size: self.part_size() };
         let piped = pipeline::run(raw, &spool, upload, effort, &self.progress, self.deadline)
             .map_err(|error| Error::from_pipeline(error, path, &spool_path))?;

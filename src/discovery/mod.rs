@@ -60,39 +60,39 @@ impl Jvm {
 /// # Errors
 /// When the process list cannot be read.
 pub fn discover(proc_root: &Path) -> Result<Vec<Jvm>, DiscoveryError> {
-    let system = processes(proc_root, ProcessesToUpdate::All)?;
-    let mut jvms: Vec<Jvm> = system
-        .processes()
-        .iter()
-        .filter(|(pid, _)| pid.as_u32() != std::process::id())
-        .filter_map(|(pid, process)| look_at(proc_root, pid.as_u32().cast_signed(), process.memory()))
-        .collect();
+    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
+    let entries = std::fs::read_dir(proc_root).map_err(list_error)?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let others = pids.filter(|pid: &i32| pid.unsigned_abs() != std::process::id());
+    let mut jvms: Vec<Jvm> = others.filter_map(|pid| look_at(proc_root, pid)).collect();
     jvms.sort_by_key(Jvm::pid);
+    add_memory(&mut jvms);
     Ok(jvms)
 }
 
 /// The one JVM that was asked for by its number.
 fn only(proc_root: &Path, pid: i32) -> Result<Jvm, DiscoveryError> {
-    let known = SysPid::from_u32(pid.unsigned_abs());
-    let system = processes(proc_root, ProcessesToUpdate::Some(&[known]))?;
-    let resident_bytes = system.process(known).map_or(0, sysinfo::Process::memory);
     let ours = pid.unsigned_abs() == std::process::id();
-    let found = if ours { None } else { look_at(proc_root, pid, resident_bytes) };
-    found.ok_or_else(|| why_no_jvm(proc_root, pid))
+    let found = if ours { None } else { look_at(proc_root, pid) };
+    let mut found = [found.ok_or_else(|| why_no_jvm(proc_root, pid))?];
+    add_memory(&mut found);
+    let [jvm] = found;
+    Ok(jvm)
 }
 
-fn processes(proc_root: &Path, which: ProcessesToUpdate<'_>) -> Result<System, DiscoveryError> {
-    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
-    // sysinfo gives an empty list where /proc is not there; this gives the reason.
-    rustix::fs::statat(rustix::fs::CWD, proc_root.join("self"), rustix::fs::AtFlags::empty())
-        .map_err(|errno| list_error(errno.into()))?;
-    let mut system = System::new().map_err(|error| list_error(io::Error::other(error.to_string())))?;
-    system.refresh_processes_specifics(which, false, ProcessRefreshKind::nothing().with_memory().without_tasks());
-    Ok(system)
+/// sysinfo looks at each process in many files, so it is asked about JVMs only.
+fn add_memory(jvms: &mut [Jvm]) {
+    let pids: Vec<SysPid> = jvms.iter().map(|jvm| SysPid::from_u32(jvm.pid().unsigned_abs())).collect();
+    let Ok(mut system) = System::new() else { return };
+    let wanted = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&pids), false, wanted);
+    for (jvm, pid) in jvms.iter_mut().zip(pids) {
+        jvm.resident_bytes = system.process(pid).map_or(0, sysinfo::Process::memory);
+    }
 }
 
 /// What this process is, when it is a JVM. One that ends while we look is none.
-fn look_at(proc_root: &Path, pid: i32, resident_bytes: u64) -> Option<Jvm> {
+fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     let target = Target::open(proc_root, pid).ok()?;
     let status = target.status().ok()?;
     let identity = Identity { uid: status.euid?, gid: status.egid? };
@@ -115,7 +115,9 @@ fn look_at(proc_root: &Path, pid: i32, resident_bytes: u64) -> Option<Jvm> {
     let perf_data = perf_data(&target, identity, mapped.ok().and_then(|mapped| mapped.hsperfdata));
     let main_class = perf_data.as_ref().and_then(PerfData::main_class).map(str::to_owned);
     let main_class = main_class.or_else(|| main_class_of(&target.read("cmdline").ok()?));
-    Some(Jvm { target, ns_pid, identity, vm, by_name_only, resident_bytes, perf_data, main_class })
+    // Taken now: later it tells whether the number still means this process.
+    target.start_ticks();
+    Some(Jvm { target, ns_pid, identity, vm, by_name_only, resident_bytes: 0, perf_data, main_class })
 }
 
 /// Why a process that was asked for by number is not in the list of JVMs.

@@ -32,11 +32,12 @@ build() {
         --manifest-path "$here/Cargo.toml"
 }
 
+# The time limit of one input is wall time: a busy or a paused machine must not look like an endless loop.
 fuzz() {
     local target=$1 log=$work/$1.log
     mkdir -p "$work/$target" "$work/crashes"
-    "$CARGO_TARGET_DIR/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-        -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$work/crashes/$target-" \
+    "$CARGO_TARGET_DIR/$host/release/$target" -max_total_time="$seconds" -timeout=60 -report_slow_units=60 \
+        -rss_limit_mb=2048 -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$work/crashes/$target-" \
         "$work/$target" "$here/corpus/$target" >"$log" 2>&1
 }
 

@@ -95,8 +95,9 @@ fn a_jvm_that_is_killed_during_its_dump_is_told_as_such() {
     let run = container.command(&[INSIDE, "--store", "-", "shop", "cart", "prod"]).spawn();
     let dumps = container.path("/dumps");
     let dumping = || {
-        std::fs::read_dir(&dumps)
-            .is_ok_and(|mut dir| dir.any(|e| e.is_ok_and(|e| e.path().join("heap.hprof").exists())))
+        std::fs::read_dir(&dumps).is_ok_and(|mut dir| {
+            dir.any(|e| e.is_ok_and(|e| e.path().join("spool.hprof.gz").metadata().is_ok_and(|m| m.len() > 0)))
+        })
     };
     wait_until(dumping);
     let pid = rustix::process::Pid::from_raw(container.pid().cast_signed()).unwrap();

@@ -132,11 +132,11 @@ fn shapes() -> Vec<Shape> {
         ),
         Shape {
             args: &["--dir", "/dumps"],
-            ..Shape::new("/dumps too small", |b| b.tmpfs("/dumps", "512k"), Refused(6, "needs at least", "--force"))
+            ..Shape::new("/dumps too small", |b| b.tmpfs("/dumps", "128k"), Refused(6, "needs at least", "--force"))
         },
         Shape {
             args: &["--dir", "/dumps", "--force"],
-            ..Shape::new("/dumps full (ENOSPC)", |b| b.tmpfs("/dumps", "512k"), Refused(5, "No space left", "--dir"))
+            ..Shape::new("/dumps full (ENOSPC)", |b| b.tmpfs("/dumps", "128k"), Refused(5, "No space left", "--dir"))
         },
         Shape {
             args: &["--dir", "/nowhere"],
