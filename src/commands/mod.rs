@@ -2,6 +2,8 @@
 
 mod check;
 mod dump;
+mod dump_run;
+mod dump_stage;
 mod keep;
 mod ps;
 mod upload;

@@ -1,6 +1,8 @@
 //! The HPROF format, pure: bytes in, values out.
 
 pub mod records;
+mod summary;
 mod walker;
 
-pub use walker::{Malformed, Records, Summary, Walker};
+pub use summary::{Records, Summary};
+pub use walker::{Malformed, Walker};

@@ -3,9 +3,8 @@
 //! Push-style and in place: the caller hands over consecutive pieces of any size and goes on with the same
 //! bytes. What straddles two pieces is kept in a small carry, so memory does not grow with the dump.
 
-use serde::{Deserialize, Serialize};
-
 use super::records::{FILE_HEADER, MAGIC, TOP_HEADER, root_width, sub, tag, value_width};
+use super::summary::{Records, Summary};
 
 /// The bytes are not HPROF from this offset on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,57 +12,6 @@ use super::records::{FILE_HEADER, MAGIC, TOP_HEADER, root_width, sub, tag, value
 pub struct Malformed {
     pub offset: u64,
     pub what: String,
-}
-
-/// How many records of each kind passed by.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Records {
-    pub utf8: u64,
-    pub load_class: u64,
-    pub stack_frames: u64,
-    pub stack_traces: u64,
-    pub other: u64,
-    pub segments: u64,
-    pub roots: u64,
-    pub classes: u64,
-    pub instances: u64,
-    pub object_arrays: u64,
-    pub primitive_arrays: u64,
-}
-
-impl Records {
-    /// Instances and arrays of both kinds.
-    pub fn objects(&self) -> u64 {
-        self.instances + self.object_arrays + self.primitive_arrays
-    }
-
-    fn add(&mut self, other: &Self) {
-        let Self { utf8, load_class, stack_frames, stack_traces, other: rest, segments, roots, .. } = self;
-        for (sum, more) in [
-            (utf8, other.utf8),
-            (load_class, other.load_class),
-            (stack_frames, other.stack_frames),
-            (stack_traces, other.stack_traces),
-            (rest, other.other),
-            (segments, other.segments),
-            (roots, other.roots),
-            (&mut self.classes, other.classes),
-            (&mut self.instances, other.instances),
-            (&mut self.object_arrays, other.object_arrays),
-            (&mut self.primitive_arrays, other.primitive_arrays),
-        ] {
-            *sum += more;
-        }
-    }
-}
-
-/// What the walk saw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    pub bytes: u64,
-    /// The end record was the last thing seen.
-    pub complete: bool,
-    pub records: Records,
 }
 
 /// Longest piece that must be looked at in one go: a CLASS_DUMP up to its constant pool count, 8-byte ids.

@@ -5,6 +5,7 @@ mod backend;
 mod client;
 pub mod key;
 mod local;
+mod multipart;
 pub mod receipt;
 mod remote;
 mod settings;

@@ -1,38 +1,19 @@
-//! A multipart upload on a thread with an async runtime of its own. Parts arrive through a channel of one, two
-//! are in flight: memory stays small and the link stays busy.
+//! A multipart upload, seen from the stages: parts go to a thread of its own through a channel of one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
-use md5::{Digest as _, Md5};
-use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
 use tokio::sync::{mpsc, oneshot};
 
-use super::backend::{Backend, build};
+use super::backend::build;
 use super::key::ObjectKey;
+use super::multipart::{Failure, Job, OPEN_FOR, Order};
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
-use super::{Beside, Digest, Finished, StoreError, StoredObject, Verified};
-use crate::deadline::{Deadline, Stopped};
-use crate::units::hex;
-
-/// Parts in flight at a time.
-const IN_FLIGHT: usize = 2;
-
-/// How long the opening of an upload may fail before the store counts as unusable.
-const OPEN_FOR: Duration = Duration::from_secs(8);
-
-/// How often the run's end is looked for.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// How long a failed upload is cleaned up, whatever the deadline says.
-const ABORT_FOR: Duration = Duration::from_secs(5);
+use super::{Beside, Digest, Finished, StoreError, StoredObject};
+use crate::deadline::Deadline;
 
 /// The way to the thread that uploads.
 #[derive(Debug)]
@@ -43,16 +24,6 @@ pub struct RemoteUpload {
     failure: Failure,
     url: String,
     key: ObjectKey,
-}
-
-/// Why the worker left before it was asked to.
-type Failure = Arc<Mutex<Option<StoreError>>>;
-
-#[derive(Debug)]
-enum Order {
-    Part(Bytes),
-    Finish { bytes: u64, reply: oneshot::Sender<Verified> },
-    Receipt { json: Vec<u8>, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
 impl RemoteUpload {
@@ -138,214 +109,5 @@ impl RemoteUpload {
 impl Drop for RemoteUpload {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// What the thread works on.
-struct Job {
-    /// Gives up early: opening the upload is the probe of the store.
-    probe: Arc<dyn Backend>,
-    backend: Arc<dyn Backend>,
-    path: Path,
-    receipt_path: Path,
-    url: String,
-    is_azure: bool,
-    retry_for: Duration,
-    deadline: Deadline,
-    failure: Failure,
-}
-
-/// A part that the store has, and the MD5 of what was sent.
-type Part = (PartId, [u8; 16]);
-
-impl Job {
-    fn run(self, opened: oneshot::Sender<()>, inbox: mpsc::Receiver<Order>) {
-        let failure = Arc::clone(&self.failure);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(self.upload(opened, inbox)),
-            Err(source) => Err(StoreError::Local { what: "start", path: "the store's client".into(), source }),
-        };
-        if let Err(error) = outcome {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    }
-
-    async fn upload(self, opened: oneshot::Sender<()>, mut inbox: mpsc::Receiver<Order>) -> Result<(), StoreError> {
-        let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
-        let id = stop.or(self.create()).await?;
-        // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
-        let _ = opened.send(());
-        let finished = self.take_orders(&id, &mut inbox, &stop).await;
-        if !matches!(finished, Ok(true)) {
-            self.abort(&id).await;
-        }
-        finished?;
-        while let Some(order) = inbox.recv().await {
-            if let Order::Receipt { json, reply } = order {
-                let _ = reply.send(stop.or(self.put_receipt(json)).await);
-            }
-        }
-        Ok(())
-    }
-
-    async fn create(&self) -> Result<MultipartId, StoreError> {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
-        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let id = self.probe.create_multipart_opts(&self.path, options).await;
-        let id = id.map_err(|source| self.error("open an upload to", source))?;
-        if self.is_azure {
-            // There, opening sends nothing. A block that no list names vanishes by itself.
-            let probe = self.probe.put_part(&self.path, &id, 0, PutPayload::from_static(b"probe")).await;
-            probe.map_err(|source| self.error("open an upload to", source))?;
-        }
-        Ok(id)
-    }
-
-    /// True when the object was completed, false when the upload was given up.
-    async fn take_orders(
-        &self,
-        id: &MultipartId,
-        inbox: &mut mpsc::Receiver<Order>,
-        stop: &Stop,
-    ) -> Result<bool, StoreError> {
-        let mut flying = FuturesOrdered::new();
-        let mut parts: Vec<Part> = Vec::new();
-        loop {
-            let index = parts.len() + flying.len();
-            tokio::select! {
-                stopped = stop.tripped() => return Err(stopped.into()),
-                Some(part) = flying.next(), if !flying.is_empty() => parts.push(part?),
-                order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
-                    Some(Order::Part(bytes)) => flying.push_back(self.put_part(id, index, bytes)),
-                    Some(Order::Finish { bytes, reply }) => {
-                        while let Some(part) = stop.or(async { Ok(flying.next().await) }).await? {
-                            parts.push(part?);
-                        }
-                        let verified = stop.or(self.complete(id, parts, bytes)).await?;
-                        // Whoever does not wait for the answer does not change what is stored.
-                        let _ = reply.send(verified);
-                        return Ok(true);
-                    }
-                    Some(Order::Receipt { .. }) | None => return Ok(false),
-                },
-            }
-        }
-    }
-
-    /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
-    async fn put_part(&self, id: &MultipartId, index: usize, bytes: Bytes) -> Result<Part, StoreError> {
-        let md5: [u8; 16] = Md5::digest(&bytes).into();
-        let begun = Instant::now();
-        loop {
-            let payload = PutPayload::from_bytes(bytes.clone());
-            match self.backend.put_part(&self.path, id, index, payload).await {
-                Ok(part) => return Ok((part, md5)),
-                Err(source) if is_final(&source) || begun.elapsed() >= self.retry_for => {
-                    return Err(self.error("upload a part of", source));
-                }
-                Err(source) => log::warn!("part {} of {} failed, trying again: {source}", index + 1, self.url),
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-
-    async fn complete(&self, id: &MultipartId, parts: Vec<Part>, bytes: u64) -> Result<Verified, StoreError> {
-        let e_tag = multipart_e_tag(&parts);
-        let ids = parts.into_iter().map(|(id, _)| id).collect();
-        let completed = self.backend.complete_multipart(&self.path, id, ids).await;
-        let head = self.backend.head(&self.path).await;
-        let there = match (&completed, head) {
-            (_, Ok(meta)) => meta.size,
-            // A lost answer is no lost object, but without either answer there is none.
-            (Err(_), Err(_)) => return completed.map(|_| Verified::Size).map_err(|e| self.error("complete", e)),
-            (Ok(_), Err(error)) => {
-                log::info!("{} cannot be looked at: {error}", self.url);
-                return Ok(Verified::Acknowledged);
-            }
-        };
-        if there != bytes {
-            return Err(StoreError::SizeDiffers { url: self.url.clone(), there, expected: bytes });
-        }
-        let theirs = completed.ok().and_then(|result| result.e_tag);
-        let same = theirs.is_some_and(|theirs| theirs.trim_matches('"').eq_ignore_ascii_case(&e_tag));
-        Ok(if same { Verified::Checksum } else { Verified::Size })
-    }
-
-    async fn put_receipt(&self, json: Vec<u8>) -> Result<(), StoreError> {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/json")]);
-        let options = PutOptions { attributes, ..PutOptions::default() };
-        let put = self.backend.put_opts(&self.receipt_path, json.into(), options).await;
-        put.map(|_| ()).map_err(|source| self.error("store the receipt beside", source))
-    }
-
-    async fn abort(&self, id: &MultipartId) {
-        let aborted = tokio::time::timeout(ABORT_FOR, self.probe.abort_multipart(&self.path, id)).await;
-        if !matches!(aborted, Ok(Ok(()))) {
-            log::warn!(
-                "the unfinished upload to {} could not be aborted; a lifecycle rule of the bucket removes it",
-                self.url
-            );
-        }
-    }
-
-    fn error(&self, what: &'static str, source: object_store::Error) -> StoreError {
-        StoreError::Remote { what, url: self.url.clone(), source }
-    }
-}
-
-/// No later try will have another answer.
-fn is_final(error: &object_store::Error) -> bool {
-    use object_store::Error as E;
-    matches!(
-        error,
-        E::NotFound { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::NotImplemented { .. }
-    )
-}
-
-/// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, unless they encrypt with a key of a
-/// key service (AWS: "Checking object integrity", ETags of multipart uploads).
-fn multipart_e_tag(parts: &[Part]) -> String {
-    let mut md5 = Md5::new();
-    for (_, part) in parts {
-        md5.update(part);
-    }
-    format!("{}-{}", hex(&md5.finalize()), parts.len())
-}
-
-/// The run's end, as a future.
-struct Stop {
-    deadline: Deadline,
-    waiting_for: String,
-}
-
-impl Stop {
-    async fn tripped(&self) -> Stopped {
-        loop {
-            if let Err(stopped) = self.deadline.check(&self.waiting_for) {
-                return stopped;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// `work`, unless the run ends first.
-    async fn or<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::select! {
-            outcome = work => outcome,
-            stopped = self.tripped() => Err(stopped.into()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_e_tag_of_a_multipart_upload_is_the_md5_of_its_parts_md5s() {
-        let part = |bytes: &[u8]| (PartId { content_id: String::new() }, Md5::digest(bytes).into());
-        // Computed with md5sum and xxd.
-        assert_eq!(multipart_e_tag(&[part(b"a"), part(b"b")]), "96e024ba2074fe77e8e965ba43a704be-2");
     }
 }

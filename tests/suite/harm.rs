@@ -155,6 +155,51 @@ fn openj9_is_recognised_and_never_signalled() {
 }
 
 #[test]
+fn a_native_image_is_recognised_and_never_signalled() {
+    let program = bed::bed().join("native-image/native");
+    if !program.exists() {
+        return bed::cannot_run("the native image is not there; run tests/bed/install.sh");
+    }
+    let image =
+        default_sigquit().arg(program).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut image = Guarded(image.unwrap());
+    wait_for_name(&image, "native").expect("the image runs");
+    let ended = Tool::dump(image.0.id(), "-").run().expect(3);
+    assert!(ended.stderr.contains("native image") && ended.stderr.contains("--enable-monitoring"), "{}", ended.stderr);
+    assert!(image.0.try_wait().unwrap().is_none(), "it was signalled");
+}
+
+/// A stand-in: one with attach support cannot be had.
+#[test]
+fn a_native_image_with_attach_support_is_dumped_by_its_only_operation() {
+    let program = bed::bed().join("native-double");
+    let Some(jvm) = TestJvm::builder("17") else { return };
+    let (jvm, store) = (jvm.arg("markers=7").start(), tempfile::tempdir().unwrap());
+    let store_path = store.path().to_str().unwrap();
+    let dump = Tool::dump(jvm.pid(), store_path).run().expect(0).stored();
+    let raw = store.path().join("raw.hprof");
+    let gz = std::fs::File::open(dump).unwrap();
+    std::io::copy(&mut flate2::read::MultiGzDecoder::new(gz), &mut std::fs::File::create(&raw).unwrap()).unwrap();
+    let double = default_sigquit().arg(program).arg(&raw).stdout(Stdio::piped()).spawn();
+    let mut double = Guarded(double.unwrap());
+    let mut line = String::new();
+    let stdout = double.0.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    let ended = Tool::dump(double.0.id(), store_path).run().expect(0);
+    assert_eq!(assert_complete(ended.stored()).of("Marker"), 7);
+    assert!(ended.receipt()["dump"]["words"].as_str().unwrap().starts_with("Dumped to:"));
+}
+
+/// Waits until the child has become the program.
+fn wait_for_name(child: &Guarded, name: &str) -> Option<()> {
+    (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let comm = std::fs::read_to_string(format!("/proc/{}/comm", child.0.id())).ok()?;
+        (comm.trim() == name).then_some(())
+    })
+}
+
+#[test]
 fn a_proc_that_hides_caught_signals_and_inner_pids_is_coped_with() {
     let Some(jvm) = TestJvm::builder("17") else { return };
     let (jvm, store) = (jvm.start(), tempfile::tempdir().unwrap());

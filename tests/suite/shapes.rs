@@ -68,6 +68,13 @@ fn shapes() -> Vec<Shape> {
         Shape::new("Serial", |b| b.jvm_arg("-XX:+UseSerialGC"), Dump),
         Shape::new("Parallel", |b| b.jvm_arg("-XX:+UseParallelGC"), Dump),
         Shape::new("G1", |b| b.jvm_arg("-XX:+UseG1GC"), Dump),
+        // JDK 8 does not know these, and takes its own default.
+        Shape::new("ZGC", |b| b.jvm_arg("-XX:+IgnoreUnrecognizedVMOptions").jvm_arg("-XX:+UseZGC"), Dump),
+        Shape::new(
+            "Shenandoah",
+            |b| b.jvm_arg("-XX:+IgnoreUnrecognizedVMOptions").jvm_arg("-XX:+UseShenandoahGC"),
+            Dump,
+        ),
         Shape::new("-Xrs", |b| b.jvm_arg("-Xrs"), Dump),
         Shape::new("-Djava.io.tmpdir elsewhere", |b| b.jvm_arg("-Djava.io.tmpdir=/elsewhere"), Dump),
         Shape::new("JVM uid 1000, exec as 1000", user, Dump),

@@ -1,0 +1,174 @@
+//! One dump from the store's probe to the receipt: store, attach, plan, dump, verdict, object.
+
+use std::time::Instant;
+
+use chrono::Utc;
+
+use super::dump::new_receipt;
+use super::dump_stage::{IN_ORDER, SPOOL};
+use super::keep::keep;
+use crate::attach::VirtualMachine;
+use crate::deadline::Deadline;
+use crate::discovery::{Jvm, hsperfdata::PerfData};
+use crate::error::Error;
+use crate::heap_dump::{self, Plan, PlanRequest};
+use crate::pipeline::{Piped, Verdict};
+use crate::progress::Progress;
+use crate::settings::DumpSettings;
+use crate::spool::Spool;
+use crate::store::key::ObjectKey;
+use crate::store::receipt::{JvmFacts, Receipt};
+use crate::store::{StoreError, Upload, part_size};
+
+/// One dump on its way.
+pub(super) struct Run<'a> {
+    pub settings: &'a DumpSettings,
+    pub deadline: &'a Deadline,
+    jvm: &'a Jvm,
+    run_id: String,
+    pub key: ObjectKey,
+    pub progress: Progress,
+    pub receipt: Receipt,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm) -> Self {
+        let receipt = Receipt { jvm: Some(facts_of(jvm)), ..new_receipt(settings) };
+        let run_id = receipt.run_id.clone();
+        let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
+        Self { settings, deadline, jvm, run_id, key, progress: Progress::start(), receipt }
+    }
+
+    pub fn all_stages(&mut self) -> Result<(), Error> {
+        log::info!("dumping {}", self.jvm.describe());
+        let mut upload = self.open_store()?;
+        let vm = self.attach()?;
+        let mut plan = self.plan(&vm)?;
+        if self.settings.dry_run {
+            self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
+            return Ok(());
+        }
+        let (piped, spool) = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
+        self.finish(piped, &spool, upload, &mut plan)
+    }
+
+    /// The probe: nothing is done to the JVM when the store cannot be used, unless the dump is to be kept here.
+    fn open_store(&mut self) -> Result<Result<Upload, StoreError>, Error> {
+        let begun = Instant::now();
+        self.progress.stage("opening the store", None);
+        let store = &self.settings.common.store;
+        // How large the dump will be is not known before the JVM is asked; its resident memory bounds it well.
+        let part_size = self.part_size();
+        let opened = Upload::open(store, &self.key, part_size, self.deadline);
+        self.receipt.time("store", begun.elapsed());
+        match opened {
+            Err(StoreError::Stopped(stopped)) => Err(stopped.into()),
+            Err(error @ StoreError::Settings(_)) => Err(Error::store(error)),
+            Err(error) if !self.settings.keep_when_store_is_down => Err(Error::StoreDown(error)),
+            Err(error) => {
+                self.receipt.warn("the store cannot be used; the dump will be kept here");
+                Ok(Err(error))
+            }
+            Ok(upload) => Ok(Ok(upload)),
+        }
+    }
+
+    /// Large enough parts for a dump of three times the JVM's memory.
+    pub fn part_size(&self) -> u64 {
+        part_size(Some(self.jvm.resident_bytes.saturating_mul(3)))
+    }
+
+    fn attach(&mut self) -> Result<VirtualMachine<'a>, Error> {
+        let begun = Instant::now();
+        self.progress.stage("attaching", None);
+        let vm = VirtualMachine::attach(self.jvm, self.settings.target.attach_timeout, self.deadline);
+        self.receipt.time("attach", begun.elapsed());
+        Ok(vm?)
+    }
+
+    fn plan(&mut self, vm: &VirtualMachine<'_>) -> Result<Plan, Error> {
+        let settings = self.settings;
+        let request = PlanRequest {
+            dirs: &settings.target.dirs,
+            live: settings.target.live,
+            force: settings.force,
+            disk_limit: settings.target.disk_limit,
+            run_id: &self.run_id,
+        };
+        let plan = heap_dump::plan(vm, &request, self.deadline)?;
+        for warning in &plan.warnings {
+            self.receipt.warn(warning.as_str());
+        }
+        Ok(plan)
+    }
+
+    fn finish(
+        &mut self,
+        piped: Piped,
+        spool: &Spool,
+        upload: Result<Upload, StoreError>,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        self.progress.stage("finishing the upload", None);
+        // The pipeline's caller has seen the end of the dump, or there would be no spool.
+        let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
+        let stored = piped.sent.and(upload).and_then(|upload| upload.finish(&verdict, &piped.digest, spool));
+        self.receipt.time("finish", begun.elapsed());
+        match stored {
+            Ok(finished) => {
+                self.receipt.object = Some(finished.object.clone());
+                let json = self.receipt.to_json().unwrap_or_default();
+                if let Err(error) = finished.put_receipt(json.into_bytes()) {
+                    self.receipt
+                        .warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.keep_spool(spool, plan);
+                Err(match error {
+                    StoreError::Stopped(stopped) => stopped.into(),
+                    other => Error::NotStored(other),
+                })
+            }
+        }
+    }
+
+    /// The compressed dump, in the order of the object, under the name that it would have had.
+    fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan) {
+        let name = self.key.dump_name();
+        if spool.is_in_order() {
+            return self.keep(plan, SPOOL, &name);
+        }
+        let copied = plan.dir.create_file(IN_ORDER).and_then(|file| spool.copy_to(&file));
+        match copied.and_then(|()| plan.dir.remove_file(SPOOL)) {
+            Ok(()) => self.keep(plan, IN_ORDER, &name),
+            Err(error) => {
+                plan.dir.keep();
+                let warning = format!(
+                    "{}/{SPOOL} holds the dump with its head behind its heap; no room to sort it",
+                    plan.dir.here
+                );
+                self.receipt.warn(format!("{warning}: {error}"));
+            }
+        }
+    }
+
+    pub fn keep(&mut self, plan: &mut Plan, file: &str, name: &str) {
+        match keep(&mut plan.dir, file, name, &self.settings.common) {
+            Ok(kept) => self.receipt.kept = Some(kept),
+            Err(error) => self.receipt.warn(format!("what is kept in {} could not be named: {error}", plan.dir.here)),
+        }
+    }
+}
+
+fn facts_of(jvm: &Jvm) -> JvmFacts {
+    JvmFacts {
+        pid: jvm.pid(),
+        ns_pid: jvm.ns_pid,
+        uid: jvm.identity.uid,
+        version: jvm.perf_data.as_ref().and_then(PerfData::vm_version).map(str::to_owned),
+        main_class: jvm.main_class.clone(),
+    }
+}

@@ -1,0 +1,154 @@
+//! The stage that makes the dump and sends it through the pipeline into the spool.
+
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use super::dump_run::Run;
+use crate::attach::VirtualMachine;
+use crate::error::Error;
+use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, RoomError};
+use crate::pipeline::{self, Effort, Piped, Source, Stream, Verdict};
+use crate::spool::Spool;
+use crate::store::Upload;
+use crate::store::receipt::DumpFacts;
+
+/// The compressed dump's name beside the raw one.
+pub(super) const SPOOL: &str = "spool.hprof.gz";
+
+/// The same in the object's order.
+pub(super) const IN_ORDER: &str = "in-order.hprof.gz";
+
+/// A second dump is worth a second pause only when the first one was short.
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
+
+/// More workers than this gain nothing: the JVM cannot write that fast.
+const WORKERS_MAX: usize = 4;
+
+impl Run<'_> {
+    /// The dump, through the pipeline into the spool: while the JVM writes it, where its layout allows that.
+    pub fn dump(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        mut upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
+        let total = plan.estimate.map(|estimate| estimate.raw_upper);
+        self.progress.stage("the JVM is dumping", total);
+        if !plan.can_be_captured() {
+            return self.dump_then_read(vm, plan, upload);
+        }
+        let begun = Instant::now();
+        let captured = self.capture(vm, plan, upload.as_deref_mut());
+        let again = matches!(captured, Err(Error::Dump(DumpError::Merged { .. }))) && begun.elapsed() < AGAIN_WITHIN;
+        // What has gone out of the first dump would be the start of the second.
+        if !again || upload.as_ref().is_some_and(|upload| upload.has_parts()) {
+            return captured;
+        }
+        self.receipt.warn("the JVM was faster than this tool: it dumps once more, and is read when it is done");
+        plan.dir.remove_file(SPOOL).map_err(|source| RoomError::Io {
+            what: "remove the compressed dump",
+            path: format!("{}/{SPOOL}", plan.dir.here),
+            source,
+        })?;
+        self.dump_then_read(vm, plan, upload)
+    }
+
+    fn dump_then_read(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
+        let live = self.settings.target.live;
+        let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
+        self.tell_dump(&dump);
+        self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
+        let piped = self.pipe(&mut Stream(file), &dump.path, plan, upload).and_then(|piped| self.verify(piped, &dump));
+        self.or_keep_raw(piped, plan)
+    }
+
+    fn capture(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
+        let path = format!("{}/{NAME}", plan.dir.here);
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, self.settings.target.live, self.deadline)?;
+        let piped = self.pipe(&mut capture, &path, plan, upload);
+        if !capture.releases() {
+            self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
+        }
+        // The JVM's own words tell more than what its words did to the pipeline.
+        let dump = match (&piped, capture.finish()) {
+            (Err(Error::Stopped(_)), _) => return piped,
+            (_, dump) => dump?,
+        };
+        self.tell_dump(&dump);
+        match piped {
+            // A part that was released while the JVM copied it looks damaged.
+            Err(Error::Dump(DumpError::Malformed { .. })) if plan.layout == Layout::Parts => {
+                Err(DumpError::Merged { path }.into())
+            }
+            piped => self.verify(piped?, &dump),
+        }
+    }
+
+    fn tell_dump(&mut self, dump: &HeapDump) {
+        self.receipt.time("dump", dump.took);
+        self.receipt.dump = Some(DumpFacts {
+            live_only: Some(self.settings.target.live),
+            walk: None,
+            words: Some(dump.words.clone()),
+            pause: dump.pause_seconds,
+        });
+    }
+
+    fn pipe(
+        &mut self,
+        raw: &mut impl Source,
+        path: &str,
+        plan: &Plan,
+        upload: Option<&mut Upload>,
+    ) -> Result<(Piped, Spool), Error> {
+        let spool_path = format!("{}/{SPOOL}", plan.dir.here);
+        let spool = plan.dir.create_file(SPOOL).map(Spool::new).map_err(|source| RoomError::Io {
+            what: "create the compressed dump",
+            path: spool_path.clone(),
+            source,
+        })?;
+        // One processor is the JVM's: while it dumps, the application waits for it.
+        let workers = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, WORKERS_MAX);
+        let effort = Effort { level: self.settings.common.level, workers, part_size: self.part_size() };
+        let piped = pipeline::run(raw, &spool, upload, effort, &self.progress, self.deadline)
+            .map_err(|error| Error::from_pipeline(error, path, &spool_path))?;
+        self.receipt.time("compress", piped.took);
+        Ok((piped, spool))
+    }
+
+    fn verify(&mut self, piped: (Piped, Spool), dump: &HeapDump) -> Result<(Piped, Spool), Error> {
+        if let Some(facts) = &mut self.receipt.dump {
+            facts.walk = Some(piped.0.walk.clone());
+        }
+        match Verdict::of(&piped.0.walk) {
+            Some(_) => Ok(piped),
+            None => Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.0.walk.bytes }.into()),
+        }
+    }
+
+    /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
+    fn or_keep_raw(&mut self, piped: Result<(Piped, Spool), Error>, plan: &mut Plan) -> Result<(Piped, Spool), Error> {
+        let damaged =
+            |error: &Error| matches!(error, Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }));
+        let worth_keeping = piped.as_ref().is_err_and(|error| !damaged(error));
+        // The spool is a copy of part of what is kept, or the raw dump of what is spooled: one of them goes.
+        let surplus = if worth_keeping { SPOOL } else { NAME };
+        if let Err(error) = plan.dir.remove_file(surplus) {
+            log::debug!("cannot remove {surplus} in {}: {error}", plan.dir.here);
+        }
+        if worth_keeping {
+            self.keep(plan, NAME, &self.key.raw_name());
+        }
+        piped
+    }
+}
