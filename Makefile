@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: demo test check suite release rust-target isal jvms clean
+.PHONY: fuzz demo test check suite release rust-target isal jvms clean
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
@@ -35,6 +35,11 @@ release:
 	    cp "$$(ls -t target/$(TARGET)/release/build/jmap-dump-tool-*/out/$$file | head -n 1)" dist/share/ || exit; \
 	done
 	cd dist && sha256sum jmap-dump-tool-* >SHA256SUMS
+
+# Coverage-guided fuzzing of the parsers, so many seconds for each of the four.
+FUZZ_SECONDS ?= 60
+fuzz:
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 rust-target:
 	tests/bed/cc.sh
