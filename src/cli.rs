@@ -39,6 +39,10 @@ pub enum Command {
     Upload(UploadArgs),
     /// Walk a dump, plain or gzipped, to its end
     Verify(VerifyArgs),
+    /// Have a running JVM write its heap on OutOfMemoryError
+    Arm(ArmArgs),
+    /// Copy this program and its settings file into a directory
+    Install(InstallArgs),
 }
 
 /// `project/app/env` of the object key.
@@ -194,8 +198,27 @@ pub struct VerifyArgs {
     pub verbose: u8,
 }
 
+#[derive(Debug, Args)]
+pub struct ArmArgs {
+    /// Directory for the dump, as the JVM sees it [default: the JVM's current one, or its own HeapDumpPath]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Where to
+    pub dir: String,
+}
+
 /// Words that begin another command than the oldest one.
-const COMMANDS: &[&str] = &["dump", "ps", "check", "upload", "verify", "help", "--help", "-h", "--version", "-V"];
+const COMMANDS: &[&str] =
+    &["dump", "ps", "check", "upload", "verify", "arm", "install", "help", "--help", "-h", "--version", "-V"];
 
 impl Cli {
     /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
@@ -219,6 +242,8 @@ impl Command {
             Self::Upload(args) => args.common.verbose,
             Self::Verify(args) => args.verbose,
             Self::Ps(args) => args.verbose,
+            Self::Arm(args) => args.verbose,
+            Self::Install(_) => 0,
             Self::Check(args) => args.common.verbose,
         }
     }

@@ -1,7 +1,7 @@
 //! Gets the heap dump out of a JVM: `ARCHITECTURE.md` walks one dump through these modules, which stand here in
 //! the order of the data.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cli;
 pub mod settings;
@@ -36,6 +36,7 @@ pub mod store;
 
 pub mod pod;
 pub mod run_id;
+mod sys;
 
 /// Version, source revision and target, as build.rs found them.
 pub const VERSION: &str =

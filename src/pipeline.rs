@@ -86,6 +86,8 @@ pub fn run(
     let (members_in, members) = bounded::<Member>(1);
     let early = upload.filter(|upload| upload.takes_parts_early());
     std::thread::scope(|scope| {
+        // Readers of the spool must not wait for what a panic keeps from coming.
+        let watch = GiveUpOnPanic(spool);
         let workers: Vec<_> = (0..effort.workers)
             .map(|_| {
                 let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
@@ -99,6 +101,7 @@ pub fn run(
         drop(blocks_in);
         let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
         let written = joined(writer);
+        drop(watch);
         if walked.is_ok() && compressed.is_ok() && written.is_ok() {
             spool.seal();
         } else {
@@ -111,6 +114,16 @@ pub fn run(
         let (digest, sent) = fed.map_err(PipelineError::Spool)?;
         Ok(Piped { walk, digest, sent, took: begun.elapsed() })
     })
+}
+
+struct GiveUpOnPanic<'a>(&'a Spool);
+
+impl Drop for GiveUpOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up();
+        }
+    }
 }
 
 fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
@@ -168,7 +181,7 @@ fn walk(
             break;
         }
     }
-    let twice = sections.contains_key(&Section::Heap(0))
+    let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
         && sections.get(&Section::Head).is_some_and(|(head, _)| head.records().segments > 0);
     if twice {
         return Err(PipelineError::Merged);

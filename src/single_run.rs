@@ -12,10 +12,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::net::sockopt::socket_peercred;
 
 use crate::deadline::{Deadline, Stopped, Woken};
 use crate::discovery::Jvm;
+use crate::sys::peer_of;
 
 /// Our place as the only run on a JVM.
 #[derive(Debug, Default)]
@@ -125,9 +125,9 @@ fn keep_door(listener: &UnixListener, waiting: &Mutex<Vec<UnixStream>>, over: &O
 /// word counts nothing.
 fn follow(address: &SocketAddr, pid: i32, deadline: &Deadline) -> Result<Option<String>, Stopped> {
     let Ok(mut stream) = UnixStream::connect_addr(address) else { return Ok(Some(String::new())) };
-    let ours = rustix::process::geteuid();
-    match socket_peercred(&stream) {
-        Ok(peer) if peer.uid == ours || peer.uid.is_root() => {}
+    let ours = rustix::process::geteuid().as_raw();
+    match peer_of(&stream) {
+        Ok(peer) if peer.uid == ours || peer.uid == 0 => {}
         _ => {
             log::warn!("another user holds the place of the run on pid {pid}; going on without it");
             return Ok(None);

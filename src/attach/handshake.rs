@@ -33,10 +33,12 @@ pub(super) fn attach<'a>(
     }
     let identity = identity_for(jvm)?;
     let tmp = Tmp::open(jvm, identity)?;
-    if !tmp.listener_answers(jvm, &stage)? {
-        let outcome = start_listener(jvm, &tmp, identity, timeout, &stage);
+    let attached = || {
+        if tmp.listener_answers(jvm, &stage)? { Ok(()) } else { start_listener(jvm, &tmp, identity, timeout, &stage) }
+    };
+    {
         // The stage's time is the attach time-out, which has an answer of its own.
-        outcome.map_err(|error| match error {
+        attached().map_err(|error| match error {
             AttachError::Stopped(_) if deadline.check("").is_ok() => {
                 AttachError::NoAnswer { pid: jvm.pid(), path: tmp.socket_path(jvm), seconds: timeout.as_secs() }
             }
@@ -67,8 +69,14 @@ pub(super) fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
     }
 }
 
+/// By the JVM's own mark; without a perf file, by its command line.
 fn attachable_by_perf_data(jvm: &Jvm) -> Option<bool> {
-    jvm.perf_data.as_ref().and_then(PerfData::is_attachable)
+    let marked = jvm.perf_data.as_ref().and_then(PerfData::is_attachable);
+    let disabled = || {
+        let cmdline = jvm.target.read("cmdline").unwrap_or_default();
+        cmdline.split(|byte| *byte == 0).any(|word| word == b"-XX:+DisableAttachMechanism")
+    };
+    marked.or_else(|| disabled().then_some(false))
 }
 
 /// The identity that this JVM accepts; refused before anything is sent when we cannot have it.
@@ -108,8 +116,9 @@ fn start_listener(
         if !jvm.target.is_alive() {
             return Err(AttachError::Gone { pid: jvm.pid() });
         }
-        // A signal that came before the JVM was ready is lost.
-        if !repeated && patience.passed() > timeout / 2 {
+        // A signal that came before the JVM was ready is lost. One more for a JVM that has just opened its listener
+        // would make it print its threads, so the socket is looked for once more.
+        if !repeated && patience.passed() > timeout / 2 && !tmp.has_socket(jvm)? {
             repeated = true;
             send_quit(jvm)?;
         }

@@ -47,10 +47,17 @@ impl Identity {
         if ours == self {
             return Ok(f());
         }
-        let outcome = std::thread::scope(|scope| scope.spawn(|| self.take().map(|()| f())).join());
+        let outcome = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || self.take().map(|()| f()))?;
+            io::Result::Ok(thread.join())
+        });
         match outcome {
-            Ok(result) => result.map_err(|source| IdentityError { ours, wanted: self, source }),
-            Err(panic) => resume_unwind(panic),
+            // No more threads: the container's pids limit, as a rule.
+            Err(source) => Err(IdentityError { ours, wanted: self, source }),
+            Ok(outcome) => match outcome {
+                Ok(result) => result.map_err(|source| IdentityError { ours, wanted: self, source }),
+                Err(panic) => resume_unwind(panic),
+            },
         }
     }
 

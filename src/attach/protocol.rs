@@ -23,6 +23,11 @@ impl<'a> AttachOperation<'a> {
         Self { name: "dumpheap", args: [path, if live { "-live" } else { "-all" }] }
     }
 
+    /// A manageable flag of the JVM gets a value; one that is on or off takes 1 or 0.
+    pub fn setflag(flag: &'a str, value: &'a str) -> Self {
+        Self { name: "setflag", args: [flag, value] }
+    }
+
     /// The same by the diagnostic command, which is all that a native image knows. The caller takes care that
     /// the path holds nothing that the command's parser would read as its own: blanks, quotes, `=`, `%`.
     pub fn heap_dump_command(path: &str, live: bool) -> String {

@@ -14,6 +14,7 @@ use super::{AttachError, Identity};
 use crate::deadline::Deadline;
 use crate::discovery::Jvm;
 use crate::faults::door;
+use crate::sys::{Peer, peer_of};
 
 /// The JVM's directory for its socket, whatever java.io.tmpdir says (JDK: `os::get_temp_directory` on Linux).
 pub(super) const TMP: &str = "/tmp";
@@ -141,9 +142,22 @@ impl Tmp {
                 Err(source) => return Err(error(source)),
                 Ok(stream) => {
                     stream.set_nonblocking(false).map_err(error)?;
+                    self.must_be_of(jvm, &stream)?;
                     return Ok(stream);
                 }
             }
+        }
+    }
+
+    /// Containers that share /tmp may have JVMs of the same number in it.
+    fn must_be_of(&self, jvm: &Jvm, stream: &UnixStream) -> Result<(), AttachError> {
+        match door("getsockopt", || peer_of(stream)) {
+            Ok(Peer { pid: Some(pid), .. }) if pid == jvm.pid() => Ok(()),
+            Ok(Peer { pid: Some(pid), .. }) => Err(self.in_the_way(jvm, format!("pid {pid} listens on it"))),
+            Ok(Peer { pid: None, .. }) => {
+                Err(self.in_the_way(jvm, "a process of another container listens on it".into()))
+            }
+            Err(source) => Err(AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source }),
         }
     }
 
@@ -159,7 +173,8 @@ impl Tmp {
 impl Drop for Tmp {
     fn drop(&mut self) {
         let Some(root) = &self.root else { return };
-        if !self.expendable.load(Ordering::Relaxed) {
+        let socket = statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW);
+        if socket.is_ok() && !self.expendable.load(Ordering::Relaxed) {
             log::warn!(
                 "{TMP} was made for the attach socket and stays: this JVM could not be attached to again without"
             );

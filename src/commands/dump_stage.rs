@@ -24,6 +24,16 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// More workers than this gain nothing: the JVM cannot write that fast.
 const WORKERS_MAX: usize = 4;
 
+/// Before the JVM is asked for anything.
+fn create_spool(plan: &Plan) -> Result<Spool, RoomError> {
+    let error = |source| RoomError::Io {
+        what: "create the compressed dump",
+        path: format!("{}/{SPOOL}", plan.dir.here),
+        source,
+    };
+    plan.dir.create_file(SPOOL).map(Spool::new).map_err(error)
+}
+
 impl Run<'_> {
     /// The dump, through the pipeline into the spool: while the JVM writes it, where its layout allows that.
     pub fn dump(
@@ -45,11 +55,7 @@ impl Run<'_> {
             return captured;
         }
         self.receipt.warn("the JVM was faster than this tool: it dumps once more, and is read when it is done");
-        plan.dir.remove_file(SPOOL).map_err(|source| RoomError::Io {
-            what: "remove the compressed dump",
-            path: format!("{}/{SPOOL}", plan.dir.here),
-            source,
-        })?;
+        plan.dir.clear().map_err(|source| RoomError::Io { what: "empty", path: plan.dir.here.clone(), source })?;
         self.dump_then_read(vm, plan, upload)
     }
 
@@ -60,10 +66,12 @@ impl Run<'_> {
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let live = self.settings.target.live;
+        let spool = create_spool(plan)?;
         let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
-        let piped = self.pipe(&mut Stream(file), &dump.path, plan, upload).and_then(|piped| self.verify(piped, &dump));
+        let piped =
+            self.pipe(&mut Stream(file), &dump.path, spool, plan, upload).and_then(|piped| self.verify(piped, &dump));
         self.or_keep_raw(piped, plan)
     }
 
@@ -74,14 +82,18 @@ impl Run<'_> {
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let path = format!("{}/{NAME}", plan.dir.here);
+        let spool = create_spool(plan)?;
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, self.settings.target.live, self.deadline)?;
-        let piped = self.pipe(&mut capture, &path, plan, upload);
+        let piped = self.pipe(&mut capture, &path, spool, plan, upload);
         if !capture.releases() {
             self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
         }
         // The JVM's own words tell more than what its words did to the pipeline.
+        let answered = capture.is_written();
         let dump = match (&piped, capture.finish()) {
             (Err(Error::Stopped(_)), _) => return piped,
+            // The pipeline saw the JVM go.
+            (Err(_), Err(_)) if !answered => return piped,
             (_, dump) => dump?,
         };
         self.tell_dump(&dump);
@@ -108,15 +120,11 @@ impl Run<'_> {
         &mut self,
         raw: &mut impl Source,
         path: &str,
+        spool: Spool,
         plan: &Plan,
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let spool_path = format!("{}/{SPOOL}", plan.dir.here);
-        let spool = plan.dir.create_file(SPOOL).map(Spool::new).map_err(|source| RoomError::Io {
-            what: "create the compressed dump",
-            path: spool_path.clone(),
-            source,
-        })?;
         // One processor is the JVM's: while it dumps, the application waits for it.
         let workers = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, WORKERS_MAX);
         let effort = Effort { level: self.settings.common.level, workers, part_size: self.part_size() };

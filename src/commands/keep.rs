@@ -30,7 +30,11 @@ pub fn still_there(path: &str, settings: &Settings) -> Kept {
 fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings) -> Kept {
     let place = &settings.place;
     // A store that a settings file named has its credentials there, and only there.
-    let store = if settings.store.by_hand { store_flags(settings) } else { String::new() };
+    let store = match &settings.store.config {
+        Some(path) => format!("--config {} ", quoted(path)),
+        None if settings.store.by_hand => store_flags(settings),
+        None => String::new(),
+    };
     Kept {
         bytes,
         lifetime: lifetime.map_or_else(|| "how long it stays there is unknown".into(), |lifetime| lifetime.to_string()),
@@ -48,6 +52,8 @@ fn store_flags(settings: &Settings) -> String {
         ("--region", store.region.clone()),
         ("--path-style", path_style),
         ("--account", store.account.clone()),
+        ("--service-account-file", store.service_account_file.clone()),
+        ("--ca-file", store.ca_file.clone()),
     ];
     let given = flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag} {} ", quoted(&value?))));
     given.collect()

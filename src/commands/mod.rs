@@ -1,9 +1,11 @@
 //! One file per verb; each reads as the list of its stages.
 
+mod arm;
 mod check;
 mod dump;
 mod dump_run;
 mod dump_stage;
+mod install;
 mod keep;
 mod ps;
 mod upload;
@@ -44,6 +46,8 @@ pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
         Command::Upload(args) => upload::run(args, watch_signals),
         Command::Verify(args) => verify::run(args),
         Command::Ps(args) => ps::run(args),
+        Command::Arm(args) => arm::run(args, watch_signals),
+        Command::Install(args) => install::run(args),
         Command::Check(args) => check::run(args, watch_signals),
     }
 }

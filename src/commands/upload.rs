@@ -1,7 +1,8 @@
 //! `upload`: a dump that is already a file, through the same stages as one that a JVM makes.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -136,9 +137,20 @@ fn nameless_beside(path: &str) -> Result<File, Error> {
     let parent = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
-    let opened = open(parent, flags, mode).or_else(|_| open(std::env::temp_dir(), flags, mode));
-    opened.map(File::from).map_err(|errno| {
+    let places = [parent.to_owned(), std::env::temp_dir()];
+    let nameless = places.iter().find_map(|dir| open(dir, flags, mode).ok());
+    // overlayfs before Linux 6.10 knows no nameless files.
+    let made =
+        || places.iter().map(|dir| unlinked_in(dir)).reduce(Result::or).unwrap_or(Err(io::ErrorKind::NotFound.into()));
+    nameless.map(File::from).map_or_else(made, Ok).map_err(|source| {
         let path = parent.display().to_string();
-        RoomError::Io { what: "create a temporary file in", path, source: errno.into() }.into()
+        RoomError::Io { what: "create a temporary file in", path, source }.into()
     })
+}
+
+fn unlinked_in(dir: &Path) -> io::Result<File> {
+    let path = dir.join(format!(".jmap-dump-tool-{}", run_id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
 }

@@ -200,7 +200,12 @@ const WITH_VALUE: &[&str] = &[
 /// Main class, jar or module from the words of a command line.
 fn main_class_of(cmdline: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(cmdline);
-    let mut words = text.split('\0').skip(1).filter(|word| !word.is_empty());
+    let mut words = text.split('\0').filter(|word| !word.is_empty());
+    let program = words.next()?.rsplit('/').next()?;
+    // Behind another program's name stand arguments of its own, which may be secrets.
+    if program != "java" {
+        return Some(program.to_owned());
+    }
     while let Some(word) = words.next() {
         if matches!(word, "-jar" | "-m" | "--module") {
             return words.next().map(str::to_owned);
@@ -225,6 +230,7 @@ mod tests {
             Some("com.shop.Main")
         );
         assert_eq!(main_class_of(b"java\0-jar\0/app/app.jar\0x\0").as_deref(), Some("/app/app.jar"));
+        assert_eq!(main_class_of(b"/app/server\0--db-password\0hunter2\0").as_deref(), Some("server"));
         assert_eq!(main_class_of(b"java\0-version\0"), None);
         assert_eq!(main_class_of(b""), None);
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::file::{HeapDump, NAME, died_or, send};
+use super::file::{HeapDump, NAME, died_or, refused, send};
 use super::reply::{Judgement, judge, seconds};
 use super::{DumpDir, DumpError, DumpFailure, Layout};
 use crate::attach::{Pending, Reply, VirtualMachine};
@@ -89,14 +89,18 @@ impl<'a> Capture<'a> {
     /// # Errors
     /// When the JVM does not call the dump whole.
     pub fn finish(mut self) -> Result<HeapDump, DumpFailure> {
-        while self.reply.is_none() {
+        while self.pending.is_some() {
             self.wait(Duration::from_secs(1))?;
         }
         let (pid, path) = (self.vm.jvm().pid(), format!("{}/{NAME}", self.dir.here));
-        let message = self.reply.take().map(|reply| reply.message).unwrap_or_default();
+        let message = match self.reply.take() {
+            Some(reply) => reply.message,
+            // The wait for it failed before, with an error that says more.
+            None => return Err(DumpError::Jvm { pid, path, words: "no answer".to_owned() }.into()),
+        };
         match judge(&message) {
             Judgement::Created => {}
-            Judgement::Failed(words) => return Err(DumpError::Jvm { pid, path, words }.into()),
+            Judgement::Failed(words) => return Err(refused(self.vm, path, words)),
         }
         let inside = format!("{}/{NAME}", self.dir.inside);
         let words = message.trim().replace(&inside, &path);
@@ -113,6 +117,7 @@ impl<'a> Capture<'a> {
         let Some(pending) = &mut self.pending else { return Ok(()) };
         let complete = pending.poll(time, self.deadline).map_err(|error| died_or(self.vm, error))?;
         if complete && let Some(pending) = self.pending.take() {
+            // Without an answer nothing can be waited for any more, so its end is noted first.
             self.took = self.begun.elapsed();
             self.reply = Some(pending.reply().map_err(|error| died_or(self.vm, error))?);
         }

@@ -10,6 +10,8 @@ use rustix::fs::{
     renameat_with, statat, unlinkat,
 };
 
+use rustix::io::Errno;
+
 use crate::attach::Identity;
 use crate::discovery::mountinfo::Mount;
 use crate::faults::door;
@@ -130,8 +132,14 @@ impl DumpDir {
     /// # Errors
     /// When the file system refuses, or the new name is taken.
     pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
-        self.identity
-            .io(|| door("renameat", || Ok(renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE)?)))
+        let careful = || Ok(renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE)?);
+        self.identity.io(|| match door("renameat", careful) {
+            // NFS knows no careful rename; the directory is private, and the name has the run's own id.
+            Err(error) if [Some(Errno::INVAL), Some(Errno::NOSYS)].contains(&Errno::from_io_error(&error)) => {
+                Ok(renameat(&self.dir, from, &self.dir, to)?)
+            }
+            other => other,
+        })
     }
 
     /// Leaves the directory and what is still in it.
@@ -144,6 +152,15 @@ impl DumpDir {
         let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         Ok(names.filter(|name| name != "." && name != "..").collect())
+    }
+
+    /// Removes all files there.
+    ///
+    /// # Errors
+    /// When one of them stays.
+    pub fn clear(&self) -> io::Result<()> {
+        self.identity
+            .io(|| self.list()?.iter().try_for_each(|name| Ok(unlinkat(&self.dir, &**name, AtFlags::empty())?)))
     }
 
     /// The JVM may add a file between the listing and the removal, so it is tried again.

@@ -45,7 +45,6 @@ pub fn dump(
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<(File, HeapDump), DumpFailure> {
-    let pid = vm.jvm().pid();
     let inside = format!("{}/{NAME}", dir.inside);
     let path = format!("{}/{NAME}", dir.here);
     debug_assert!(inside.len() <= ARG_MAX);
@@ -61,7 +60,7 @@ pub fn dump(
     let reply = reply.map_err(|error| died_or(vm, error))?;
     match judge(&reply.message) {
         Judgement::Created => {}
-        Judgement::Failed(words) => return Err(DumpError::Jvm { pid, path, words }.into()),
+        Judgement::Failed(words) => return Err(refused(vm, path, words)),
     }
     let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: path.clone(), source })?;
     let words = reply.message.trim().replace(&inside, &path);
@@ -84,6 +83,17 @@ pub(super) fn send(
     }
     let command = AttachOperation::heap_dump_command(path, live);
     Ok(vm.send(&AttachOperation::jcmd(&command), deadline)?)
+}
+
+/// JDK 24 and later send the first line at once: an answer that ends there is a JVM that died.
+pub(super) fn refused(vm: &VirtualMachine<'_>, path: String, words: String) -> DumpFailure {
+    let pid = vm.jvm().pid();
+    if words.starts_with("Dumping heap to")
+        && let DumpFailure::Dump(died) = died_or(vm, AttachError::Gone { pid })
+    {
+        return died.into();
+    }
+    DumpError::Jvm { pid, path, words }.into()
 }
 
 /// A JVM that died is no attach failure. Its socket closes a moment before it is gone.

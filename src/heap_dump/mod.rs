@@ -35,6 +35,8 @@ pub enum DumpError {
     Truncated { path: String, bytes: u64 },
     #[error("the dump {path} is damaged")]
     Malformed { path: String, source: Malformed },
+    #[error("pid {pid} did not take the flag {flag}: {words}")]
+    Flag { pid: i32, flag: String, words: String },
     #[error("the JVM copied a part of the dump {path} that was already read")]
     Merged { path: String },
     #[error("cannot read the dump {path}")]
@@ -52,6 +54,7 @@ impl DumpError {
             Self::Truncated { .. } | Self::Malformed { .. } => {
                 "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
             }
+            Self::Flag { .. } => "set it on the command line of the JVM, by JAVA_TOOL_OPTIONS for example".into(),
             Self::Merged { .. } => "nothing was stored; try again".into(),
             Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
         }

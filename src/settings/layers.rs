@@ -13,7 +13,7 @@ use super::values::UsageError;
 const ENV_PREFIX: &str = "JMAP_DUMP_";
 
 /// The settings file beside the program.
-const FILE_NAME: &str = "jmap-dump-tool.toml";
+pub const FILE_NAME: &str = "jmap-dump-tool.toml";
 
 /// Longest settings file; a longer one is something else.
 const FILE_MAX: u64 = 1 << 20;

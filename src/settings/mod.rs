@@ -5,10 +5,10 @@ mod values;
 
 use std::time::Duration;
 
-pub use layers::{Layers, Origin};
+pub use layers::{FILE_NAME, Layers, Origin};
 pub use values::UsageError;
 
-use crate::cli::{CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs, UploadArgs};
+use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs, UploadArgs};
 use crate::discovery::{Preference, Selection};
 use crate::heap_dump::CANDIDATES;
 use crate::store::key::Place;
@@ -104,6 +104,16 @@ fn deadline(layers: &Layers) -> Result<Duration, UsageError> {
 }
 
 impl TargetSettings {
+    /// Settings of `arm`.
+    ///
+    /// # Errors
+    /// When something makes no sense.
+    pub fn of_arm(args: &ArmArgs) -> Result<Self, UsageError> {
+        let mut flags = layers::Values::default();
+        target_flags(&mut flags, &args.target);
+        Self::read(&Layers::of_flags(flags))
+    }
+
     fn read(layers: &Layers) -> Result<Self, UsageError> {
         let preferences =
             [("lowest", Preference::Lowest), ("newest", Preference::Newest), ("largest", Preference::Largest)];
@@ -252,6 +262,10 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         service_account_file: text("service_account_file"),
         proxy: text("proxy"),
         ca_file: text("ca_file"),
+        config: match &named.origin {
+            Origin::Config(path) => Some(path.clone()),
+            _ => None,
+        },
         by_hand: named.origin.is_by_hand(),
         vendor_environment: named.origin.is_by_hand() && !has_credentials,
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),

@@ -62,7 +62,12 @@ impl Job {
         let failure = Arc::clone(&self.failure);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(self.upload(opened, inbox)),
+            Ok(runtime) => {
+                let outcome = runtime.block_on(self.upload(opened, inbox));
+                // A name that is still being looked up is nobody's business any more.
+                runtime.shutdown_background();
+                outcome
+            }
             Err(source) => Err(StoreError::Local { what: "start", path: "the store's client".into(), source }),
         };
         if let Err(error) = outcome {
@@ -158,6 +163,7 @@ impl Job {
             (_, Ok(meta)) => meta.size,
             // A lost answer is no lost object, but without either answer there is none.
             (Err(_), Err(_)) => return completed.map(|_| Verified::Size).map_err(|e| self.error("complete", e)),
+            (Ok(_), Err(source @ object_store::Error::NotFound { .. })) => return Err(self.error("find", source)),
             (Ok(_), Err(error)) => {
                 log::info!("{} cannot be looked at: {error}", self.url);
                 return Ok(Verified::Acknowledged);

@@ -46,6 +46,8 @@ pub struct StoreSettings {
     pub ca_file: Option<String>,
     /// The user named the store for this run.
     pub by_hand: bool,
+    /// The settings file that `--config` named, when the store stands there.
+    pub config: Option<String>,
     /// Whether a vendor's environment variables and the system's proxy variables count: only when the user named
     /// the store there, too, and gave no credentials. They may be the application's.
     pub vendor_environment: bool,
@@ -70,6 +72,7 @@ impl StoreSettings {
             proxy: None,
             ca_file: None,
             by_hand: false,
+            config: None,
             vendor_environment: false,
             retry_for: Duration::from_secs(180),
         }

@@ -197,3 +197,24 @@ fn a_failed_dump_leaves_nothing() {
     shape.assert_clean("after a full disk");
     assert_eq!(files_in(shape.store.path()), BTreeSet::new());
 }
+
+#[test]
+fn a_jvm_that_dies_during_its_dump_ends_the_run_and_leaves_nothing() {
+    for version in ["8", "17", "25"] {
+        let Some(shape) = Shape::new(version, 96) else { continue };
+        let run = shape.dump().args(&["--deadline", "60s"]).spawn();
+        let begun = std::time::Instant::now();
+        let written = || {
+            files_in(shape.dumps.path()).iter().any(|path| Path::new(path).metadata().is_ok_and(|m| m.len() > 1 << 20))
+        };
+        while !written() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let pid = rustix::process::Pid::from_raw(shape.jvm.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        let ended = run.wait().expect(5);
+        assert!(ended.stderr.contains("ended during its dump"), "JDK {version}: {}", ended.stderr);
+        assert_eq!(files_in(shape.dumps.path()), BTreeSet::new(), "JDK {version}");
+        assert!(!files_in(shape.store.path()).iter().any(|path| path.ends_with(".part")), "JDK {version}");
+    }
+}

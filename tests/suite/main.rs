@@ -8,6 +8,7 @@ mod binary;
 mod clean;
 mod containers;
 mod harm;
+mod helpers;
 mod main_job;
 mod readme;
 mod s3;

@@ -1,0 +1,60 @@
+//! The small commands: `arm` and `install`.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::common::bed::VERSIONS;
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::tool::{Tool, binary};
+
+#[test]
+fn an_armed_jvm_writes_its_heap_on_out_of_memory() {
+    for version in VERSIONS {
+        let Some(jvm) = TestJvm::builder(version) else { continue };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let jvm = jvm.uid(1000).jvm_arg("-Xmx64m").arg("markers=77").start();
+        let pid = jvm.pid().to_string();
+        let ended = Tool::new(&["arm", "--pid", &pid, "--path", dir.path().to_str().unwrap()]).run().expect(0);
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let dump = dir.path().join(format!("java_pid{pid}.hprof"));
+        assert!(text.contains(dump.to_str().unwrap()), "{text}");
+        assert_eq!(jvm.say("oom"), "oom", "JDK {version}");
+        assert_eq!(assert_complete(&dump).of("Marker"), 77, "JDK {version}");
+        // The next one would find its name taken.
+        let again = Tool::new(&["arm", "--pid", &pid, "--path", dir.path().to_str().unwrap()]).run().expect(6);
+        assert!(again.stderr.contains(dump.to_str().unwrap()), "{}", again.stderr);
+    }
+}
+
+#[test]
+fn a_directory_that_the_jvm_cannot_write_to_is_refused_before_anything_is_armed() {
+    let Some(jvm) = TestJvm::builder("17") else { return };
+    let (jvm, dir) = (jvm.uid(1000).start(), tempfile::tempdir().unwrap());
+    let pid = jvm.pid().to_string();
+    for path in [dir.path().to_str().unwrap(), "/nowhere"] {
+        let ended = Tool::new(&["arm", "--pid", &pid, "--path", path]).run().expect(6);
+        assert!(ended.stderr.contains(path), "{}", ended.stderr);
+    }
+    assert!(!std::path::Path::new(&format!("/tmp/.java_pid{pid}")).exists(), "the JVM was touched");
+}
+
+#[test]
+fn install_copies_the_program_and_the_settings_beside_it() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let program = from.path().join("some-name");
+    std::fs::copy(binary(), &program).unwrap();
+    std::fs::write(from.path().join("jmap-dump-tool.toml"), "store = \"/nowhere\"").unwrap();
+    std::fs::set_permissions(from.path().join("jmap-dump-tool.toml"), PermissionsExt::from_mode(0o600)).unwrap();
+    // Twice: an init container is started again with its pod.
+    for _ in 0..2 {
+        Tool::of(&program, &["install", to.path().to_str().unwrap()]).run().expect(0);
+    }
+    let installed = to.path().join("jmap-dump-tool");
+    Tool::of(&installed, &["--version"]).run().expect(0);
+    let mode = std::fs::metadata(to.path().join("jmap-dump-tool.toml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 2);
+    let ended = Tool::new(&["install", "/nowhere"]).run().expect(6);
+    assert!(ended.stderr.contains("/nowhere"), "{}", ended.stderr);
+}
