@@ -100,12 +100,18 @@ fn name_file(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)?;
+            if let Err(error) = std::fs::remove_file(from) {
+                log::warn!("cannot remove {}, which is stored as {}: {error}", from.display(), to.display());
+            }
         }
         other => other?,
     }
-    // The name is safe only when its directory is on disk.
-    File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+    // The name is safe only when its directory is on disk; some directories can be written but not opened.
+    let parent = to.parent().unwrap_or(Path::new("/"));
+    if let Err(error) = File::open(parent).and_then(|dir| dir.sync_all()) {
+        log::info!("cannot sync {}: {error}", parent.display());
+    }
+    Ok(())
 }
 
 /// Makes what is missing of `dir`; says what that was, the outermost first.

@@ -147,7 +147,7 @@ pub fn part_size(upper_bytes: Option<u64>) -> u64 {
 pub enum Upload {
     Remote(RemoteUpload),
     Local(LocalUpload),
-    Stdout,
+    Stdout(Deadline),
 }
 
 impl Upload {
@@ -162,7 +162,7 @@ impl Upload {
         deadline: &Deadline,
     ) -> Result<Self, StoreError> {
         match &settings.url {
-            StoreUrl::Stdout => Ok(Self::Stdout),
+            StoreUrl::Stdout => Ok(Self::Stdout(deadline.clone())),
             StoreUrl::Local { dir } => LocalUpload::open(dir, key).map(Self::Local),
             _ => RemoteUpload::open(settings, key, part_size, deadline).map(Self::Remote),
         }
@@ -170,7 +170,7 @@ impl Upload {
 
     /// Whether parts can go out before the dump is known to be whole.
     pub fn takes_parts_early(&self) -> bool {
-        !matches!(self, Self::Stdout)
+        !matches!(self, Self::Stdout(_))
     }
 
     /// Whether any part has gone out.
@@ -178,7 +178,7 @@ impl Upload {
         match self {
             Self::Remote(upload) => upload.has_parts(),
             Self::Local(upload) => upload.has_parts(),
-            Self::Stdout => false,
+            Self::Stdout(_) => false,
         }
     }
 
@@ -190,7 +190,7 @@ impl Upload {
         match self {
             Self::Remote(upload) => upload.put_part(part),
             Self::Local(upload) => upload.put_part(&part),
-            Self::Stdout => Ok(()),
+            Self::Stdout(_) => Ok(()),
         }
     }
 
@@ -202,7 +202,7 @@ impl Upload {
         match self {
             Self::Remote(upload) => upload.finish(digest),
             Self::Local(upload) => upload.finish(digest),
-            Self::Stdout => stdout::write(spool, digest),
+            Self::Stdout(deadline) => stdout::write(spool, digest, &deadline),
         }
     }
 }

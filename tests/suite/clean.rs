@@ -218,3 +218,19 @@ fn a_jvm_that_dies_during_its_dump_ends_the_run_and_leaves_nothing() {
         assert!(!files_in(shape.store.path()).iter().any(|path| path.ends_with(".part")), "JDK {version}");
     }
 }
+
+#[test]
+fn a_reader_of_the_dump_that_stalls_does_not_outlive_the_deadline() {
+    let Some(shape) = Shape::new("17", 8) else { return };
+    let mut run = Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json", "--deadline", "3s"])
+        .args(&["--pid", &shape.jvm.pid().to_string(), "--dir", shape.dumps.path().to_str().unwrap()])
+        .spawn();
+    // Held, and never read.
+    let stalled = run.child.stdout.take();
+    let ended = run.wait().expect(8);
+    drop(stalled);
+    let receipt = ended.stderr.lines().find(|line| line.starts_with('{')).expect("a receipt on stderr");
+    let receipt: serde_json::Value = serde_json::from_str(receipt).unwrap();
+    remove_kept(&receipt, "with a stalled reader");
+    shape.assert_clean("with a stalled reader");
+}
