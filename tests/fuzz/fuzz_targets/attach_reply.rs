@@ -28,6 +28,7 @@ fn answer(message: &str) {
 
 fn requests(text: &str) {
     request(&AttachOperation::jcmd(text), text);
+    request(&AttachOperation::setflag("HeapDumpPath", text), text);
     for live in [false, true] {
         request(&AttachOperation::dumpheap(text, live), text);
         let command = AttachOperation::heap_dump_command(text, live);
