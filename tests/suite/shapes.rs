@@ -166,6 +166,14 @@ fn shapes() -> Vec<Shape> {
         Shape::new(
             "-Xrs -XX:+DisableAttachMechanism -XX:-UsePerfData",
             |b| b.under_shell().jvm_arg("-Xrs").jvm_arg("-XX:+DisableAttachMechanism").jvm_arg("-XX:-UsePerfData"),
+            Refused(4, "attaching switched off", "HeapDumpOnOutOfMemoryError"),
+        ),
+        Shape::new(
+            "-Xrs -XX:-UsePerfData, and JAVA_TOOL_OPTIONS with -XX:+DisableAttachMechanism",
+            |b| {
+                let options = "-XX:+DisableAttachMechanism";
+                b.under_shell().jvm_arg("-Xrs").jvm_arg("-XX:-UsePerfData").env("JAVA_TOOL_OPTIONS", options)
+            },
             Refused(4, "does not catch SIGQUIT", "StartAttachListener"),
         ),
     ]
