@@ -24,7 +24,7 @@ pub fn judge(message: &str) -> Judgement {
 /// The seconds in "[N bytes in S secs]": the time from the first byte to the last, which the application waits.
 pub fn seconds(message: &str) -> Option<f64> {
     let (before, _) = message.split_once(" secs]")?;
-    before.rsplit(' ').next()?.parse().ok()
+    before.rsplit(' ').next()?.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
 }
 
 #[cfg(test)]

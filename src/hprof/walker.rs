@@ -110,9 +110,7 @@ impl Walker {
         let take = (need - self.carried).min(bytes.len());
         self.carry[self.carried..self.carried + take].copy_from_slice(&bytes[..take]);
         self.carried += take;
-        if self.carried < need {
-            return Ok(&bytes[take..]);
-        }
+        // Looked at even when it is not complete: what cannot become a dump is refused as early as in one piece.
         let carry = self.carry;
         if let Step::Used(n) = self.step(&carry[..self.carried])? {
             // A step never uses more than it asked for, and asked for no more than was there.

@@ -102,6 +102,13 @@ fn a_sub_record_that_leaves_its_segment_is_noticed() {
 }
 
 #[test]
+fn what_is_no_dump_is_refused_however_the_bytes_are_cut() {
+    let whole = walk(std::iter::once(b"Jx".to_vec()));
+    assert_eq!(walk([b"J".to_vec(), b"x".to_vec()].into_iter()), whole);
+    assert!(whole.is_err());
+}
+
+#[test]
 fn what_is_no_dump_is_refused_at_its_first_bytes() {
     assert_eq!(walk(std::iter::once(b"ELF".to_vec())).unwrap_err().offset, 0);
 }
