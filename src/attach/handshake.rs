@@ -36,15 +36,13 @@ pub(super) fn attach<'a>(
     let attached = || {
         if tmp.listener_answers(jvm, &stage)? { Ok(()) } else { start_listener(jvm, &tmp, identity, timeout, &stage) }
     };
-    {
-        // The stage's time is the attach time-out, which has an answer of its own.
-        attached().map_err(|error| match error {
-            AttachError::Stopped(_) if deadline.check("").is_ok() => {
-                AttachError::NoAnswer { pid: jvm.pid(), path: tmp.socket_path(jvm), seconds: timeout.as_secs() }
-            }
-            other => other,
-        })?;
-    }
+    // The stage's time is the attach time-out, which has an answer of its own.
+    attached().map_err(|error| match error {
+        AttachError::Stopped(_) if deadline.check("").is_ok() => {
+            AttachError::NoAnswer { pid: jvm.pid(), path: tmp.socket_path(jvm), seconds: timeout.as_secs() }
+        }
+        other => other,
+    })?;
     Ok(VirtualMachine { jvm, tmp, identity })
 }
 

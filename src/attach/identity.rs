@@ -51,14 +51,13 @@ impl Identity {
             let thread = std::thread::Builder::new().spawn_scoped(scope, || self.take().map(|()| f()))?;
             io::Result::Ok(thread.join())
         });
-        match outcome {
+        let result = match outcome {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => resume_unwind(panic),
             // No more threads: the container's pids limit, as a rule.
-            Err(source) => Err(IdentityError { ours, wanted: self, source }),
-            Ok(outcome) => match outcome {
-                Ok(result) => result.map_err(|source| IdentityError { ours, wanted: self, source }),
-                Err(panic) => resume_unwind(panic),
-            },
-        }
+            Err(source) => Err(source),
+        };
+        result.map_err(|source| IdentityError { ours, wanted: self, source })
     }
 
     /// The same for calls that fail by themselves.

@@ -152,7 +152,7 @@ impl Builder {
         self
     }
 
-    /// The JVM inside a C program called `embed`, without JVM arguments.
+    /// The JVM inside a program called `embed`, without JVM arguments.
     pub fn embedded(mut self) -> Self {
         self.embedded = true;
         self
