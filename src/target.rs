@@ -15,6 +15,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::discovery::proc_status::{ProcStatus, start_ticks};
 use crate::faults::door;
 
+/// A page.
+const READ_STEP: usize = 4096;
+
 /// A process that we look at, and perhaps signal.
 #[derive(Debug)]
 pub struct Target {
@@ -51,9 +54,7 @@ impl Target {
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = door(name, || Ok(openat(&self.proc_dir, name, flags, Mode::empty())?))?;
-        let mut bytes = Vec::new();
-        door("read", || io::Read::read_to_end(&mut File::from(fd), &mut bytes))?;
-        Ok(bytes)
+        door("read", || read_whole(&fd))
     }
 
     /// # Errors
@@ -165,6 +166,22 @@ impl Target {
     fn read_start_ticks(&self) -> Option<u64> {
         start_ticks(&self.read("stat").ok()?)
     }
+}
+
+/// In steps of what the kernel makes at once for a file of `/proc` (`fs/seq_file.c`: one page, or one long line).
+fn read_whole(fd: &OwnedFd) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut filled) = (Vec::new(), 0);
+    loop {
+        bytes.resize(filled + READ_STEP, 0);
+        match rustix::io::read(fd, &mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 fn errno_of(error: &io::Error) -> Errno {

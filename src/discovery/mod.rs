@@ -96,6 +96,10 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     let target = Target::open(proc_root, pid).ok()?;
     let status = target.status().ok()?;
     let identity = Identity { uid: status.euid?, gid: status.egid? };
+    // A child that the JVM forked maps the same until it becomes something else. Every JVM has more threads.
+    if status.threads == Some(1) && status.name != "java" {
+        return None;
+    }
     let mapped = read_as(identity, &target, "maps").map(|text| Mapped::parse(&text));
     let (vm, by_name_only) = match &mapped {
         Ok(Mapped { vm: Some(vm), .. }) => (*vm, false),
@@ -107,7 +111,6 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
         Err(_) if status.name == "java" => (Vm::HotSpot, true),
         Err(_) => return None,
     };
-    // A child that the JVM forked maps the same until it becomes something else.
     if status.threads == Some(1) && !by_name_only {
         return None;
     }
