@@ -26,6 +26,7 @@ pub mod heap_dump;
 
 pub mod hprof;
 
+pub mod effort;
 pub mod gzip;
 pub mod pages;
 pub mod pipeline;

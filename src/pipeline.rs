@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::{Deadline, Stopped};
+use crate::effort::{Effort, Gate, OpenAtLast, StepBack};
 use crate::gzip::{CompressError, Encoder};
 use crate::hprof::{Malformed, Summary, Walker};
 use crate::pages::{PAGE, Pool};
@@ -28,14 +29,6 @@ impl Verdict {
     pub fn of(walk: &Summary) -> Option<Self> {
         walk.complete.then_some(Self(()))
     }
-}
-
-/// How much of the machine the stages may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Effort {
-    pub level: u32,
-    pub workers: usize,
-    pub part_size: u64,
 }
 
 /// What came out.
@@ -80,24 +73,33 @@ pub fn run(
     deadline: &Deadline,
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
-    let pages = effort.workers + 2;
+    let pages = effort.workers + effort.later + 2;
     let (raw_pool, gz_pool) = (Pool::new(pages), Pool::new(pages));
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
     let early = upload.filter(|upload| upload.takes_parts_early());
+    let gate = Gate::default();
     std::thread::scope(|scope| {
         // Readers of the spool must not wait for what a panic keeps from coming.
         let watch = GiveUpOnPanic(spool);
-        let workers: Vec<_> = (0..effort.workers)
-            .map(|_| {
-                let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
-                scope.spawn(move || compress(&blocks, &members_in, gz_pool, effort.level))
+        let workers: Vec<_> = (0..effort.workers + effort.later)
+            .map(|number| {
+                let (blocks, members_in, gz_pool, gate) = (blocks.clone(), members_in.clone(), &gz_pool, &gate);
+                scope.spawn(move || {
+                    if number >= effort.workers {
+                        gate.wait();
+                    }
+                    compress(&blocks, &members_in, gz_pool, effort.level, gate)
+                })
             })
             .collect();
         drop((blocks, members_in));
         let writer = scope.spawn(move || write(&members, spool));
         let feeder = scope.spawn(move || feed(spool, effort.part_size, early));
-        let walked = walk(raw, &raw_pool, &blocks_in, progress, deadline);
+        let walked = {
+            let _open_at_last = OpenAtLast(&gate);
+            walk(raw, &raw_pool, &blocks_in, &gate, progress, deadline)
+        };
         drop(blocks_in);
         let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
         let written = joined(writer);
@@ -139,6 +141,11 @@ pub trait Source {
     /// When the dump cannot be read.
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
 
+    /// The application waits for the dump.
+    fn pauses(&self) -> bool {
+        false
+    }
+
     /// Nothing is waited for any more, and what is not read is lost: stopping would gain little and lose a dump.
     fn is_written(&self) -> bool {
         false
@@ -161,13 +168,19 @@ fn walk(
     raw: &mut impl Source,
     pool: &Pool,
     blocks: &Sender<Block>,
+    gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<Summary, PipelineError> {
     let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
+    let mut step_back = StepBack::default();
     loop {
         if !raw.is_written() {
             deadline.check("compressing the dump")?;
+        }
+        if !raw.pauses() {
+            gate.open();
+            step_back.once();
         }
         let mut page = pool.take();
         let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
@@ -193,9 +206,19 @@ fn walker_of(section: Section) -> Walker {
     if section == Section::Head { Walker::new() } else { Walker::after_head() }
 }
 
-fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {
+fn compress(
+    blocks: &Receiver<Block>,
+    members: &Sender<Member>,
+    pool: &Pool,
+    level: u32,
+    gate: &Gate,
+) -> Result<(), CompressError> {
     let mut encoder = Encoder::new(level);
+    let mut step_back = StepBack::default();
     loop {
+        if gate.is_open() {
+            step_back.once();
+        }
         // A page before a block: whoever holds the block that the writer waits for can always finish it.
         let page = pool.take();
         let Ok(block) = blocks.recv() else { return Ok(()) };
@@ -229,13 +252,14 @@ fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Resul
     let mut sha256 = Context::new(&SHA256);
     let (mut bytes, mut upload, mut sent) = (0, upload, Ok(()));
     let piece = if upload.is_some() { part_size as usize } else { PAGE };
+    let mut part = Vec::new();
     while let Some(ready) = spool.wait_ready(bytes, piece) {
-        let mut part = vec![0; ready.len];
+        part.resize(ready.len, 0);
         spool.read_exact_at(&mut part, bytes)?;
         sha256.update(&part);
         bytes += ready.len as u64;
         if let Some(store) = upload.as_deref_mut()
-            && let Err(error) = store.put_part(Bytes::from(part))
+            && let Err(error) = store.put_part(Bytes::from(std::mem::take(&mut part)))
         {
             (sent, upload) = (Err(error), None);
         }
@@ -264,7 +288,7 @@ mod tests {
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());
-        let effort = Effort { level: 1, workers: 3, part_size: 5 << 20 };
+        let effort = Effort { level: 1, workers: 1, later: 2, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline);
         (piped, spool)

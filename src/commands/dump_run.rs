@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::dump::new_receipt;
 use super::dump_stage::{IN_ORDER, SPOOL};
-use super::keep::keep;
+use super::keep::{keep, still_there};
 use crate::attach::VirtualMachine;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
@@ -113,6 +113,7 @@ impl<'a> Run<'a> {
         self.progress.stage("finishing the upload", None);
         // The pipeline's caller has seen the end of the dump, or there would be no spool.
         let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
+        let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
         let stored = piped.sent.and(upload).and_then(|upload| upload.finish(&verdict, &piped.digest, spool));
         self.receipt.time("finish", begun.elapsed());
         match stored {
@@ -126,7 +127,10 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Err(error) => {
-                self.keep_spool(spool, plan);
+                match spooled_in_store {
+                    Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common)),
+                    None => self.keep_spool(spool, plan),
+                }
                 Err(match error {
                     StoreError::Stopped(stopped) => stopped.into(),
                     other => Error::NotStored(other),

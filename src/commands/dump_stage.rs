@@ -1,13 +1,13 @@
 //! The stage that makes the dump and sends it through the pipeline into the spool.
 
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use super::dump_run::Run;
 use crate::attach::VirtualMachine;
+use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, RoomError};
-use crate::pipeline::{self, Effort, Piped, Source, Stream, Verdict};
+use crate::pipeline::{self, Piped, Source, Stream, Verdict};
 use crate::spool::Spool;
 use crate::store::Upload;
 use crate::store::receipt::DumpFacts;
@@ -21,17 +21,16 @@ pub(super) const IN_ORDER: &str = "in-order.hprof.gz";
 /// A second dump is worth a second pause only when the first one was short.
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
-/// More workers than this gain nothing: the JVM cannot write that fast.
-const WORKERS_MAX: usize = 4;
-
-/// Before the JVM is asked for anything.
-fn create_spool(plan: &Plan) -> Result<Spool, RoomError> {
-    let error = |source| RoomError::Io {
-        what: "create the compressed dump",
-        path: format!("{}/{SPOOL}", plan.dir.here),
-        source,
-    };
-    plan.dir.create_file(SPOOL).map(Spool::new).map_err(error)
+/// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
+fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, String), Error> {
+    if let Some((file, path)) = upload.map(Upload::spool_file).transpose().map_err(Error::store)?.flatten() {
+        return Ok((Spool::new(file), path.display().to_string()));
+    }
+    let path = format!("{}/{SPOOL}", plan.dir.here);
+    match plan.dir.create_file(SPOOL) {
+        Ok(file) => Ok((Spool::new(file), path)),
+        Err(source) => Err(RoomError::Io { what: "create the compressed dump", path, source }.into()),
+    }
 }
 
 impl Run<'_> {
@@ -63,10 +62,10 @@ impl Run<'_> {
         &mut self,
         vm: &VirtualMachine<'_>,
         plan: &mut Plan,
-        upload: Option<&mut Upload>,
+        mut upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let live = self.settings.target.live;
-        let spool = create_spool(plan)?;
+        let spool = create_spool(plan, upload.as_deref_mut())?;
         let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
@@ -79,11 +78,12 @@ impl Run<'_> {
         &mut self,
         vm: &VirtualMachine<'_>,
         plan: &mut Plan,
-        upload: Option<&mut Upload>,
+        mut upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let path = format!("{}/{NAME}", plan.dir.here);
-        let spool = create_spool(plan)?;
-        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, self.settings.target.live, self.deadline)?;
+        let spool = create_spool(plan, upload.as_deref_mut())?;
+        let (live, waits) = (self.settings.target.live, self.effort(plan).waits());
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
         let piped = self.pipe(&mut capture, &path, spool, plan, upload);
         if !capture.releases() {
             self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
@@ -120,18 +120,19 @@ impl Run<'_> {
         &mut self,
         raw: &mut impl Source,
         path: &str,
-        spool: Spool,
+        (spool, spool_path): (Spool, String),
         plan: &Plan,
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
-        let spool_path = format!("{}/{SPOOL}", plan.dir.here);
-        // One processor is the JVM's: while it dumps, the application waits for it.
-        let workers = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, WORKERS_MAX);
-        let effort = Effort { level: self.settings.common.level, workers, part_size: self.part_size() };
+        let effort = self.effort(plan);
         let piped = pipeline::run(raw, &spool, upload, effort, &self.progress, self.deadline)
             .map_err(|error| Error::from_pipeline(error, path, &spool_path))?;
         self.receipt.time("compress", piped.took);
         Ok((piped, spool))
+    }
+
+    fn effort(&self, plan: &Plan) -> Effort {
+        Effort::of(plan.processors, self.settings.common.level, self.part_size())
     }
 
     fn verify(&mut self, piped: (Piped, Spool), dump: &HeapDump) -> Result<(Piped, Spool), Error> {

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use chrono::{SecondsFormat, Utc};
@@ -12,9 +13,10 @@ use super::verify::{is_gzip, walk};
 use super::{Outcome, keep, start_clock, tell};
 use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
+use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
-use crate::pipeline::{self, Effort, Stream, Verdict};
+use crate::pipeline::{self, Stream, Verdict};
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::run_id::run_id;
@@ -119,8 +121,10 @@ impl Source<'_> {
                 pipeline::send(&spool, part_size, Some(upload)).map_err(|source| unread(path, source))?;
             return Ok((walk, digest, sent, spool));
         }
-        let spool = Spool::new(nameless_beside(path)?);
-        let effort = Effort { level: settings.level, workers: 2, part_size };
+        let in_store = upload.spool_file().map_err(Error::Store)?;
+        let spool = Spool::new(in_store.map_or_else(|| nameless_beside(path), |(file, _)| Ok(file))?);
+        let processors = available_parallelism().map_or(1.0, |count| usize::from(count) as f64);
+        let effort = Effort::of(processors, settings.level, part_size);
         let piped = pipeline::run(&mut Stream(&self.file), &spool, Some(upload), effort, progress, deadline)
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         Ok((piped.walk, piped.digest, piped.sent, spool))

@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Until the heap's file is held, nothing may pass unseen: a small heap is written and merged within 5 ms.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 
+/// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
+const RELEASE: u64 = 8 << 20;
+
 /// The record that ends a dump: the last bytes of `<path>`, behind the heap.
 const END_RECORD: u64 = 9;
 
@@ -37,6 +40,7 @@ struct Growing {
     file: File,
     section: Section,
     read: u64,
+    released: u64,
 }
 
 /// A dump on its way from the JVM.
@@ -54,6 +58,8 @@ pub struct Capture<'a> {
     files: Vec<Growing>,
     /// The file system takes back what was read.
     releases: bool,
+    /// Nothing is read before the JVM is done: the processor is its own.
+    waits: bool,
 }
 
 impl<'a> Capture<'a> {
@@ -66,6 +72,7 @@ impl<'a> Capture<'a> {
         dir: &'a DumpDir,
         layout: Layout,
         live: bool,
+        waits: bool,
         deadline: &'a Deadline,
     ) -> Result<Self, DumpFailure> {
         let begun = Instant::now();
@@ -81,6 +88,7 @@ impl<'a> Capture<'a> {
             took: Duration::ZERO,
             files: Vec::new(),
             releases: true,
+            waits,
         })
     }
 
@@ -128,7 +136,7 @@ impl<'a> Capture<'a> {
     fn look_for_files(&mut self) -> Result<(), DumpFailure> {
         if self.files.is_empty() {
             match self.dir.take_over(NAME, None) {
-                Ok(file) => self.files.push(Growing { file, section: Section::Head, read: 0 }),
+                Ok(file) => self.files.push(Growing { file, section: Section::Head, read: 0, released: 0 }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(source) => return Err(self.unreadable(source).into()),
             }
@@ -149,7 +157,7 @@ impl<'a> Capture<'a> {
                 continue;
             }
             match self.dir.take_over(&name, Some(&format!("empty.{number}"))) {
-                Ok(file) => self.files.push(Growing { file, section, read: 0 }),
+                Ok(file) => self.files.push(Growing { file, section, read: 0, released: 0 }),
                 // The JVM was faster: it has merged the part, and the heap is in the main file.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(self.unreadable(source).into()),
@@ -165,6 +173,9 @@ impl<'a> Capture<'a> {
     /// A page of the file that has most to give; less than a page only when the JVM is done.
     fn read_page(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         let done = self.reply.is_some();
+        if self.waits && !done {
+            return Ok(None);
+        }
         let (mut best, mut most) = (None, 0);
         for (index, growing) in self.files.iter().enumerate() {
             let held_back =
@@ -178,20 +189,22 @@ impl<'a> Capture<'a> {
         let growing = &mut self.files[index];
         page.resize(most.min(PAGE as u64) as usize, 0);
         growing.file.read_exact_at(page, growing.read)?;
-        let from = growing.read;
         growing.read += page.len() as u64;
         let section = growing.section;
-        self.release(index, from);
+        self.release(index);
         Ok(Some(section))
     }
 
     /// Gives back what was read before the kernel writes it to the disk.
-    fn release(&mut self, index: usize, from: u64) {
-        let growing = &self.files[index];
+    fn release(&mut self, index: usize) {
+        let growing = &mut self.files[index];
+        let (from, len) = (growing.released, growing.read - growing.released);
+        if !self.releases || len < RELEASE {
+            return;
+        }
+        growing.released = growing.read;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if self.releases
-            && let Err(errno) = fallocate(&growing.file, flags, from, growing.read - from)
-        {
+        if let Err(errno) = fallocate(&growing.file, flags, from, len) {
             log::info!("the file system at {} keeps what was read until the end: {errno}", self.dir.here);
             self.releases = false;
         }
@@ -216,6 +229,10 @@ impl<'a> Capture<'a> {
 }
 
 impl Source for Capture<'_> {
+    fn pauses(&self) -> bool {
+        self.reply.is_none()
+    }
+
     fn is_written(&self) -> bool {
         self.reply.is_some()
     }

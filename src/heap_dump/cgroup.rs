@@ -1,7 +1,6 @@
-//! The memory that a container may still use, from the files of its cgroup
-//! (kernel: Documentation/admin-guide/cgroup-v2.rst, "Memory"; cgroup-v1/memory.rst).
-
-use std::io;
+//! What a container may still use of memory and processors, from the files of its cgroup
+//! (kernel: Documentation/admin-guide/cgroup-v2.rst, "Memory" and "CPU"; cgroup-v1/memory.rst;
+//! scheduler/sched-bwc.rst).
 
 use crate::attach::Identity;
 use crate::target::Target;
@@ -15,13 +14,31 @@ const VERSIONS: [(&str, &str, &str, &str); 2] = [
 /// Free bytes of the target's container; `None` without a limit, or where it cannot be seen.
 pub fn free_memory(target: &Target, identity: Identity) -> Option<u64> {
     VERSIONS.iter().find_map(|(dir, limit, usage, reclaimable)| {
-        let read = |name: &str| -> io::Result<String> {
-            let path = format!("root/{dir}/{name}");
-            let bytes = target.read(&path).or_else(|_| identity.io(|| target.read(&path)))?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        free(&read(limit).ok()?, &read(usage).ok()?, &read("memory.stat").unwrap_or_default(), reclaimable)
+        let read = |name: &str| read(target, identity, dir, name);
+        free(&read(limit)?, &read(usage)?, &read("memory.stat").unwrap_or_default(), reclaimable)
     })
+}
+
+/// Processors that the target's container may use at a time; `None` without a quota, or where it cannot be seen.
+pub fn processors(target: &Target, identity: Identity) -> Option<f64> {
+    let second = read(target, identity, "sys/fs/cgroup", "cpu.max").and_then(|text| quota(&text));
+    second.or_else(|| {
+        let read = |name| read(target, identity, "sys/fs/cgroup/cpu", name);
+        quota(&format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?))
+    })
+}
+
+fn read(target: &Target, identity: Identity, dir: &str, name: &str) -> Option<String> {
+    let path = format!("root/{dir}/{name}");
+    let bytes = target.read(&path).or_else(|_| identity.io(|| target.read(&path))).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Of "quota period"; `max` is the second version's word for no quota, -1 the first one's.
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
 /// `max` is the second version's word for no limit; the first has a number larger than any memory.
@@ -35,7 +52,15 @@ fn free(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<u64> 
 
 #[cfg(test)]
 mod tests {
-    use super::free;
+    use super::{free, quota};
+
+    #[test]
+    fn a_quota_is_a_number_of_processors_and_none_is_unknown() {
+        assert_eq!(quota("50000 100000\n"), Some(0.5));
+        assert_eq!(quota("max 100000\n"), None);
+        assert_eq!(quota("-1 100000\n"), None);
+        assert_eq!(quota("1"), None);
+    }
 
     #[test]
     fn page_cache_counts_as_free_and_no_limit_as_unknown() {

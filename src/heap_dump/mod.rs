@@ -9,6 +9,7 @@ mod reply;
 mod room;
 
 use std::io;
+use std::thread::available_parallelism;
 
 pub use capture::Capture;
 pub use dump_dir::DumpDir;
@@ -17,6 +18,7 @@ pub use room::{Estimate, Room, RoomError};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
+use crate::discovery::Jvm;
 use crate::discovery::maps::Vm;
 use crate::hprof::Malformed;
 use crate::units::Bytes;
@@ -75,6 +77,8 @@ pub enum Layout {
 /// Where the dump goes, and how large it may be.
 #[derive(Debug)]
 pub struct Plan {
+    /// That the container may use at a time.
+    pub processors: f64,
     pub layout: Layout,
     pub dir: DumpDir,
     pub room: Room,
@@ -140,7 +144,12 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
             warnings.push(format!("up to {upper} may be needed in {path}, {free} can be used ({})", room.limit));
         }
     }
-    Ok(Plan { layout, dir, room, estimate, warnings })
+    Ok(Plan { processors: processors(vm.jvm()), layout, dir, room, estimate, warnings })
+}
+
+fn processors(jvm: &Jvm) -> f64 {
+    let machine = available_parallelism().map_or(1.0, |count| usize::from(count) as f64);
+    cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
 }
 
 fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<Option<Estimate>, AttachError> {

@@ -1,4 +1,5 @@
-//! A local directory as store: the object gets its name only when it is whole and on disk.
+//! A local directory as store: the compressed dump is spooled where it will stay, and gets its name only when it
+//! is whole and on disk.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, StoreError, StoredObject, Verified};
+use crate::spool::Spool;
 
 /// A file without its final name; removed in `Drop` while it has none.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct LocalUpload {
     /// Directories that were made for this object, the outermost first.
     made: Vec<PathBuf>,
     finished: bool,
+    /// The file is the spool: it holds the dump, and goes only when that is somewhere else.
+    spooled: bool,
 }
 
 impl LocalUpload {
@@ -31,9 +35,12 @@ impl LocalUpload {
         let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
         let temporary = parent.join(format!(".{}.part", key.dump_name()));
         let receipt_path = base.join(key.receipt());
-        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary);
         match options {
-            Ok(file) => Ok(Self { key: key.clone(), file, temporary, path, receipt_path, made, finished: false }),
+            Ok(file) => {
+                let key = key.clone();
+                Ok(Self { key, file, temporary, path, receipt_path, made, finished: false, spooled: false })
+            }
             Err(source) => {
                 remove_dirs(&made);
                 Err(error("create", &temporary, source))
@@ -41,15 +48,26 @@ impl LocalUpload {
         }
     }
 
-    pub(super) fn has_parts(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.len() > 0)
+    /// The file for the spool, empty.
+    pub(super) fn spool_file(&mut self) -> Result<(File, PathBuf), StoreError> {
+        let file = self.file.set_len(0).and_then(|()| self.file.try_clone());
+        let file = file.map_err(|source| error("empty", &self.temporary, source))?;
+        self.spooled = true;
+        Ok((file, self.temporary.clone()))
     }
 
-    pub(super) fn put_part(&mut self, part: &[u8]) -> Result<(), StoreError> {
-        self.file.write_all(part).map_err(|source| error("write", &self.temporary, source))
+    pub(super) fn spooled_at(&self) -> Option<String> {
+        self.spooled.then(|| self.temporary.display().to_string())
     }
 
-    pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
+    pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
+        // From here on it may be the only copy of a whole dump.
+        self.finished = self.spooled;
+        if !self.spooled {
+            spool.copy_to(&self.file).map_err(|source| error("write", &self.temporary, source))?;
+        } else if !spool.is_in_order() {
+            self.put_in_order(spool)?;
+        }
         self.file.sync_all().map_err(|source| error("write", &self.temporary, source))?;
         let there = self.file.metadata().map_err(|source| error("read", &self.temporary, source))?.len();
         let url = self.path.display().to_string();
@@ -66,6 +84,21 @@ impl LocalUpload {
             verified: Verified::Size,
         };
         Ok(Finished { object, beside: Beside::Local(self) })
+    }
+
+    /// A dump that came in parts has its head behind its heap.
+    fn put_in_order(&mut self, spool: &Spool) -> Result<(), StoreError> {
+        let sorted = self.temporary.with_extension("sorted");
+        let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&sorted);
+        let file = options.map_err(|source| error("create", &sorted, source))?;
+        let moved = spool.copy_to(&file).and_then(|()| std::fs::rename(&sorted, &self.temporary));
+        if let Err(source) = moved {
+            // What is not moved is no use beside the spool itself.
+            let _ = std::fs::remove_file(&sorted);
+            return Err(error("write", &sorted, source));
+        }
+        self.file = file;
+        Ok(())
     }
 
     pub(super) fn put_receipt(&self, json: &[u8]) -> Result<(), StoreError> {
@@ -154,9 +187,15 @@ mod tests {
     fn an_upload_that_is_not_finished_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
-        upload.put_part(b"half").unwrap();
+        upload.spool_file().unwrap().0.write_all(b"half").unwrap();
         drop(upload);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    fn spool_of(upload: &mut LocalUpload, content: &str) -> Spool {
+        let (mut file, _) = upload.spool_file().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        Spool::adopt(file).unwrap()
     }
 
     #[test]
@@ -165,19 +204,23 @@ mod tests {
         let base = dir.path().to_str().unwrap();
         for (content, works) in [("first", true), ("second", false)] {
             let mut upload = LocalUpload::open(base, &key()).unwrap();
-            upload.put_part(content.as_bytes()).unwrap();
             let digest = Digest { bytes: content.len() as u64, sha256: String::new() };
-            assert_eq!(upload.finish(&digest).is_ok(), works);
+            let spool = spool_of(&mut upload, content);
+            assert_eq!(upload.finish(&digest, &spool).is_ok(), works);
         }
         assert_eq!(std::fs::read(dir.path().join(key().dump())).unwrap(), b"first");
+        // The second may be a whole dump that is nowhere else.
+        let left = std::fs::read_dir(dir.path().join("p/a/e")).unwrap();
+        assert_eq!(left.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("part".as_ref())).count(), 1);
     }
 
     #[test]
     fn an_object_of_another_size_than_sent_gets_no_name() {
         let dir = tempfile::tempdir().unwrap();
-        let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
+        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
         let digest = Digest { bytes: 1, sha256: String::new() };
-        assert!(matches!(upload.finish(&digest), Err(StoreError::SizeDiffers { .. })));
+        let spool = spool_of(&mut upload, "");
+        assert!(matches!(upload.finish(&digest, &spool), Err(StoreError::SizeDiffers { .. })));
         assert!(!dir.path().join(key().dump()).exists());
     }
 }

@@ -12,7 +12,9 @@ mod settings;
 mod stdout;
 pub mod url;
 
+use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -170,15 +172,30 @@ impl Upload {
 
     /// Whether parts can go out before the dump is known to be whole.
     pub fn takes_parts_early(&self) -> bool {
-        !matches!(self, Self::Stdout(_))
+        matches!(self, Self::Remote(_))
     }
 
     /// Whether any part has gone out.
     pub fn has_parts(&self) -> bool {
+        matches!(self, Self::Remote(upload) if upload.has_parts())
+    }
+
+    /// Where the compressed dump is spooled, when it will stay there: an empty file and its path.
+    ///
+    /// # Errors
+    /// When the store's directory fails.
+    pub fn spool_file(&mut self) -> Result<Option<(File, PathBuf)>, StoreError> {
         match self {
-            Self::Remote(upload) => upload.has_parts(),
-            Self::Local(upload) => upload.has_parts(),
-            Self::Stdout(_) => false,
+            Self::Local(upload) => upload.spool_file().map(Some),
+            Self::Remote(_) | Self::Stdout(_) => Ok(None),
+        }
+    }
+
+    /// Where the compressed dump is, when it was spooled in the store.
+    pub fn spooled_at(&self) -> Option<String> {
+        match self {
+            Self::Local(upload) => upload.spooled_at(),
+            Self::Remote(_) | Self::Stdout(_) => None,
         }
     }
 
@@ -189,8 +206,7 @@ impl Upload {
     pub fn put_part(&mut self, part: Bytes) -> Result<(), StoreError> {
         match self {
             Self::Remote(upload) => upload.put_part(part),
-            Self::Local(upload) => upload.put_part(&part),
-            Self::Stdout(_) => Ok(()),
+            Self::Local(_) | Self::Stdout(_) => Ok(()),
         }
     }
 
@@ -201,7 +217,7 @@ impl Upload {
     pub fn finish(self, _: &Verdict, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         match self {
             Self::Remote(upload) => upload.finish(digest),
-            Self::Local(upload) => upload.finish(digest),
+            Self::Local(upload) => upload.finish(digest, spool),
             Self::Stdout(deadline) => stdout::write(spool, digest, &deadline),
         }
     }

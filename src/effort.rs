@@ -1,0 +1,100 @@
+//! How much of the machine a run takes: little while the application waits, and after it, what the application
+//! leaves.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// How much of the machine the stages may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    pub level: u32,
+    /// Workers that compress from the start.
+    pub workers: usize,
+    /// More of them once the source is written and the application runs again.
+    pub later: usize,
+    pub part_size: u64,
+}
+
+/// More workers than this gain nothing: the JVM cannot write that fast.
+const WORKERS_MAX: usize = 4;
+
+impl Effort {
+    /// One processor is the JVM's: while it dumps, the application waits for it. Below two, nothing is compressed
+    /// before the JVM is done.
+    pub fn of(processors: f64, level: u32, part_size: u64) -> Self {
+        let whole = processors as usize;
+        let workers = whole.saturating_sub(1).min(WORKERS_MAX);
+        let later = whole.clamp(1, WORKERS_MAX) - workers;
+        Self { level, workers, later, part_size }
+    }
+
+    /// Whether anything may be done while the JVM dumps.
+    pub fn waits(&self) -> bool {
+        self.workers == 0
+    }
+}
+
+/// Below the application, which runs again (nice(2): 0 is what it has, 19 the end).
+const NICE: i32 = 10;
+
+/// Opens when the source is written.
+#[derive(Debug, Default)]
+pub struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub fn open(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.opened.notify_all();
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn wait(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_while(open, |open| !*open));
+    }
+}
+
+/// Whoever waits at the gate must see the end of the work, too.
+pub struct OpenAtLast<'a>(pub &'a Gate);
+
+impl Drop for OpenAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+/// Gives the application the processor first, as soon as it can use it.
+#[derive(Debug, Default)]
+pub struct StepBack(bool);
+
+impl StepBack {
+    pub fn once(&mut self) {
+        if !std::mem::replace(&mut self.0, true)
+            && let Err(errno) = rustix::process::nice(NICE)
+        {
+            log::debug!("cannot be nice: {errno}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_is_left_to_the_jvm_and_half_of_one_is_all_its_own() {
+        let workers = |processors| {
+            let effort = Effort::of(processors, 1, 1);
+            (effort.workers, effort.later)
+        };
+        assert_eq!(workers(0.5), (0, 1));
+        assert_eq!(workers(1.9), (0, 1));
+        assert_eq!(workers(2.0), (1, 1));
+        assert_eq!(workers(64.0), (4, 0));
+    }
+}

@@ -1,0 +1,101 @@
+//! What was measured, and what it comes to.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::contestants::Contestant;
+use crate::heap::Spec;
+
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// From the first command to the end of the last.
+    pub wall: Duration,
+    /// As the JVM felt it.
+    pub pause: Duration,
+    pub cpu: Duration,
+    pub anon: u64,
+    pub disk: u64,
+    pub stored: u64,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s, pause {:.2} s, CPU {:.2} s, ", seconds(self.wall), seconds(self.pause), seconds(self.cpu))?;
+        write!(f, "anon {:.1} MiB, disk {:.1} MiB, ", mib(self.anon), mib(self.disk))?;
+        write!(f, "stored {:.1} MiB", mib(self.stored))
+    }
+}
+
+pub struct Row {
+    pub contestant: Contestant,
+    /// One of each round.
+    pub runs: Vec<Measured>,
+    /// Why there are none.
+    pub obstacle: Option<String>,
+    pub failed: bool,
+}
+
+pub struct HeapResult {
+    pub spec: Spec,
+    pub rows: Vec<Row>,
+}
+
+/// One number of a run.
+pub type Of = fn(&Measured) -> f64;
+
+pub const WALL: Of = |run| seconds(run.wall);
+pub const PAUSE: Of = |run| seconds(run.pause);
+pub const CPU: Of = |run| seconds(run.cpu);
+pub const ANON: Of = |run| mib(run.anon);
+pub const DISK: Of = |run| mib(run.disk);
+pub const STORED: Of = |run| mib(run.stored);
+
+impl Row {
+    pub fn ran(&self) -> bool {
+        self.obstacle.is_none() && !self.runs.is_empty()
+    }
+
+    pub fn median(&self, of: Of) -> f64 {
+        median(self.runs.iter().map(of).collect())
+    }
+
+    /// Smallest and largest.
+    pub fn range(&self, of: Of) -> (f64, f64) {
+        let values = || self.runs.iter().map(of);
+        (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max))
+    }
+
+    /// The median of each round's ratio: what slowed one round down slowed both.
+    pub fn ratio(&self, other: &Row, of: Of) -> f64 {
+        median(self.runs.iter().zip(&other.runs).map(|(ours, theirs)| of(ours) / of(theirs)).collect())
+    }
+}
+
+impl HeapResult {
+    /// If it ran.
+    pub fn row(&self, contestant: Contestant) -> Option<&Row> {
+        self.rows.iter().find(|row| row.contestant == contestant && row.ran())
+    }
+
+    pub fn ratio(&self, one: Contestant, other: Contestant, of: Of) -> Option<f64> {
+        Some(self.row(one)?.ratio(self.row(other)?, of))
+    }
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_secs_f64()
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
