@@ -22,6 +22,8 @@ pub mod single_run;
 
 pub mod attach;
 
+pub mod guard;
+
 pub mod heap_dump;
 
 pub mod hprof;

@@ -8,11 +8,16 @@ use std::process::ExitCode;
 use jmap_dump_tool::cli::Cli;
 use jmap_dump_tool::commands::{self, Outcome};
 use jmap_dump_tool::deadline::{Deadline, Reason};
+use jmap_dump_tool::guard;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == guard::NAME) {
+        guard::keep_watch();
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

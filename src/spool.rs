@@ -7,11 +7,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::pages::{PAGE, Page};
 
 /// A part of the dump; the derived order is the order in the object. A dump that comes as one sequential
 /// stream is all `Head`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Section {
     Head,
     Heap(u16),

@@ -1,8 +1,9 @@
 //! The only file with unsafe code: what no safe wrapper does right.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// The process at the other end of a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,34 @@ pub fn peer_of(socket: impl AsFd) -> io::Result<Peer> {
         return Err(io::Error::last_os_error());
     }
     Ok(Peer { pid: (credentials.pid > 0).then_some(credentials.pid), uid: credentials.uid })
+}
+
+/// Starts `exe` under the name `name` as a child of this process's own parent (CLONE_PARENT, clone(2)), which no
+/// safe wrapper does. `stream` is its standard input, output and error.
+///
+/// # Errors
+/// When the kernel makes no process: this one is the first of its pid namespace, for example.
+pub fn spawn_sibling(exe: &str, name: &str, stream: BorrowedFd<'_>) -> io::Result<()> {
+    let (exe, name) = (CString::new(exe)?, CString::new(name)?);
+    let words = [name.as_ptr(), std::ptr::null()];
+    let (stream, none) = (stream.as_raw_fd(), 0_usize);
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM the child has its own copy of the memory. It makes nothing but system calls until it
+    // becomes another program or ends, so that no lock of a thread that it does not have is waited for; `exe` and
+    // `words` are NUL-terminated and live until then.
+    unsafe {
+        match libc::syscall(libc::SYS_clone, libc::c_long::from(flags), none, none, none, none) {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                for standard in 0..3 {
+                    libc::dup2(stream, standard);
+                }
+                libc::execv(exe.as_ptr(), words.as_ptr());
+                libc::_exit(127)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

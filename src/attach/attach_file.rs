@@ -1,7 +1,7 @@
 //! The file that tells the JVM that SIGQUIT means attach; removed in `Drop`.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
@@ -12,6 +12,7 @@ use super::tmp::Tmp;
 use super::{AttachError, Identity};
 use crate::discovery::Jvm;
 use crate::faults::door;
+use crate::guard::{self, Note, Undo};
 
 /// How long a JVM that was signalled may still look for the file when we give up.
 const STILL_LOOKS: Duration = Duration::from_millis(500);
@@ -26,6 +27,7 @@ pub(super) struct AttachFile<'a> {
     name: String,
     pub path: String,
     identity: Identity,
+    _note: Note,
 }
 
 impl<'a> AttachFile<'a> {
@@ -48,10 +50,15 @@ impl<'a> AttachFile<'a> {
     ) -> Result<Self, AttachError> {
         let name = format!(".attach_pid{}", jvm.ns_pid);
         let path = format!("/proc/{}/{place}/{name}", jvm.pid());
-        let dir = identity.io(|| open().and_then(|dir| create(&dir, &name, identity).map(|made| (dir, made))));
-        match dir {
-            Ok((dir, Made::New)) => Ok(Self { signalled: false, jvm, tmp, dir, name, path, identity }),
-            Ok((_, Made::InTheWay(what))) => Err(AttachError::InTheWay { pid: jvm.pid(), path, what }),
+        let undo = || Undo::AttachFile { name: name.clone(), socket: tmp.socket_name.clone(), identity };
+        let made = identity.io(|| {
+            let dir = open()?;
+            let note = guard::note(undo(), &[dir.as_fd(), tmp.dir.as_fd()]);
+            create(&dir, &name, identity).map(|made| (dir, note, made))
+        });
+        match made {
+            Ok((dir, _note, Made::New)) => Ok(Self { signalled: false, jvm, tmp, dir, name, path, identity, _note }),
+            Ok((_, _, Made::InTheWay(what))) => Err(AttachError::InTheWay { pid: jvm.pid(), path, what }),
             Err(source) => Err(AttachError::AttachFile { pid: jvm.pid(), path, source }),
         }
     }

@@ -5,12 +5,14 @@ use std::io;
 use std::panic::resume_unwind;
 
 use rustix::process::{Gid, Uid, getegid, geteuid};
+use serde::{Deserialize, Serialize};
+
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::faults::door;
 
 /// An effective uid and gid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub uid: u32,
     pub gid: u32,

@@ -7,9 +7,8 @@ mod protocol;
 mod tmp;
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -127,7 +126,7 @@ impl<'a> VirtualMachine<'a> {
 
     /// The JVM makes its socket anew when the file is gone: JDK 11.0.13 and later (JDK-8225690).
     pub fn socket_is_expendable(&self) {
-        self.tmp.expendable.store(true, Ordering::Relaxed);
+        self.tmp.is_expendable();
     }
 
     /// Sends an operation and reads its answer to the end.
@@ -135,19 +134,26 @@ impl<'a> VirtualMachine<'a> {
     /// # Errors
     /// When the JVM refuses, dies, or the run is stopped.
     pub fn execute(&self, operation: &AttachOperation<'_>, deadline: &Deadline) -> Result<Reply, AttachError> {
-        self.send(operation, deadline)?.finish(deadline)
+        self.send(operation, |_| (), deadline)?.finish(deadline)
     }
 
-    /// Sends an operation; the answer is read by [`Pending::finish`].
+    /// Sends an operation; the answer is read by [`Pending::finish`]. `connected` sees the connection before the JVM
+    /// sees the operation.
     ///
     /// # Errors
     /// As [`VirtualMachine::execute`].
-    pub fn send(&self, operation: &AttachOperation<'_>, deadline: &Deadline) -> Result<Pending, AttachError> {
+    pub fn send(
+        &self,
+        operation: &AttachOperation<'_>,
+        connected: impl FnOnce(BorrowedFd<'_>),
+        deadline: &Deadline,
+    ) -> Result<Pending, AttachError> {
         let pid = self.jvm.pid();
         let name = operation.name().to_owned();
         let request = operation.request().ok_or_else(|| AttachError::Argument { operation: name.clone() })?;
         let stream = self.tmp.connect(self.jvm, deadline)?;
         let mut pending = Pending { pid, operation: name, identity: self.identity, stream, answer: Vec::new() };
+        connected(pending.stream.as_fd());
         match door("write", || pending.stream.write_all(&request)) {
             // The JVM closes first when it refuses us; the empty answer tells.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(pending.broken(error)),

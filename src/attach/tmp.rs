@@ -1,9 +1,9 @@
 //! The directory that holds the JVM's attach socket, and the socket in it.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, chmodat, mkdirat, statat, unlinkat};
@@ -14,6 +14,7 @@ use super::{AttachError, Identity};
 use crate::deadline::Deadline;
 use crate::discovery::Jvm;
 use crate::faults::door;
+use crate::guard::{self, Note, Undo};
 use crate::sys::{Peer, peer_of};
 
 /// The JVM's directory for its socket, whatever java.io.tmpdir says (JDK: `os::get_temp_directory` on Linux).
@@ -28,9 +29,9 @@ pub(super) struct Tmp {
     pub dir: OwnedFd,
     root: Option<OwnedFd>,
     identity: Identity,
-    socket_name: String,
+    pub socket_name: String,
     /// The JVM makes its socket anew when the file is gone.
-    pub expendable: AtomicBool,
+    expendable: OnceLock<Note>,
 }
 
 impl Tmp {
@@ -64,7 +65,7 @@ impl Tmp {
 
     fn of(dir: OwnedFd, jvm: &Jvm, identity: Identity) -> Self {
         let socket_name = format!(".java_pid{}", jvm.ns_pid);
-        Self { dir, root: None, identity, socket_name, expendable: AtomicBool::new(false) }
+        Self { dir, root: None, identity, socket_name, expendable: OnceLock::new() }
     }
 
     /// Whether the JVM can make its socket there; told before it is asked to.
@@ -75,6 +76,14 @@ impl Tmp {
             // A seccomp profile may not know the call.
             Err(error) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => Ok(()),
             other => other.map_err(|source| no_tmp(jvm, source)),
+        }
+    }
+
+    /// From now on the directory can go when this run ends.
+    pub fn is_expendable(&self) {
+        if let Some(root) = &self.root {
+            let undo = Undo::Tmp { socket: self.socket_name.clone(), identity: self.identity };
+            self.expendable.get_or_init(|| guard::note(undo, &[root.as_fd(), self.dir.as_fd()]));
         }
     }
 
@@ -174,7 +183,7 @@ impl Drop for Tmp {
     fn drop(&mut self) {
         let Some(root) = &self.root else { return };
         let socket = statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW);
-        if socket.is_ok() && !self.expendable.load(Ordering::Relaxed) {
+        if socket.is_ok() && self.expendable.get().is_none() {
             log::warn!(
                 "{TMP} was made for the attach socket and stays: this JVM could not be attached to again without"
             );

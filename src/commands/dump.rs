@@ -10,6 +10,7 @@ use crate::cli::DumpArgs;
 use crate::deadline::Deadline;
 use crate::discovery::{PROC, select};
 use crate::error::Error;
+use crate::guard;
 use crate::pod::Pod;
 use crate::run_id::run_id;
 use crate::settings::{DumpSettings, Output};
@@ -37,6 +38,11 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome
     match SingleRun::take(&jvm, &wish(settings), deadline)? {
         Turn::Theirs(receipt) => retell(&receipt, settings),
         Turn::Ours(turn) => {
+            let _watch = guard::start(settings.common.deadline).inspect_err(|error| {
+                log::warn!(
+                    "without a guard, which cannot be started: {error}; if this run is killed, it leaves its files"
+                );
+            });
             let mut run = Run::new(settings, deadline, &jvm);
             let result = run.all_stages();
             drop(run.progress);

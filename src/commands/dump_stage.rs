@@ -66,7 +66,7 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let live = self.settings.target.live;
         let spool = create_spool(plan, upload.as_deref_mut())?;
-        let (file, dump) = heap_dump::dump(vm, &plan.dir, live, &self.progress, self.deadline)?;
+        let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
         let piped =

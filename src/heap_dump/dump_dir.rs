@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::attach::Identity;
 use crate::discovery::mountinfo::Mount;
 use crate::faults::door;
+use crate::guard::{self, Note, Undo};
 use crate::target::Target;
 
 /// See the module's words.
@@ -31,6 +32,7 @@ pub struct DumpDir {
     /// On what it lies, as far as the JVM's mount table tells.
     pub mount: Option<Mount>,
     keep: bool,
+    note: Option<Note>,
 }
 
 impl DumpDir {
@@ -41,12 +43,22 @@ impl DumpDir {
     pub fn create(target: &Target, identity: Identity, candidate: &str, run_id: &str) -> io::Result<Self> {
         let name = format!("jmap-dump-tool-{run_id}");
         let candidate = candidate.trim_end_matches('/');
-        let (parent, dir) = identity.io(|| make(target, candidate, &name, identity))?;
+        let (parent, dir, note) = identity.io(|| make(target, candidate, &name, identity))?;
         let inside = format!("{candidate}/{name}");
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
         let here = if shares_mounts(target, identity) { inside.clone() } else { target.seen_from_here(&inside) };
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false })
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false, note: Some(note) })
+    }
+
+    /// One that another process made, and left.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn adopt(parent: OwnedFd, name: String, identity: Identity) -> io::Result<Self> {
+        let dir = identity.io(|| Ok(openat(&parent, &*name, HOLD, Mode::empty())?))?;
+        let (inside, here) = (String::new(), name.clone());
+        Ok(Self { parent, dir, name, identity, inside, here, mount: None, keep: false, note: None })
     }
 
     /// A new file for us to write and read.
@@ -145,6 +157,7 @@ impl DumpDir {
     /// Leaves the directory and what is still in it.
     pub fn keep(&mut self) {
         self.keep = true;
+        self.note = None;
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -196,11 +209,14 @@ impl Drop for DumpDir {
     }
 }
 
-fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io::Result<(OwnedFd, OwnedFd)> {
+/// A directory, and no link to one.
+const HOLD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io::Result<(OwnedFd, OwnedFd, Note)> {
     let parent = target.open_dir(candidate)?;
+    let note = guard::note(Undo::DumpDir { name: name.to_owned(), identity }, &[parent.as_fd()]);
     door("mkdirat", || Ok(mkdirat(&parent, name, Mode::RWXU)?))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = door("openat", || Ok(openat(&parent, name, flags, Mode::empty())?));
+    let opened = door("openat", || Ok(openat(&parent, name, HOLD, Mode::empty())?));
     let made = opened.and_then(|dir| {
         // The JVM must own it; a file system that maps users may disagree.
         if fstat(&dir)?.st_uid == identity.uid {
@@ -210,7 +226,7 @@ fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io:
         }
     });
     match made {
-        Ok(dir) => Ok((parent, dir)),
+        Ok(dir) => Ok((parent, dir, note)),
         Err(error) => {
             unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
             Err(error)

@@ -1,13 +1,16 @@
 //! The dump as a regular file that is read when the JVM is done with it.
 
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use super::files::take_over_files;
 use super::reply::{Judgement, judge, seconds};
-use super::{DumpDir, DumpError};
+use super::{DumpDir, DumpError, Layout};
 use crate::attach::{ARG_MAX, AttachError, AttachOperation, Pending, VirtualMachine};
 use crate::deadline::Deadline;
 use crate::discovery::maps::Vm;
+use crate::guard;
 use crate::progress::Progress;
 
 /// The dump's name in its directory.
@@ -41,6 +44,7 @@ pub enum DumpFailure {
 pub fn dump(
     vm: &VirtualMachine<'_>,
     dir: &DumpDir,
+    layout: Layout,
     live: bool,
     progress: &Progress,
     deadline: &Deadline,
@@ -49,14 +53,19 @@ pub fn dump(
     let path = format!("{}/{NAME}", dir.here);
     debug_assert!(inside.len() <= ARG_MAX);
     let begun = Instant::now();
-    let mut pending = send(vm, &inside, live, deadline)?;
+    let mut pending = send(vm, &inside, layout, live, deadline)?;
     let reply = loop {
         match pending.poll(Duration::from_millis(200), deadline) {
             Ok(true) => break pending.reply(),
             Ok(false) => progress.set(dir.size()),
-            Err(error) => return Err(died_or(vm, error)),
+            Err(error) => {
+                // A JVM that goes on without us: the guard holds its files, and they have no names.
+                let _ = take_over_files(dir, layout, &mut Vec::new());
+                return Err(died_or(vm, error));
+            }
         }
     };
+    guard::let_go();
     let reply = reply.map_err(|error| died_or(vm, error))?;
     match judge(&reply.message) {
         Judgement::Created => {}
@@ -71,18 +80,20 @@ pub fn dump(
 pub(super) fn send(
     vm: &VirtualMachine<'_>,
     path: &str,
+    layout: Layout,
     live: bool,
     deadline: &Deadline,
 ) -> Result<Pending, DumpFailure> {
+    let tell_guard = |connection: BorrowedFd<'_>| guard::dumping(layout, connection);
     if vm.jvm().vm != Vm::NativeImage {
-        return Ok(vm.send(&AttachOperation::dumpheap(path, live), deadline)?);
+        return Ok(vm.send(&AttachOperation::dumpheap(path, live), tell_guard, deadline)?);
     }
     if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
         let words = "its path holds characters that the command's parser does not take".to_owned();
         return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: path.to_owned(), words }.into());
     }
     let command = AttachOperation::heap_dump_command(path, live);
-    Ok(vm.send(&AttachOperation::jcmd(&command), deadline)?)
+    Ok(vm.send(&AttachOperation::jcmd(&command), tell_guard, deadline)?)
 }
 
 /// JDK 24 and later send the first line at once: an answer that ends there is a JVM that died.
@@ -101,6 +112,7 @@ pub(super) fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailur
     if matches!(error, AttachError::Stopped(_)) {
         return error.into();
     }
+    guard::let_go();
     for _ in 0..50 {
         if !vm.jvm().target.is_alive() {
             return DumpError::Died { pid: vm.jvm().pid(), source: error }.into();

@@ -4,6 +4,7 @@ mod capture;
 mod cgroup;
 mod dump_dir;
 mod file;
+mod files;
 mod heap_info;
 mod reply;
 mod room;
@@ -14,7 +15,10 @@ use std::thread::available_parallelism;
 pub use capture::Capture;
 pub use dump_dir::DumpDir;
 pub use file::{DumpFailure, HeapDump, NAME, dump};
+pub use files::{Growing, take_over_files};
 pub use room::{Estimate, Room, RoomError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
@@ -64,7 +68,7 @@ impl DumpError {
 }
 
 /// How a JVM writes its dump, told by the options of its `GC.heap_dump`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// It goes back to patch lengths: JDK 8, 11.0.0 to 11.0.12, native images.
     Patched,

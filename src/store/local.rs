@@ -10,6 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, StoreError, StoredObject, Verified};
+use crate::guard::{self, Note, Undo};
 use crate::spool::Spool;
 
 /// A file without its final name; removed in `Drop` while it has none.
@@ -23,6 +24,7 @@ pub struct LocalUpload {
     /// Directories that were made for this object, the outermost first.
     made: Vec<PathBuf>,
     finished: bool,
+    note: Option<Note>,
     /// The file is the spool: it holds the dump, and goes only when that is somewhere else.
     spooled: bool,
 }
@@ -32,14 +34,15 @@ impl LocalUpload {
         let base = Path::new(dir);
         let path = base.join(key.dump());
         let parent = path.parent().unwrap_or(base);
-        let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
         let temporary = parent.join(format!(".{}.part", key.dump_name()));
+        let note = Some(note(&temporary, parent));
+        let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
         let receipt_path = base.join(key.receipt());
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary);
         match options {
             Ok(file) => {
                 let key = key.clone();
-                Ok(Self { key, file, temporary, path, receipt_path, made, finished: false, spooled: false })
+                Ok(Self { key, file, temporary, path, receipt_path, made, finished: false, note, spooled: false })
             }
             Err(source) => {
                 remove_dirs(&made);
@@ -76,6 +79,7 @@ impl LocalUpload {
         }
         name_file(&self.temporary, &self.path).map_err(|source| error("name", &self.path, source))?;
         self.finished = true;
+        self.note = None;
         let object = StoredObject {
             url,
             key: self.key.dump(),
@@ -88,7 +92,7 @@ impl LocalUpload {
 
     /// A dump that came in parts has its head behind its heap.
     fn put_in_order(&mut self, spool: &Spool) -> Result<(), StoreError> {
-        let sorted = self.temporary.with_extension("sorted");
+        let sorted = sorted(&self.temporary);
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&sorted);
         let file = options.map_err(|source| error("create", &sorted, source))?;
         let moved = spool.copy_to(&file).and_then(|()| std::fs::rename(&sorted, &self.temporary));
@@ -124,6 +128,18 @@ impl Drop for LocalUpload {
     }
 }
 
+/// For the guard: what a run that is killed leaves here. It may run in another directory than this.
+fn note(temporary: &Path, parent: &Path) -> Note {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let files = vec![absolute(temporary), absolute(&sorted(temporary))];
+    let dirs = missing(parent).iter().map(|dir| absolute(dir)).collect();
+    guard::note(Undo::Paths { files, dirs }, &[])
+}
+
+fn sorted(temporary: &Path) -> PathBuf {
+    temporary.with_extension("sorted")
+}
+
 fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Local { what, path: path.display().to_string(), source }
 }
@@ -149,10 +165,8 @@ fn name_file(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes what is missing of `dir`; says what that was, the outermost first.
 fn make_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let missing: Vec<PathBuf> =
-        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned).collect();
     let mut made = Vec::new();
-    for dir in missing.into_iter().rev() {
+    for dir in missing(dir) {
         match DirBuilder::new().mode(0o700).create(&dir) {
             Ok(()) => made.push(dir),
             // Another run was faster.
@@ -164,6 +178,14 @@ fn make_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(made)
+}
+
+/// What is missing of `dir`, the outermost first.
+fn missing(dir: &Path) -> Vec<PathBuf> {
+    let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned);
+    let mut missing: Vec<PathBuf> = missing.collect();
+    missing.reverse();
+    missing
 }
 
 /// Those that another run uses by now are not empty, and stay.

@@ -144,6 +144,22 @@ pub fn part_size(upper_bytes: Option<u64>) -> u64 {
     needed.next_multiple_of(1 << 20).max(PART_MIN)
 }
 
+/// A multipart upload that is not complete, and what is needed to abort it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenMultipart {
+    settings: StoreSettings,
+    path: String,
+    id: String,
+}
+
+/// Aborts an upload that another process left.
+///
+/// # Errors
+/// When the store refuses, or does not answer.
+pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
+    multipart::abort(open)
+}
+
 /// An object that is being put into the store. Dropped without [`Upload::finish`], it is as if it had never been.
 #[derive(Debug)]
 pub enum Upload {

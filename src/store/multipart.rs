@@ -13,9 +13,10 @@ use object_store::path::Path;
 use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
 use tokio::sync::{mpsc, oneshot};
 
-use super::backend::Backend;
-use super::{StoreError, Verified};
+use super::backend::{Backend, build};
+use super::{OpenMultipart, PART_MIN, StoreError, StoreSettings, Verified};
 use crate::deadline::{Deadline, Stopped};
+use crate::guard::{self, Undo};
 use crate::units::hex;
 
 /// Parts in flight at a time.
@@ -52,6 +53,7 @@ pub(super) struct Job {
     pub retry_for: Duration,
     pub deadline: Deadline,
     pub failure: Failure,
+    pub settings: StoreSettings,
 }
 
 /// A part that the store has, and the MD5 of what was sent.
@@ -78,12 +80,15 @@ impl Job {
     async fn upload(self, opened: oneshot::Sender<()>, mut inbox: mpsc::Receiver<Order>) -> Result<(), StoreError> {
         let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
         let id = stop.or(self.create()).await?;
+        let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
+        let note = guard::note(Undo::Multipart(Box::new(open)), &[]);
         // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
         let _ = opened.send(());
         let finished = self.take_orders(&id, &mut inbox, &stop).await;
         if !matches!(finished, Ok(true)) {
             self.abort(&id).await;
         }
+        drop(note);
         finished?;
         while let Some(order) = inbox.recv().await {
             if let Order::Receipt { json, reply } = order {
@@ -197,6 +202,19 @@ impl Job {
     fn error(&self, what: &'static str, source: object_store::Error) -> StoreError {
         StoreError::Remote { what, url: self.url.clone(), source }
     }
+}
+
+/// Aborts what a run left that was killed.
+pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
+    let backend = build(&open.settings, PART_MIN, ABORT_FOR)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
+    let path = Path::from(open.path.as_str());
+    let aborted =
+        runtime.block_on(async { tokio::time::timeout(ABORT_FOR, backend.abort_multipart(&path, &open.id)).await });
+    runtime.shutdown_background();
+    let error = |source| StoreError::Remote { what: "abort the upload to", url: open.path.clone(), source };
+    aborted.map_or(Err(StoreError::ClientEnded), |aborted| aborted.map_err(error))
 }
 
 /// No later try will have another answer.

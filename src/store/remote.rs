@@ -47,6 +47,7 @@ impl RemoteUpload {
             retry_for: settings.retry_for,
             deadline: deadline.clone(),
             failure: Arc::clone(&failure),
+            settings: settings.clone(),
         };
         let worker = std::thread::spawn(move || job.run(opened, inbox));
         let mut upload = Self { orders: Some(orders), worker: Some(worker), parts: 0, failure, url, key: key.clone() };

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::url::StoreUrl;
 
-/// A value that is never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// A value that is never printed. Serialised, it goes to the run's own guard and nowhere else.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -26,7 +28,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// All of one store; what is `None` was not said.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StoreSettings {
     pub url: StoreUrl,
     pub endpoint: Option<String>,

@@ -1,7 +1,9 @@
 //! What names a store, pure.
 
+use serde::{Deserialize, Serialize};
+
 /// A store, as `--store` names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreUrl {
     S3 {
         bucket: String,

@@ -4,15 +4,17 @@ use crate::contestants::Contestant;
 use crate::heap::Kind;
 use crate::results::{HeapResult, Of, PAUSE, WALL};
 
+/// Plain colours, which every viewer knows, and others for a dark one.
 const STYLE: &str = "\
-svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --ours: #0969da; --peer: #afb8c1; --line: #cf222e }
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-size: 15px; font-weight: 600 } .head { font-weight: 600 } .faint { fill: #59636e }
+.paper { fill: #ffffff } .ours { fill: #0969da } .peer { fill: #afb8c1 }
+.one { stroke: #cf222e; stroke-dasharray: 3 3 }
 @media (prefers-color-scheme: dark) {
-  svg { --paper: #0d1117; --ink: #f0f6fc; --faint: #9198a1; --ours: #4493f8; --peer: #4c555f; --line: #ff7b72 }
+  text { fill: #f0f6fc } .faint { fill: #9198a1 }
+  .paper { fill: #0d1117 } .ours { fill: #4493f8 } .peer { fill: #59636e }
+  .one { stroke: #ff7b72 }
 }
-text { font: 12px system-ui, sans-serif; fill: var(--ink) }
-.title { font-size: 15px; font-weight: 600 } .head { font-weight: 600 } .faint { fill: var(--faint) }
-.paper { fill: var(--paper) } .ours { fill: var(--ours) } .peer { fill: var(--peer) }
-.one { stroke: var(--line); stroke-dasharray: 3 3 }
 ";
 
 const ROW: f64 = 19.0;
@@ -87,15 +89,16 @@ fn group(body: &mut String, heap: &HeapResult, all: &[&HeapResult], top: f64) ->
 fn bar(panel: &Panel, y: f64, ratio: f64, scale: f64, contestant: Contestant) -> String {
     let class = if contestant.is_ours() { "ours" } else { "peer" };
     let (left, width) = (panel.left, ratio * scale);
-    let bar = format!("<rect class=\"{class}\" x=\"{left}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>\n");
+    let bar =
+        format!("<rect class=\"{class}\" x=\"{left}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>\n");
     bar + &text(left + width + 5.0, y + BAR - 2.0, "", &format!("{ratio:.2}"))
 }
 
 /// Pixels of 1.0: the longest bar of a panel fills it.
 fn scale(heaps: &[&HeapResult], of: Of) -> f64 {
-    let ratios = heaps.iter().flat_map(|heap| {
-        heap.rows.iter().filter_map(move |row| heap.ratio(row.contestant, Contestant::Bare, of))
-    });
+    let ratios = heaps
+        .iter()
+        .flat_map(|heap| heap.rows.iter().filter_map(move |row| heap.ratio(row.contestant, Contestant::Bare, of)));
     PANEL / ratios.fold(1.0, f64::max)
 }
 

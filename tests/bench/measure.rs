@@ -59,12 +59,7 @@ fn next_run(row: &mut Row, heap: &BuiltHeap, spec: &Spec, site: &Site) {
     site.clear();
 }
 
-fn run(
-    contestant: Contestant,
-    heap: &BuiltHeap,
-    spec: &Spec,
-    site: &Site,
-) -> Result<(Measured, PathBuf), String> {
+fn run(contestant: Contestant, heap: &BuiltHeap, spec: &Spec, site: &Site) -> Result<(Measured, PathBuf), String> {
     // What the last one has left to be written would be written on this one's time.
     rustix::fs::sync();
     heap.jvm.longest_gap();

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[allow(dead_code, reason = "shared with the other benchmark, which counts markers")]
 mod heap;
 
 use std::fmt::Write;

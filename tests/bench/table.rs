@@ -25,7 +25,8 @@ pub fn markdown(machine: &[String], results: &[HeapResult]) -> String {
     for line in machine {
         text += &format!("- {line}\n");
     }
-    text += &format!("\n![time and pause](bench.svg)\n\n## Budgets\n\n{}\n## Heaps\n\n{LEGEND}", budgets::table(results));
+    text +=
+        &format!("\n![time and pause](bench.svg)\n\n## Budgets\n\n{}\n## Heaps\n\n{LEGEND}", budgets::table(results));
     for heap in results {
         text += &section(heap);
     }

@@ -1,0 +1,168 @@
+//! The files that a JVM writes its dump to: held as soon as they appear, made nameless, and given back to the disk
+//! behind the reader.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::file::NAME;
+use super::{DumpDir, Layout};
+use crate::guard::{self, Held};
+use crate::pages::PAGE;
+use crate::spool::Section;
+
+/// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
+const RELEASE: u64 = 8 << 20;
+
+/// The record that ends a dump: in parts, the last bytes of `<path>`, behind the heap.
+const END_RECORD: u64 = 9;
+
+/// A file that the JVM writes to.
+#[derive(Debug)]
+pub struct Growing {
+    file: File,
+    section: Section,
+    read: u64,
+    released: u64,
+}
+
+impl Growing {
+    pub fn new(file: File, section: Section) -> Self {
+        Self { file, section, read: 0, released: 0 }
+    }
+
+    /// Gives back what was read before the kernel writes it to the disk.
+    fn release(&mut self, at_least: u64) -> io::Result<()> {
+        let (from, len) = (self.released, self.read - self.released);
+        if len < at_least.max(1) {
+            return Ok(());
+        }
+        self.released = self.read;
+        Ok(fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, len)?)
+    }
+
+    /// Gives back all that is there, read or not.
+    ///
+    /// # Errors
+    /// When the file system cannot.
+    pub fn release_all(&mut self) -> io::Result<()> {
+        self.read = self.file.metadata()?.len().max(self.read);
+        self.release(1)
+    }
+}
+
+/// Holds the files that appeared since the last look, and takes their names away.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) -> io::Result<()> {
+    if files.is_empty() {
+        match dir.take_over(NAME, None) {
+            Ok(file) => add(files, file, Section::Head),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    if layout == Layout::Parts {
+        take_over_parts(dir, files)?;
+    }
+    Ok(())
+}
+
+/// Parts are numbered from 0 without a gap, but appear in any order.
+fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
+    let prefix = format!("{NAME}.p");
+    for name in dir.names()? {
+        let Some(number) = name.strip_prefix(&prefix).and_then(|number| number.parse().ok()) else { continue };
+        let section = Section::Heap(number);
+        if files.iter().any(|file| file.section == section) {
+            continue;
+        }
+        match dir.take_over(&name, Some(&format!("empty.{number}"))) {
+            Ok(file) => add(files, file, section),
+            // The JVM was faster: it has merged the part, and the heap is in the main file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn add(files: &mut Vec<Growing>, file: File, section: Section) {
+    guard::hold(Held::File(section), file.as_fd());
+    files.push(Growing::new(file, section));
+}
+
+/// All files of one dump.
+#[derive(Debug)]
+pub struct Files<'a> {
+    dir: &'a DumpDir,
+    layout: Layout,
+    files: Vec<Growing>,
+    /// The file system takes back what was read.
+    pub releases: bool,
+}
+
+impl<'a> Files<'a> {
+    pub fn new(dir: &'a DumpDir, layout: Layout) -> Self {
+        Self { dir, layout, files: Vec::new(), releases: true }
+    }
+
+    /// # Errors
+    /// As [`take_over_files`].
+    pub fn look(&mut self) -> io::Result<()> {
+        take_over_files(self.dir, self.layout, &mut self.files)
+    }
+
+    /// The heap's file is held.
+    pub fn heap_is_held(&self) -> bool {
+        self.files.len() > usize::from(self.layout == Layout::Parts)
+    }
+
+    /// A page of the file that has most to give; less than a page only when the JVM is done.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
+        let (mut best, mut most) = (None, 0);
+        for (index, growing) in self.files.iter().enumerate() {
+            let held_back =
+                if self.layout == Layout::Parts && growing.section == Section::Head { END_RECORD } else { 0 };
+            let ready = (growing.file.metadata()?.len()).saturating_sub(growing.read + held_back);
+            if ready > most {
+                (best, most) = (Some(index), ready);
+            }
+        }
+        let Some(index) = best.filter(|_| most >= PAGE as u64 || done) else { return Ok(None) };
+        let growing = &mut self.files[index];
+        page.resize(most.min(PAGE as u64) as usize, 0);
+        growing.file.read_exact_at(page, growing.read)?;
+        growing.read += page.len() as u64;
+        if self.releases
+            && let Err(error) = growing.release(RELEASE)
+        {
+            log::info!("the file system at {} keeps what was read until the end: {error}", self.dir.here);
+            self.releases = false;
+        }
+        Ok(Some(growing.section))
+    }
+
+    /// The end record, which was held back.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn end_record(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+        let Some(head) = self.files.iter_mut().find(|file| file.section == Section::Head) else { return Ok(None) };
+        let left = head.file.metadata()?.len().saturating_sub(head.read);
+        if self.layout != Layout::Parts || left == 0 {
+            return Ok(None);
+        }
+        page.resize(left as usize, 0);
+        head.file.read_exact_at(page, head.read)?;
+        head.read += left;
+        Ok(Some(Section::End))
+    }
+}
