@@ -6,7 +6,7 @@ use super::dump_run::Run;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
-use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, RoomError};
+use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
 use crate::pipeline::{self, Piped, Source, Stream, Verdict};
 use crate::spool::Spool;
 use crate::store::Upload;
@@ -19,7 +19,7 @@ pub(super) const SPOOL: &str = "spool.hprof.gz";
 pub(super) const IN_ORDER: &str = "in-order.hprof.gz";
 
 /// A second dump is worth a second pause only when the first one was short.
-const AGAIN_WITHIN: Duration = Duration::from_secs(2);
+const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
 fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, String), Error> {
@@ -84,7 +84,10 @@ impl Run<'_> {
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (live, waits) = (self.settings.target.live, self.effort(plan).waits());
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
-        let piped = self.pipe(&mut capture, &path, spool, plan, upload);
+        let piped = match plan.layout {
+            Layout::Patched => self.pipe(&mut Reframed::new(&mut capture, &path), &path, spool, plan, upload),
+            _ => self.pipe(&mut capture, &path, spool, plan, upload),
+        };
         if !capture.releases() {
             self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
         }

@@ -3,8 +3,8 @@
 //!
 //! JDK 11.0.13 to 21 write one file from front to end. Later ones write the heap to `<path>.p0`, `.p1` … beside
 //! the head in `<path>`, and would then copy all of it into `<path>`; an empty file under each part's name makes
-//! that copy nothing (JDK: `heapDumper.cpp`, `DumpMerger::merge_file`). Earlier ones go back to patch lengths, and
-//! are read when they are done.
+//! that copy nothing (JDK: `heapDumper.cpp`, `DumpMerger::merge_file`). Earlier ones go back to write
+//! lengths, which are found out without (`Reframed`).
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -6,6 +6,7 @@ mod dump_dir;
 mod file;
 mod files;
 mod heap_info;
+mod reframed;
 mod reply;
 mod room;
 
@@ -16,6 +17,7 @@ pub use capture::Capture;
 pub use dump_dir::DumpDir;
 pub use file::{DumpFailure, HeapDump, NAME, dump};
 pub use files::{Growing, take_over_files};
+pub use reframed::Reframed;
 pub use room::{Estimate, Room, RoomError};
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +72,9 @@ impl DumpError {
 /// How a JVM writes its dump, told by the options of its `GC.heap_dump`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
-    /// It goes back to patch lengths: JDK 8, 11.0.0 to 11.0.12, native images.
+    /// In a way that is not known: native images. It is read when it is done.
+    Unknown,
+    /// It goes back to write the lengths of its segments: JDK 8, 11.0.0 to 11.0.12.
     Patched,
     /// One file from front to end: JDK 11.0.13 to 21.
     Sequential,
@@ -99,8 +103,8 @@ impl Plan {
     pub fn can_be_captured(&self) -> bool {
         let large = self.estimate.is_none_or(|estimate| estimate.heap_used >= WORTH_CAPTURING);
         match self.layout {
-            Layout::Patched => false,
-            Layout::Sequential => true,
+            Layout::Unknown => false,
+            Layout::Patched | Layout::Sequential => true,
             Layout::Parts => large,
         }
     }
@@ -164,7 +168,10 @@ fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<
 
 fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {
     let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?.message;
-    if vm.jvm().vm == Vm::NativeImage || !help.contains("-overwrite") {
+    if vm.jvm().vm == Vm::NativeImage {
+        return Ok(Layout::Unknown);
+    }
+    if !help.contains("-overwrite") {
         return Ok(Layout::Patched);
     }
     // The option came in the same release as the repair of a lost socket.

@@ -34,6 +34,7 @@ pub const TOP_HEADER: usize = 9;
 
 /// "JAVA PROFILE 1.0.x" and its NUL; then the identifier size (u4) and the time (u8).
 pub const MAGIC: &[u8] = b"JAVA PROFILE 1.0.";
+pub const ID_SIZE_AT: usize = 19;
 pub const FILE_HEADER: usize = 19 + 4 + 8;
 
 /// Bytes of one value of a basic type; an object (2) is an identifier.
@@ -57,4 +58,75 @@ pub fn root_width(tag: u8, id: usize) -> Option<usize> {
         sub::ROOT_NATIVE_STACK | sub::ROOT_THREAD_BLOCK => id + 4,
         _ => return None,
     })
+}
+
+/// Tag, object, trace (u4), class, number of bytes (u4).
+pub fn instance_head(id: usize) -> usize {
+    1 + id + 4 + id + 4
+}
+
+/// Tag, array, trace (u4), number of elements (u4), class.
+pub fn object_array_head(id: usize) -> usize {
+    1 + id + 4 + 4 + id
+}
+
+/// Tag, array, trace (u4), number of elements (u4), basic type (u1).
+pub fn primitive_array_head(id: usize) -> usize {
+    1 + id + 4 + 4 + 1
+}
+
+/// Tag, class, trace (u4), super, loader, signers, domain, two reserved, instance size (u4), constants (u2).
+pub fn class_head(id: usize) -> usize {
+    1 + 7 * id + 4 + 4 + 2
+}
+
+pub fn be32(b: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+}
+
+pub fn be16(b: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([b[at], b[at + 1]])
+}
+
+/// Bytes of the sub-record that `b` begins with, its tag included; `None` when too little of it is here to tell.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn sub_record_size(b: &[u8], id: usize) -> Result<Option<u64>, String> {
+    let Some(tag) = b.first() else { return Ok(None) };
+    let (head, count_at, width) = match *tag {
+        sub::INSTANCE_DUMP => (instance_head(id), instance_head(id) - 4, 1),
+        sub::OBJ_ARRAY_DUMP => (object_array_head(id), 5 + id, id),
+        sub::PRIM_ARRAY_DUMP => match b.get(primitive_array_head(id) - 1) {
+            None => return Ok(None),
+            Some(basic_type) => (primitive_array_head(id), 5 + id, width(*basic_type, id)?),
+        },
+        sub::CLASS_DUMP => return class_size(b, id),
+        other => {
+            let root = root_width(other, id).ok_or_else(|| format!("unknown sub-record tag {other:#04x}"))?;
+            return Ok(Some(1 + root as u64));
+        }
+    };
+    Ok((b.len() >= head).then(|| head as u64 + u64::from(be32(b, count_at)) * width as u64))
+}
+
+/// Constants are (index, type, value), statics (name, type, value), fields (name, type).
+fn class_size(b: &[u8], id: usize) -> Result<Option<u64>, String> {
+    let mut at = class_head(id) - 2;
+    for (before, has_value) in [(2, true), (id, true), (id, false)] {
+        if b.len() < at + 2 {
+            return Ok(None);
+        }
+        let count = be16(b, at);
+        at += 2;
+        for _ in 0..count {
+            let Some(basic_type) = b.get(at + before) else { return Ok(None) };
+            at += before + 1 + if has_value { width(*basic_type, id)? } else { 0 };
+        }
+    }
+    Ok((b.len() >= at).then_some(at as u64))
+}
+
+fn width(basic_type: u8, id: usize) -> Result<usize, String> {
+    value_width(basic_type, id).ok_or_else(|| format!("unknown basic type {basic_type}"))
 }

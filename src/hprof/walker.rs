@@ -3,7 +3,10 @@
 //! Push-style and in place: the caller hands over consecutive pieces of any size and goes on with the same
 //! bytes. What straddles two pieces is kept in a small carry, so memory does not grow with the dump.
 
-use super::records::{FILE_HEADER, MAGIC, TOP_HEADER, root_width, sub, tag, value_width};
+use super::records::{
+    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be16, be32, class_head, instance_head, object_array_head,
+    primitive_array_head, root_width, sub, tag, value_width,
+};
 use super::summary::{Records, Summary};
 
 /// The bytes are not HPROF from this offset on.
@@ -181,7 +184,7 @@ impl Walker {
         if b.len() < FILE_HEADER {
             return Ok(Step::Need(FILE_HEADER));
         }
-        self.id_size = match be32(b, 19) {
+        self.id_size = match be32(b, ID_SIZE_AT) {
             4 => 4,
             8 => 8,
             other => return Err(self.malformed(format!("identifiers of {other} bytes"))),
@@ -252,7 +255,7 @@ impl Walker {
         let id = self.id_size;
         match b[0] {
             sub::INSTANCE_DUMP => {
-                let head = 1 + id + 4 + id + 4;
+                let head = instance_head(id);
                 if b.len() < head {
                     return Ok(Step::Need(head));
                 }
@@ -260,7 +263,7 @@ impl Walker {
                 self.with_body(b, head, u64::from(be32(b, head - 4)))
             }
             sub::OBJ_ARRAY_DUMP => {
-                let head = 1 + id + 4 + 4 + id;
+                let head = object_array_head(id);
                 if b.len() < head {
                     return Ok(Step::Need(head));
                 }
@@ -268,7 +271,7 @@ impl Walker {
                 self.with_body(b, head, u64::from(be32(b, 5 + id)) * id as u64)
             }
             sub::PRIM_ARRAY_DUMP => {
-                let head = 1 + id + 4 + 4 + 1;
+                let head = primitive_array_head(id);
                 if b.len() < head {
                     return Ok(Step::Need(head));
                 }
@@ -311,7 +314,7 @@ impl Walker {
 
     /// Class, trace, super, loader, signers, domain, two reserved, instance size, then the constant pool.
     fn class_dump(&mut self, b: &[u8]) -> Result<Step, Malformed> {
-        let head = 1 + 7 * self.id_size + 4 + 4 + 2;
+        let head = class_head(self.id_size);
         if b.len() < head {
             return Ok(Step::Need(head));
         }
@@ -375,14 +378,6 @@ impl Walker {
     fn width(&self, basic_type: u8) -> Result<usize, Malformed> {
         value_width(basic_type, self.id_size).ok_or_else(|| self.malformed(format!("unknown basic type {basic_type}")))
     }
-}
-
-fn be32(b: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
-}
-
-fn be16(b: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([b[at], b[at + 1]])
 }
 
 #[cfg(test)]

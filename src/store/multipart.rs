@@ -31,6 +31,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a failed upload is cleaned up, whatever the deadline says.
 const ABORT_FOR: Duration = Duration::from_secs(5);
 
+/// A part whose sender was killed may still arrive in the store: an abort before that does not see it, and so there
+/// is a second one (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
+const STILL_WRITES: Duration = Duration::from_millis(500);
+
 /// Why the worker left before it was asked to.
 pub(super) type Failure = Arc<Mutex<Option<StoreError>>>;
 
@@ -210,11 +214,22 @@ pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
     let path = Path::from(open.path.as_str());
-    let aborted =
-        runtime.block_on(async { tokio::time::timeout(ABORT_FOR, backend.abort_multipart(&path, &open.id)).await });
+    let again = async {
+        let mut aborted = Ok(());
+        for _ in 0..2 {
+            tokio::time::sleep(STILL_WRITES).await;
+            aborted = aborted.and(backend.abort_multipart(&path, &open.id).await);
+        }
+        aborted
+    };
+    let aborted = runtime.block_on(async { tokio::time::timeout(ABORT_FOR, again).await });
     runtime.shutdown_background();
-    let error = |source| StoreError::Remote { what: "abort the upload to", url: open.path.clone(), source };
-    aborted.map_or(Err(StoreError::ClientEnded), |aborted| aborted.map_err(error))
+    match aborted {
+        // The second time there may be nothing to abort any more.
+        Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
+        Ok(Err(source)) => Err(StoreError::Remote { what: "abort the upload to", url: open.path.clone(), source }),
+        Err(_) => Err(StoreError::ClientEnded),
+    }
 }
 
 /// No later try will have another answer.

@@ -40,8 +40,8 @@ const PANELS: [Panel; 2] = [
 pub fn svg(date: &str, results: &[HeapResult]) -> Option<String> {
     let heaps = chosen(results);
     let first = heaps.first()?;
-    let size = f64::from(first.spec.mb) / 1024.0;
-    let title = format!("Dump of a {} heap of {size} GiB, stored; less is better", first.spec.kind.name());
+    let (kind, size) = (first.spec.kind.name(), first.spec.gib());
+    let title = format!("Dump of {size} GiB ({kind}), stored; less is better");
     let mut body = text(14.0, 24.0, "title", &title);
     body += &text(14.0, 42.0, "faint", &format!("{date}. 1.0 is the dump alone, uncompressed and not stored."));
     let mut y = TOP;
@@ -54,11 +54,12 @@ pub fn svg(date: &str, results: &[HeapResult]) -> Option<String> {
         y += group(&mut body, heap, &heaps, y + ROW);
     }
     let (width, height) = (NAMES + 2.0 * (PANEL + NUMBER) + 14.0, y + 2.0 * ROW);
-    body += &lines(&heaps, height - ROW);
+    // Below the bars, so that no number is crossed out.
+    let lines = lines(&heaps, height - ROW);
     Some(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n<style>\n{STYLE}</style>\n\
-         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n"
+         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{lines}{body}</svg>\n"
     ))
 }
 

@@ -51,7 +51,14 @@ pub struct Spec {
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JDK {}, {}, {} GiB", self.jdk, self.kind.name(), f64::from(self.mb) / 1024.0)
+        write!(f, "JDK {}, {}, {} GiB", self.jdk, self.kind.name(), self.gib())
+    }
+}
+
+impl Spec {
+    /// To two places, as it was asked for.
+    pub fn gib(&self) -> f64 {
+        (f64::from(self.mb) / 10.24).round() / 100.0
     }
 }
 

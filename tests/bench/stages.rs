@@ -1,5 +1,5 @@
 //! The two stages that see each byte of a dump, by themselves on one core: the walk and the compression.
-//! Without arguments 500 MiB of a mixed heap; `--mib N` for another size.
+//! Dumps of 500 MiB, or of `--mib N`. The walk does not look into arrays of numbers, so their heap is no measure.
 
 #[path = "../common/mod.rs"]
 mod common;

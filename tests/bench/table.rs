@@ -16,7 +16,7 @@ server in this process, on the same disk; peers upload by one `curl -T`. Time: f
 last; ours syncs what it stores in a directory, bare jattach leaves it to the kernel. Pause: the longest time that a \
 thread of the JVM was kept from running. CPU: of the processes that were started, not of the JVM. anon: peak RssAnon of \
 these processes together, every 5 ms. disk: peak of the blocks of all files in the dump and store directories, with or \
-without a name, every 10 ms; what the S3 server stores is not in it. The first dump of each contestant of ours is \
+without a name, every 10 ms; what the S3 server stores is not in it. These looks take about a twentieth of one core from all alike. The first dump of each contestant of ours is \
 read by an independent parser, and its objects are counted.
 ";
 

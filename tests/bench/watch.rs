@@ -77,10 +77,12 @@ impl Watcher {
     }
 
     fn look(&mut self) {
-        self.look_for_relatives();
+        // A look at all processes costs more than one at a few; a new one has little memory at first.
+        if self.looks.is_multiple_of(4) {
+            self.look_for_relatives();
+        }
         let anon = self.family.iter().map(|&pid| self.anon(pid)).sum();
         self.peaks.anon = self.peaks.anon.max(anon);
-        // Dearer than the memory, and it changes more slowly.
         if self.looks.is_multiple_of(2) {
             self.look_at_disk();
         }

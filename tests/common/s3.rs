@@ -112,6 +112,12 @@ impl S3Server {
         names.filter(|name| name.contains("upload")).collect()
     }
 
+    /// Those that the server would list. It stops in the middle of a request whose client goes away, and then keeps
+    /// parts of uploads that it has no record of any more.
+    pub fn listed_uploads(&self) -> Vec<String> {
+        self.unfinished_uploads().into_iter().filter(|name| name.ends_with(".json")).collect()
+    }
+
     /// Arguments that reach this server.
     pub fn flags(&self) -> Vec<String> {
         ["--endpoint", &self.endpoint(), "--region", "us-east-1"].map(str::to_owned).to_vec()

@@ -92,16 +92,32 @@ public final class BenchHeap {
         return text.append(random.nextInt()).toString();
     }
 
-    /** Half of each array is noise, the other half compresses to almost nothing. */
+    /**
+     * Half of each array is noise, the other half compresses to almost nothing. Each is smaller than half a region of
+     * G1, whose rest would be dumped as filler.
+     */
     private static Object arrays(int seed) {
         Random random = new Random(seed);
-        byte[] noise = new byte[1 << 18];
-        random.nextBytes(noise);
-        byte[] bytes = Arrays.copyOf(noise, 1 << 19);
-        long[] longs = new long[1 << 16];
+        Object[] arrays = new Object[5];
+        for (int i = 0; i < arrays.length; i++) {
+            arrays[i] = i % 2 == 0 ? bytes(random) : longs(random);
+        }
+        return arrays;
+    }
+
+    private static byte[] bytes(Random random) {
+        byte[] bytes = new byte[208_000];
+        for (int i = 0; i < bytes.length / 2; i++) {
+            bytes[i] = (byte) random.nextInt();
+        }
+        return bytes;
+    }
+
+    private static long[] longs(Random random) {
+        long[] longs = new long[26_000];
         for (int i = 0; i < longs.length; i++) {
             longs[i] = i % 2 == 0 ? random.nextLong() : i & 0xff;
         }
-        return new Object[] {bytes, longs};
+        return longs;
     }
 }

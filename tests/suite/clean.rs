@@ -11,28 +11,28 @@ use crate::common::jvm::TestJvm;
 use crate::common::tool::Tool;
 
 /// A JVM with a directory of its own: its current one, where the attach file goes first.
-struct Shape {
-    jvm: TestJvm,
+pub struct Shape {
+    pub jvm: TestJvm,
     cwd: tempfile::TempDir,
-    dumps: tempfile::TempDir,
-    store: tempfile::TempDir,
+    pub dumps: tempfile::TempDir,
+    pub store: tempfile::TempDir,
 }
 
 impl Shape {
-    fn new(version: &str, megabytes: u32) -> Option<Self> {
+    pub fn new(version: &str, megabytes: u32) -> Option<Self> {
         let cwd = tempfile::tempdir().unwrap();
         let jvm = TestJvm::builder(version)?.cwd(cwd.path()).arg(format!("mb={megabytes}")).arg("markers=50").start();
         Some(Self { jvm, cwd, dumps: tempfile::tempdir().unwrap(), store: tempfile::tempdir().unwrap() })
     }
 
-    fn dump(&self) -> Tool {
+    pub fn dump(&self) -> Tool {
         let dirs = [self.store.path(), self.dumps.path()].map(|dir| dir.to_str().unwrap());
         Tool::dump(self.jvm.pid(), dirs[0]).args(&["--dir", dirs[1]])
     }
 
     /// Nothing of ours in any directory that a run touches, but for what the receipt names.
     #[track_caller]
-    fn assert_clean(&self, what: &str) {
+    pub fn assert_clean(&self, what: &str) {
         assert_eq!(files_in(self.cwd.path()), BTreeSet::new(), "{what}: in the JVM's directory");
         assert_eq!(files_in(self.dumps.path()), BTreeSet::new(), "{what}: in the dump directory");
         let attach_file = format!("/tmp/.attach_pid{}", self.jvm.pid());
@@ -43,7 +43,7 @@ impl Shape {
     }
 }
 
-fn files_in(dir: &Path) -> BTreeSet<String> {
+pub fn files_in(dir: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
         found.insert(entry.path().display().to_string());
@@ -205,7 +205,8 @@ fn a_jvm_that_dies_during_its_dump_ends_the_run_and_leaves_nothing() {
         let run = shape.dump().args(&["--deadline", "60s"]).spawn();
         let begun = std::time::Instant::now();
         let written = || {
-            files_in(shape.dumps.path()).iter().any(|path| Path::new(path).metadata().is_ok_and(|m| m.len() > 1 << 20))
+            let files = [shape.dumps.path(), shape.store.path()].map(files_in).into_iter().flatten();
+            files.into_iter().any(|path| Path::new(&path).metadata().is_ok_and(|m| m.len() > 1 << 20))
         };
         while !written() && begun.elapsed() < Duration::from_secs(20) {
             std::thread::sleep(Duration::from_millis(2));

@@ -7,6 +7,7 @@ mod bad_input;
 mod binary;
 mod clean;
 mod containers;
+mod guard;
 mod harm;
 mod helpers;
 mod main_job;

@@ -1,0 +1,51 @@
+//! A dump whose segment lengths are written late, read before they are.
+
+use std::io;
+
+use super::{Capture, DumpError, DumpFailure};
+use crate::hprof::Reframer;
+use crate::pipeline::Source;
+use crate::spool::Section;
+
+/// The capture, in segments of our own.
+#[derive(Debug)]
+pub struct Reframed<'c, 'a> {
+    capture: &'c mut Capture<'a>,
+    reframer: Reframer,
+    raw: Vec<u8>,
+    path: String,
+}
+
+impl<'c, 'a> Reframed<'c, 'a> {
+    pub fn new(capture: &'c mut Capture<'a>, path: &str) -> Self {
+        Self { capture, reframer: Reframer::default(), raw: Vec::new(), path: path.to_owned() }
+    }
+}
+
+impl Source for Reframed<'_, '_> {
+    fn pauses(&self) -> bool {
+        self.capture.pauses()
+    }
+
+    fn is_written(&self) -> bool {
+        self.capture.is_written()
+    }
+
+    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+        loop {
+            let full = self.reframer.fill(page).map_err(|source| {
+                let path = self.path.clone();
+                io::Error::other(DumpFailure::from(DumpError::Malformed { path, source }))
+            })?;
+            if full {
+                return Ok(Some(Section::Head));
+            }
+            self.raw.clear();
+            if self.capture.next(&mut self.raw)?.is_none() {
+                self.reframer.finish(page);
+                return Ok((!page.is_empty()).then_some(Section::Head));
+            }
+            self.reframer.push(&self.raw);
+        }
+    }
+}

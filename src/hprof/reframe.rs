@@ -1,0 +1,335 @@
+//! Segments with right lengths, for a dump that is read while its writer has not yet gone back to write them
+//! (JDK 8 and 11.0.0 to 11.0.12: `heapDumper.cpp`, `DumpWriter::write_current_dump_record_length`; until then a
+//! length is 0). Where a segment ends is told by its sub-records: the tags of the records that can follow are no tags
+//! of sub-records.
+
+use super::records::{self, TOP_HEADER, be32, sub_record_size, tag};
+use super::walker::Malformed;
+use crate::pages::PAGE;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    FileHeader,
+    Top,
+    /// Between two sub-records.
+    Sub,
+    /// So many bytes go through as they are.
+    Through {
+        left: u64,
+        in_segment: bool,
+    },
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct Reframer {
+    state: State,
+    id_size: usize,
+    input: Vec<u8>,
+    used: usize,
+    offset: u64,
+    /// Where in the page the header of the open segment stands.
+    open: Option<usize>,
+}
+
+impl Default for Reframer {
+    fn default() -> Self {
+        Self { state: State::FileHeader, id_size: 8, input: Vec::new(), used: 0, offset: 0, open: None }
+    }
+}
+
+impl Reframer {
+    /// Takes the next bytes of the dump as it is written.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.input.drain(..self.used);
+        self.used = 0;
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Goes on filling `page`; true when it is full, false when more bytes are needed first.
+    ///
+    /// # Errors
+    /// When the bytes cannot be those of a dump.
+    pub fn fill(&mut self, page: &mut Vec<u8>) -> Result<bool, Malformed> {
+        loop {
+            let filled = match self.state {
+                State::FileHeader => self.file_header(page)?,
+                State::Top => self.top(page),
+                State::Sub => self.sub_records(page)?,
+                State::Through { left, in_segment } => self.through(page, left, in_segment),
+            };
+            match filled {
+                Filled::GoOn => {}
+                Filled::Page => {
+                    self.close(page);
+                    return Ok(true);
+                }
+                Filled::NeedMore => return Ok(false),
+            }
+        }
+    }
+
+    /// Nothing will come any more: what could not be understood goes through as it is, for the walker to judge.
+    pub fn finish(&mut self, page: &mut Vec<u8>) {
+        self.close(page);
+        let n = self.rest().len().min(PAGE - page.len());
+        self.copy(page, n);
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.input[self.used..]
+    }
+
+    fn skip(&mut self, n: usize) {
+        self.used += n;
+        self.offset += n as u64;
+    }
+
+    fn copy(&mut self, page: &mut Vec<u8>, n: usize) {
+        page.extend_from_slice(&self.input[self.used..self.used + n]);
+        self.skip(n);
+    }
+
+    fn malformed(&self, what: &str) -> Malformed {
+        Malformed { offset: self.offset, what: what.to_owned() }
+    }
+
+    fn file_header(&mut self, page: &mut Vec<u8>) -> Result<Filled, Malformed> {
+        if self.rest().len() < records::FILE_HEADER {
+            return Ok(Filled::NeedMore);
+        }
+        if !self.rest().starts_with(records::MAGIC) {
+            return Err(self.malformed("it does not begin with JAVA PROFILE 1.0"));
+        }
+        self.id_size = be32(self.rest(), records::ID_SIZE_AT) as usize;
+        if self.id_size != 4 && self.id_size != 8 {
+            return Err(self.malformed("identifiers that are neither 4 nor 8 bytes"));
+        }
+        self.copy(page, records::FILE_HEADER);
+        self.state = State::Top;
+        Ok(Filled::GoOn)
+    }
+
+    fn top(&mut self, page: &mut Vec<u8>) -> Filled {
+        if self.rest().len() < TOP_HEADER {
+            return Filled::NeedMore;
+        }
+        if is_segment(self.rest()[0]) {
+            self.skip(TOP_HEADER);
+            self.state = State::Sub;
+            return Filled::GoOn;
+        }
+        self.close(page);
+        if page.len() + TOP_HEADER > PAGE {
+            return Filled::Page;
+        }
+        let left = u64::from(be32(self.rest(), 5));
+        self.copy(page, TOP_HEADER);
+        self.state = State::Through { left, in_segment: false };
+        Filled::GoOn
+    }
+
+    fn through(&mut self, page: &mut Vec<u8>, left: u64, in_segment: bool) -> Filled {
+        let n = left.min(self.rest().len() as u64).min((PAGE - page.len()) as u64) as usize;
+        self.copy(page, n);
+        let left = left - n as u64;
+        if left == 0 {
+            self.state = if in_segment { State::Sub } else { State::Top };
+            return Filled::GoOn;
+        }
+        self.state = State::Through { left, in_segment };
+        if page.len() == PAGE { Filled::Page } else { Filled::NeedMore }
+    }
+
+    /// As many sub-records as are here and fit into the page, in one segment.
+    fn sub_records(&mut self, page: &mut Vec<u8>) -> Result<Filled, Malformed> {
+        let Some(first) = self.rest().first() else { return Ok(Filled::NeedMore) };
+        if is_segment(*first) || *first == tag::HEAP_DUMP_END {
+            self.state = State::Top;
+            return Ok(Filled::GoOn);
+        }
+        let room = PAGE.saturating_sub(page.len() + if self.open.is_some() { 0 } else { TOP_HEADER });
+        let whole = self.whole_sub_records(room)?;
+        if whole > 0 {
+            self.open_segment(page);
+            self.copy(page, whole);
+            return Ok(Filled::GoOn);
+        }
+        // The next one is not here as a whole, or does not fit.
+        let Some(size) = self.size_at(self.used)? else { return Ok(Filled::NeedMore) };
+        if size <= room as u64 {
+            self.open_segment(page);
+        } else if !page.is_empty() {
+            return Ok(Filled::Page);
+        } else {
+            // Larger than a page: alone in its segment.
+            let length = u32::try_from(size).map_err(|_| self.malformed("a sub-record of more than 4 GiB"))?;
+            write_header(page, length);
+        }
+        self.state = State::Through { left: size, in_segment: true };
+        Ok(Filled::GoOn)
+    }
+
+    fn whole_sub_records(&self, room: usize) -> Result<usize, Malformed> {
+        let mut whole = 0;
+        while let Some(size) = self.size_at(self.used + whole)? {
+            if size > (self.rest().len() - whole).min(room - whole) as u64 {
+                break;
+            }
+            whole += size as usize;
+        }
+        Ok(whole)
+    }
+
+    /// `None` when there is no sub-record, or too little of it.
+    fn size_at(&self, at: usize) -> Result<Option<u64>, Malformed> {
+        let bytes = &self.input[at..];
+        match bytes.first() {
+            None => Ok(None),
+            Some(tag) if is_segment(*tag) || *tag == tag::HEAP_DUMP_END => Ok(None),
+            Some(_) => sub_record_size(bytes, self.id_size).map_err(|what| {
+                let offset = self.offset + (at - self.used) as u64;
+                Malformed { offset, what }
+            }),
+        }
+    }
+
+    fn open_segment(&mut self, page: &mut Vec<u8>) {
+        if self.open.is_none() {
+            self.open = Some(page.len());
+            write_header(page, 0);
+        }
+    }
+
+    fn close(&mut self, page: &mut [u8]) {
+        if let Some(at) = self.open.take() {
+            // A page is far below 4 GiB.
+            let length = (page.len() - at - TOP_HEADER) as u32;
+            page[at + 5..at + TOP_HEADER].copy_from_slice(&length.to_be_bytes());
+        }
+    }
+}
+
+enum Filled {
+    GoOn,
+    Page,
+    NeedMore,
+}
+
+fn is_segment(record: u8) -> bool {
+    record == tag::HEAP_DUMP_SEGMENT || record == tag::HEAP_DUMP
+}
+
+/// Tag, time (HotSpot writes 0), length.
+fn write_header(page: &mut Vec<u8>, length: u32) {
+    page.extend_from_slice(&[tag::HEAP_DUMP_SEGMENT, 0, 0, 0, 0]);
+    page.extend_from_slice(&length.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hprof::Walker;
+
+    /// An instance of so many bytes.
+    fn instance(body: u32) -> Vec<u8> {
+        let mut record = vec![0x21];
+        record.extend([7; 8 + 4 + 8]);
+        record.extend(body.to_be_bytes());
+        record.extend(vec![0xAB; body as usize]);
+        record
+    }
+
+    fn class() -> Vec<u8> {
+        let mut record = vec![0x20];
+        record.extend([1; 7 * 8 + 4 + 4]);
+        // A constant (int), a static (object), a field (byte).
+        record.extend([0, 1, 0, 9, 10, 1, 2, 3, 4]);
+        record.extend([0, 1]);
+        record.extend([5; 8]);
+        record.push(2);
+        record.extend([6; 8]);
+        record.extend([0, 1]);
+        record.extend([5; 8]);
+        record.push(8);
+        record
+    }
+
+    fn dump(segments: &[Vec<Vec<u8>>]) -> Vec<u8> {
+        let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
+        dump.extend([1, 0, 0, 0, 0, 0, 0, 0, 9, 1, 1, 1, 1, 1, 1, 1, 1, b'x']);
+        for segment in segments {
+            write_header(&mut dump, 0);
+            dump.extend(segment.concat());
+        }
+        dump.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]);
+        dump
+    }
+
+    fn reframed(dump: &[u8], piece: usize) -> Vec<u8> {
+        let (mut reframer, mut out, mut page) = (Reframer::default(), Vec::new(), Vec::new());
+        for bytes in dump.chunks(piece) {
+            reframer.push(bytes);
+            while reframer.fill(&mut page).unwrap() {
+                assert!(page.len() <= PAGE);
+                out.append(&mut page);
+            }
+        }
+        reframer.finish(&mut page);
+        out.append(&mut page);
+        out
+    }
+
+    #[test]
+    fn a_dump_with_unwritten_lengths_becomes_a_whole_one_with_every_record() {
+        let segments = [
+            vec![class(), instance(0), instance(40)],
+            vec![instance(3 * PAGE as u32), instance(1), vec![0xFF, 0, 0, 0, 0, 0, 0, 0, 9]],
+            (0..40_000).map(|i| instance(i % 100)).collect(),
+            vec![],
+        ];
+        let objects: u64 = segments.iter().flatten().filter(|record| record[0] == 0x21).count() as u64;
+        let dump = dump(&segments);
+        for piece in [1 << 20, 4096, 977] {
+            let mut walker = Walker::new();
+            walker.push(&reframed(&dump, piece)).unwrap();
+            let summary = walker.finish();
+            assert!(summary.complete, "{piece}");
+            assert_eq!((summary.records.objects(), summary.records.classes), (objects, 1), "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_cut_dump_stays_a_cut_one() {
+        let dump = dump(&[vec![class(), instance(400)]]);
+        for cut in 31..dump.len() {
+            let mut walker = Walker::new();
+            let walked = walker.push(&reframed(&dump[..cut], 100));
+            assert!(walked.is_err() || !walker.finish().complete, "{cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), piece in 1usize..60) {
+            let mut dump = dump(&[]);
+            dump.truncate(31);
+            write_header(&mut dump, 0);
+            dump.extend(bytes);
+            let (mut reframer, mut page) = (Reframer::default(), Vec::new());
+            for bytes in dump.chunks(piece) {
+                reframer.push(bytes);
+                loop {
+                    match reframer.fill(&mut page) {
+                        Ok(true) => page.clear(),
+                        Ok(false) => break,
+                        Err(_) => return Ok(()),
+                    }
+                }
+            }
+            reframer.finish(&mut page);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A run that is killed hurts nobody: its guard does what is left to do.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::clean::{Shape, files_in};
+use crate::common::container::Container;
+use crate::common::hprof_check::assert_complete;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::{Tool, binary};
+use crate::containers::{INSIDE, files_but_the_socket};
+
+/// Moments at which a run is killed; `JMAP_DUMP_TEST_MOMENTS` makes them more.
+fn moments() -> u32 {
+    std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
+/// How long the guard may need after the JVM is done.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How much longer than an undisturbed one the application may pause.
+const LONGER: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_leaves_nothing_in_a_local_store() {
+    for version in ["8", "17", "25"] {
+        let Some(shape) = Shape::new(version, 64) else { continue };
+        kill_at_moments(version, &shape, || shape.dump(), |_| ());
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_leaves_no_open_upload() {
+    for version in ["8", "17", "25"] {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
+        let flags = server.flags();
+        let dump = || {
+            let dir = shape.dumps.path().to_str().unwrap();
+            Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}"))
+                .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+                .args(&["--dir", dir])
+                .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+                .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        };
+        kill_at_moments(version, &shape, dump, |what| {
+            assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
+        });
+        for key in server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz")) {
+            assert_complete(server.object(&key));
+        }
+    }
+}
+
+fn kill_at_moments(version: &str, shape: &Shape, dump: impl Fn() -> Tool, check: impl Fn(&str)) {
+    shape.jvm.longest_gap();
+    let begun = Instant::now();
+    dump().run().expect(0);
+    let (length, undisturbed) = (begun.elapsed(), shape.jvm.longest_gap());
+    let mut killed = 0;
+    for moment in 0..moments() {
+        let what = format!("JDK {version}, killed at moment {moment}");
+        let before = files_in(shape.store.path());
+        let run = dump().spawn();
+        std::thread::sleep(length * moment / moments());
+        let guard = guard_of(run.child.id());
+        run.signal(Signal::KILL);
+        killed += usize::from(run.wait().code == 128 + 9);
+        await_end(guard, &what);
+        check(&what);
+        shape.assert_clean(&what);
+        assert_only_whole_objects(&before, &files_in(shape.store.path()), &what);
+        assert_eq!(deleted_files_in_use(shape.dumps.path()), Vec::<PathBuf>::new(), "{what}");
+        let gap = shape.jvm.longest_gap();
+        assert!(gap <= undisturbed + LONGER, "{what}: paused for {gap:?}, {undisturbed:?} without");
+    }
+    assert!(killed > 1, "JDK {version}: every run was over before it was killed");
+}
+
+/// The guard's process, by its parent; none when the run has not come so far.
+fn guard_of(run: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Gone, and no zombie either.
+fn await_end(guard: Option<u32>, what: &str) {
+    let Some(guard) = guard else { return };
+    let begun = Instant::now();
+    while Path::new(&format!("/proc/{guard}")).exists() {
+        assert!(begun.elapsed() < SOON, "{what}: the guard, pid {guard}, is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A run that was over when it was killed has stored its dump: the object, and perhaps its receipt.
+fn assert_only_whole_objects(before: &BTreeSet<String>, after: &BTreeSet<String>, what: &str) {
+    for path in after.difference(before) {
+        let whole = path.ends_with(".hprof.gz") && !path.contains("/.2") || path.ends_with(".json");
+        assert!(whole || Path::new(path).read_dir().is_ok_and(|mut dir| dir.next().is_some()), "{what}: {path}");
+    }
+}
+
+/// Files without a name that some process still holds.
+fn deleted_files_in_use(dir: &Path) -> Vec<PathBuf> {
+    let fds = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|process| {
+        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+        std::fs::read_dir(format!("/proc/{pid}/fd")).ok()
+    });
+    let links = fds.flatten().flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    links.filter(|link| link.starts_with(dir)).collect()
+}
+
+/// The JVM waits for no child that it did not start.
+#[test]
+fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_first_process() {
+    for version in ["8", "17", "25"] {
+        let Some(container) = Container::builder(version) else { continue };
+        let container = container.arg("mb=64").start();
+        container.copy_in(binary(), INSIDE);
+        let before = files_but_the_socket(&container);
+        for moment in 1..5 {
+            let mut run = container.command(&[INSIDE, "--store", "/var/tmp/store", "shop", "cart", "prod"]).spawn();
+            std::thread::sleep(Duration::from_millis(150 * moment));
+            run.signal(Signal::KILL);
+            let ended = run.wait();
+            let what = format!("JDK {version}, moment {moment}, {ended:?}");
+            let begun = Instant::now();
+            while let Some(ours) = of_this_program(&container).first() {
+                assert!(begun.elapsed() < SOON, "{what}: {ours}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if ended.code != 0 {
+                assert_eq!(files_but_the_socket(&container), before, "{what}");
+            }
+            assert_eq!(container.say("ping"), "pong", "{what}");
+        }
+    }
+}
+
+/// Of the container's processes, those of this program, zombies too: by the container's own /proc.
+fn of_this_program(container: &Container) -> Vec<String> {
+    let proc_root = format!("/proc/{}/root/proc", container.init_pid());
+    let entries = std::fs::read_dir(proc_root).unwrap().flatten();
+    let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    stats.filter(|stat| stat.contains("(jmap-dump") || stat.contains("(exe)")).collect()
+}
