@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: fuzz demo test check suite release rust-target isal jvms clean
+.PHONY: bench fuzz demo test check suite release rust-target isal jvms clean
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
@@ -40,6 +40,14 @@ release:
 FUZZ_SECONDS ?= 60
 fuzz:
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+# Against peers, then the stages by themselves. BENCH chooses: make bench BENCH=--quick. Results: target/bench.
+BENCH ?=
+bench: release jvms
+	tests/bench/install.sh
+	$(CARGO) bench --target $(TARGET) --bench peers -- $(BENCH)
+	$(CARGO) bench --target $(TARGET) --bench stages
+	$(CARGO) bench --target $(TARGET) --features isal --bench stages
 
 rust-target:
 	tests/bed/cc.sh

@@ -146,6 +146,12 @@ pub struct DumpArgs {
     /// Everything but the dump: attach, room, store
     #[arg(long)]
     pub dry_run: bool,
+    /// Through pipes straight into the store; the application waits for the store, and what fails is lost
+    #[arg(long)]
+    pub no_disk: bool,
+    /// How long it may wait with --no-disk before it is let go without a dump [default: 20s]
+    #[arg(long, value_name = "TIME")]
+    pub max_pause: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,8 @@ pub enum Reason {
     Deadline,
     /// A signal by this number asked for the end.
     Signal(i32),
+    /// The application has waited for its dump this long.
+    MaxPause(Duration),
 }
 
 impl std::fmt::Display for Reason {
@@ -21,6 +23,9 @@ impl std::fmt::Display for Reason {
         match self {
             Reason::Deadline => write!(f, "the deadline of this run has passed"),
             Reason::Signal(number) => write!(f, "signal {number} ended this run"),
+            Reason::MaxPause(limit) => {
+                write!(f, "the application was paused for {} s, the most that --max-pause allows", limit.as_secs_f64())
+            }
         }
     }
 }

@@ -27,6 +27,12 @@ impl Effort {
         Self { level, workers, later, part_size }
     }
 
+    /// For a dump that waits for whoever reads it: at least one worker, whatever the container may use.
+    pub fn streaming(processors: f64, level: u32, part_size: u64) -> Self {
+        let workers = (processors as usize).saturating_sub(1).clamp(1, WORKERS_MAX);
+        Self { level, workers, later: 0, part_size }
+    }
+
     /// Whether anything may be done while the JVM dumps.
     pub fn waits(&self) -> bool {
         self.workers == 0

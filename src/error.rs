@@ -4,11 +4,11 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::attach::AttachError;
-use crate::deadline::Stopped;
+use crate::deadline::{Reason, Stopped};
 use crate::discovery::DiscoveryError;
 use crate::heap_dump::{DumpError, DumpFailure, PlanError, RoomError};
-use crate::pipeline::PipelineError;
 use crate::settings::UsageError;
+use crate::stages::PipelineError;
 use crate::store::StoreError;
 
 /// Why a run did not end with 0.
@@ -32,6 +32,8 @@ pub enum Error {
     Stopped(#[from] Stopped),
     #[error("the store cannot be used")]
     Store(#[source] StoreError),
+    #[error("the store failed while the dump was streamed to it: nothing is stored, nothing is kept")]
+    StoreLost(#[source] StoreError),
     #[error("the store cannot be used, so nothing was dumped")]
     StoreDown(#[source] StoreError),
     /// Another run dumped the same JVM; this is how it ended.
@@ -49,8 +51,10 @@ impl Error {
             Self::Dump(_) => 5,
             Self::Room(_) => 6,
             Self::NotStored(_) => 7,
+            // The application was let go, and its dump with it.
+            Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => 5,
             Self::Stopped(_) => 8,
-            Self::Store(_) | Self::StoreDown(_) => 9,
+            Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
             Self::OtherRun(code) => *code,
         }
     }
@@ -65,8 +69,14 @@ impl Error {
             Self::Dump(error) => error.hint(),
             Self::Room(error) => error.hint(),
             Self::NotStored(error) => format!("{}; then run the command that the receipt names", error.hint()),
+            Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => {
+                "allow a longer one with --max-pause, or leave --no-disk away and name a directory with --dir".into()
+            }
             Self::Stopped(_) => "give more time with --deadline, and look for what is kept".into(),
             Self::Store(error) => error.hint().into(),
+            Self::StoreLost(error) => {
+                format!("{}; without --no-disk a dump outlives its store", error.hint())
+            }
             Self::StoreDown(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
             Self::OtherRun(_) => "its receipt tells what to do".into(),
         }
@@ -142,7 +152,8 @@ impl Error {
             PipelineError::Spool(source) => {
                 RoomError::Io { what: "write the compressed dump", path: spool_path, source }.into()
             }
-            PipelineError::Stopped(stopped) => stopped.into(),
+            PipelineError::Store(StoreError::Stopped(stopped)) | PipelineError::Stopped(stopped) => stopped.into(),
+            PipelineError::Store(error) => Self::StoreLost(error),
         }
     }
 }

@@ -32,6 +32,8 @@ pub mod effort;
 pub mod gzip;
 pub mod pages;
 pub mod pipeline;
+pub mod stages;
+pub mod straight;
 
 pub mod spool;
 

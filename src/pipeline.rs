@@ -1,21 +1,20 @@
-//! The stages between a raw dump and its object, joined by threads and bounded channels:
-//! walk, compress, spool, and upload as far as the order is known.
+//! From a raw dump to its object by way of the spool, which is uploaded as far as its order is known.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
-use crate::deadline::{Deadline, Stopped};
-use crate::effort::{Effort, Gate, OpenAtLast, StepBack};
-use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Malformed, Summary, Walker};
-use crate::pages::{PAGE, Pool};
+use crate::deadline::Deadline;
+use crate::effort::Effort;
+use crate::hprof::Summary;
+use crate::pages::PAGE;
 use crate::progress::Progress;
-use crate::spool::{Block, Member, Section, Slot, Spool};
+use crate::spool::{Member, Section, Slot, Spool};
+use crate::stages::{PipelineError, Source, compressed, joined};
 use crate::store::{Digest, StoreError, Upload};
 use crate::units::hex;
 
@@ -41,24 +40,6 @@ pub struct Piped {
     pub took: Duration,
 }
 
-/// The dump did not get into the spool.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    #[error("cannot read the dump")]
-    Read(#[source] io::Error),
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error(transparent)]
-    Compress(#[from] CompressError),
-    /// The JVM merged a part before its name was taken away.
-    #[error("the JVM copied a part of its heap that was already read")]
-    Merged,
-    #[error("cannot write the compressed dump")]
-    Spool(#[source] io::Error),
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
 /// Walks `raw` to its end, compresses it into `spool` and seals that. A store that fails meanwhile does not end
 /// the work: what is sealed is kept.
 ///
@@ -73,45 +54,20 @@ pub fn run(
     deadline: &Deadline,
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
-    let pages = effort.workers + effort.later + 2;
-    let (raw_pool, gz_pool) = (Pool::new(pages), Pool::new(pages));
-    let (blocks_in, blocks) = bounded::<Block>(1);
-    let (members_in, members) = bounded::<Member>(1);
     let early = upload.filter(|upload| upload.takes_parts_early());
-    let gate = Gate::default();
     std::thread::scope(|scope| {
         // Readers of the spool must not wait for what a panic keeps from coming.
         let watch = GiveUpOnPanic(spool);
-        let workers: Vec<_> = (0..effort.workers + effort.later)
-            .map(|number| {
-                let (blocks, members_in, gz_pool, gate) = (blocks.clone(), members_in.clone(), &gz_pool, &gate);
-                scope.spawn(move || {
-                    if number >= effort.workers {
-                        gate.wait();
-                    }
-                    compress(&blocks, &members_in, gz_pool, effort.level, gate)
-                })
-            })
-            .collect();
-        drop((blocks, members_in));
-        let writer = scope.spawn(move || write(&members, spool));
         let feeder = scope.spawn(move || feed(spool, effort.part_size, early));
-        let walked = {
-            let _open_at_last = OpenAtLast(&gate);
-            walk(raw, &raw_pool, &blocks_in, &gate, progress, deadline)
-        };
-        drop(blocks_in);
-        let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
-        let written = joined(writer);
+        let (walked, written) = compressed(raw, effort, progress, deadline, |members| write(&members, spool));
         drop(watch);
-        if walked.is_ok() && compressed.is_ok() && written.is_ok() {
+        if walked.is_ok() && written.is_ok() {
             spool.seal();
         } else {
             spool.give_up();
         }
         let fed = joined(feeder);
         written.map_err(PipelineError::Spool)?;
-        compressed?;
         let walk = walked?;
         let (digest, sent) = fed.map_err(PipelineError::Spool)?;
         Ok(Piped { walk, digest, sent, took: begun.elapsed() })
@@ -128,111 +84,16 @@ impl Drop for GiveUpOnPanic<'_> {
     }
 }
 
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Where the raw dump comes from, page by page.
-pub trait Source {
-    /// Puts the next bytes of one section into the empty `page`, at most [`PAGE`]; `None` at the end of the dump.
-    /// The bytes of one section come in their order, sections in any.
-    ///
-    /// # Errors
-    /// When the dump cannot be read.
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
-
-    /// The application waits for the dump.
-    fn pauses(&self) -> bool {
-        false
-    }
-
-    /// Nothing is waited for any more, and what is not read is lost: stopping would gain little and lose a dump.
-    fn is_written(&self) -> bool {
-        false
-    }
-}
-
-/// A dump in one sequential stream: it is all head.
-#[derive(Debug)]
-pub struct Stream<R>(pub R);
-
-impl<R: Read> Source for Stream<R> {
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
-        let n = self.0.by_ref().take(PAGE as u64).read_to_end(page)?;
-        Ok((n > 0).then_some(Section::Head))
-    }
-}
-
-/// Takes page by page, walks each, and hands it on.
-fn walk(
-    raw: &mut impl Source,
-    pool: &Pool,
-    blocks: &Sender<Block>,
-    gate: &Gate,
-    progress: &Progress,
-    deadline: &Deadline,
-) -> Result<Summary, PipelineError> {
-    let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
-    let mut step_back = StepBack::default();
-    loop {
-        if !raw.is_written() {
-            deadline.check("compressing the dump")?;
-        }
-        if !raw.pauses() {
-            gate.open();
-            step_back.once();
-        }
-        let mut page = pool.take();
-        let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
-        let (walker, seq) = sections.entry(section).or_insert_with(|| (walker_of(section), 0));
-        walker.push(page.as_slice())?;
-        progress.add(page.as_slice().len() as u64);
-        let slot = Slot { section, seq: *seq };
-        *seq += 1;
-        // The other end leaves only with an error of its own, which is told instead.
-        if blocks.send(Block { slot, raw: page }).is_err() {
-            break;
-        }
-    }
-    let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
-        && sections.get(&Section::Head).is_some_and(|(head, _)| head.records().segments > 0);
-    if twice {
-        return Err(PipelineError::Merged);
-    }
-    Ok(Walker::join(sections.into_values().map(|(walker, _)| walker).collect()))
-}
-
-fn walker_of(section: Section) -> Walker {
-    if section == Section::Head { Walker::new() } else { Walker::after_head() }
-}
-
-fn compress(
-    blocks: &Receiver<Block>,
-    members: &Sender<Member>,
-    pool: &Pool,
-    level: u32,
-    gate: &Gate,
-) -> Result<(), CompressError> {
-    let mut encoder = Encoder::new(level);
-    let mut step_back = StepBack::default();
-    loop {
-        if gate.is_open() {
-            step_back.once();
-        }
-        // A page before a block: whoever holds the block that the writer waits for can always finish it.
-        let page = pool.take();
-        let Ok(block) = blocks.recv() else { return Ok(()) };
-        let member = encoder.member(&block, page)?;
-        drop(block);
-        if members.send(member).is_err() {
-            return Ok(());
-        }
-    }
-}
-
-/// Appends members in the order of their section, so that the file of a sequential dump is the object itself and
-/// can be kept as it is. No more members wait here than there are pages.
+/// The file of a sequential dump is the object itself, and can be kept as it is.
 fn write(members: &Receiver<Member>, spool: &Spool) -> io::Result<()> {
+    in_order(members, |member| spool.append(&member))
+}
+
+/// Takes members in the order of their section. No more of them wait here than there are pages.
+///
+/// # Errors
+/// Those of `take`.
+pub fn in_order<E>(members: &Receiver<Member>, mut take: impl FnMut(Member) -> Result<(), E>) -> Result<(), E> {
     let mut next: BTreeMap<Section, u32> = BTreeMap::new();
     let mut early: BTreeMap<Slot, Member> = BTreeMap::new();
     for member in members {
@@ -240,7 +101,7 @@ fn write(members: &Receiver<Member>, spool: &Spool) -> io::Result<()> {
         early.insert(member.slot, member);
         let seq = next.entry(section).or_insert(0);
         while let Some(member) = early.remove(&Slot { section, seq: *seq }) {
-            spool.append(&member)?;
+            take(member)?;
             *seq += 1;
         }
     }
@@ -250,7 +111,7 @@ fn write(members: &Receiver<Member>, spool: &Spool) -> io::Result<()> {
 /// Reads the object in its order: hashes all of it, and sends it part by part while the store takes them.
 fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Result<(Digest, Result<(), StoreError>)> {
     let mut sha256 = Context::new(&SHA256);
-    let (mut bytes, mut upload, mut sent) = (0, upload, Ok(()));
+    let (mut bytes, mut number, mut upload, mut sent) = (0, 0, upload, Ok(()));
     let piece = if upload.is_some() { part_size as usize } else { PAGE };
     let mut part = Vec::new();
     while let Some(ready) = spool.wait_ready(bytes, piece) {
@@ -259,15 +120,16 @@ fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Resul
         sha256.update(&part);
         bytes += ready.len as u64;
         if let Some(store) = upload.as_deref_mut()
-            && let Err(error) = store.put_part(Bytes::from(std::mem::take(&mut part)))
+            && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)))
         {
             (sent, upload) = (Err(error), None);
         }
+        number += 1;
         if ready.last {
             break;
         }
     }
-    Ok((Digest { bytes, sha256: hex(sha256.finish().as_ref()) }, sent))
+    Ok((Digest { bytes, sha256: Some(hex(sha256.finish().as_ref())) }, sent))
 }
 
 /// Sends a compressed dump that is whole already.
@@ -284,7 +146,10 @@ pub fn send(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+    use crate::stages::Stream;
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());
@@ -316,7 +181,7 @@ mod tests {
         flate2::read::MultiGzDecoder::new(&object[..]).read_to_end(&mut back).unwrap();
         assert!(back == raw);
         let hash = ring::digest::digest(&SHA256, &object);
-        assert_eq!(piped.digest, Digest { bytes: object.len() as u64, sha256: hex(hash.as_ref()) });
+        assert_eq!(piped.digest, Digest { bytes: object.len() as u64, sha256: Some(hex(hash.as_ref())) });
     }
 
     #[test]

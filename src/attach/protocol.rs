@@ -34,6 +34,14 @@ impl<'a> AttachOperation<'a> {
         if live { format!("GC.heap_dump {path}") } else { format!("GC.heap_dump -all {path}") }
     }
 
+    /// A dump into a pipe that is there already, by one thread: it would write to a second pipe of its own. The
+    /// caller takes care of the path, as in [`AttachOperation::heap_dump_command`].
+    pub fn stream_command(path: &str, in_parts: bool, live: bool) -> String {
+        let parallel = if in_parts { " -parallel=1" } else { "" };
+        let all = if live { "" } else { " -all" };
+        format!("GC.heap_dump -overwrite{parallel}{all} {path}")
+    }
+
     pub fn name(&self) -> &str {
         self.name
     }

@@ -125,6 +125,7 @@ fn try_plan(vm: &VirtualMachine<'_>, settings: &CheckSettings, findings: &mut Fi
         live: settings.target.live,
         force: false,
         disk_limit: settings.target.disk_limit,
+        no_disk: false,
         run_id: &run_id,
     };
     match heap_dump::plan(vm, &request, deadline) {

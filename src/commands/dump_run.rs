@@ -18,7 +18,7 @@ use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Receipt};
-use crate::store::{StoreError, Upload, part_size};
+use crate::store::{Finished, StoreError, Upload, part_size};
 
 /// One dump on its way.
 pub(super) struct Run<'a> {
@@ -47,6 +47,12 @@ impl<'a> Run<'a> {
         if self.settings.dry_run {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
+        }
+        if self.settings.no_disk {
+            // A store that is down ends such a run: there is nothing to keep.
+            let mut upload = upload.map_err(Error::StoreDown)?;
+            let piped = self.dump_straight(&vm, &plan, &mut upload)?;
+            return self.finish_straight(&piped, upload);
         }
         let (piped, spool) = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
         self.finish(piped, &spool, upload, &mut plan)
@@ -93,6 +99,7 @@ impl<'a> Run<'a> {
             live: settings.target.live,
             force: settings.force,
             disk_limit: settings.target.disk_limit,
+            no_disk: settings.no_disk,
             run_id: &self.run_id,
         };
         let plan = heap_dump::plan(vm, &request, self.deadline)?;
@@ -118,12 +125,7 @@ impl<'a> Run<'a> {
         self.receipt.time("finish", begun.elapsed());
         match stored {
             Ok(finished) => {
-                self.receipt.object = Some(finished.object.clone());
-                let json = self.receipt.to_json().unwrap_or_default();
-                if let Err(error) = finished.put_receipt(json.into_bytes()) {
-                    self.receipt
-                        .warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
-                }
+                self.tell_stored(finished);
                 Ok(())
             }
             Err(error) => {
@@ -136,6 +138,15 @@ impl<'a> Run<'a> {
                     other => Error::NotStored(other),
                 })
             }
+        }
+    }
+
+    /// Puts the receipt beside the dump.
+    pub fn tell_stored(&mut self, finished: Finished) {
+        self.receipt.object = Some(finished.object.clone());
+        let json = self.receipt.to_json().unwrap_or_default();
+        if let Err(error) = finished.put_receipt(json.into_bytes()) {
+            self.receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
         }
     }
 

@@ -7,8 +7,9 @@ use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
-use crate::pipeline::{self, Piped, Source, Stream, Verdict};
+use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
+use crate::stages::{Source, Stream};
 use crate::store::Upload;
 use crate::store::receipt::DumpFacts;
 
@@ -69,8 +70,9 @@ impl Run<'_> {
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
-        let piped =
-            self.pipe(&mut Stream(file), &dump.path, spool, plan, upload).and_then(|piped| self.verify(piped, &dump));
+        let piped = self
+            .pipe(&mut Stream(file), &dump.path, spool, plan, upload)
+            .and_then(|piped| self.verify(&piped.0, &dump).map(|()| piped));
         self.or_keep_raw(piped, plan)
     }
 
@@ -105,11 +107,14 @@ impl Run<'_> {
             Err(Error::Dump(DumpError::Malformed { .. })) if plan.layout == Layout::Parts => {
                 Err(DumpError::Merged { path }.into())
             }
-            piped => self.verify(piped?, &dump),
+            piped => {
+                let piped = piped?;
+                self.verify(&piped.0, &dump).map(|()| piped)
+            }
         }
     }
 
-    fn tell_dump(&mut self, dump: &HeapDump) {
+    pub fn tell_dump(&mut self, dump: &HeapDump) {
         self.receipt.time("dump", dump.took);
         self.receipt.dump = Some(DumpFacts {
             live_only: Some(self.settings.target.live),
@@ -138,13 +143,13 @@ impl Run<'_> {
         Effort::of(plan.processors, self.settings.common.level, self.part_size())
     }
 
-    fn verify(&mut self, piped: (Piped, Spool), dump: &HeapDump) -> Result<(Piped, Spool), Error> {
+    pub fn verify(&mut self, piped: &Piped, dump: &HeapDump) -> Result<(), Error> {
         if let Some(facts) = &mut self.receipt.dump {
-            facts.walk = Some(piped.0.walk.clone());
+            facts.walk = Some(piped.walk.clone());
         }
-        match Verdict::of(&piped.0.walk) {
-            Some(_) => Ok(piped),
-            None => Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.0.walk.bytes }.into()),
+        match Verdict::of(&piped.walk) {
+            Some(_) => Ok(()),
+            None => Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.walk.bytes }.into()),
         }
     }
 

@@ -5,6 +5,7 @@ mod check;
 mod dump;
 mod dump_run;
 mod dump_stage;
+mod dump_straight;
 mod install;
 mod keep;
 mod ps;

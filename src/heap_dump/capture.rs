@@ -7,17 +7,16 @@
 //! lengths, which are found out without (`Reframed`).
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::file::{HeapDump, NAME, died_or, refused, send};
+use super::answer::Answer;
+use super::file::{HeapDump, NAME};
 use super::files::Files;
-use super::reply::{Judgement, judge, seconds};
 use super::{DumpDir, DumpError, DumpFailure, Layout};
-use crate::attach::{Pending, Reply, VirtualMachine};
+use crate::attach::{AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
-use crate::guard;
-use crate::pipeline::Source;
 use crate::spool::Section;
+use crate::stages::Source;
 
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
@@ -28,14 +27,9 @@ const FIRST_LOOK: Duration = Duration::from_micros(100);
 /// A dump on its way from the JVM.
 #[derive(Debug)]
 pub struct Capture<'a> {
-    vm: &'a VirtualMachine<'a>,
+    answer: Answer<'a>,
     dir: &'a DumpDir,
     deadline: &'a Deadline,
-    begun: Instant,
-    pending: Option<Pending>,
-    reply: Option<Reply>,
-    /// From the order to the answer.
-    took: Duration,
     files: Files<'a>,
     /// Nothing is read before the JVM is done: the processor is its own.
     waits: bool,
@@ -54,42 +48,17 @@ impl<'a> Capture<'a> {
         waits: bool,
         deadline: &'a Deadline,
     ) -> Result<Self, DumpFailure> {
-        let begun = Instant::now();
-        let pending = send(vm, &format!("{}/{NAME}", dir.inside), layout, live, deadline)?;
-        Ok(Self {
-            vm,
-            dir,
-            deadline,
-            begun,
-            pending: Some(pending),
-            reply: None,
-            took: Duration::ZERO,
-            files: Files::new(dir, layout),
-            waits,
-        })
+        let path = format!("{}/{NAME}", dir.inside);
+        let answer = Answer::order(vm, dir, &AttachOperation::dumpheap(&path, live), layout, deadline)?;
+        Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits })
     }
 
     /// The JVM's judgement, once [`Source::next`] gave the end.
     ///
     /// # Errors
     /// When the JVM does not call the dump whole.
-    pub fn finish(mut self) -> Result<HeapDump, DumpFailure> {
-        while self.pending.is_some() {
-            self.wait(Duration::from_secs(1))?;
-        }
-        let (pid, path) = (self.vm.jvm().pid(), format!("{}/{NAME}", self.dir.here));
-        let message = match self.reply.take() {
-            Some(reply) => reply.message,
-            // The wait for it failed before, with an error that says more.
-            None => return Err(DumpError::Jvm { pid, path, words: "no answer".to_owned() }.into()),
-        };
-        match judge(&message) {
-            Judgement::Created => {}
-            Judgement::Failed(words) => return Err(refused(self.vm, path, words)),
-        }
-        let inside = format!("{}/{NAME}", self.dir.inside);
-        let words = message.trim().replace(&inside, &path);
-        Ok(HeapDump { path, words, pause_seconds: seconds(&message), took: self.took })
+    pub fn finish(self) -> Result<HeapDump, DumpFailure> {
+        self.answer.judge(self.deadline)
     }
 
     /// Whether what was read could be given back to the disk.
@@ -97,36 +66,24 @@ impl<'a> Capture<'a> {
         self.files.releases
     }
 
-    /// Waits for the answer, at most for `time`.
-    fn wait(&mut self, time: Duration) -> Result<(), DumpFailure> {
-        let Some(pending) = &mut self.pending else { return Ok(()) };
-        let complete = pending.poll(time, self.deadline).map_err(|error| died_or(self.vm, error))?;
-        if complete && let Some(pending) = self.pending.take() {
-            // Without an answer nothing can be waited for any more, so its end is noted first.
-            self.took = self.begun.elapsed();
-            guard::let_go();
-            self.reply = Some(pending.reply().map_err(|error| died_or(self.vm, error))?);
-        }
-        Ok(())
-    }
-
-    fn unreadable(&self, source: io::Error) -> DumpError {
-        DumpError::Read { path: format!("{}/{NAME}", self.dir.here), source }
+    fn unreadable(&self, source: io::Error) -> io::Error {
+        let path = format!("{}/{NAME}", self.dir.here);
+        io::Error::other(DumpFailure::from(DumpError::Read { path, source }))
     }
 
     fn read_page(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
-        let done = self.reply.is_some();
+        let done = self.answer.is_there();
         if self.waits && !done { Ok(None) } else { self.files.read_page(page, done) }
     }
 }
 
 impl Source for Capture<'_> {
     fn pauses(&self) -> bool {
-        self.reply.is_none()
+        !self.answer.is_there()
     }
 
     fn is_written(&self) -> bool {
-        self.reply.is_some()
+        self.answer.is_there()
     }
 
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
@@ -134,8 +91,8 @@ impl Source for Capture<'_> {
             if let Some(section) = self.read_page(page)? {
                 return Ok(Some(section));
             }
-            let was_done = self.reply.is_some();
-            self.files.look().map_err(|source| io::Error::other(DumpFailure::from(self.unreadable(source))))?;
+            let was_done = self.answer.is_there();
+            self.files.look().map_err(|source| self.unreadable(source))?;
             if was_done {
                 // Nothing can have come since the answer but what the last look found.
                 return match self.read_page(page)? {
@@ -144,7 +101,7 @@ impl Source for Capture<'_> {
                 };
             }
             let time = if self.files.heap_is_held() { LOOK } else { FIRST_LOOK };
-            self.wait(time).map_err(io::Error::other)?;
+            self.answer.wait(time, self.deadline).map_err(io::Error::other)?;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, openat, renameat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, mknodat, openat, renameat,
     renameat_with, statat, unlinkat,
 };
 
@@ -56,7 +56,8 @@ impl DumpDir {
     /// # Errors
     /// When it is not there.
     pub fn adopt(parent: OwnedFd, name: String, identity: Identity) -> io::Result<Self> {
-        let dir = identity.io(|| Ok(openat(&parent, &*name, HOLD, Mode::empty())?))?;
+        let open = |name: &str| Ok(openat(&parent, name, HOLD, Mode::empty())?);
+        let dir = identity.io(|| open(&name).or_else(|_: io::Error| open(&hidden(&name))))?;
         let (inside, here) = (String::new(), name.clone());
         Ok(Self { parent, dir, name, identity, inside, here, mount: None, keep: false, note: None })
     }
@@ -100,6 +101,27 @@ impl DumpDir {
             }
             Ok(File::from(file))
         })
+    }
+
+    /// A pipe that the JVM will write to: our end of it, open for reading and writing, that never blocks.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn create_pipe(&self, name: &str) -> io::Result<OwnedFd> {
+        self.identity.io(|| {
+            let mode = Mode::RUSR | Mode::WUSR;
+            door("mknodat", || Ok(mknodat(&self.dir, name, FileType::Fifo, mode, 0)?))?;
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            door("openat", || Ok(openat(&self.dir, name, flags, Mode::empty())?))
+        })
+    }
+
+    /// What takes the directory out of the JVM's sight, even on another thread.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn hide(&self) -> io::Result<Hide> {
+        Ok(Hide { parent: self.parent.try_clone()?, name: self.name.clone(), identity: self.identity })
     }
 
     /// The names of the files there.
@@ -183,13 +205,35 @@ impl DumpDir {
             for name in self.list()? {
                 unlinkat(&self.dir, name, AtFlags::empty())?;
             }
-            outcome = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+            outcome = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR)
+                .or_else(|_| unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR));
             if outcome.is_ok() {
                 break;
             }
         }
         Ok(outcome?)
     }
+}
+
+/// Renames a private directory, so that no path into it leads anywhere.
+#[derive(Debug)]
+pub struct Hide {
+    parent: OwnedFd,
+    name: String,
+    identity: Identity,
+}
+
+impl Hide {
+    pub fn hide(&self) {
+        let rename = || Ok(renameat(&self.parent, &*self.name, &self.parent, hidden(&self.name))?);
+        if let Err(error) = self.identity.io(rename) {
+            log::warn!("cannot rename {}: {error}", self.name);
+        }
+    }
+}
+
+fn hidden(name: &str) -> String {
+    format!("{name}.gone")
 }
 
 impl AsFd for DumpDir {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::files::take_over_files;
 use super::reply::{Judgement, judge, seconds};
-use super::{DumpDir, DumpError, Layout};
+use super::{DumpDir, DumpError, Layout, is_plain};
 use crate::attach::{ARG_MAX, AttachError, AttachOperation, Pending, VirtualMachine};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Stopped};
 use crate::discovery::maps::Vm;
 use crate::guard;
 use crate::progress::Progress;
@@ -35,6 +35,12 @@ pub enum DumpFailure {
     Attach(#[from] AttachError),
     #[error(transparent)]
     Dump(#[from] DumpError),
+}
+
+impl From<Stopped> for DumpFailure {
+    fn from(stopped: Stopped) -> Self {
+        Self::Attach(stopped.into())
+    }
 }
 
 /// Has the JVM dump into `dir`, and waits until it says that the dump is whole.
@@ -88,7 +94,7 @@ pub(super) fn send(
     if vm.jvm().vm != Vm::NativeImage {
         return Ok(vm.send(&AttachOperation::dumpheap(path, live), tell_guard, deadline)?);
     }
-    if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
+    if !is_plain(path) {
         let words = "its path holds characters that the command's parser does not take".to_owned();
         return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: path.to_owned(), words }.into());
     }

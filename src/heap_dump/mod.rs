@@ -1,14 +1,17 @@
 //! From a JVM that answers to its dump: the plan, the room, the dump itself.
 
+mod answer;
 mod capture;
 mod cgroup;
 mod dump_dir;
 mod file;
 mod files;
 mod heap_info;
+mod pipe;
 mod reframed;
 mod reply;
 mod room;
+mod version;
 
 use std::io;
 use std::thread::available_parallelism;
@@ -17,6 +20,7 @@ pub use capture::Capture;
 pub use dump_dir::DumpDir;
 pub use file::{DumpFailure, HeapDump, NAME, dump};
 pub use files::{Growing, take_over_files};
+pub use pipe::Pipe;
 pub use reframed::Reframed;
 pub use room::{Estimate, Room, RoomError};
 
@@ -117,6 +121,8 @@ pub struct PlanRequest<'a> {
     pub live: bool,
     pub force: bool,
     pub disk_limit: Option<u64>,
+    /// Only pipes will lie there.
+    pub no_disk: bool,
     pub run_id: &'a str,
 }
 
@@ -140,12 +146,20 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
     if estimate.is_none() {
         warnings.push("the JVM did not tell how much of its heap is used: room was not checked".to_owned());
     }
-    let (dir, room) = choose(vm, request, estimate)?;
-    if let Some(estimate) = estimate {
+    if request.no_disk {
+        can_stream(vm, layout, deadline)?;
+    }
+    let (dir, room) = choose(vm, request, estimate.filter(|_| !request.no_disk))?;
+    if request.no_disk && !is_plain(&dir.inside) {
+        let why = format!("the JVM's command parser would not take the path {}", dir.inside);
+        return Err(RoomError::NoStream { pid: vm.jvm().pid(), why }.into());
+    }
+    if let Some(estimate) = estimate.filter(|_| !request.no_disk) {
         let (pid, path) = (vm.jvm().pid(), dir.here.clone());
         let (needed, free) = (Bytes(estimate.lower), Bytes(room.free));
         if room.free < estimate.lower && !request.force {
-            return Err(RoomError::TooSmall { pid, path, needed, free, limit: room.limit.clone() }.into());
+            let streamed = estimate.streamed();
+            return Err(RoomError::TooSmall { pid, path, needed, free, limit: room.limit.clone(), streamed }.into());
         }
         if room.free < estimate.upper {
             let upper = Bytes(estimate.upper);
@@ -177,6 +191,29 @@ fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, Attach
     // The option came in the same release as the repair of a lost socket.
     vm.socket_is_expendable();
     Ok(if help.contains("-parallel") { Layout::Parts } else { Layout::Sequential })
+}
+
+/// Characters that mean nothing to the parser of diagnostic commands (JDK: `diagnosticFramework.cpp`).
+fn is_plain(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+}
+
+/// Whether the JVM can dump into a pipe.
+fn can_stream(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> Result<(), PlanError> {
+    let pid = vm.jvm().pid();
+    let refused = |why: String| Err(RoomError::NoStream { pid, why }.into());
+    match layout {
+        Layout::Parts => Ok(()),
+        Layout::Unknown => refused("a native image writes files only".into()),
+        Layout::Patched => refused("JDK 8 and 11 before 11.0.13 go back in the file that they write".into()),
+        Layout::Sequential => {
+            let version = vm.execute(&AttachOperation::jcmd("VM.version"), deadline)?.message;
+            if version::loses_short_writes(&version) {
+                return refused(format!("{} may lose bytes in a pipe (JDK-8303937)", version::jdk(&version)));
+            }
+            Ok(())
+        }
+    }
 }
 
 fn choose(

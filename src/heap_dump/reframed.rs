@@ -4,8 +4,8 @@ use std::io;
 
 use super::{Capture, DumpError, DumpFailure};
 use crate::hprof::Reframer;
-use crate::pipeline::Source;
 use crate::spool::Section;
+use crate::stages::Source;
 
 /// The capture, in segments of our own.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Whether the dump will fit, said before the JVM is disturbed.
 
 use std::io;
+use std::time::Duration;
 
 use sysinfo::System;
 
@@ -22,7 +23,9 @@ const NODE_DISK_RESERVE_PERCENT: u64 = 15;
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
     #[error("the dump of pid {pid} needs at least {needed} in {path}, {free} can be used ({limit})")]
-    TooSmall { pid: i32, path: String, needed: Bytes, free: Bytes, limit: String },
+    TooSmall { pid: i32, path: String, needed: Bytes, free: Bytes, limit: String, streamed: Duration },
+    #[error("pid {pid} cannot dump without a disk: {why}")]
+    NoStream { pid: i32, why: String },
     #[error("no directory for the dump of pid {pid}: {tried}")]
     NoDirectory { pid: i32, tried: String },
     #[error("cannot {what} {path}")]
@@ -32,9 +35,14 @@ pub enum RoomError {
 impl RoomError {
     pub fn hint(&self) -> String {
         match self {
-            Self::TooSmall { .. } => {
-                "mount a larger volume and name it with --dir, or take the risk with --force; nothing was done to the JVM"
-                    .into()
+            Self::TooSmall { streamed, .. } => format!(
+                "mount a larger volume and name it with --dir, or take the risk with --force; or dump straight into a \
+                 remote store with --no-disk (JDK 11.0.20, 17.0.8 and later), for which the application waits about \
+                 {} s, longer if the store is slower; nothing was done to the JVM",
+                streamed.as_secs().max(1)
+            ),
+            Self::NoStream { .. } => {
+                "leave --no-disk away and name a directory with --dir; nothing was done to the JVM".into()
             }
             Self::NoDirectory { .. } => {
                 "name a directory that the JVM's user can write to with --dir, for example an emptyDir:\n  \
@@ -64,6 +72,16 @@ impl Estimate {
         let raw_lower = if live { heap_used / 4 } else { heap_used / 10 * 9 };
         let raw_upper = heap_used.saturating_mul(2).saturating_add(CLASSES_MAX);
         Self { heap_used, lower: raw_lower + raw_lower / 10, upper: raw_upper.saturating_mul(2), raw_upper }
+    }
+}
+
+/// So much of a heap goes through pipe, compression and a near store in a second, on two processors.
+const STREAMED_PER_SECOND: u64 = 150 << 20;
+
+impl Estimate {
+    /// How long the application waits for a dump through pipes.
+    pub fn streamed(&self) -> Duration {
+        Duration::from_secs(self.heap_used.div_ceil(STREAMED_PER_SECOND))
     }
 }
 

@@ -42,6 +42,8 @@ const KEYS: &[&str] = &[
     "attach_timeout",
     "store_down",
     "dry_run",
+    "no_disk",
+    "max_pause",
 ];
 const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
 

@@ -55,6 +55,10 @@ pub struct DumpSettings {
     /// Dump even when the store is unusable.
     pub keep_when_store_is_down: bool,
     pub dry_run: bool,
+    /// Through pipes, straight to the store.
+    pub no_disk: bool,
+    /// Of the application, when it has to wait for the store.
+    pub max_pause: Duration,
 }
 
 /// What `check` needs.
@@ -175,16 +179,28 @@ impl DumpSettings {
         let mut flags = flags(&args.common);
         target_flags(&mut flags, &args.target);
         flags.set("store_down", args.store_down.as_deref());
-        for (key, on) in [("force", args.force), ("dry_run", args.dry_run)] {
+        flags.set("max_pause", args.max_pause.as_deref());
+        for (key, on) in [("force", args.force), ("dry_run", args.dry_run), ("no_disk", args.no_disk)] {
             flags.set(key, on.then_some("true"));
         }
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let store_down = [("refuse", false), ("keep", true)];
+        let common = Settings::read(place, &layers)?;
+        let no_disk = layers.parse("no_disk", boolean)?.unwrap_or(false);
+        let keep_when_store_is_down = layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false);
+        if no_disk && matches!(common.store.url, StoreUrl::Local { .. } | StoreUrl::Stdout) {
+            return Err(UsageError::NoDiskStore);
+        }
+        if no_disk && keep_when_store_is_down {
+            return Err(UsageError::NoDiskKeep);
+        }
         Ok(Self {
-            common: Settings::read(place, &layers)?,
+            common,
+            no_disk,
+            max_pause: layers.parse("max_pause", duration)?.unwrap_or(Duration::from_secs(20)),
             target: TargetSettings::read(&layers)?,
             force: layers.parse("force", boolean)?.unwrap_or(false),
-            keep_when_store_is_down: layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false),
+            keep_when_store_is_down,
             dry_run: layers.parse("dry_run", boolean)?.unwrap_or(false),
         })
     }

@@ -28,6 +28,10 @@ pub enum UsageError {
     HalfAKey,
     #[error("{origin}: {key} = '{text}': {why}")]
     Value { origin: Origin, key: String, text: String, why: String },
+    #[error("--no-disk streams to a store that takes parts, which a directory and standard output are not")]
+    NoDiskStore,
+    #[error("--no-disk has nothing to keep when the store is down")]
+    NoDiskKeep,
     #[error("the directory '{0}' is not an absolute path")]
     Dir(String),
     #[error("{path}: unknown key '{key}'; known are {known}")]
@@ -52,6 +56,10 @@ impl UsageError {
                 .into(),
             Self::Name(_) => "use letters, digits, '.', '_' and '-', 1 to 128 bytes, not beginning with '.'".into(),
             Self::Store { .. } => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')".into(),
+            Self::NoDiskStore => {
+                "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
+            }
+            Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
             Self::StoreSettings(error) => error.hint().into(),
             Self::HalfAKey => "give both in the same place, the environment or the settings file".into(),

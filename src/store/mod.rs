@@ -125,7 +125,8 @@ pub enum Verified {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     pub bytes: u64,
-    pub sha256: String,
+    /// `None` when the bytes were not seen in their order.
+    pub sha256: Option<String>,
 }
 
 /// An object that the store has confirmed.
@@ -134,7 +135,7 @@ pub struct StoredObject {
     pub url: String,
     pub key: String,
     pub bytes: u64,
-    pub sha256: String,
+    pub sha256: Option<String>,
     pub verified: Verified,
 }
 
@@ -215,14 +216,25 @@ impl Upload {
         }
     }
 
-    /// Sends the next part.
+    /// Sends the part of this number, counted from 0. In the end there must be no gap.
     ///
     /// # Errors
     /// When the store failed, with this part or an earlier one.
-    pub fn put_part(&mut self, part: Bytes) -> Result<(), StoreError> {
+    pub fn put_part(&mut self, number: usize, part: Bytes) -> Result<(), StoreError> {
         match self {
-            Self::Remote(upload) => upload.put_part(part),
+            Self::Remote(upload) => upload.put_part(number, part),
             Self::Local(_) | Self::Stdout(_) => Ok(()),
+        }
+    }
+
+    /// Completes an object all of whose parts were sent.
+    ///
+    /// # Errors
+    /// When the store does not confirm it.
+    pub fn finish_sent(self, _: &Verdict, digest: &Digest) -> Result<Finished, StoreError> {
+        match self {
+            Self::Remote(upload) => upload.finish(digest),
+            Self::Local(_) | Self::Stdout(_) => Err(SettingsError::NotRemote.into()),
         }
     }
 

@@ -1,12 +1,13 @@
 //! The thread that uploads, with an async runtime of its own. Two parts are in flight: memory stays small and the
 //! link stays busy.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
+use futures_util::stream::FuturesUnordered;
 use md5::{Digest as _, Md5};
 use object_store::multipart::PartId;
 use object_store::path::Path;
@@ -40,9 +41,16 @@ pub(super) type Failure = Arc<Mutex<Option<StoreError>>>;
 
 #[derive(Debug)]
 pub(super) enum Order {
-    Part(Bytes),
-    Finish { bytes: u64, reply: oneshot::Sender<Verified> },
-    Receipt { json: Vec<u8>, reply: oneshot::Sender<Result<(), StoreError>> },
+    /// By its number.
+    Part(usize, Bytes),
+    Finish {
+        bytes: u64,
+        reply: oneshot::Sender<Verified>,
+    },
+    Receipt {
+        json: Vec<u8>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
 }
 
 /// What the thread works on.
@@ -122,20 +130,20 @@ impl Job {
         inbox: &mut mpsc::Receiver<Order>,
         stop: &Stop,
     ) -> Result<bool, StoreError> {
-        let mut flying = FuturesOrdered::new();
-        let mut parts: Vec<Part> = Vec::new();
+        let mut flying = FuturesUnordered::new();
+        let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
         loop {
-            let index = parts.len() + flying.len();
             tokio::select! {
                 stopped = stop.tripped() => return Err(stopped.into()),
-                Some(part) = flying.next(), if !flying.is_empty() => parts.push(part?),
+                Some(part) = flying.next(), if !flying.is_empty() => parts.extend([part?]),
                 order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
-                    Some(Order::Part(bytes)) => flying.push_back(self.put_part(id, index, bytes)),
+                    Some(Order::Part(number, bytes)) => flying.push(self.put_part(id, number, bytes)),
                     Some(Order::Finish { bytes, reply }) => {
                         while let Some(part) = stop.or(async { Ok(flying.next().await) }).await? {
-                            parts.push(part?);
+                            parts.extend([part?]);
                         }
-                        let verified = stop.or(self.complete(id, parts, bytes)).await?;
+                        let in_order = parts.into_values().collect();
+                        let verified = stop.or(self.complete(id, in_order, bytes)).await?;
                         // Whoever does not wait for the answer does not change what is stored.
                         let _ = reply.send(verified);
                         return Ok(true);
@@ -147,17 +155,17 @@ impl Job {
     }
 
     /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
-    async fn put_part(&self, id: &MultipartId, index: usize, bytes: Bytes) -> Result<Part, StoreError> {
+    async fn put_part(&self, id: &MultipartId, number: usize, bytes: Bytes) -> Result<(usize, Part), StoreError> {
         let md5: [u8; 16] = Md5::digest(&bytes).into();
         let begun = Instant::now();
         loop {
             let payload = PutPayload::from_bytes(bytes.clone());
-            match self.backend.put_part(&self.path, id, index, payload).await {
-                Ok(part) => return Ok((part, md5)),
+            match self.backend.put_part(&self.path, id, number, payload).await {
+                Ok(part) => return Ok((number, (part, md5))),
                 Err(source) if is_final(&source) || begun.elapsed() >= self.retry_for => {
                     return Err(self.error("upload a part of", source));
                 }
-                Err(source) => log::warn!("part {} of {} failed, trying again: {source}", index + 1, self.url),
+                Err(source) => log::warn!("part {} of {} failed, trying again: {source}", number + 1, self.url),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -130,7 +130,9 @@ impl Display for Receipt {
         let mut line = |label: &str, value: &dyn Display| writeln!(f, "  {label:<10} {value}");
         if let Some(object) = &self.object {
             line("size", &format!("{} ({} bytes)", Bytes(object.bytes), object.bytes))?;
-            line("sha256", &object.sha256)?;
+            if let Some(sha256) = &object.sha256 {
+                line("sha256", sha256)?;
+            }
             line("verified", &how_verified(object))?;
         }
         if let Some(dump) = &self.dump {

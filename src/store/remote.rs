@@ -59,9 +59,9 @@ impl RemoteUpload {
         self.parts > 0
     }
 
-    pub(super) fn put_part(&mut self, part: Bytes) -> Result<(), StoreError> {
+    pub(super) fn put_part(&mut self, number: usize, part: Bytes) -> Result<(), StoreError> {
         self.parts += 1;
-        self.order(Order::Part(part))
+        self.order(Order::Part(number, part))
     }
 
     pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {

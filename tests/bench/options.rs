@@ -31,7 +31,7 @@ pub struct Options {
     /// The tool with flate2 [default: the one that cargo has built with this benchmark]
     #[arg(long, value_name = "FILE")]
     flate2: Option<PathBuf>,
-    /// Where dumps are made and stored; it is emptied
+    /// Dumps are made and stored in a new directory there [default: target/bench]
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
     /// `cargo bench` says this to each benchmark
@@ -69,7 +69,7 @@ impl Options {
 
     /// Below `target` by default: what is measured is a disk, and /tmp may be memory.
     pub fn work(&self) -> PathBuf {
-        self.work.clone().unwrap_or_else(|| report_dir().join("work"))
+        self.work.clone().unwrap_or_else(report_dir).join("bench-work")
     }
 }
 

@@ -10,14 +10,15 @@ const HEAD: &str = "\
 ";
 
 const LEGEND: &str = "\
-Medians over the rounds. In a round each contestant dumps the same JVM once; × bare is the median of each round's ratio \
-to `jattach PID dumpheap FILE -all`, which neither compresses nor stores. All dump unreachable objects too. S3 is a \
-server in this process, on the same disk; peers upload by one `curl -T`. Time: from the first command to the end of the \
-last; ours syncs what it stores in a directory, bare jattach leaves it to the kernel. Pause: the longest time that a \
-thread of the JVM was kept from running. CPU: of the processes that were started, not of the JVM. anon: peak RssAnon of \
-these processes together, every 5 ms. disk: peak of the blocks of all files in the dump and store directories, with or \
-without a name, every 10 ms; what the S3 server stores is not in it. These looks take about a twentieth of one core from all alike. The first dump of each contestant of ours is \
-read by an independent parser, and its objects are counted.
+Medians over the rounds. In a round each contestant dumps the same JVM once, after a dump that does not count; × bare \
+is the median of each round's ratio to `jattach PID dumpheap FILE -all`, which neither compresses nor stores. All \
+dump unreachable objects too. S3 is a server in this process, on the same disk; peers upload by one `curl -T`. Time: \
+from the first command to the end of the last; ours syncs what it stores in a directory, bare jattach leaves it to \
+the kernel. Pause: the longest time that a thread of the JVM was kept from running. CPU: of the processes that were \
+started, not of the JVM. anon: peak RssAnon of these processes together, every 5 ms. disk: peak of the blocks of all \
+files in the dump and store directories, with or without a name, every 10 ms; what the S3 server stores is not in it. \
+These looks take about a twentieth of one core from all alike. The first dump of each contestant of ours is read by \
+an independent parser, and its objects are counted.
 ";
 
 pub fn markdown(machine: &[String], results: &[HeapResult]) -> String {

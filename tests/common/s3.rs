@@ -25,6 +25,8 @@ struct Faults {
     dead: AtomicBool,
     parts: AtomicUsize,
     requests: AtomicUsize,
+    /// Milliseconds that each further part waits for.
+    stall: AtomicUsize,
 }
 
 /// Stops when it is dropped.
@@ -71,6 +73,11 @@ impl S3Server {
     pub fn die_after_parts(&self, parts: usize) {
         self.faults.parts_left.store(parts, Ordering::SeqCst);
         self.faults.limited.store(true, Ordering::SeqCst);
+    }
+
+    /// Parts wait so long from now on, before they are looked at.
+    pub fn stall(&self, time: std::time::Duration) {
+        self.faults.stall.store(time.as_millis() as usize, Ordering::SeqCst);
     }
 
     pub fn requests(&self) -> usize {
@@ -149,6 +156,8 @@ async fn respond(
     faults.requests.fetch_add(1, Ordering::SeqCst);
     let is_part = request.uri().query().is_some_and(|query| query.contains("partNumber"));
     if is_part {
+        let stall = faults.stall.load(Ordering::SeqCst) as u64;
+        tokio::time::sleep(std::time::Duration::from_millis(stall)).await;
         faults.parts.fetch_add(1, Ordering::SeqCst);
         let used_up = |left: usize| left.checked_sub(1);
         let limited = faults.limited.load(Ordering::SeqCst);

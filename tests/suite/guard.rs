@@ -14,7 +14,7 @@ use crate::common::tool::{Tool, binary};
 use crate::containers::{INSIDE, files_but_the_socket};
 
 /// Moments at which a run is killed; `JMAP_DUMP_TEST_MOMENTS` makes them more.
-fn moments() -> u32 {
+pub fn moments() -> u32 {
     std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }
 
@@ -80,13 +80,13 @@ fn kill_at_moments(version: &str, shape: &Shape, dump: impl Fn() -> Tool, check:
 }
 
 /// The guard's process, by its parent; none when the run has not come so far.
-fn guard_of(run: u32) -> Option<u32> {
+pub fn guard_of(run: u32) -> Option<u32> {
     let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
 }
 
 /// Gone, and no zombie either.
-fn await_end(guard: Option<u32>, what: &str) {
+pub fn await_end(guard: Option<u32>, what: &str) {
     let Some(guard) = guard else { return };
     let begun = Instant::now();
     while Path::new(&format!("/proc/{guard}")).exists() {

@@ -11,6 +11,7 @@ mod guard;
 mod harm;
 mod helpers;
 mod main_job;
+mod no_disk;
 mod readme;
 mod s3;
 mod shapes;

@@ -1,0 +1,53 @@
+//! The stage that makes the dump without a disk, straight into the store.
+
+use std::time::Instant;
+
+use super::dump_run::Run;
+use crate::attach::VirtualMachine;
+use crate::effort::Effort;
+use crate::error::Error;
+use crate::heap_dump::{NAME, Pipe, Plan};
+use crate::pipeline::{Piped, Verdict};
+use crate::store::{StoreError, Upload};
+use crate::straight;
+
+impl Run<'_> {
+    /// The dump, through pipes into the store's parts. What fails on the way is lost.
+    pub fn dump_straight(&mut self, vm: &VirtualMachine<'_>, plan: &Plan, upload: &mut Upload) -> Result<Piped, Error> {
+        let settings = self.settings;
+        let path = format!("{}/{NAME}", plan.dir.here);
+        self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.raw_upper));
+        let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
+        let live = settings.target.live;
+        let mut pipe = Pipe::begin(vm, &plan.dir, plan.layout, live, settings.max_pause, self.deadline)?;
+        let piped = straight::run(&mut pipe, upload, effort, &self.progress, self.deadline)
+            .map_err(|error| Error::from_pipeline(error, &path, &path));
+        // The JVM's own words tell more than what its words did to the stages.
+        let dump = match pipe.finish() {
+            Some(dump) => dump?,
+            None => return piped,
+        };
+        self.tell_dump(&dump);
+        let piped = piped?;
+        self.receipt.time("compress", piped.took);
+        self.verify(&piped, &dump)?;
+        Ok(piped)
+    }
+
+    pub fn finish_straight(&mut self, piped: &Piped, upload: Upload) -> Result<(), Error> {
+        let begun = Instant::now();
+        self.progress.stage("finishing the upload", None);
+        // The dump was verified, or there would be nothing to finish.
+        let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
+        let finished = upload.finish_sent(&verdict, &piped.digest);
+        self.receipt.time("finish", begun.elapsed());
+        match finished {
+            Ok(finished) => {
+                self.tell_stored(finished);
+                Ok(())
+            }
+            Err(StoreError::Stopped(stopped)) => Err(stopped.into()),
+            Err(error) => Err(Error::StoreLost(error)),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What `VM.version` answers, pure.
+
+/// A write that took only part of a buffer was not repeated before JDK-8303937: in 11.0.20, 17.0.8 and 20.0.2 by its
+/// backports, in 21 from the start. A file takes all, a pipe need not.
+const REPAIRED: [(u32, u32); 3] = [(11, 20), (17, 8), (20, 2)];
+
+/// The version, as the JDK names itself.
+pub fn jdk(answer: &str) -> &str {
+    answer.lines().find(|line| line.starts_with("JDK ")).unwrap_or("a JDK without a version")
+}
+
+/// Whether bytes may be lost in a pipe; also when the version cannot be read.
+pub fn loses_short_writes(answer: &str) -> bool {
+    let number = jdk(answer).trim_start_matches("JDK ");
+    let mut numbers = number.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
+    let feature = numbers.next().unwrap_or(0);
+    let update = numbers.nth(1).unwrap_or(0);
+    let repaired = REPAIRED.iter().any(|(train, since)| feature == *train && update >= *since);
+    feature < 21 && !repaired
+}
+
+#[cfg(test)]
+mod tests {
+    use super::loses_short_writes;
+
+    #[test]
+    fn a_version_before_the_repair_or_without_a_number_is_not_trusted() {
+        let answer = |version: &str| format!("OpenJDK 64-Bit Server VM version x\nJDK {version}\n");
+        for bad in ["11.0.13", "11.0.19.0", "17.0.7", "18.0.2", "20.0.1", "", "17"] {
+            assert!(loses_short_writes(&answer(bad)), "{bad}");
+        }
+        for good in ["11.0.20", "17.0.9", "17.0.18+8-LTS", "20.0.2", "21", "21.0.8", "25.0.2"] {
+            assert!(!loses_short_writes(&answer(good)), "{good}");
+        }
+        assert!(loses_short_writes("no such command"));
+    }
+}

@@ -1,0 +1,176 @@
+//! From a raw dump to gzip members: walk and compress, joined by threads and bounded channels.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::deadline::{Deadline, Stopped};
+use crate::effort::{Effort, Gate, OpenAtLast, StepBack};
+use crate::gzip::{CompressError, Encoder};
+use crate::hprof::{Malformed, Summary, Walker};
+use crate::pages::{PAGE, Pool};
+use crate::progress::Progress;
+use crate::spool::{Block, Member, Section, Slot};
+use crate::store::StoreError;
+
+/// The dump did not get through the stages.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error("cannot read the dump")]
+    Read(#[source] io::Error),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Compress(#[from] CompressError),
+    /// The JVM merged a part before its name was taken away.
+    #[error("the JVM copied a part of its heap that was already read")]
+    Merged,
+    #[error("the store failed while the dump was streamed to it")]
+    Store(#[source] StoreError),
+    #[error("cannot write the compressed dump")]
+    Spool(#[source] io::Error),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Walks `raw` to its end, and has its members taken by `take` on a thread of its own. One that leaves early ends the
+/// walk.
+pub fn compressed<T: Send>(
+    raw: &mut impl Source,
+    effort: Effort,
+    progress: &Progress,
+    deadline: &Deadline,
+    take: impl FnOnce(Receiver<Member>) -> T + Send,
+) -> (Result<Summary, PipelineError>, T) {
+    let pages = effort.workers + effort.later + 2;
+    let (raw_pool, gz_pool) = (Pool::new(pages), Pool::new(pages));
+    let (blocks_in, blocks) = bounded::<Block>(1);
+    let (members_in, members) = bounded::<Member>(1);
+    let gate = Gate::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..effort.workers + effort.later)
+            .map(|number| {
+                let (blocks, members_in, gz_pool, gate) = (blocks.clone(), members_in.clone(), &gz_pool, &gate);
+                scope.spawn(move || {
+                    if number >= effort.workers {
+                        gate.wait();
+                    }
+                    compress(&blocks, &members_in, gz_pool, effort.level, gate)
+                })
+            })
+            .collect();
+        drop((blocks, members_in));
+        let taker = scope.spawn(move || take(members));
+        let walked = {
+            let _open_at_last = OpenAtLast(&gate);
+            walk(raw, &raw_pool, &blocks_in, &gate, progress, deadline)
+        };
+        drop(blocks_in);
+        let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
+        let taken = joined(taker);
+        (compressed.map_err(PipelineError::from).and(walked), taken)
+    })
+}
+
+pub(crate) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Where the raw dump comes from, page by page.
+pub trait Source {
+    /// Puts the next bytes of one section into the empty `page`, at most [`PAGE`]; `None` at the end of the dump.
+    /// The bytes of one section come in their order, sections in any.
+    ///
+    /// # Errors
+    /// When the dump cannot be read.
+    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
+
+    /// The application waits for the dump.
+    fn pauses(&self) -> bool {
+        false
+    }
+
+    /// Nothing is waited for any more, and what is not read is lost: stopping would gain little and lose a dump.
+    fn is_written(&self) -> bool {
+        false
+    }
+}
+
+/// A dump in one sequential stream: it is all head.
+#[derive(Debug)]
+pub struct Stream<R>(pub R);
+
+impl<R: Read> Source for Stream<R> {
+    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+        let n = self.0.by_ref().take(PAGE as u64).read_to_end(page)?;
+        Ok((n > 0).then_some(Section::Head))
+    }
+}
+
+/// Takes page by page, walks each, and hands it on.
+fn walk(
+    raw: &mut impl Source,
+    pool: &Pool,
+    blocks: &Sender<Block>,
+    gate: &Gate,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<Summary, PipelineError> {
+    let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
+    let mut step_back = StepBack::default();
+    loop {
+        if !raw.is_written() {
+            deadline.check("compressing the dump")?;
+        }
+        if !raw.pauses() {
+            gate.open();
+            step_back.once();
+        }
+        let mut page = pool.take();
+        let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
+        let (walker, seq) = sections.entry(section).or_insert_with(|| (walker_of(section), 0));
+        walker.push(page.as_slice())?;
+        progress.add(page.as_slice().len() as u64);
+        let slot = Slot { section, seq: *seq };
+        *seq += 1;
+        // The other end leaves only with an error of its own, which is told instead.
+        if blocks.send(Block { slot, raw: page }).is_err() {
+            break;
+        }
+    }
+    let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
+        && sections.get(&Section::Head).is_some_and(|(head, _)| head.records().segments > 0);
+    if twice {
+        return Err(PipelineError::Merged);
+    }
+    Ok(Walker::join(sections.into_values().map(|(walker, _)| walker).collect()))
+}
+
+fn walker_of(section: Section) -> Walker {
+    if section == Section::Head { Walker::new() } else { Walker::after_head() }
+}
+
+fn compress(
+    blocks: &Receiver<Block>,
+    members: &Sender<Member>,
+    pool: &Pool,
+    level: u32,
+    gate: &Gate,
+) -> Result<(), CompressError> {
+    let mut encoder = Encoder::new(level);
+    let mut step_back = StepBack::default();
+    loop {
+        if gate.is_open() {
+            step_back.once();
+        }
+        // A page before a block: whoever holds the block that the writer waits for can always finish it.
+        let page = pool.take();
+        let Ok(block) = blocks.recv() else { return Ok(()) };
+        let member = encoder.member(&block, page)?;
+        drop(block);
+        if members.send(member).is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `--no-disk`: through pipes straight into the store, and the application is let go whatever happens.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::clean::{Shape, files_in};
+use crate::common::container::Container;
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::{Tool, binary};
+use crate::containers::INSIDE;
+use crate::guard::{await_end, guard_of, moments};
+
+/// Those that can write to pipes.
+const VERSIONS: [&str; 3] = ["17", "21", "25"];
+
+fn dump(pid: u32, server: &S3Server) -> Tool {
+    let flags = server.flags();
+    Tool::dump(pid, &format!("s3://{BUCKET}"))
+        .arg("--no-disk")
+        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+}
+
+/// The first part ends where the head does, for small and large heaps; a heap of less than a part is one.
+#[test]
+fn a_dump_arrives_whole_without_a_file() {
+    for version in VERSIONS {
+        for megabytes in [0, 20, 100] {
+            let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder(version)) else { continue };
+            let jvm = jvm.arg(format!("mb={megabytes}")).arg("markers=1234").start();
+            let ended = dump(jvm.pid(), &server).run().expect(0);
+            let receipt = ended.receipt();
+            let what = format!("JDK {version}, {megabytes} MB: {receipt}");
+            assert_eq!(receipt["object"]["verified"], "checksum", "{what}");
+            assert_eq!(receipt["object"]["sha256"].is_string(), version != "25", "{what}");
+            let census = assert_complete(server.object(receipt["object"]["key"].as_str().unwrap()));
+            assert_eq!(census.of("Marker"), 1234, "{what}");
+            assert_eq!(server.unfinished_uploads(), Vec::<String>::new(), "{what}");
+            assert_eq!(jvm.say("ping"), "pong", "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_container_with_sixteen_megabytes_of_disk_suffices() {
+    for version in VERSIONS {
+        let (server, Some(container)) = (S3Server::start(), Container::builder(version)) else { continue };
+        let container = container.read_only_root().tmpfs("/tmp", "16m").bind_read_only(binary(), INSIDE);
+        let container = container.uid(1000).gid(1000).arg("mb=150").arg("markers=77").start();
+        let flags = server.flags();
+        let mut command = vec![INSIDE, "shop", "cart", "prod", "--output", "json", "--store", "s3://dumps"];
+        command.extend(flags.iter().map(String::as_str));
+        let run = |more: &[&str]| {
+            let command = [&command[..], more].concat();
+            let exec = container.command(&command).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
+            exec.env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET).output()
+        };
+        let refused = run(&[]);
+        assert_eq!(refused.code, 6, "JDK {version}: {refused:?}");
+        assert!(refused.stderr.contains("--no-disk"), "JDK {version}: {refused:?}");
+        let ended = run(&["--no-disk"]);
+        assert_eq!(ended.code, 0, "JDK {version}: {ended:?}");
+        let receipt: serde_json::Value = serde_json::from_str(&ended.text()).unwrap();
+        let census = assert_complete(server.object(receipt["object"]["key"].as_str().unwrap()));
+        assert_eq!(census.of("Marker"), 77, "JDK {version}");
+    }
+}
+
+#[test]
+fn a_jvm_that_cannot_write_to_a_pipe_is_refused_and_left_alone() {
+    for version in ["8", "11"] {
+        let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder(version)) else { continue };
+        let jvm = jvm.start();
+        let ended = dump(jvm.pid(), &server).run().expect(6);
+        assert!(ended.stderr.contains("cannot dump without a disk"), "JDK {version}: {}", ended.stderr);
+        assert_eq!(server.objects(), Vec::<String>::new());
+        assert_eq!(server.unfinished_uploads(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_directory_is_no_store_for_it() {
+    let store = tempfile::tempdir().unwrap();
+    for flags in [&["--no-disk", "--store", store.path().to_str().unwrap()][..], &["--no-disk", "--store", "-"]] {
+        Tool::new(&["a", "b", "c"]).args(flags).run().expect(2);
+    }
+}
+
+#[test]
+fn a_store_that_stalls_holds_the_application_no_longer_than_it_may_be_paused() {
+    for version in VERSIONS {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 200)) else { continue };
+        server.stall(Duration::from_secs(60));
+        shape.jvm.longest_gap();
+        let begun = Instant::now();
+        let ended = dump(shape.jvm.pid(), &server)
+            .args(&["--max-pause", "4s", "--dir", shape.dumps.path().to_str().unwrap()])
+            .run()
+            .expect(5);
+        let what = format!("JDK {version}: {}", ended.stderr);
+        assert!(ended.stderr.contains("--max-pause"), "{what}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        assert_eq!(shape.jvm.say("ping"), "pong", "{what}");
+        // It walks the rest of its heap without writing it.
+        let gap = shape.jvm.longest_gap();
+        assert!(gap < Duration::from_secs(4 + 4), "{what}: {gap:?}");
+        shape.assert_clean(&what);
+        assert_eq!(server.objects(), Vec::<String>::new(), "{what}");
+        // Its parts are still on their way into the server.
+        server.stall(Duration::ZERO);
+    }
+}
+
+/// With a file, the pause is the JVM's own.
+#[test]
+fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
+    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 200)) else { return };
+    let run = || {
+        let flags = server.flags();
+        shape.jvm.longest_gap();
+        let tool = Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}"))
+            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .args(&["--dir", shape.dumps.path().to_str().unwrap()])
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
+        let run = tool.spawn();
+        (shape.jvm.say("ping"), run.wait().expect(0));
+        shape.jvm.longest_gap()
+    };
+    let undisturbed = run();
+    server.stall(Duration::from_secs(8));
+    let stalled = run();
+    assert!(stalled < undisturbed * 2 + Duration::from_secs(2), "{stalled:?}, {undisturbed:?} without");
+}
+
+#[test]
+fn a_run_that_is_killed_lets_the_application_go_and_leaves_nothing() {
+    for version in VERSIONS {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
+        let run = || dump(shape.jvm.pid(), &server).args(&["--dir", shape.dumps.path().to_str().unwrap()]);
+        shape.jvm.longest_gap();
+        let begun = Instant::now();
+        run().run().expect(0);
+        let (length, undisturbed) = (begun.elapsed(), shape.jvm.longest_gap());
+        for moment in 0..moments() {
+            let what = format!("JDK {version}, killed at moment {moment}");
+            let killed = run().spawn();
+            std::thread::sleep(length * moment / moments());
+            let guard = guard_of(killed.child.id());
+            killed.signal(Signal::KILL);
+            killed.wait();
+            await_end(guard, &what);
+            assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
+            shape.assert_clean(&what);
+            let gap = shape.jvm.longest_gap();
+            assert!(gap < undisturbed + Duration::from_secs(2), "{what}: {gap:?}, {undisturbed:?} without");
+        }
+    }
+}
+
+#[test]
+fn a_signal_lets_the_application_go_and_leaves_nothing() {
+    for version in VERSIONS {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
+        let run = || dump(shape.jvm.pid(), &server).args(&["--dir", shape.dumps.path().to_str().unwrap()]);
+        let begun = Instant::now();
+        run().run().expect(0);
+        let length = begun.elapsed();
+        for moment in 0..8 {
+            let stopped = run().spawn();
+            std::thread::sleep(length * moment / 8);
+            stopped.signal(Signal::TERM);
+            let ended = stopped.wait();
+            let what = format!("JDK {version} at moment {moment}: {ended:?}");
+            assert!([0, 8, 128 + 15].contains(&ended.code), "{what}");
+            shape.assert_clean(&what);
+            assert_eq!(files_in(shape.dumps.path()).len(), 0, "{what}");
+            assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
+        }
+    }
+}
