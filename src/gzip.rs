@@ -6,6 +6,8 @@
 
 use flate2::Crc;
 
+#[cfg(feature = "isal")]
+use crate::pages::CAPACITY;
 use crate::pages::{PAGE, Page};
 use crate::spool::{Block, Member, Section, Slot};
 
@@ -74,25 +76,27 @@ impl Deflate {
 
 /// ISA-L: three times as fast as flate2's level 2 at the same size, and so fast enough to stay behind a JVM.
 #[cfg(feature = "isal")]
-struct Deflate(isal::CompressionLevel);
+struct Deflate {
+    level: isal::CompressionLevel,
+    /// Made once: a page would have to be filled with zeros for each member.
+    out: Vec<u8>,
+}
 
 #[cfg(feature = "isal")]
 impl Deflate {
     /// It has three levels for our nine.
     fn new(level: u32) -> Self {
-        Self(match level {
+        let level = match level {
             1 => isal::CompressionLevel::Zero,
             2..=5 => isal::CompressionLevel::One,
             _ => isal::CompressionLevel::Three,
-        })
+        };
+        Self { level, out: vec![0; CAPACITY] }
     }
 
     fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-        let begin = out.len();
-        out.resize(out.capacity(), 0);
-        let len = isal::compress_into(raw, &mut out[begin..], self.0, isal::Codec::Deflate);
-        let len = len.map_err(|cause| cause.to_string())?;
-        out.truncate(begin + len);
+        let len = isal::compress_into(raw, &mut self.out, self.level, isal::Codec::Deflate);
+        out.extend_from_slice(&self.out[..len.map_err(|cause| cause.to_string())?]);
         Ok(())
     }
 }

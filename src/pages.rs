@@ -7,7 +7,7 @@ pub const PAGE: usize = 1 << 20;
 
 /// A page has room for a member whose bytes do not compress: deflate's stored blocks add 5 bytes for each
 /// 16 KiB or more (RFC 1951, section 3.2.4), the gzip header and trailer less than 64.
-const CAPACITY: usize = PAGE + PAGE / 1024 + 4096;
+pub const CAPACITY: usize = PAGE + PAGE / 1024 + 4096;
 
 /// Hands out a fixed number of pages and takes them back when they are dropped.
 #[derive(Debug, Clone)]

@@ -128,7 +128,8 @@ fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
             .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
             .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
         let run = tool.spawn();
-        (shape.jvm.say("ping"), run.wait().expect(0));
+        shape.jvm.say("ping");
+        run.wait().expect(0);
         shape.jvm.longest_gap()
     };
     let undisturbed = run();
