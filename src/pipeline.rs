@@ -108,6 +108,9 @@ pub fn in_order<E>(members: &Receiver<Member>, mut take: impl FnMut(Member) -> R
     Ok(())
 }
 
+/// So much of the spool may be in the page cache, which is charged to the container.
+const CACHED: u64 = 32 << 20;
+
 /// Reads the object in its order: hashes all of it, and sends it part by part while the store takes them.
 fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Result<(Digest, Result<(), StoreError>)> {
     let mut sha256 = Context::new(&SHA256);
@@ -118,6 +121,9 @@ fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Resul
         part.resize(ready.len, 0);
         spool.read_exact_at(&mut part, bytes)?;
         sha256.update(&part);
+        if bytes / CACHED != (bytes + ready.len as u64) / CACHED {
+            spool.drop_cache();
+        }
         bytes += ready.len as u64;
         if let Some(store) = upload.as_deref_mut()
             && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)))

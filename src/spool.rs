@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
 use crate::pages::{PAGE, Page};
@@ -152,6 +153,13 @@ impl Spool {
             at += n as u64;
         }
         Ok(())
+    }
+
+    /// What was written is read no more, or seldom: it need not stay in memory. Starts to write it to the disk, too.
+    pub fn drop_cache(&self) {
+        if let Err(errno) = fadvise(&self.file, 0, None, Advice::DontNeed) {
+            log::debug!("the compressed dump stays in the page cache: {errno}");
+        }
     }
 
     /// Waits until `len` bytes at `at` of the object are known, or all there will ever be.

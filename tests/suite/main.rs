@@ -15,3 +15,4 @@ mod no_disk;
 mod readme;
 mod s3;
 mod shapes;
+mod small_guest;
