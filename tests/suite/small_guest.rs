@@ -16,7 +16,7 @@ const SPARE: u64 = 80 << 20;
 const AT_MOST: f64 = 1.3;
 
 fn start(version: &str, memory: Option<u64>, store: &std::path::Path) -> Option<Container> {
-    let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=150").arg("markers=9");
+    let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=100").arg("markers=9");
     let container = container.jvm_arg("-Xmx400m").jvm_arg("-XX:+UseSerialGC");
     let container = match memory {
         Some(bytes) => container.memory_limit(bytes),
@@ -65,11 +65,11 @@ fn pause_of(container: &Container, dump: impl Fn()) -> Duration {
 fn bare_dump(container: &Container) {
     let socket = container.path(&format!("/tmp/.java_pid{}", container.inner_pid()));
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.write_all(b"1\0dumpheap\0/var/tmp/bare.hprof\0-all\0\0").unwrap();
+    stream.write_all(b"1\0dumpheap\0/tmp/bare.hprof\0-all\0\0").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("Heap dump file created"), "{answer}");
-    std::fs::remove_file(container.path("/var/tmp/bare.hprof")).unwrap();
+    std::fs::remove_file(container.path("/tmp/bare.hprof")).unwrap();
 }
 
 fn resident(pid: u32) -> u64 {
