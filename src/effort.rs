@@ -11,6 +11,8 @@ pub struct Effort {
     pub workers: usize,
     /// More of them once the source is written and the application runs again.
     pub later: usize,
+    /// Whether parts may go to the store while the application waits: that takes a processor of its own.
+    pub uploads_early: bool,
     pub part_size: u64,
 }
 
@@ -24,13 +26,13 @@ impl Effort {
         let whole = processors as usize;
         let workers = whole.saturating_sub(1).min(WORKERS_MAX);
         let later = whole.clamp(1, WORKERS_MAX) - workers;
-        Self { level, workers, later, part_size }
+        Self { level, workers, later, uploads_early: whole > 2, part_size }
     }
 
     /// For a dump that waits for whoever reads it: at least one worker, whatever the container may use.
     pub fn streaming(processors: f64, level: u32, part_size: u64) -> Self {
         let workers = (processors as usize).saturating_sub(1).clamp(1, WORKERS_MAX);
-        Self { level, workers, later: 0, part_size }
+        Self { level, workers, later: 0, uploads_early: true, part_size }
     }
 
     /// Whether anything may be done while the JVM dumps.

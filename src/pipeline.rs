@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
-use crate::effort::Effort;
+use crate::effort::{Effort, Gate};
 use crate::hprof::Summary;
 use crate::pages::PAGE;
 use crate::progress::Progress;
@@ -55,11 +55,17 @@ pub fn run(
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let early = upload.filter(|upload| upload.takes_parts_early());
+    let gate = Gate::default();
     std::thread::scope(|scope| {
         // Readers of the spool must not wait for what a panic keeps from coming.
         let watch = GiveUpOnPanic(spool);
-        let feeder = scope.spawn(move || feed(spool, effort.part_size, early));
-        let (walked, written) = compressed(raw, effort, progress, deadline, |members| write(&members, spool));
+        let feeder = scope.spawn(|| {
+            if early.is_some() && !effort.uploads_early {
+                gate.wait();
+            }
+            feed(spool, effort.part_size, early)
+        });
+        let (walked, written) = compressed(raw, effort, &gate, progress, deadline, |members| write(&members, spool));
         drop(watch);
         if walked.is_ok() && written.is_ok() {
             spool.seal();
@@ -159,7 +165,7 @@ mod tests {
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());
-        let effort = Effort { level: 1, workers: 1, later: 2, part_size: 5 << 20 };
+        let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline);
         (piped, spool)

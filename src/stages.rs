@@ -35,10 +35,11 @@ pub enum PipelineError {
 }
 
 /// Walks `raw` to its end, and has its members taken by `take` on a thread of its own. One that leaves early ends the
-/// walk.
+/// walk. `gate` opens when the application runs again.
 pub fn compressed<T: Send>(
     raw: &mut impl Source,
     effort: Effort,
+    gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
     take: impl FnOnce(Receiver<Member>) -> T + Send,
@@ -47,11 +48,10 @@ pub fn compressed<T: Send>(
     let (raw_pool, gz_pool) = (Pool::new(pages), Pool::new(pages));
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
-    let gate = Gate::default();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..effort.workers + effort.later)
             .map(|number| {
-                let (blocks, members_in, gz_pool, gate) = (blocks.clone(), members_in.clone(), &gz_pool, &gate);
+                let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
                 scope.spawn(move || {
                     if number >= effort.workers {
                         gate.wait();
@@ -63,8 +63,8 @@ pub fn compressed<T: Send>(
         drop((blocks, members_in));
         let taker = scope.spawn(move || take(members));
         let walked = {
-            let _open_at_last = OpenAtLast(&gate);
-            walk(raw, &raw_pool, &blocks_in, &gate, progress, deadline)
+            let _open_at_last = OpenAtLast(gate);
+            walk(raw, &raw_pool, &blocks_in, gate, progress, deadline)
         };
         drop(blocks_in);
         let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();

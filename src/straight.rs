@@ -10,7 +10,7 @@ use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
-use crate::effort::Effort;
+use crate::effort::{Effort, Gate};
 use crate::pipeline::{Piped, in_order};
 use crate::progress::Progress;
 use crate::spool::{Member, Section};
@@ -30,7 +30,7 @@ pub fn run(
     deadline: &Deadline,
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
-    let (walked, sent) = compressed(raw, effort, progress, deadline, |members| {
+    let (walked, sent) = compressed(raw, effort, &Gate::default(), progress, deadline, |members| {
         let mut parts = Parts::new(upload, effort.part_size as usize);
         send(&members, &mut parts)?;
         parts.finish()

@@ -22,11 +22,12 @@ impl Run<'_> {
         let mut pipe = Pipe::begin(vm, &plan.dir, plan.layout, live, settings.max_pause, self.deadline)?;
         let piped = straight::run(&mut pipe, upload, effort, &self.progress, self.deadline)
             .map_err(|error| Error::from_pipeline(error, &path, &path));
-        // The JVM's own words tell more than what its words did to the stages.
-        let dump = match pipe.finish() {
-            Some(dump) => dump?,
-            None => return piped,
-        };
+        // A JVM that still dumps is let go first: nobody reads what it writes.
+        if piped.is_err() && !pipe.is_answered() {
+            return piped;
+        }
+        // Its own words tell more than what its words did to the stages.
+        let dump = pipe.finish()?;
         self.tell_dump(&dump);
         let piped = piped?;
         self.receipt.time("compress", piped.took);

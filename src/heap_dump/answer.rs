@@ -73,11 +73,11 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// When it does not call the dump whole.
-    pub fn judge(mut self, deadline: &Deadline) -> Result<HeapDump, DumpFailure> {
+    pub fn judge(&mut self, deadline: &Deadline) -> Result<HeapDump, DumpFailure> {
         while self.pending.is_some() {
             self.wait(Duration::from_secs(1), deadline)?;
         }
-        let (pid, path) = (self.vm.jvm().pid(), self.path);
+        let (pid, path) = (self.vm.jvm().pid(), self.path.clone());
         let message = match self.reply.take() {
             Some(reply) => reply.message,
             // The wait for it failed before, with an error that says more.

@@ -21,6 +21,9 @@ use crate::stages::Source;
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Where nothing is read before the JVM is done, only its parts are looked for, which it makes within as much.
+const IDLE_LOOK: Duration = Duration::from_millis(20);
+
 /// Until the heap's file is held, nothing may pass unseen: a small heap is written and merged within 5 ms.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 
@@ -57,7 +60,7 @@ impl<'a> Capture<'a> {
     ///
     /// # Errors
     /// When the JVM does not call the dump whole.
-    pub fn finish(self) -> Result<HeapDump, DumpFailure> {
+    pub fn finish(mut self) -> Result<HeapDump, DumpFailure> {
         self.answer.judge(self.deadline)
     }
 
@@ -100,7 +103,11 @@ impl Source for Capture<'_> {
                     section => Ok(section),
                 };
             }
-            let time = if self.files.heap_is_held() { LOOK } else { FIRST_LOOK };
+            let time = match (self.files.heap_is_held(), self.waits) {
+                (false, _) => FIRST_LOOK,
+                (true, false) => LOOK,
+                (true, true) => IDLE_LOOK,
+            };
             self.answer.wait(time, self.deadline).map_err(io::Error::other)?;
         }
     }

@@ -33,7 +33,7 @@ const END_RECORD: usize = 9;
 /// A dump on its way from the JVM.
 #[derive(Debug)]
 pub struct Pipe<'a> {
-    answer: Option<Answer<'a>>,
+    answer: Answer<'a>,
     deadline: &'a Deadline,
     ends: Arc<Ends>,
     streams: Vec<Stream>,
@@ -65,7 +65,7 @@ impl<'a> Pipe<'a> {
         let command = AttachOperation::stream_command(&format!("{}/{NAME}", dir.inside), in_parts, live);
         let order = AttachOperation::jcmd(&command);
         match Answer::order(vm, dir, &order, layout, deadline) {
-            Ok(answer) => Ok(Self { answer: Some(answer), deadline, ends, streams, _limit: limit }),
+            Ok(answer) => Ok(Self { answer, deadline, ends, streams, _limit: limit }),
             Err(error) => {
                 ends.give_up();
                 Err(error.into())
@@ -77,12 +77,13 @@ impl<'a> Pipe<'a> {
     ///
     /// # Errors
     /// When the JVM does not call the dump whole.
-    pub fn finish(mut self) -> Option<Result<HeapDump, DumpFailure>> {
-        self.answer.take().map(|answer| answer.judge(self.deadline))
+    pub fn finish(mut self) -> Result<HeapDump, DumpFailure> {
+        self.answer.judge(self.deadline)
     }
 
-    fn is_done(&self) -> bool {
-        self.answer.as_ref().is_none_or(Answer::is_there)
+    /// The JVM is done, whatever it said.
+    pub fn is_answered(&self) -> bool {
+        self.answer.is_there()
     }
 
     /// What is left when the JVM is done: the rest of each section, then the end record.
@@ -105,12 +106,12 @@ impl Drop for Pipe<'_> {
 
 impl Source for Pipe<'_> {
     fn pauses(&self) -> bool {
-        !self.is_done()
+        !self.is_answered()
     }
 
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
-            let done = self.is_done();
+            let done = self.is_answered();
             let any = self.ends.read(&mut self.streams)?;
             if let Some(stream) = self.streams.iter_mut().find(|stream| stream.filled == PAGE) {
                 return Ok(Some(stream.give(page)));
@@ -123,9 +124,7 @@ impl Source for Pipe<'_> {
             }
             self.deadline.check("reading the dump").map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
             self.ends.wait();
-            if let Some(answer) = &mut self.answer {
-                answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
-            }
+            self.answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
         }
     }
 }
