@@ -35,6 +35,11 @@ impl Effort {
         Self { level, workers, later: 0, uploads_early: true, part_size }
     }
 
+    /// Pages of each kind: one for each worker, one that waits before and one behind them.
+    pub fn pages(&self) -> usize {
+        self.workers + self.later + 2
+    }
+
     /// Whether anything may be done while the JVM dumps.
     pub fn waits(&self) -> bool {
         self.workers == 0

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
-use crate::effort::{Effort, Gate};
+use crate::effort::{Effort, Gate, OpenAtLast};
 use crate::hprof::Summary;
 use crate::pages::PAGE;
 use crate::progress::Progress;
@@ -58,14 +58,18 @@ pub fn run(
     let gate = Gate::default();
     std::thread::scope(|scope| {
         // Readers of the spool must not wait for what a panic keeps from coming.
-        let watch = GiveUpOnPanic(spool);
+        let watch = (GiveUpOnPanic(spool), OpenAtLast(&gate));
         let feeder = scope.spawn(|| {
             if early.is_some() && !effort.uploads_early {
                 gate.wait();
             }
             feed(spool, effort.part_size, early)
         });
-        let (walked, written) = compressed(raw, effort, &gate, progress, deadline, |members| write(&members, spool));
+        let (walked, written) = compressed(raw, effort, &gate, progress, deadline, |members| {
+            let lost = || io::Error::other("a worker has failed");
+            // The file of a sequential dump is the object itself, and can be kept as it is.
+            in_order(&members, effort.pages(), lost, |member| spool.append(&member))
+        });
         drop(watch);
         if walked.is_ok() && written.is_ok() {
             spool.seal();
@@ -73,8 +77,8 @@ pub fn run(
             spool.give_up();
         }
         let fed = joined(feeder);
-        written.map_err(PipelineError::Spool)?;
         let walk = walked?;
+        written.map_err(PipelineError::Spool)?;
         let (digest, sent) = fed.map_err(PipelineError::Spool)?;
         Ok(Piped { walk, digest, sent, took: begun.elapsed() })
     })
@@ -90,16 +94,17 @@ impl Drop for GiveUpOnPanic<'_> {
     }
 }
 
-/// The file of a sequential dump is the object itself, and can be kept as it is.
-fn write(members: &Receiver<Member>, spool: &Spool) -> io::Result<()> {
-    in_order(members, |member| spool.append(&member))
-}
-
-/// Takes members in the order of their section. No more of them wait here than there are pages.
+/// Takes members in the order of their section. When all `pages` wait here, the worker of the one that they wait for
+/// has gone, and the members are `lost`.
 ///
 /// # Errors
 /// Those of `take`.
-pub fn in_order<E>(members: &Receiver<Member>, mut take: impl FnMut(Member) -> Result<(), E>) -> Result<(), E> {
+pub fn in_order<E>(
+    members: &Receiver<Member>,
+    pages: usize,
+    lost: impl FnOnce() -> E,
+    mut take: impl FnMut(Member) -> Result<(), E>,
+) -> Result<(), E> {
     let mut next: BTreeMap<Section, u32> = BTreeMap::new();
     let mut early: BTreeMap<Slot, Member> = BTreeMap::new();
     for member in members {
@@ -109,6 +114,9 @@ pub fn in_order<E>(members: &Receiver<Member>, mut take: impl FnMut(Member) -> R
         while let Some(member) = early.remove(&Slot { section, seq: *seq }) {
             take(member)?;
             *seq += 1;
+        }
+        if early.len() >= pages {
+            return Err(lost());
         }
     }
     Ok(())

@@ -44,11 +44,12 @@ pub fn compressed<T: Send>(
     deadline: &Deadline,
     take: impl FnOnce(Receiver<Member>) -> T + Send,
 ) -> (Result<Summary, PipelineError>, T) {
-    let pages = effort.workers + effort.later + 2;
-    let (raw_pool, gz_pool) = (Pool::new(pages), Pool::new(pages));
+    let (raw_pool, gz_pool) = (Pool::new(effort.pages()), Pool::new(effort.pages()));
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
     std::thread::scope(|scope| {
+        // Whoever waits there must see the end, even when there are no more threads to be had.
+        let open_at_last = OpenAtLast(gate);
         let workers: Vec<_> = (0..effort.workers + effort.later)
             .map(|number| {
                 let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
@@ -62,11 +63,8 @@ pub fn compressed<T: Send>(
             .collect();
         drop((blocks, members_in));
         let taker = scope.spawn(move || take(members));
-        let walked = {
-            let _open_at_last = OpenAtLast(gate);
-            walk(raw, &raw_pool, &blocks_in, gate, progress, deadline)
-        };
-        drop(blocks_in);
+        let walked = walk(raw, &raw_pool, &blocks_in, gate, progress, deadline);
+        drop((open_at_last, blocks_in));
         let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
         let taken = joined(taker);
         (compressed.map_err(PipelineError::from).and(walked), taken)

@@ -6,14 +6,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
 use crate::effort::{Effort, Gate};
 use crate::pipeline::{Piped, in_order};
 use crate::progress::Progress;
-use crate::spool::{Member, Section};
+use crate::spool::Section;
 use crate::stages::{PipelineError, Source, compressed};
 use crate::store::{Digest, PART_MIN, StoreError, Upload};
 use crate::units::hex;
@@ -30,27 +29,30 @@ pub fn run(
     deadline: &Deadline,
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
+    let pages = effort.pages();
     let (walked, sent) = compressed(raw, effort, &Gate::default(), progress, deadline, |members| {
-        let mut parts = Parts::new(upload, effort.part_size as usize);
-        send(&members, &mut parts)?;
+        let mut put = |number, part| upload.put_part(number, part);
+        let mut parts = Parts::new(&mut put, effort.part_size as usize);
+        in_order(
+            &members,
+            pages,
+            || StoreError::ClientEnded,
+            |member| parts.add(member.slot.section, member.gz.as_slice()),
+        )?;
         parts.finish()
     });
-    // What the walk saw explains why the store got no more, unless the store itself failed.
-    let digest = sent.map_err(PipelineError::Store);
-    let walk = match (&digest, walked) {
-        (Err(_), Err(PipelineError::Stopped(stopped))) => return Err(stopped.into()),
-        (_, walked) => walked?,
-    };
-    Ok(Piped { walk, digest: digest?, sent: Ok(()), took: begun.elapsed() })
+    // A walk that has no error of its own ends early when the store does.
+    let walk = walked?;
+    let digest = sent.map_err(PipelineError::Store)?;
+    Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed() })
 }
 
-fn send(members: &Receiver<Member>, parts: &mut Parts<'_>) -> Result<(), StoreError> {
-    in_order(members, |member| parts.add(member.slot.section, member.gz.as_slice()))
-}
+/// Where a part goes, by its number.
+type Put<'a> = dyn FnMut(usize, Bytes) -> Result<(), StoreError> + 'a;
 
 /// The object's parts on their way.
 struct Parts<'a> {
-    upload: &'a mut Upload,
+    put: &'a mut Put<'a>,
     part_size: usize,
     /// The number of the next part that is sent in its turn.
     next: usize,
@@ -60,6 +62,8 @@ struct Parts<'a> {
     /// Of the section that is sent.
     part: Vec<u8>,
     held: Option<HeldBack>,
+    /// It may be compressed before what comes before it.
+    end: Vec<u8>,
 }
 
 /// The head's last part, and the start of the heap that goes with it.
@@ -70,14 +74,15 @@ struct HeldBack {
 }
 
 impl<'a> Parts<'a> {
-    fn new(upload: &'a mut Upload, part_size: usize) -> Self {
+    fn new(put: &'a mut Put<'a>, part_size: usize) -> Self {
         let sha256 = Some(Context::new(&SHA256));
-        Self { upload, part_size, next: 0, bytes: 0, sha256, part: Vec::new(), held: None }
+        Self { put, part_size, next: 0, bytes: 0, sha256, part: Vec::new(), held: None, end: Vec::new() }
     }
 
     fn add(&mut self, section: Section, gz: &[u8]) -> Result<(), StoreError> {
         self.bytes += gz.len() as u64;
         match (section, &mut self.held) {
+            (Section::End, _) => self.end.extend_from_slice(gz),
             (Section::Head, Some(held)) => {
                 held.head.extend_from_slice(gz);
                 return Ok(());
@@ -86,8 +91,11 @@ impl<'a> Parts<'a> {
             (_, Some(held)) if held.is_small() => held.heap.extend_from_slice(gz),
             _ => self.part.extend_from_slice(gz),
         }
-        if self.part.len() >= self.part_size {
+        // Some stores want parts of one size.
+        while self.part.len() >= self.part_size {
+            let rest = self.part.split_off(self.part_size);
             self.send_part()?;
+            self.part.extend_from_slice(&rest);
         }
         Ok(())
     }
@@ -105,19 +113,20 @@ impl<'a> Parts<'a> {
         if let Some(sha256) = &mut self.sha256 {
             sha256.update(&part);
         }
-        self.upload.put_part(self.next, Bytes::from(part))?;
+        (self.put)(self.next, Bytes::from(part))?;
         self.next += 1;
         Ok(())
     }
 
     fn finish(mut self) -> Result<Digest, StoreError> {
+        self.part.append(&mut self.end);
         if let Some(mut held) = self.held.take() {
             held.head.append(&mut held.heap);
             // All the heap was held: what follows is the end, which may be of any size, but not behind a small part.
             if held.head.len() < PART_MIN as usize {
                 held.head.append(&mut self.part);
             }
-            self.upload.put_part(held.number, Bytes::from(held.head))?;
+            (self.put)(held.number, Bytes::from(held.head))?;
         }
         if !self.part.is_empty() {
             self.send_part()?;
@@ -131,5 +140,82 @@ impl HeldBack {
     /// Only the last part of an object may be smaller.
     fn is_small(&self) -> bool {
         self.head.len() + self.heap.len() < PART_MIN as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// The parts by their numbers, of members in the order in which they come.
+    fn parts_of(members: &[(Section, Vec<u8>)]) -> (BTreeMap<usize, Bytes>, Digest) {
+        let mut sent = BTreeMap::new();
+        let mut put = |number, part| {
+            assert!(sent.insert(number, part).is_none(), "part {number} twice");
+            Ok(())
+        };
+        let mut parts = Parts::new(&mut put, PART_MIN as usize);
+        for (section, gz) in members {
+            parts.add(*section, gz).unwrap();
+        }
+        let digest = parts.finish().unwrap();
+        (sent, digest)
+    }
+
+    fn assert_object(members: &[(Section, Vec<u8>)]) {
+        let (parts, digest) = parts_of(members);
+        let mut ordered = members.to_vec();
+        ordered.sort_by_key(|(section, _)| *section);
+        let object: Vec<u8> = ordered.into_iter().flat_map(|(_, gz)| gz).collect();
+        assert!(parts.values().flatten().copied().eq(object.iter().copied()));
+        assert!(parts.keys().copied().eq(0..parts.len()), "a gap: {:?}", parts.keys());
+        let small = parts.values().filter(|part| part.len() < PART_MIN as usize).count();
+        let last_is_small = parts.values().last().is_some_and(|part| part.len() < PART_MIN as usize);
+        assert!(small == usize::from(last_is_small), "{:?}", parts.values().map(Bytes::len).collect::<Vec<_>>());
+        assert_eq!(digest.bytes, object.len() as u64);
+        if let Some(sha256) = digest.sha256 {
+            assert_eq!(sha256, hex(ring::digest::digest(&SHA256, &object).as_ref()));
+        }
+    }
+
+    fn filled(section: Section, len: usize, with: u8) -> (Section, Vec<u8>) {
+        (section, vec![with; len])
+    }
+
+    #[test]
+    fn an_end_that_is_compressed_before_the_heap_stays_the_end() {
+        let heap = Section::Heap(0);
+        assert_object(&[
+            filled(Section::Head, 300_000, 1),
+            filled(heap, 7 * MIB, 2),
+            filled(Section::End, 40, 9),
+            filled(Section::Head, 100, 1),
+            filled(heap, 3 * MIB, 3),
+        ]);
+        assert_object(&[filled(Section::End, 40, 9), filled(Section::Head, 6 * MIB, 1)]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn the_parts_are_the_object_and_large_enough_whatever_comes_when(
+            head in proptest::collection::vec(0..900_000usize, 0..12),
+            heap in proptest::collection::vec(1..900_000usize, 0..30),
+            late in 0..900_000usize,
+            end_first in any::<bool>(),
+        ) {
+            let mut members: Vec<_> = head.into_iter().map(|len| filled(Section::Head, len, 1)).collect();
+            members.extend(heap.into_iter().enumerate().map(|(i, len)| filled(Section::Heap(0), len, 2 + i as u8)));
+            members.push(filled(Section::Head, late, 100));
+            let at = if end_first { members.len() - 1 } else { members.len() };
+            members.insert(at, filled(Section::End, 40, 101));
+            assert_object(&members);
+        }
     }
 }

@@ -24,7 +24,9 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
 fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, String), Error> {
-    if let Some((file, path)) = upload.map(Upload::spool_file).transpose().map_err(Error::store)?.flatten() {
+    if let Some((file, path)) =
+        upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
+    {
         return Ok((Spool::new(file), path.display().to_string()));
     }
     let path = format!("{}/{SPOOL}", plan.dir.here);

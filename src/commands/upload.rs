@@ -122,7 +122,7 @@ impl Source<'_> {
                 pipeline::send(&spool, part_size, Some(upload)).map_err(|source| unread(path, source))?;
             return Ok((walk, digest, sent, spool));
         }
-        let in_store = upload.spool_file().map_err(Error::Store)?;
+        let in_store = upload.spool_file(false).map_err(Error::Store)?;
         let spool = Spool::new(in_store.map_or_else(|| nameless_beside(path), |(file, _)| Ok(file))?);
         let processors = available_parallelism().map_or(1.0, |count| usize::from(count) as f64);
         let effort = Effort::of(processors, settings.level, part_size);

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, statat, unlinkat};
+use rustix::net::{Shutdown, shutdown};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::message::{Held, Message, Undo, receive};
 use crate::attach::Identity;
@@ -25,16 +29,26 @@ const PIECE: usize = 1 << 20;
 
 /// Listens on standard input, which is the control socket, until the run is over.
 pub fn keep_watch() {
-    // Signals and the end of the run's terminal session are not for the guard, and no directory is kept busy by it.
-    let _ = (rustix::process::setsid(), rustix::process::chdir("/"));
+    stay_alive();
     let mut keeper = Keeper::default();
-    while let Ok(Some((message, fds))) = receive(std::io::stdin()) {
-        if matches!(message, Message::End) {
-            return;
+    loop {
+        match receive(std::io::stdin()) {
+            Ok(Some((Message::End, _))) => return,
+            Ok(Some((message, fds))) => keeper.hear(message, fds),
+            // Not understood; the run still lives.
+            Err(error) if [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind()) => {}
+            Ok(None) | Err(_) => break,
         }
-        keeper.hear(message, fds);
     }
     keeper.take_over();
+}
+
+/// What ends the run, the end of its terminal session included, is not for its guard.
+fn stay_alive() {
+    let _ = rustix::process::setsid();
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -73,37 +87,42 @@ impl Keeper {
 
     fn take_over(mut self) {
         let end = Instant::now() + self.limit;
-        let mut rest = Vec::new();
-        let mut dir = None;
+        let (mut dir, mut abort, mut rest) = (None, None, Vec::new());
         for (undo, fds) in std::mem::take(&mut self.notes).into_values().rev() {
             match undo {
                 Undo::DumpDir { name, identity } => dir = dump_dir(fds, name, identity),
-                other => rest.push((other, fds)),
+                // At once: credentials may be short-lived.
+                Undo::Multipart(open) => abort = Some(std::thread::spawn(move || store::abort(&open))),
+                Undo::AttachFile { name, socket, identity } => {
+                    let seen = fds.first().and_then(|dir| identity_of(dir, &name));
+                    rest.push((Undo::AttachFile { name, socket, identity }, fds, seen));
+                }
+                other => rest.push((other, fds, None)),
             }
         }
         if let Some((layout, connection)) = self.dumping.take() {
             self.finish_dump(layout, &connection, dir.as_ref(), end);
         }
         drop(dir);
-        for (undo, fds) in rest {
-            if let Err(error) = self::undo(undo, &fds) {
-                log::debug!("{error}");
-            }
+        for (undo, fds, seen) in rest {
+            // There is nobody to tell.
+            let _ = self::undo(undo, &fds, seen);
         }
+        let _ = abort.map(std::thread::JoinHandle::join);
     }
 
     /// Whatever the JVM still writes goes nowhere, so that it neither waits nor fills the disk.
     fn finish_dump(mut self, layout: Layout, connection: &OwnedFd, dir: Option<&DumpDir>, end: Instant) {
         let mut scratch = vec![0; PIECE];
+        // Half an order would keep the JVM's listener waiting for the rest.
+        let _ = shutdown(connection, Shutdown::Write);
         while !answered(connection, &self.pipes) && Instant::now() < end {
             for pipe in &mut self.pipes {
                 // Held for writing, too: it never ends, it is empty.
                 while matches!(pipe.read(&mut scratch), Ok(n) if n > 0) {}
             }
-            if let Some(dir) = dir
-                && let Err(error) = crate::heap_dump::take_over_files(dir, layout, &mut self.files)
-            {
-                log::debug!("{error}");
+            if let Some(dir) = dir.filter(|_| self.pipes.is_empty()) {
+                let _ = crate::heap_dump::take_over_files(dir, layout, &mut self.files);
             }
             for file in &mut self.files {
                 let _ = file.release_all();
@@ -127,7 +146,13 @@ fn dump_dir(fds: Vec<OwnedFd>, name: String, identity: Identity) -> Option<DumpD
     DumpDir::adopt(fds.into_iter().next()?, name, identity).ok()
 }
 
-fn undo(undo: Undo, fds: &[OwnedFd]) -> io::Result<()> {
+/// A file by its number and its last change: the next run may make one of the same name.
+fn identity_of(dir: &OwnedFd, name: &str) -> Option<(u64, i64, u64)> {
+    let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some((stat.st_ino, stat.st_ctime, stat.st_ctime_nsec))
+}
+
+fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Result<()> {
     match (undo, fds) {
         (Undo::AttachFile { name, socket, identity }, [dir, tmp]) => {
             let begun = Instant::now();
@@ -135,7 +160,10 @@ fn undo(undo: Undo, fds: &[OwnedFd]) -> io::Result<()> {
             while begun.elapsed() < STILL_LOOKS && statat(tmp, &*socket, AtFlags::SYMLINK_NOFOLLOW).is_err() {
                 std::thread::sleep(LOOK);
             }
-            identity.io(|| Ok(unlinkat(dir, &*name, AtFlags::empty())?))
+            if seen.is_some() && identity_of(dir, &name) == seen {
+                identity.io(|| Ok(unlinkat(dir, &*name, AtFlags::empty())?))?;
+            }
+            Ok(())
         }
         (Undo::Tmp { socket, identity }, [root, tmp]) => {
             let _ = identity.io(|| Ok(unlinkat(tmp, &*socket, AtFlags::empty())?));
@@ -145,7 +173,6 @@ fn undo(undo: Undo, fds: &[OwnedFd]) -> io::Result<()> {
             remove_paths(&files, &dirs);
             Ok(())
         }
-        (Undo::Multipart(open), _) => store::abort(&open).map_err(io::Error::other),
         (other, _) => Err(io::Error::other(format!("descriptors are missing: {other:?}"))),
     }
 }

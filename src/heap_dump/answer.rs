@@ -36,7 +36,9 @@ impl<'a> Answer<'a> {
         deadline: &Deadline,
     ) -> Result<Self, AttachError> {
         let begun = Instant::now();
-        let pending = vm.send(operation, |connection| guard::dumping(layout, connection), deadline)?;
+        let pending = vm.send(operation, |connection| guard::dumping(layout, connection), deadline);
+        // The JVM has nothing to answer to.
+        let pending = pending.inspect_err(|_| guard::let_go())?;
         Ok(Self {
             vm,
             path: format!("{}/{NAME}", dir.here),

@@ -76,9 +76,7 @@ impl DumpDir {
     /// When it is not there, or no regular file.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
         let file = self.open(name, OFlags::RDONLY)?;
-        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("it is no regular file"));
-        }
+        must_be_regular(&file)?;
         Ok(file)
     }
 
@@ -91,6 +89,7 @@ impl DumpDir {
         self.identity.io(|| {
             let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             let file = door("openat", || Ok(openat(&self.dir, name, flags, Mode::empty())?))?;
+            must_be_regular(&file)?;
             match instead {
                 None => door("unlinkat", || Ok(unlinkat(&self.dir, name, AtFlags::empty())?))?,
                 Some(empty) => {
@@ -224,11 +223,10 @@ pub struct Hide {
 }
 
 impl Hide {
-    pub fn hide(&self) {
-        let rename = || Ok(renameat(&self.parent, &*self.name, &self.parent, hidden(&self.name))?);
-        if let Err(error) = self.identity.io(rename) {
-            log::warn!("cannot rename {}: {error}", self.name);
-        }
+    /// # Errors
+    /// When the file system refuses, or there are no threads left.
+    pub fn hide(&self) -> io::Result<()> {
+        self.identity.io(|| Ok(renameat(&self.parent, &*self.name, &self.parent, hidden(&self.name))?))
     }
 }
 
@@ -250,6 +248,14 @@ impl Drop for DumpDir {
         if let Err(error) = self.identity.io(|| self.remove()) {
             log::warn!("cannot remove {}: {error}; remove it by hand", self.here);
         }
+    }
+}
+
+fn must_be_regular(file: impl AsFd) -> io::Result<()> {
+    if FileType::from_raw_mode(fstat(file)?.st_mode) == FileType::RegularFile {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is no regular file"))
     }
 }
 

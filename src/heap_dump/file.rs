@@ -92,7 +92,8 @@ pub(super) fn send(
 ) -> Result<Pending, DumpFailure> {
     let tell_guard = |connection: BorrowedFd<'_>| guard::dumping(layout, connection);
     if vm.jvm().vm != Vm::NativeImage {
-        return Ok(vm.send(&AttachOperation::dumpheap(path, live), tell_guard, deadline)?);
+        let sent = vm.send(&AttachOperation::dumpheap(path, live), tell_guard, deadline);
+        return Ok(sent.inspect_err(|_| guard::let_go())?);
     }
     if !is_plain(path) {
         let words = "its path holds characters that the command's parser does not take".to_owned();

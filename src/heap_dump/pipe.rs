@@ -27,6 +27,9 @@ use crate::stages::Source;
 /// How long empty pipes are watched at a time; so long may their end be delayed.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// From the look-up of a name to the end of its open(2).
+const STILL_OPENS: Duration = Duration::from_millis(20);
+
 /// The record that ends a dump: in parts, the last bytes of the main pipe.
 const END_RECORD: usize = 9;
 
@@ -37,7 +40,7 @@ pub struct Pipe<'a> {
     deadline: &'a Deadline,
     ends: Arc<Ends>,
     streams: Vec<Stream>,
-    _limit: Limit,
+    limit: Option<Limit>,
 }
 
 impl<'a> Pipe<'a> {
@@ -65,7 +68,7 @@ impl<'a> Pipe<'a> {
         let command = AttachOperation::stream_command(&format!("{}/{NAME}", dir.inside), in_parts, live);
         let order = AttachOperation::jcmd(&command);
         match Answer::order(vm, dir, &order, layout, deadline) {
-            Ok(answer) => Ok(Self { answer, deadline, ends, streams, _limit: limit }),
+            Ok(answer) => Ok(Self { answer, deadline, ends, streams, limit: Some(limit) }),
             Err(error) => {
                 ends.give_up();
                 Err(error.into())
@@ -125,6 +128,9 @@ impl Source for Pipe<'_> {
             self.deadline.check("reading the dump").map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
             self.ends.wait();
             self.answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
+            if self.is_answered() {
+                self.limit = None;
+            }
         }
     }
 }
@@ -216,11 +222,19 @@ impl Ends {
     /// ever, at a safepoint: so their directory is gone for it first.
     fn give_up(&self) {
         let mut open = self.lock();
-        if !open.is_empty() {
-            self.hide.hide();
-            guard::let_go();
-            open.clear();
+        if open.is_empty() {
+            return;
         }
+        match self.hide.hide() {
+            // A JVM that has just found a pipe by its name still opens it.
+            Ok(()) => {
+                std::thread::sleep(STILL_OPENS);
+                guard::let_go();
+            }
+            // The guard holds them until the JVM is done.
+            Err(error) => log::warn!("the guard has to drain the dump, for its directory stays: {error}"),
+        }
+        open.clear();
     }
 }
 

@@ -52,9 +52,10 @@ fn s3(
     if settings.endpoint.is_some() && settings.access_key_id.is_none() && !by_vendor {
         return Err(SettingsError::NoCredentials.into());
     }
-    // The payload's SHA-256 in the signature costs as much as its compression in a fast store; the ETag of each part
-    // is compared anyway (AWS: "Signature calculations", UNSIGNED-PAYLOAD).
-    let mut builder = s3_builder(settings, bucket, connector, retry).with_unsigned_payload(true);
+    // TLS protects the bytes already, and a second hash of them costs time (AWS: "Signature calculations",
+    // UNSIGNED-PAYLOAD).
+    let by_tls = settings.endpoint.as_deref().is_none_or(|endpoint| endpoint.starts_with("https://"));
+    let mut builder = s3_builder(settings, bucket, connector, retry).with_unsigned_payload(by_tls);
     if let Some(endpoint) = &settings.endpoint {
         let path_style = settings.path_style.unwrap_or(true);
         builder = if path_style {

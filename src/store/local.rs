@@ -25,8 +25,10 @@ pub struct LocalUpload {
     made: Vec<PathBuf>,
     finished: bool,
     note: Option<Note>,
-    /// The file is the spool: it holds the dump, and goes only when that is somewhere else.
+    /// The file is the spool.
     spooled: bool,
+    /// And it may be the only copy of a whole dump: then it stays when the last steps fail.
+    only_copy: bool,
 }
 
 impl LocalUpload {
@@ -42,7 +44,18 @@ impl LocalUpload {
         match options {
             Ok(file) => {
                 let key = key.clone();
-                Ok(Self { key, file, temporary, path, receipt_path, made, finished: false, note, spooled: false })
+                Ok(Self {
+                    key,
+                    file,
+                    temporary,
+                    path,
+                    receipt_path,
+                    made,
+                    finished: false,
+                    note,
+                    spooled: false,
+                    only_copy: false,
+                })
             }
             Err(source) => {
                 remove_dirs(&made);
@@ -52,20 +65,19 @@ impl LocalUpload {
     }
 
     /// The file for the spool, empty.
-    pub(super) fn spool_file(&mut self) -> Result<(File, PathBuf), StoreError> {
+    pub(super) fn spool_file(&mut self, only_copy: bool) -> Result<(File, PathBuf), StoreError> {
         let file = self.file.set_len(0).and_then(|()| self.file.try_clone());
         let file = file.map_err(|source| error("empty", &self.temporary, source))?;
-        self.spooled = true;
+        (self.spooled, self.only_copy) = (true, only_copy);
         Ok((file, self.temporary.clone()))
     }
 
     pub(super) fn spooled_at(&self) -> Option<String> {
-        self.spooled.then(|| self.temporary.display().to_string())
+        self.only_copy.then(|| self.temporary.display().to_string())
     }
 
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
-        // From here on it may be the only copy of a whole dump.
-        self.finished = self.spooled;
+        self.finished = self.only_copy;
         if !self.spooled {
             spool.copy_to(&self.file).map_err(|source| error("write", &self.temporary, source))?;
         } else if !spool.is_in_order() {
@@ -94,12 +106,13 @@ impl LocalUpload {
     fn put_in_order(&mut self, spool: &Spool) -> Result<(), StoreError> {
         let sorted = sorted(&self.temporary);
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&sorted);
-        let file = options.map_err(|source| error("create", &sorted, source))?;
+        let unsorted = |source| StoreError::Unsorted { path: self.temporary.display().to_string(), source };
+        let file = options.map_err(unsorted)?;
         let moved = spool.copy_to(&file).and_then(|()| std::fs::rename(&sorted, &self.temporary));
         if let Err(source) = moved {
             // What is not moved is no use beside the spool itself.
             let _ = std::fs::remove_file(&sorted);
-            return Err(error("write", &sorted, source));
+            return Err(unsorted(source));
         }
         self.file = file;
         Ok(())
@@ -209,13 +222,13 @@ mod tests {
     fn an_upload_that_is_not_finished_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
-        upload.spool_file().unwrap().0.write_all(b"half").unwrap();
+        upload.spool_file(true).unwrap().0.write_all(b"half").unwrap();
         drop(upload);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     fn spool_of(upload: &mut LocalUpload, content: &str) -> Spool {
-        let (mut file, _) = upload.spool_file().unwrap();
+        let (mut file, _) = upload.spool_file(true).unwrap();
         file.write_all(content.as_bytes()).unwrap();
         Spool::adopt(file).unwrap()
     }

@@ -77,6 +77,8 @@ pub enum StoreError {
     Local { what: &'static str, path: String, source: io::Error },
     #[error("{url} has {there} bytes in the store instead of {expected}")]
     SizeDiffers { url: String, there: u64, expected: u64 },
+    #[error("cannot put {path} in order: it holds the dump with its head behind its heap")]
+    Unsorted { path: String, source: io::Error },
     #[error("cannot read the compressed dump back")]
     Spool(#[source] io::Error),
     #[error("the store's client ended without an answer")]
@@ -90,6 +92,7 @@ impl StoreError {
         match self {
             Self::Settings(error) => error.hint(),
             Self::Remote { source, .. } => remote_hint(source),
+            Self::Unsorted { .. } => "make room there; it cannot be uploaded as it is",
             Self::Local { .. } => "make the directory writable for this user, or name another store",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
             Self::Spool(_) => "look into the state of the file system that holds it",
@@ -197,13 +200,14 @@ impl Upload {
         matches!(self, Self::Remote(upload) if upload.has_parts())
     }
 
-    /// Where the compressed dump is spooled, when it will stay there: an empty file and its path.
+    /// Where the compressed dump is spooled, when it will stay there: an empty file and its path. It may become the
+    /// `only_copy`, which is then left there when the upload fails at its very end.
     ///
     /// # Errors
     /// When the store's directory fails.
-    pub fn spool_file(&mut self) -> Result<Option<(File, PathBuf)>, StoreError> {
+    pub fn spool_file(&mut self, only_copy: bool) -> Result<Option<(File, PathBuf)>, StoreError> {
         match self {
-            Self::Local(upload) => upload.spool_file().map(Some),
+            Self::Local(upload) => upload.spool_file(only_copy).map(Some),
             Self::Remote(_) | Self::Stdout(_) => Ok(None),
         }
     }

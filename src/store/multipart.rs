@@ -97,11 +97,17 @@ impl Job {
         // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
         let _ = opened.send(());
         let finished = self.take_orders(&id, &mut inbox, &stop).await;
+        if let Err(error) = finished {
+            // Whoever sends must not wait for the cleaning up.
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            inbox.close();
+            self.abort(&id).await;
+            return Ok(());
+        }
         if !matches!(finished, Ok(true)) {
             self.abort(&id).await;
         }
         drop(note);
-        finished?;
         while let Some(order) = inbox.recv().await {
             if let Order::Receipt { json, reply } = order {
                 let _ = reply.send(stop.or(self.put_receipt(json)).await);
@@ -221,7 +227,7 @@ pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
     let backend = build(&open.settings, PART_MIN, ABORT_FOR)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
-    let path = Path::from(open.path.as_str());
+    let path = Path::parse(&open.path).map_err(|_| StoreError::ClientEnded)?;
     let again = async {
         let mut aborted = Ok(());
         for _ in 0..2 {

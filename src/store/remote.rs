@@ -89,10 +89,16 @@ impl RemoteUpload {
         orders.blocking_send(order).map_err(|_| self.why())
     }
 
-    /// Why the worker left. It says so last of all, so its end is waited for.
+    /// Why the worker left. One that has not said so yet says it last of all, so its end is waited for.
     fn why(&mut self) -> StoreError {
-        self.leave();
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(StoreError::ClientEnded)
+        self.failure().unwrap_or_else(|| {
+            self.leave();
+            self.failure().unwrap_or(StoreError::ClientEnded)
+        })
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -115,6 +115,21 @@ fn a_store_that_stalls_holds_the_application_no_longer_than_it_may_be_paused() {
     }
 }
 
+#[test]
+fn a_store_that_fails_lets_the_application_go_at_once() {
+    for version in VERSIONS {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 200)) else { continue };
+        server.die_after_parts(2);
+        shape.jvm.longest_gap();
+        let dumps = shape.dumps.path().to_str().unwrap();
+        let ended = dump(shape.jvm.pid(), &server).args(&["--retry-for", "1s", "--dir", dumps]).run().expect(9);
+        let what = format!("JDK {version}: {}", ended.stderr);
+        let gap = shape.jvm.longest_gap();
+        assert!(gap < Duration::from_secs(8), "{what}: {gap:?}");
+        shape.assert_clean(&what);
+    }
+}
+
 /// With a file, the pause is the JVM's own.
 #[test]
 fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
