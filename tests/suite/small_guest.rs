@@ -12,8 +12,11 @@ use crate::containers::INSIDE;
 /// What the container gets beside what the JVM has taken.
 const SPARE: u64 = 80 << 20;
 
-/// Noise of a machine that runs other tests beside: the median of five alone is below 1.1.
-const AT_MOST: f64 = 1.3;
+/// Other tests run beside, and only ever make a pause longer: the best rounds are compared, with some room.
+const AT_MOST: f64 = 1.1;
+
+/// The quota is given out in periods of 100 ms: where in one the pause begins is chance.
+const PERIODS: Duration = Duration::from_millis(200);
 
 fn start(version: &str, memory: Option<u64>, store: &std::path::Path) -> Option<Container> {
     let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=100").arg("markers=9");
@@ -49,8 +52,8 @@ fn with_half_a_processor_and_little_memory_the_pause_is_the_bare_dump_s() {
         bare.sort();
         with_us.sort();
         let ratio = with_us[1].as_secs_f64() / bare[1].as_secs_f64();
-        eprintln!("JDK {version}: {with_us:?} against {bare:?}, {ratio:.2}");
-        assert!(ratio <= AT_MOST, "JDK {version}: {with_us:?} against {bare:?}");
+        eprintln!("JDK {version}: {with_us:?} against {bare:?}, medians {ratio:.2}");
+        assert!(with_us[0] <= bare[0].mul_f64(AT_MOST) + PERIODS, "JDK {version}: {with_us:?} against {bare:?}");
         assert_eq!(container.say("ping"), "pong", "JDK {version}");
     }
 }
