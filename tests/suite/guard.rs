@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -10,7 +11,7 @@ use crate::clean::{Shape, files_in};
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::{Tool, binary};
+use crate::common::tool::{Run, Tool, binary};
 use crate::containers::{INSIDE, files_but_the_socket};
 
 /// Moments at which a run is killed; `JMAP_DUMP_TEST_MOMENTS` makes them more.
@@ -63,12 +64,9 @@ fn kill_at_moments(version: &str, shape: &Shape, dump: impl Fn() -> Tool, check:
     for moment in 0..moments() {
         let what = format!("JDK {version}, killed at moment {moment}");
         let before = files_in(shape.store.path());
-        let run = dump().spawn();
+        let (run, mark) = start(dump());
         std::thread::sleep(length * moment / moments());
-        let guard = guard_of(run.child.id());
-        run.signal(Signal::KILL);
-        killed += usize::from(run.wait().code == 128 + 9);
-        await_end(guard, &what);
+        killed += usize::from(kill(run, &mark, &what) == 128 + 9);
         check(&what);
         shape.assert_clean(&what);
         assert_only_whole_objects(&before, &files_in(shape.store.path()), &what);
@@ -79,20 +77,45 @@ fn kill_at_moments(version: &str, shape: &Shape, dump: impl Fn() -> Tool, check:
     assert!(killed > 1, "JDK {version}: every run was over before it was killed");
 }
 
-/// The guard's process, by its parent; none when the run has not come so far.
-pub fn guard_of(run: u32) -> Option<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
+/// A mark in the environment of a run, which its guard inherits.
+const MARK: &str = "JMAP_DUMP_TEST_RUN";
+
+/// Starts a run that can be killed.
+pub fn start(tool: Tool) -> (Run, String) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mark = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    (tool.env(MARK, &mark).spawn(), mark)
 }
 
-/// Gone, and no zombie either.
-pub fn await_end(guard: Option<u32>, what: &str) {
-    let Some(guard) = guard else { return };
+/// Kills a run and waits for the end of its guard: gone, and no zombie either. The run's exit status.
+#[track_caller]
+pub fn kill(run: Run, mark: &str, what: &str) -> i32 {
+    let mut guards = marked(mark);
+    guards.retain(|pid| *pid != run.child.id());
+    run.signal(Signal::KILL);
+    let code = run.wait().code;
     let begun = Instant::now();
-    while Path::new(&format!("/proc/{guard}")).exists() {
-        assert!(begun.elapsed() < SOON, "{what}: the guard, pid {guard}, is still there");
+    loop {
+        // One that was not there before is found by its mark, one that is a zombie by its number.
+        let left = marked(mark);
+        guards.retain(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        if left.is_empty() && guards.is_empty() {
+            return code;
+        }
+        assert!(begun.elapsed() < SOON, "{what}: the guard is still there: {left:?}, {guards:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn marked(mark: &str) -> Vec<u32> {
+    let wanted = format!("{MARK}={mark}");
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_mark = |pid: &u32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    pids.filter(has_mark).collect()
 }
 
 /// A run that was over when it was killed has stored its dump: the object, and perhaps its receipt.
@@ -123,8 +146,8 @@ fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_fir
         let before = files_but_the_socket(&container);
         for moment in 1..5 {
             let mut run = container.command(&[INSIDE, "--store", "/var/tmp/store", "shop", "cart", "prod"]).spawn();
-            std::thread::sleep(Duration::from_millis(150 * moment));
-            run.signal(Signal::KILL);
+            std::thread::sleep(Duration::from_millis(100 * moment));
+            run.kill();
             let ended = run.wait();
             let what = format!("JDK {version}, moment {moment}, {ended:?}");
             let begun = Instant::now();

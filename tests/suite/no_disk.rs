@@ -11,7 +11,7 @@ use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::{Tool, binary};
 use crate::containers::INSIDE;
-use crate::guard::{await_end, guard_of, moments};
+use crate::guard::{kill, moments, start};
 
 /// Those that can write to pipes.
 const VERSIONS: [&str; 3] = ["17", "21", "25"];
@@ -164,12 +164,9 @@ fn a_run_that_is_killed_lets_the_application_go_and_leaves_nothing() {
         let (length, undisturbed) = (begun.elapsed(), shape.jvm.longest_gap());
         for moment in 0..moments() {
             let what = format!("JDK {version}, killed at moment {moment}");
-            let killed = run().spawn();
+            let (killed, mark) = start(run());
             std::thread::sleep(length * moment / moments());
-            let guard = guard_of(killed.child.id());
-            killed.signal(Signal::KILL);
-            killed.wait();
-            await_end(guard, &what);
+            kill(killed, &mark, &what);
             assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
             shape.assert_clean(&what);
             let gap = shape.jvm.longest_gap();

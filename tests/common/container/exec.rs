@@ -123,6 +123,10 @@ impl Running {
     /// The command's PID on the host.
     #[track_caller]
     pub fn pid(&mut self) -> u32 {
+        self.pid_if_running().expect("runc exec has started no command")
+    }
+
+    fn pid_if_running(&mut self) -> Option<u32> {
         let file = self.files.path().join("pid");
         let child = self.child.as_mut().expect("it runs");
         poll(|| {
@@ -133,7 +137,14 @@ impl Running {
             }
         })
         .and_then(Result::ok)
-        .expect("runc exec has started no command")
+    }
+
+    /// Kills the command itself, not runc, if it has not ended.
+    pub fn kill(&mut self) {
+        if let Some(pid) = self.pid_if_running().and_then(|pid| Pid::from_raw(pid as i32)) {
+            // It may end just now.
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 
     /// Signals the command itself, not runc.
