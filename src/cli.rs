@@ -1,5 +1,7 @@
 //! Flags and help text only. What a flag says is checked in `settings`.
 
+use std::ffi::OsString;
+
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -95,6 +97,9 @@ pub struct CommonArgs {
     /// Form of the receipt: text or json [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
+    /// Messages and the receipt there, too: /proc/1/fd/1 is the pod's log
+    #[arg(long, value_name = "FILE")]
+    pub log_to: Option<String>,
     /// Settings file; '-' is standard input
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
@@ -137,6 +142,9 @@ pub struct DumpArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Dump only when this holds, heap>85% or memory>90% for example; of several, one suffices
+    #[arg(long = "if", value_name = "CONDITION")]
+    pub conditions: Vec<String>,
     /// Dump although the room may not suffice
     #[arg(long)]
     pub force: bool,
@@ -242,6 +250,18 @@ impl Cli {
 }
 
 impl Command {
+    /// Where messages and the receipt go, too: by flag, else by its variable. The log begins before there are settings.
+    pub fn log_to(&self) -> Option<OsString> {
+        let flag = match self {
+            Self::Dump(args) => &args.common.log_to,
+            Self::Upload(args) => &args.common.log_to,
+            Self::Check(args) => &args.common.log_to,
+            Self::Verify(_) | Self::Ps(_) | Self::Arm(_) | Self::Install(_) => return None,
+        };
+        let variable = || std::env::var_os("JMAP_DUMP_LOG_TO").filter(|path| !path.is_empty());
+        flag.clone().map(OsString::from).or_else(variable)
+    }
+
     pub fn verbosity(&self) -> u8 {
         match self {
             Self::Dump(args) => args.common.verbose,

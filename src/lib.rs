@@ -9,11 +9,13 @@ pub mod settings;
 pub mod error;
 
 pub mod deadline;
+pub mod log_copy;
 pub mod progress;
 pub mod units;
 
 pub mod commands;
 
+pub mod condition;
 pub mod discovery;
 pub mod faults;
 pub mod target;

@@ -9,6 +9,7 @@ use jmap_dump_tool::cli::Cli;
 use jmap_dump_tool::commands::{self, Outcome};
 use jmap_dump_tool::deadline::{Deadline, Reason};
 use jmap_dump_tool::guard;
+use jmap_dump_tool::log_copy;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -26,7 +27,11 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
         }
     };
+    let copy = cli.command.log_to().map(|path| (log_copy::start(&path), path));
     start_log(cli.command.verbosity());
+    if let Some((Err(error), path)) = copy {
+        log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
+    }
     let outcome = commands::run(&cli.command, &mut watch_signals);
     print(&outcome)
 }
@@ -43,6 +48,7 @@ fn start_log(verbosity: u8) {
     if verbosity > 2 {
         builder.filter_level(LevelFilter::Trace);
     }
+    builder.target(env_logger::Target::Pipe(Box::new(log_copy::Both)));
     builder.parse_default_env().format_target(false).init();
 }
 
@@ -64,6 +70,7 @@ fn watch_signals(deadline: &Deadline) {
 
 fn print(outcome: &Outcome) -> ExitCode {
     if let Some(answer) = &outcome.answer {
+        log_copy::add(&answer.text);
         // A reader that went away does not change what was done.
         let _ = if answer.aside {
             std::io::stderr().write_all(answer.text.as_bytes())
@@ -74,7 +81,9 @@ fn print(outcome: &Outcome) -> ExitCode {
     match &outcome.result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}\n{}", error.chain(), error.hint());
+            let text = format!("error: {}\n{}\n", error.chain(), error.hint());
+            log_copy::add(&text);
+            let _ = std::io::stderr().write_all(text.as_bytes());
             ExitCode::from(error.exit_code())
         }
     }

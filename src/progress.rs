@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::log_copy;
 use crate::units::Bytes;
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -82,6 +83,7 @@ impl Drop for Progress {
 impl Shared {
     fn print_until_over(&self) {
         let terminal = std::io::stderr().is_terminal();
+        let mut begun = Instant::now();
         let every = if terminal { BAR_EVERY } else { LINE_EVERY };
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         while !stage.over {
@@ -89,6 +91,10 @@ impl Shared {
             stage = waited.0;
             if waited.1.timed_out() && !stage.name.is_empty() {
                 let line = stage.line(self.bytes.load(Ordering::Relaxed));
+                if begun.elapsed() >= LINE_EVERY {
+                    begun = Instant::now();
+                    log_copy::add(&format!("{line}\n"));
+                }
                 let _ = if terminal {
                     write!(std::io::stderr(), "\r\x1b[K{line}")
                 } else {

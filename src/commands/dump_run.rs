@@ -8,6 +8,7 @@ use super::dump::new_receipt;
 use super::dump_stage::{IN_ORDER, SPOOL};
 use super::keep::{keep, still_there};
 use crate::attach::VirtualMachine;
+use crate::condition::{self, Judged};
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
@@ -40,6 +41,14 @@ impl<'a> Run<'a> {
     }
 
     pub fn all_stages(&mut self) -> Result<(), Error> {
+        match condition::judge(&self.settings.conditions, &heap_dump::usage(self.jvm)) {
+            Judged::Worth => {}
+            Judged::Unknown(why) => self.receipt.warn(why),
+            Judged::NotWorth(why) => {
+                self.receipt.nothing_done = Some(why);
+                return Ok(());
+            }
+        }
         log::info!("dumping {}", self.jvm.describe());
         let mut upload = self.open_store()?;
         let vm = self.attach()?;

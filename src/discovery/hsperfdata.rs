@@ -95,6 +95,14 @@ impl PerfData {
         (all > 0).then_some(all.cast_unsigned())
     }
 
+    /// Used and largest possible bytes of the old generation, as of its last collection. ZGC and Shenandoah without
+    /// generations call all of their heap the old one.
+    pub fn old_generation(&self) -> Option<(u64, u64)> {
+        let used = self.long("sun.gc.generation.1.space.0.used")?.max(0).cast_unsigned();
+        let most = self.long("sun.gc.generation.1.maxCapacity").filter(|most| *most > 0);
+        Some((used, most.map_or_else(|| self.heap_max(), |most| Some(most.cast_unsigned()))?))
+    }
+
     /// Used bytes of the heap's spaces, as of the last collection: a lower-bound hint.
     pub fn heap_used(&self) -> Option<u64> {
         let spaces = (0..2).flat_map(|generation| {

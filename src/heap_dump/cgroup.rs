@@ -13,9 +13,14 @@ const VERSIONS: [(&str, &str, &str, &str); 2] = [
 
 /// Free bytes of the target's container; `None` without a limit, or where it cannot be seen.
 pub fn free_memory(target: &Target, identity: Identity) -> Option<u64> {
+    memory(target, identity).map(|(used, limit)| limit.saturating_sub(used))
+}
+
+/// Used bytes of the target's container and their limit, as [`free_memory`].
+pub fn memory(target: &Target, identity: Identity) -> Option<(u64, u64)> {
     VERSIONS.iter().find_map(|(dir, limit, usage, reclaimable)| {
         let read = |name: &str| read(target, identity, dir, name);
-        free(&read(limit)?, &read(usage)?, &read("memory.stat").unwrap_or_default(), reclaimable)
+        used(&read(limit)?, &read(usage)?, &read("memory.stat").unwrap_or_default(), reclaimable)
     })
 }
 
@@ -42,17 +47,17 @@ fn quota(text: &str) -> Option<f64> {
 }
 
 /// `max` is the second version's word for no limit; the first has a number larger than any memory.
-fn free(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<u64> {
+fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<(u64, u64)> {
     let limit: u64 = limit.trim().parse().ok().filter(|limit| *limit < 1 << 60)?;
     let usage: u64 = usage.trim().parse().ok()?;
     let cache = stat.lines().filter_map(|line| line.split_once(' ')).find(|(name, _)| *name == reclaimable);
     let cache: u64 = cache.and_then(|(_, bytes)| bytes.trim().parse().ok()).unwrap_or(0);
-    Some(limit.saturating_sub(usage.saturating_sub(cache)))
+    Some((usage.saturating_sub(cache), limit))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{free, quota};
+    use super::{quota, used};
 
     #[test]
     fn a_quota_is_a_number_of_processors_and_none_is_unknown() {
@@ -64,8 +69,8 @@ mod tests {
 
     #[test]
     fn page_cache_counts_as_free_and_no_limit_as_unknown() {
-        assert_eq!(free("1000\n", "700\n", "anon 1\ninactive_file 200\n", "inactive_file"), Some(500));
-        assert_eq!(free("max\n", "700\n", "", "inactive_file"), None);
-        assert_eq!(free("9223372036854771712\n", "700\n", "", "x"), None);
+        assert_eq!(used("1000\n", "700\n", "anon 1\ninactive_file 200\n", "inactive_file"), Some((500, 1000)));
+        assert_eq!(used("max\n", "700\n", "", "inactive_file"), None);
+        assert_eq!(used("9223372036854771712\n", "700\n", "", "x"), None);
     }
 }

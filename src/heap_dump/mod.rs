@@ -27,8 +27,10 @@ pub use room::{Estimate, Room, RoomError};
 use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
+use crate::condition::Usage;
 use crate::deadline::Deadline;
 use crate::discovery::Jvm;
+use crate::discovery::hsperfdata::PerfData;
 use crate::discovery::maps::Vm;
 use crate::hprof::Malformed;
 use crate::units::Bytes;
@@ -167,6 +169,14 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
         }
     }
     Ok(Plan { processors: processors(vm.jvm()), layout, dir, room, estimate, warnings })
+}
+
+/// What the JVM and its container use, without asking the JVM.
+pub fn usage(jvm: &Jvm) -> Usage {
+    Usage {
+        heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation),
+        memory: cgroup::memory(&jvm.target, jvm.identity),
+    }
 }
 
 fn processors(jvm: &Jvm) -> f64 {

@@ -44,6 +44,7 @@ const KEYS: &[&str] = &[
     "dry_run",
     "no_disk",
     "max_pause",
+    "if",
 ];
 const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
 

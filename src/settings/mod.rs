@@ -9,6 +9,7 @@ pub use layers::{FILE_NAME, Layers, Origin};
 pub use values::UsageError;
 
 use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs, UploadArgs};
+use crate::condition::Condition;
 use crate::discovery::{Preference, Selection};
 use crate::heap_dump::CANDIDATES;
 use crate::store::key::Place;
@@ -55,6 +56,8 @@ pub struct DumpSettings {
     /// Dump even when the store is unusable.
     pub keep_when_store_is_down: bool,
     pub dry_run: bool,
+    /// One of them has to hold, if there are any.
+    pub conditions: Vec<Condition>,
     /// Through pipes, straight to the store.
     pub no_disk: bool,
     /// Of the application, when it has to wait for the store.
@@ -92,6 +95,10 @@ impl Settings {
             output: output(layers)?,
         })
     }
+}
+
+fn conditions(text: &str) -> Result<Vec<Condition>, String> {
+    text.split(',').map(Condition::parse).collect()
 }
 
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
@@ -180,6 +187,7 @@ impl DumpSettings {
         target_flags(&mut flags, &args.target);
         flags.set("store_down", args.store_down.as_deref());
         flags.set("max_pause", args.max_pause.as_deref());
+        flags.set("if", (!args.conditions.is_empty()).then(|| args.conditions.join(",")).as_deref());
         for (key, on) in [("force", args.force), ("dry_run", args.dry_run), ("no_disk", args.no_disk)] {
             flags.set(key, on.then_some("true"));
         }
@@ -197,6 +205,7 @@ impl DumpSettings {
         Ok(Self {
             common,
             no_disk,
+            conditions: layers.parse("if", conditions)?.unwrap_or_default(),
             max_pause: layers.parse("max_pause", duration)?.unwrap_or(Duration::from_secs(20)),
             target: TargetSettings::read(&layers)?,
             force: layers.parse("force", boolean)?.unwrap_or(false),

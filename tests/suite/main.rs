@@ -16,3 +16,4 @@ mod readme;
 mod s3;
 mod shapes;
 mod small_guest;
+mod worth;

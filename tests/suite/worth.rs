@@ -1,0 +1,69 @@
+//! `--if`: healthy JVMs are left alone; and what a hook says is heard.
+
+use std::path::Path;
+
+use crate::common::container::Container;
+use crate::common::jvm::TestJvm;
+use crate::common::tool::{Tool, binary};
+use crate::containers::INSIDE;
+
+#[test]
+fn a_jvm_whose_old_generation_is_not_full_is_not_dumped_and_not_touched() {
+    for version in ["8", "17", "25"] {
+        let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
+        let jvm = jvm.jvm_arg("-Xmx200m").arg("mb=40").start();
+        jvm.say("gc");
+        let dump = |condition: &str| Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]);
+        let ended = dump("heap>85%").run().expect(0);
+        let why = ended.receipt()["nothing_done"].as_str().unwrap_or_else(|| panic!("{ended:?}")).to_owned();
+        assert!(why.contains("not heap>85%"), "JDK {version}: {why}");
+        assert!(!Path::new(&format!("/tmp/.java_pid{}", jvm.pid())).exists(), "JDK {version}: it was attached to");
+        assert_eq!(std::fs::read_dir(store.path()).unwrap().count(), 0, "JDK {version}");
+        dump("memory>100%,heap>5%").run().expect(0).stored();
+    }
+}
+
+#[test]
+fn a_container_s_memory_is_measured_without_its_page_cache() {
+    let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let container = container.memory_limit(600 << 20).jvm_arg("-Xmx200m").bind(store.path(), "/store").start();
+    container.copy_in(binary(), INSIDE);
+    let dump = |condition: &str| {
+        let ended = container.exec(&[INSIDE, "--if", condition, "--store", "/store", "shop", "cart", "prod"]);
+        assert_eq!(ended.code, 0, "{condition}: {ended:?}");
+        ended.text()
+    };
+    assert!(dump("memory>90%").starts_with("nothing dumped: not memory>90%: "));
+    assert!(dump("memory>1%").starts_with("stored "));
+}
+
+#[test]
+fn what_cannot_be_told_counts_as_if_it_held() {
+    let (Some(jvm), store) = (TestJvm::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let jvm = jvm.jvm_arg("-XX:-UsePerfData").start();
+    let ended = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", "heap>85%"]).run().expect(0);
+    ended.stored();
+    assert!(ended.receipt()["warnings"].to_string().contains("heap>85%"), "{ended:?}");
+}
+
+#[test]
+fn what_is_no_condition_is_a_usage_error() {
+    Tool::new(&["a", "b", "c", "--store", "/x", "--if", "cpu>1%"]).run().expect(2);
+}
+
+#[test]
+fn messages_and_receipt_go_where_log_to_says_too() {
+    let (Some(jvm), store) = (TestJvm::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let jvm = jvm.start();
+    let log = store.path().join("pod.log");
+    let dump = |store: &str| Tool::dump(jvm.pid(), store).args(&["-v", "--log-to", log.to_str().unwrap()]);
+    let ended = dump(store.path().to_str().unwrap()).run().expect(0);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains(std::str::from_utf8(&ended.stdout).unwrap().trim()), "{text}");
+    assert!(text.contains("dumping pid") && ended.stderr.contains("dumping pid"), "{text}");
+    dump("/proc/nowhere").run().expect(9);
+    assert!(std::fs::read_to_string(&log).unwrap().contains("error: "), "the error is missing");
+    // A place that cannot be written is told, and changes nothing else.
+    let nowhere = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--log-to", "/nowhere/x"]);
+    assert!(nowhere.run().expect(0).stderr.contains("/nowhere/x"));
+}
