@@ -57,7 +57,7 @@ pub fn compressed<T: Send>(
                     if number >= effort.workers {
                         gate.wait();
                     }
-                    compress(&blocks, &members_in, gz_pool, effort.level, gate)
+                    compress(&blocks, &members_in, gz_pool, effort.level)
                 })
             })
             .collect();
@@ -149,19 +149,11 @@ fn walker_of(section: Section) -> Walker {
     if section == Section::Head { Walker::new() } else { Walker::after_head() }
 }
 
-fn compress(
-    blocks: &Receiver<Block>,
-    members: &Sender<Member>,
-    pool: &Pool,
-    level: u32,
-    gate: &Gate,
-) -> Result<(), CompressError> {
+fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {
     let mut encoder = Encoder::new(level);
-    let mut step_back = StepBack::default();
+    // While the application waits, the JVM's own threads come first: some dump with two.
+    StepBack::default().once();
     loop {
-        if gate.is_open() {
-            step_back.once();
-        }
         // A page before a block: whoever holds the block that the writer waits for can always finish it.
         let page = pool.take();
         let Ok(block) = blocks.recv() else { return Ok(()) };
