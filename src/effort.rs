@@ -2,6 +2,7 @@
 //! leaves.
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::available_parallelism;
 
 /// How much of the machine the stages may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Effort {
     }
 }
 
-/// Below the application, which runs again (nice(2): 0 is what it has, 19 the end).
+/// Below the application and the threads with which its JVM dumps (nice(2): 0 is what it has, 19 the end).
 const NICE: i32 = 10;
 
 /// Opens when the source is written.
@@ -60,10 +61,6 @@ impl Gate {
     pub fn open(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.opened.notify_all();
-    }
-
-    pub fn is_open(&self) -> bool {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn wait(&self) {
@@ -81,18 +78,16 @@ impl Drop for OpenAtLast<'_> {
     }
 }
 
-/// Gives the application the processor first, as soon as it can use it.
-#[derive(Debug, Default)]
-pub struct StepBack(bool);
-
-impl StepBack {
-    pub fn once(&mut self) {
-        if !std::mem::replace(&mut self.0, true)
-            && let Err(errno) = rustix::process::nice(NICE)
-        {
-            log::debug!("cannot be nice: {errno}");
-        }
+/// Gives the application the processor first, as far as this thread goes.
+pub fn step_back() {
+    if let Err(errno) = rustix::process::nice(NICE) {
+        log::debug!("cannot be nice: {errno}");
     }
+}
+
+/// Processors of the machine that this process may use.
+pub fn processors() -> f64 {
+    available_parallelism().map_or(1.0, |count| usize::from(count) as f64)
 }
 
 #[cfg(test)]

@@ -82,6 +82,14 @@ impl Error {
         }
     }
 
+    /// A whole dump that the store did not take.
+    pub fn not_stored(error: StoreError) -> Self {
+        match error {
+            StoreError::Stopped(stopped) => stopped.into(),
+            other => Self::NotStored(other),
+        }
+    }
+
     /// A store that could not be opened, or not be asked.
     pub fn store(error: StoreError) -> Self {
         match error {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::deadline::{Deadline, Stopped};
-use crate::effort::{Effort, Gate, OpenAtLast, StepBack};
+use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
 use crate::hprof::{Malformed, Summary, Walker};
 use crate::pages::{PAGE, Pool};
@@ -116,14 +116,15 @@ fn walk(
     deadline: &Deadline,
 ) -> Result<Summary, PipelineError> {
     let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
-    let mut step_back = StepBack::default();
+    let mut runs_again = false;
     loop {
         if !raw.is_written() {
             deadline.check("compressing the dump")?;
         }
-        if !raw.pauses() {
+        if !runs_again && !raw.pauses() {
+            runs_again = true;
             gate.open();
-            step_back.once();
+            step_back();
         }
         let mut page = pool.take();
         let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
@@ -152,7 +153,7 @@ fn walker_of(section: Section) -> Walker {
 fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {
     let mut encoder = Encoder::new(level);
     // While the application waits, the JVM's own threads come first: some dump with two.
-    StepBack::default().once();
+    step_back();
     loop {
         // A page before a block: whoever holds the block that the writer waits for can always finish it.
         let page = pool.take();

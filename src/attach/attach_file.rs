@@ -15,7 +15,7 @@ use crate::faults::door;
 use crate::guard::{self, Note, Undo};
 
 /// How long a JVM that was signalled may still look for the file when we give up.
-const STILL_LOOKS: Duration = Duration::from_millis(500);
+pub const STILL_LOOKS: Duration = Duration::from_millis(500);
 
 /// See the module's words.
 pub(super) struct AttachFile<'a> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
+pub use attach_file::STILL_LOOKS;
 pub use identity::{Identity, IdentityError};
 pub use protocol::{ARG_MAX, AttachOperation, Reply};
 

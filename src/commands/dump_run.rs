@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::dump::new_receipt;
 use super::dump_stage::{IN_ORDER, SPOOL};
 use super::keep::{keep, still_there};
+use super::tell_stored;
 use crate::attach::VirtualMachine;
 use crate::condition::{self, Judged};
 use crate::deadline::Deadline;
@@ -19,7 +20,7 @@ use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Receipt};
-use crate::store::{Finished, StoreError, Upload, part_size};
+use crate::store::{StoreError, Upload, part_size};
 
 /// One dump on its way.
 pub(super) struct Run<'a> {
@@ -134,7 +135,7 @@ impl<'a> Run<'a> {
         self.receipt.time("finish", begun.elapsed());
         match stored {
             Ok(finished) => {
-                self.tell_stored(finished);
+                tell_stored(&mut self.receipt, finished);
                 Ok(())
             }
             Err(error) => {
@@ -143,20 +144,8 @@ impl<'a> Run<'a> {
                     Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common)),
                     None => self.keep_spool(spool, plan),
                 }
-                Err(match error {
-                    StoreError::Stopped(stopped) => stopped.into(),
-                    other => Error::NotStored(other),
-                })
+                Err(Error::not_stored(error))
             }
-        }
-    }
-
-    /// Puts the receipt beside the dump.
-    pub fn tell_stored(&mut self, finished: Finished) {
-        self.receipt.object = Some(finished.object.clone());
-        let json = self.receipt.to_json().unwrap_or_default();
-        if let Err(error) = finished.put_receipt(json.into_bytes()) {
-            self.receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
         }
     }
 

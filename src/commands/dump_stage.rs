@@ -72,9 +72,8 @@ impl Run<'_> {
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
-        let piped = self
-            .pipe(&mut Stream(file), &dump.path, spool, plan, upload)
-            .and_then(|piped| self.verify(&piped.0, &dump).map(|()| piped));
+        let piped =
+            self.pipe(&mut Stream(file), &dump.path, spool, plan, upload).and_then(|piped| self.verified(piped, &dump));
         self.or_keep_raw(piped, plan)
     }
 
@@ -109,10 +108,7 @@ impl Run<'_> {
             Err(Error::Dump(DumpError::Malformed { .. })) if plan.layout == Layout::Parts => {
                 Err(DumpError::Merged { path }.into())
             }
-            piped => {
-                let piped = piped?;
-                self.verify(&piped.0, &dump).map(|()| piped)
-            }
+            piped => self.verified(piped?, &dump),
         }
     }
 
@@ -143,6 +139,10 @@ impl Run<'_> {
 
     fn effort(&self, plan: &Plan) -> Effort {
         Effort::of(plan.processors, self.settings.common.level, self.part_size())
+    }
+
+    fn verified(&mut self, piped: (Piped, Spool), dump: &HeapDump) -> Result<(Piped, Spool), Error> {
+        self.verify(&piped.0, dump).map(|()| piped)
     }
 
     pub fn verify(&mut self, piped: &Piped, dump: &HeapDump) -> Result<(), Error> {

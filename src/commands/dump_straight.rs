@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::dump_run::Run;
+use super::tell_stored;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
@@ -44,7 +45,7 @@ impl Run<'_> {
         self.receipt.time("finish", begun.elapsed());
         match finished {
             Ok(finished) => {
-                self.tell_stored(finished);
+                tell_stored(&mut self.receipt, finished);
                 Ok(())
             }
             Err(StoreError::Stopped(stopped)) => Err(stopped.into()),

@@ -16,6 +16,7 @@ use crate::cli::Command;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::settings::Output;
+use crate::store::Finished;
 use crate::store::receipt::Receipt;
 
 /// What a command leaves for the edge to print.
@@ -59,6 +60,15 @@ fn start_clock(limit: std::time::Duration, watch_signals: &mut dyn FnMut(&Deadli
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     watch_signals(&deadline);
     Ok(deadline)
+}
+
+/// The object is stored: its receipt says so, and is put beside it.
+fn tell_stored(receipt: &mut Receipt, finished: Finished) {
+    receipt.object = Some(finished.object.clone());
+    let json = receipt.to_json().unwrap_or_default();
+    if let Err(error) = finished.put_receipt(json.into_bytes()) {
+        receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
+    }
 }
 
 /// The receipt of a run that is over, in the form that was asked for.

@@ -4,16 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 use chrono::{SecondsFormat, Utc};
 
 use super::verify::{is_gzip, walk};
-use super::{Outcome, keep, start_clock, tell};
+use super::{Outcome, keep, start_clock, tell, tell_stored};
 use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
-use crate::effort::Effort;
+use crate::effort::{Effort, processors};
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::pipeline::{self, Verdict};
@@ -78,21 +77,10 @@ fn store_file(path: &str, settings: &Settings, receipt: &mut Receipt, deadline: 
     receipt.dump = Some(DumpFacts { live_only: None, walk: Some(walk.clone()), words: None, pause: None });
     let verdict = verdict.ok_or_else(|| DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes })?;
     progress.stage("finishing the upload", None);
-    let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool)).map_err(not_stored)?;
+    let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool)).map_err(Error::not_stored)?;
     receipt.time("upload", begun.elapsed());
-    receipt.object = Some(finished.object.clone());
-    let json = receipt.to_json().unwrap_or_default();
-    if let Err(error) = finished.put_receipt(json.into_bytes()) {
-        receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
-    }
+    tell_stored(receipt, finished);
     Ok(())
-}
-
-fn not_stored(error: StoreError) -> Error {
-    match error {
-        StoreError::Stopped(stopped) => stopped.into(),
-        other => Error::NotStored(other),
-    }
 }
 
 /// The file to store.
@@ -124,8 +112,7 @@ impl Source<'_> {
         }
         let in_store = upload.spool_file(false).map_err(Error::Store)?;
         let spool = Spool::new(in_store.map_or_else(|| nameless_beside(path), |(file, _)| Ok(file))?);
-        let processors = available_parallelism().map_or(1.0, |count| usize::from(count) as f64);
-        let effort = Effort::of(processors, settings.level, part_size);
+        let effort = Effort::of(processors(), settings.level, part_size);
         let piped = pipeline::run(&mut Stream(&self.file), &spool, Some(upload), effort, progress, deadline)
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         Ok((piped.walk, piped.digest, piped.sent, spool))

@@ -14,15 +14,12 @@ use rustix::net::{Shutdown, shutdown};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::message::{Held, Message, Undo, receive};
-use crate::attach::Identity;
+use crate::attach::{Identity, STILL_LOOKS};
 use crate::heap_dump::{DumpDir, Growing, Layout};
 use crate::store;
 
 /// How often the JVM's files are looked at.
 const LOOK: Duration = Duration::from_millis(2);
-
-/// How long a JVM that was signalled looks for the attach file.
-const STILL_LOOKS: Duration = Duration::from_millis(500);
 
 /// What is read from a pipe at a time: as much as the JVM writes.
 const PIECE: usize = 1 << 20;

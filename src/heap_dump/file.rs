@@ -1,13 +1,12 @@
 //! The dump as a regular file that is read when the JVM is done with it.
 
 use std::fs::File;
-use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::answer::Answer;
 use super::files::take_over_files;
-use super::reply::{Judgement, judge, seconds};
 use super::{DumpDir, DumpError, Layout, is_plain};
-use crate::attach::{ARG_MAX, AttachError, AttachOperation, Pending, VirtualMachine};
+use crate::attach::{ARG_MAX, AttachError, AttachOperation, VirtualMachine};
 use crate::deadline::{Deadline, Stopped};
 use crate::discovery::maps::Vm;
 use crate::guard;
@@ -56,51 +55,28 @@ pub fn dump(
     deadline: &Deadline,
 ) -> Result<(File, HeapDump), DumpFailure> {
     let inside = format!("{}/{NAME}", dir.inside);
-    let path = format!("{}/{NAME}", dir.here);
     debug_assert!(inside.len() <= ARG_MAX);
-    let begun = Instant::now();
-    let mut pending = send(vm, &inside, layout, live, deadline)?;
-    let reply = loop {
-        match pending.poll(Duration::from_millis(200), deadline) {
-            Ok(true) => break pending.reply(),
-            Ok(false) => progress.set(dir.size()),
-            Err(error) => {
-                // A JVM that goes on without us: the guard holds its files, and they have no names.
-                let _ = take_over_files(dir, layout, &mut Vec::new());
-                return Err(died_or(vm, error));
-            }
-        }
-    };
-    guard::let_go();
-    let reply = reply.map_err(|error| died_or(vm, error))?;
-    match judge(&reply.message) {
-        Judgement::Created => {}
-        Judgement::Failed(words) => return Err(refused(vm, path, words)),
-    }
-    let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: path.clone(), source })?;
-    let words = reply.message.trim().replace(&inside, &path);
-    let pause_seconds = seconds(&reply.message);
-    Ok((file, HeapDump { path, words, pause_seconds, took: begun.elapsed() }))
-}
-
-pub(super) fn send(
-    vm: &VirtualMachine<'_>,
-    path: &str,
-    layout: Layout,
-    live: bool,
-    deadline: &Deadline,
-) -> Result<Pending, DumpFailure> {
-    let tell_guard = |connection: BorrowedFd<'_>| guard::dumping(layout, connection);
-    if vm.jvm().vm != Vm::NativeImage {
-        let sent = vm.send(&AttachOperation::dumpheap(path, live), tell_guard, deadline);
-        return Ok(sent.inspect_err(|_| guard::let_go())?);
-    }
-    if !is_plain(path) {
+    let command = AttachOperation::heap_dump_command(&inside, live);
+    let operation = if vm.jvm().vm != Vm::NativeImage {
+        AttachOperation::dumpheap(&inside, live)
+    } else if is_plain(&inside) {
+        AttachOperation::jcmd(&command)
+    } else {
         let words = "its path holds characters that the command's parser does not take".to_owned();
-        return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: path.to_owned(), words }.into());
+        return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: inside, words }.into());
+    };
+    let mut answer = Answer::order(vm, dir, &operation, layout, deadline)?;
+    while !answer.is_there() {
+        if let Err(error) = answer.wait(Duration::from_millis(200), deadline) {
+            // A JVM that goes on without us: the guard holds its files, and they have no names.
+            let _ = take_over_files(dir, layout, &mut Vec::new());
+            return Err(error);
+        }
+        progress.set(dir.size());
     }
-    let command = AttachOperation::heap_dump_command(path, live);
-    Ok(vm.send(&AttachOperation::jcmd(&command), tell_guard, deadline)?)
+    let dump = answer.judge(deadline)?;
+    let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: dump.path.clone(), source })?;
+    Ok((file, dump))
 }
 
 /// JDK 24 and later send the first line at once: an answer that ends there is a JVM that died.

@@ -11,14 +11,12 @@ use rustix::fs::{FallocateFlags, fallocate};
 use super::file::NAME;
 use super::{DumpDir, Layout};
 use crate::guard::{self, Held};
+use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
 use crate::spool::Section;
 
 /// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
 const RELEASE: u64 = 8 << 20;
-
-/// The record that ends a dump: in parts, the last bytes of `<path>`, behind the heap.
-const END_RECORD: u64 = 9;
 
 /// A file that the JVM writes to.
 #[derive(Debug)]
@@ -129,8 +127,9 @@ impl<'a> Files<'a> {
     pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
         let (mut best, mut most) = (None, 0);
         for (index, growing) in self.files.iter().enumerate() {
-            let held_back =
-                if self.layout == Layout::Parts && growing.section == Section::Head { END_RECORD } else { 0 };
+            // In parts, the last bytes of `<path>` come behind the heap.
+            let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
+            let held_back = if holds_end { END_RECORD as u64 } else { 0 };
             let ready = (growing.file.metadata()?.len()).saturating_sub(growing.read + held_back);
             if ready > most {
                 (best, most) = (Some(index), ready);

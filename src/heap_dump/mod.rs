@@ -14,7 +14,6 @@ mod room;
 mod version;
 
 use std::io;
-use std::thread::available_parallelism;
 
 pub use capture::Capture;
 pub use dump_dir::DumpDir;
@@ -32,6 +31,7 @@ use crate::deadline::Deadline;
 use crate::discovery::Jvm;
 use crate::discovery::hsperfdata::PerfData;
 use crate::discovery::maps::Vm;
+use crate::effort;
 use crate::hprof::Malformed;
 use crate::units::Bytes;
 
@@ -180,7 +180,7 @@ pub fn usage(jvm: &Jvm) -> Usage {
 }
 
 fn processors(jvm: &Jvm) -> f64 {
-    let machine = available_parallelism().map_or(1.0, |count| usize::from(count) as f64);
+    let machine = effort::processors();
     cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
 }
 

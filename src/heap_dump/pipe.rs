@@ -20,6 +20,7 @@ use super::{DumpDir, DumpFailure, Layout, PlanError, RoomError};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::deadline::{Cancel, Deadline, Reason};
 use crate::guard::{self, Held};
+use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
 use crate::spool::Section;
 use crate::stages::Source;
@@ -29,9 +30,6 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// From the look-up of a name to the end of its open(2).
 const STILL_OPENS: Duration = Duration::from_millis(20);
-
-/// The record that ends a dump: in parts, the last bytes of the main pipe.
-const END_RECORD: usize = 9;
 
 /// A dump on its way from the JVM.
 #[derive(Debug)]
@@ -57,6 +55,7 @@ impl<'a> Pipe<'a> {
         deadline: &'a Deadline,
     ) -> Result<Self, PlanError> {
         let in_parts = layout == Layout::Parts;
+        // In parts, the last bytes of the main pipe come behind the heap.
         let mut streams = vec![Stream::new(Section::Head, if in_parts { END_RECORD } else { 0 })];
         let mut ends = vec![make(dir, NAME)?];
         if in_parts {

@@ -32,6 +32,9 @@ pub mod sub {
 /// Tag (u1), time (u4), body length (u4).
 pub const TOP_HEADER: usize = 9;
 
+/// The record that ends a dump has no body.
+pub const END_RECORD: usize = TOP_HEADER;
+
 /// "JAVA PROFILE 1.0.x" and its NUL; then the identifier size (u4) and the time (u8).
 pub const MAGIC: &[u8] = b"JAVA PROFILE 1.0.";
 pub const ID_SIZE_AT: usize = 19;
