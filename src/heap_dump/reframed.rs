@@ -4,6 +4,7 @@ use std::io;
 
 use super::{Capture, DumpError, DumpFailure};
 use crate::hprof::Reframer;
+use crate::pages::PAGE;
 use crate::spool::Section;
 use crate::stages::Source;
 
@@ -18,7 +19,7 @@ pub struct Reframed<'c, 'a> {
 
 impl<'c, 'a> Reframed<'c, 'a> {
     pub fn new(capture: &'c mut Capture<'a>, path: &str) -> Self {
-        Self { capture, reframer: Reframer::default(), raw: Vec::new(), path: path.to_owned() }
+        Self { capture, reframer: Reframer::new(PAGE), raw: Vec::new(), path: path.to_owned() }
     }
 }
 

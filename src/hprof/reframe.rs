@@ -5,7 +5,6 @@
 
 use super::records::{self, TOP_HEADER, be32, sub_record_size, tag};
 use super::walker::Malformed;
-use crate::pages::PAGE;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -30,15 +29,15 @@ pub struct Reframer {
     offset: u64,
     /// Where in the page the header of the open segment stands.
     open: Option<usize>,
-}
-
-impl Default for Reframer {
-    fn default() -> Self {
-        Self { state: State::FileHeader, id_size: 8, input: Vec::new(), used: 0, offset: 0, open: None }
-    }
+    page_size: usize,
 }
 
 impl Reframer {
+    /// For pages of at most so many bytes.
+    pub fn new(page_size: usize) -> Self {
+        Self { state: State::FileHeader, id_size: 8, input: Vec::new(), used: 0, offset: 0, open: None, page_size }
+    }
+
     /// Takes the next bytes of the dump as it is written.
     pub fn push(&mut self, bytes: &[u8]) {
         self.input.drain(..self.used);
@@ -72,7 +71,7 @@ impl Reframer {
     /// Nothing will come any more: what could not be understood goes through as it is, for the walker to judge.
     pub fn finish(&mut self, page: &mut Vec<u8>) {
         self.close(page);
-        let n = self.rest().len().min(PAGE - page.len());
+        let n = self.rest().len().min(self.page_size - page.len());
         self.copy(page, n);
     }
 
@@ -120,7 +119,7 @@ impl Reframer {
             return Filled::GoOn;
         }
         self.close(page);
-        if page.len() + TOP_HEADER > PAGE {
+        if page.len() + TOP_HEADER > self.page_size {
             return Filled::Page;
         }
         let left = u64::from(be32(self.rest(), 5));
@@ -130,7 +129,7 @@ impl Reframer {
     }
 
     fn through(&mut self, page: &mut Vec<u8>, left: u64, in_segment: bool) -> Filled {
-        let n = left.min(self.rest().len() as u64).min((PAGE - page.len()) as u64) as usize;
+        let n = left.min(self.rest().len() as u64).min((self.page_size - page.len()) as u64) as usize;
         self.copy(page, n);
         let left = left - n as u64;
         if left == 0 {
@@ -138,7 +137,7 @@ impl Reframer {
             return Filled::GoOn;
         }
         self.state = State::Through { left, in_segment };
-        if page.len() == PAGE { Filled::Page } else { Filled::NeedMore }
+        if page.len() == self.page_size { Filled::Page } else { Filled::NeedMore }
     }
 
     /// As many sub-records as are here and fit into the page, in one segment.
@@ -148,7 +147,7 @@ impl Reframer {
             self.state = State::Top;
             return Ok(Filled::GoOn);
         }
-        let room = PAGE.saturating_sub(page.len() + if self.open.is_some() { 0 } else { TOP_HEADER });
+        let room = self.page_size.saturating_sub(page.len() + if self.open.is_some() { 0 } else { TOP_HEADER });
         let whole = self.whole_sub_records(room)?;
         if whole > 0 {
             self.open_segment(page);
@@ -232,6 +231,7 @@ mod tests {
 
     use super::*;
     use crate::hprof::Walker;
+    use crate::pages::PAGE;
 
     /// An instance of so many bytes.
     fn instance(body: u32) -> Vec<u8> {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn reframed(dump: &[u8], piece: usize) -> Vec<u8> {
-        let (mut reframer, mut out, mut page) = (Reframer::default(), Vec::new(), Vec::new());
+        let (mut reframer, mut out, mut page) = (Reframer::new(PAGE), Vec::new(), Vec::new());
         for bytes in dump.chunks(piece) {
             reframer.push(bytes);
             while reframer.fill(&mut page).unwrap() {
@@ -318,7 +318,7 @@ mod tests {
             dump.truncate(31);
             write_header(&mut dump, 0);
             dump.extend(bytes);
-            let (mut reframer, mut page) = (Reframer::default(), Vec::new());
+            let (mut reframer, mut page) = (Reframer::new(PAGE), Vec::new());
             for bytes in dump.chunks(piece) {
                 reframer.push(bytes);
                 loop {
