@@ -40,8 +40,8 @@ pub struct Piped {
     pub took: Duration,
 }
 
-/// Walks `raw` to its end, compresses it into `spool` and seals that. A store that fails meanwhile does not end
-/// the work: what is sealed is kept.
+/// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go
+/// out. A store that fails meanwhile does not end the work: what is sealed is kept.
 ///
 /// # Errors
 /// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
@@ -52,6 +52,7 @@ pub fn run(
     effort: Effort,
     progress: &Progress,
     deadline: &Deadline,
+    sealed: impl FnOnce(&Summary),
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let early = upload.filter(|upload| upload.takes_parts_early());
@@ -71,10 +72,12 @@ pub fn run(
             in_order(&members, effort.pages(), lost, |member| spool.append(&member))
         });
         drop(watch);
-        if walked.is_ok() && written.is_ok() {
-            spool.seal();
-        } else {
-            spool.give_up();
+        match (&walked, &written) {
+            (Ok(walk), Ok(())) => {
+                spool.seal();
+                sealed(walk);
+            }
+            _ => spool.give_up(),
         }
         let fed = joined(feeder);
         let walk = walked?;
@@ -175,7 +178,7 @@ mod tests {
         let spool = Spool::new(tempfile::tempfile().unwrap());
         let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
-        let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline);
+        let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline, |_| {});
         (piped, spool)
     }
 

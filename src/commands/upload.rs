@@ -105,7 +105,7 @@ impl Source<'_> {
         let path = self.path;
         if self.gzipped {
             let walk = walk(&self.file, path, progress, deadline)?;
-            let spool = Spool::adopt(self.file).map_err(|source| unread(path, source))?;
+            let spool = Spool::adopt(self.file, &[]).map_err(|source| unread(path, source))?;
             let (digest, sent) =
                 pipeline::send(&spool, part_size, Some(upload)).map_err(|source| unread(path, source))?;
             return Ok((walk, digest, sent, spool));
@@ -113,7 +113,7 @@ impl Source<'_> {
         let in_store = upload.spool_file(false).map_err(Error::Store)?;
         let spool = Spool::new(in_store.map_or_else(|| nameless_beside(path), |(file, _)| Ok(file))?);
         let effort = Effort::of(processors(), settings.level, part_size);
-        let piped = pipeline::run(&mut Stream(&self.file), &spool, Some(upload), effort, progress, deadline)
+        let piped = pipeline::run(&mut Stream(&self.file), &spool, Some(upload), effort, progress, deadline, |_| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         Ok((piped.walk, piped.digest, piped.sent, spool))
     }

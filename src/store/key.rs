@@ -1,6 +1,7 @@
 //! Where an object lies, pure. Sorted by name is sorted by time; the run id makes the key unique.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// Longest project, app or environment.
 const NAME_MAX: usize = 128;
@@ -52,23 +53,62 @@ fn name(what: &'static str, text: &str) -> Result<String, NameError> {
     }
 }
 
+fn clean(name: &str) -> String {
+    name.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect()
+}
+
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-/// The key of a dump, without the store's prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the name of a compressed dump ends with.
+const DUMP_TAIL: &str = ".hprof.gz";
+
+/// The same of its receipt.
+pub const RECEIPT_TAIL: &str = ".json";
+
+/// The same of what the run found beside the dump: threads, flags, memory.
+pub const CONTEXT_TAIL: &str = ".txt";
+
+/// The key of a dump, or of another file, without the store's prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectKey {
     dir: String,
     stem: String,
+    tail: String,
 }
 
 impl ObjectKey {
     pub fn new(place: &Place, time: DateTime<Utc>, pod: &str, pid: i32, run_id: &str) -> Self {
         let time = time.format("%Y%m%dT%H%M%SZ");
-        let pod: String =
-            pod.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect();
-        Self { dir: place.to_string(), stem: format!("{time}_{pod}_{pid}_{run_id}") }
+        let pod = clean(pod);
+        let stem = format!("{time}_{pod}_{pid}_{run_id}");
+        Self { dir: place.to_string(), stem, tail: DUMP_TAIL.to_owned() }
+    }
+
+    /// The same for a file of this name that is no heap dump.
+    #[must_use]
+    pub fn of_other(self, name: &str) -> Self {
+        let name: String = clean(name.strip_suffix(".gz").unwrap_or(name));
+        Self { tail: format!("_{name}.gz"), ..self }
+    }
+
+    /// One that was written down: it must not lead anywhere else.
+    pub fn is_sound(&self) -> bool {
+        let names: Vec<&str> = self.dir.split('/').collect();
+        let [project, app, env] = names[..] else { return false };
+        let whole = format!("{}{}", self.stem, self.tail);
+        Place::new(project, app, env).is_ok() && !whole.starts_with('.') && whole.bytes().all(is_name_byte)
+    }
+
+    /// The place that it is in.
+    pub fn dir(&self) -> &str {
+        &self.dir
+    }
+
+    /// What the names of the object and of all that lies beside it begin with.
+    pub fn stem(&self) -> &str {
+        &self.stem
     }
 
     /// The compressed dump.
@@ -76,14 +116,19 @@ impl ObjectKey {
         format!("{}/{}", self.dir, self.dump_name())
     }
 
+    /// What lies beside it, by the end of its name.
+    pub fn beside(&self, tail: &str) -> String {
+        format!("{}/{}{tail}", self.dir, self.stem)
+    }
+
     /// The receipt beside it.
     pub fn receipt(&self) -> String {
-        format!("{}/{}.json", self.dir, self.stem)
+        self.beside(RECEIPT_TAIL)
     }
 
     /// The last part of [`ObjectKey::dump`].
     pub fn dump_name(&self) -> String {
-        format!("{}.hprof.gz", self.stem)
+        format!("{}{}", self.stem, self.tail)
     }
 
     /// The same for a dump that was not compressed.
