@@ -28,6 +28,11 @@ impl Verdict {
     pub fn of(walk: &Summary) -> Option<Self> {
         walk.complete.then_some(Self(()))
     }
+
+    /// Its user wants it however it is; it is marked.
+    pub fn of_remains() -> Self {
+        Self(())
+    }
 }
 
 /// What came out.
@@ -172,13 +177,14 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::stages::Stream;
+    use crate::stages::{Scrutiny, Stream};
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());
         let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
-        let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline, |_| {});
+        let piped =
+            run(&mut Stream::new(raw, Scrutiny::Dump), &spool, None, effort, &Progress::silent(), &deadline, |_| {});
         (piped, spool)
     }
 

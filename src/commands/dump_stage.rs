@@ -13,7 +13,7 @@ use crate::hprof::Summary;
 use crate::journal::{self, Journal};
 use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
-use crate::stages::{Source, Stream};
+use crate::stages::{Scrutiny, Source, Stream};
 use crate::store::receipt::DumpFacts;
 use crate::store::{Ledger, Upload};
 
@@ -79,8 +79,9 @@ impl Run<'_> {
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
-        let piped =
-            self.pipe(&mut Stream(file), &dump.path, spool, plan, upload).and_then(|piped| self.verified(piped, &dump));
+        let piped = self
+            .pipe(&mut Stream::new(file, Scrutiny::Dump), &dump.path, spool, plan, upload)
+            .and_then(|piped| self.verified(piped, &dump));
         self.or_keep_raw(piped, plan)
     }
 

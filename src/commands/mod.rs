@@ -9,6 +9,8 @@ mod dump_straight;
 mod install;
 mod keep;
 mod ps;
+mod store_file;
+mod temporary;
 mod upload;
 mod verify;
 

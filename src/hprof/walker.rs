@@ -133,7 +133,7 @@ impl Walker {
     /// when the last one saw the end and the others ended between two records.
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
-        let mut joined = Summary { bytes: 0, complete: !walkers.is_empty(), records: Records::default() };
+        let mut joined = Summary { bytes: 0, complete: !walkers.is_empty(), damage: None, records: Records::default() };
         for (index, walker) in walkers.into_iter().enumerate() {
             let between = matches!(walker.state, State::Top) && walker.carried == 0;
             let summary = walker.finish();
@@ -153,6 +153,7 @@ impl Walker {
         Summary {
             bytes: self.offset + self.carried as u64,
             complete: matches!(self.state, State::End) && self.carried == 0,
+            damage: None,
             records: self.records,
         }
     }

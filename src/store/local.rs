@@ -180,6 +180,13 @@ fn free_name(parent: &Path, key: &ObjectKey) -> PathBuf {
     paths.find(|path| !path.exists()).unwrap_or_else(|| parent.join(format!(".{name}.part")))
 }
 
+/// See [`super::clear_spool`].
+pub(super) fn clear_beside(spool: &Path) {
+    if spool.to_string_lossy().ends_with(".hprof.gz.part") {
+        let _ = std::fs::remove_file(sorted(spool));
+    }
+}
+
 fn sorted(temporary: &Path) -> PathBuf {
     temporary.with_extension("sorted")
 }

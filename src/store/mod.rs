@@ -104,6 +104,19 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// What a store answers that knows a multipart upload or one of its parts no more (AWS: "Error responses",
+    /// NoSuchUpload and InvalidPart; others call it forbidden).
+    pub fn is_of_lost_upload(&self) -> bool {
+        use object_store::Error as E;
+        match self {
+            Self::Remote { source: E::NotFound { .. } | E::PermissionDenied { .. }, .. } => true,
+            Self::Remote { source, .. } => source.to_string().contains("InvalidPart"),
+            _ => false,
+        }
+    }
+}
+
 fn remote_hint(error: &object_store::Error) -> &'static str {
     match error {
         object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
@@ -156,6 +169,11 @@ pub struct OpenMultipart {
     settings: StoreSettings,
     path: String,
     id: String,
+}
+
+/// Removes what a killed process may have left beside a spool in a local store, which is stored by now.
+pub fn clear_spool(spool: &std::path::Path) {
+    local::clear_beside(spool);
 }
 
 /// Aborts an upload that another process left.

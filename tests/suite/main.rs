@@ -13,6 +13,7 @@ mod helpers;
 mod main_job;
 mod no_disk;
 mod readme;
+mod resume;
 mod s3;
 mod shapes;
 mod small_guest;
