@@ -17,4 +17,5 @@ mod resume;
 mod s3;
 mod shapes;
 mod small_guest;
+mod watch;
 mod worth;
