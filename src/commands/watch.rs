@@ -138,11 +138,15 @@ impl Watcher {
     /// Obstacles are told when they are new.
     fn tell_status(&self, scan: &Scan) {
         let mut shared = self.lock();
-        shared.status.waiting = shared.queue.len();
         for obstacle in scan.obstacles.iter().filter(|obstacle| !shared.status.obstacles.contains(obstacle)) {
             log::error!("{obstacle}; run as the JVM's user (runAsUser, fsGroup)");
         }
         shared.status.obstacles.clone_from(&scan.obstacles);
+        self.write_status(&mut shared);
+    }
+
+    fn write_status(&self, shared: &mut Shared) {
+        shared.status.waiting = shared.queue.len();
         if let Err(error) = shared.status.write(&self.settings.status) {
             log::debug!("cannot write {}: {error}", self.settings.status.display());
         }
@@ -183,6 +187,7 @@ impl Watcher {
                 shared.status.stored += 1;
                 shared.status.last_stored = url;
                 shared.status.last_error = None;
+                self.write_status(&mut shared);
             }
             Err(error) => self.failed(path, &error),
         }
@@ -204,6 +209,7 @@ impl Watcher {
         let chain = error.chain();
         log::warn!("{} is not stored yet, trying again in {} s: {chain}", path.display(), pause.as_secs());
         shared.status.last_error = Some(chain);
+        self.write_status(&mut shared);
     }
 
     fn item(&self, path: &Path) -> Item {

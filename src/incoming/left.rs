@@ -32,8 +32,25 @@ pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<V
     Ok(found)
 }
 
+/// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
+fn release_parts(waiting: &Path, place: &Place) {
+    for entry in std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((main, number)) = name.rsplit_once(".p").filter(|(_, number)| number.parse::<u16>().is_ok()) else {
+            continue;
+        };
+        if let Some(key) = ObjectKey::of_file(place, main)
+            && !waiting.join(main).exists()
+        {
+            let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
+            let _ = std::fs::rename(entry.path(), waiting.join(name));
+        }
+    }
+}
+
 /// The same for what a watcher of `dir` and runs with that directory have left there.
 pub fn left_for_watcher(dir: &Path, place: &Place) -> Vec<PathBuf> {
+    release_parts(&dir.join(WAITING), place);
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(WAITING));
     let ours = ours.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

@@ -182,7 +182,8 @@ impl ObjectKey {
 
     /// What lies beside it, by the end of its name.
     pub fn beside(&self, tail: &str) -> String {
-        format!("{}/{}{tail}", self.dir, self.stem)
+        let own = if self.is_other() { self.tail.trim_end_matches(".gz") } else { "" };
+        format!("{}/{}{own}{tail}", self.dir, self.stem)
     }
 
     /// The receipt beside it.
@@ -231,6 +232,7 @@ mod tests {
             for gzipped in [true, false] {
                 assert_eq!(ObjectKey::of_file(&place, &key.waiting_name(gzipped)), Some(key.clone()));
                 let other = key.clone().of_other("hs_err_pid7.log");
+                assert_ne!(other.receipt(), key.receipt());
                 assert_eq!(ObjectKey::of_file(&place, &other.waiting_name(gzipped)), Some(other));
             }
         }
