@@ -149,7 +149,13 @@ pub struct DumpArgs {
     /// Dump only when this holds, heap>85% or memory>90% for example; of several, one suffices
     #[arg(long = "if", value_name = "CONDITION")]
     pub conditions: Vec<String>,
-    /// Dump although the room may not suffice
+    /// What else of the JVM lies beside the dump as text: threads, flags, or none [default: threads,flags]
+    #[arg(long, value_name = "WHAT")]
+    pub with: Option<String>,
+    /// Why there is a dump, for its receipt
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Dump although room or time may not suffice
     #[arg(long)]
     pub force: bool,
     /// When the store is unusable: refuse, or keep the dump here [default: refuse]

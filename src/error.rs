@@ -10,6 +10,7 @@ use crate::heap_dump::{DumpError, DumpFailure, PlanError, RoomError};
 use crate::settings::UsageError;
 use crate::stages::PipelineError;
 use crate::store::StoreError;
+use crate::units::Seconds;
 
 /// Why a run did not end with 0.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,8 @@ pub enum Error {
     StoreLost(#[source] StoreError),
     #[error("the store cannot be used, so nothing was dumped")]
     StoreDown(#[source] StoreError),
+    #[error("the dump of pid {pid} takes at least {needed}, and the run ends in {left}: nothing was done to the JVM")]
+    TooLate { pid: i32, needed: Seconds, left: Seconds },
     #[error("the watcher is not well: {0}")]
     Ailing(String),
     /// Another run dumped the same JVM; this is how it ended.
@@ -55,7 +58,7 @@ impl Error {
             Self::NotStored(_) => 7,
             // The application was let go, and its dump with it.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => 5,
-            Self::Stopped(_) => 8,
+            Self::Stopped(_) | Self::TooLate { .. } => 8,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
             Self::OtherRun(code) => *code,
         }
@@ -65,6 +68,10 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Unexpected { .. } => "report this with the output of -v".into(),
+            Self::TooLate { .. } => {
+                "give more time with --deadline (and terminationGracePeriodSeconds), or try all the same with --force"
+                    .into()
+            }
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
             Self::NoJvm(error) => error.hint().into(),

@@ -37,6 +37,9 @@ pub struct Begin {
     pub delete: bool,
     /// As far as it was known.
     pub receipt: Receipt,
+    /// The text that is to lie beside the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
 }
 
 /// A part that the store has.
@@ -216,6 +219,7 @@ mod tests {
             truncated: false,
             delete: true,
             receipt: Receipt::default(),
+            context: Some("threads".into()),
         }
     }
 

@@ -17,6 +17,11 @@ impl<'a> AttachOperation<'a> {
         Self { name: "jcmd", args: [command, ""] }
     }
 
+    /// All threads and where they are.
+    pub fn threaddump() -> Self {
+        Self { name: "threaddump", args: ["", ""] }
+    }
+
     /// A heap dump into `path`, a file that must not exist. Live objects only costs a full collection first;
     /// an empty second argument would mean live too, so it is always said.
     pub fn dumpheap(path: &'a str, live: bool) -> Self {

@@ -20,9 +20,6 @@ use crate::store::key::ObjectKey;
 use crate::store::{PART_MIN, Upload};
 use crate::units::{Bytes, Seconds};
 
-/// What a JVM writes to a common disk: 360 MB/s were measured on JDK 17.
-const DUMP_BYTES_PER_SECOND: u64 = 300 << 20;
-
 /// What one core compresses at the default level.
 const GZIP_BYTES_PER_SECOND: u64 = 150 << 20;
 
@@ -47,6 +44,9 @@ struct Line {
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// For machines: how long the application may stand still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause_seconds: Option<f64>,
 }
 
 /// All that was found so far, and the first obstacle.
@@ -58,16 +58,23 @@ struct Findings {
 
 impl Findings {
     fn ok(&mut self, what: &'static str, found: impl Into<String>) {
-        self.lines.push(Line { what, state: State::Ok, found: found.into(), remedy: None });
+        self.lines.push(Line { what, state: State::Ok, found: found.into(), remedy: None, pause_seconds: None });
     }
 
     fn other(&mut self, what: &'static str, state: State, found: impl Into<String>, remedy: &str) {
-        self.lines.push(Line { what, state, found: found.into(), remedy: Some(remedy.to_owned()) });
+        self.lines.push(Line {
+            what,
+            state,
+            found: found.into(),
+            remedy: Some(remedy.to_owned()),
+            pause_seconds: None,
+        });
     }
 
     fn obstacle(&mut self, what: &'static str, error: impl Into<Error>) {
         let error = error.into();
-        self.lines.push(Line { what, state: State::Obstacle, found: error.chain(), remedy: Some(error.hint()) });
+        let (found, remedy) = (error.chain(), Some(error.hint()));
+        self.lines.push(Line { what, state: State::Obstacle, found, remedy, pause_seconds: None });
         self.first.get_or_insert(error);
     }
 }
@@ -152,12 +159,11 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
         );
     }
     let Some(estimate) = plan.estimate else { return };
-    let pause = |bytes: u64| Duration::from_secs_f64(bytes as f64 / DUMP_BYTES_PER_SECOND as f64);
-    let (raw, longest) = (estimate.raw_upper, pause(estimate.raw_upper));
-    findings.ok(
-        "size",
-        format!("the dump has at most {}, and pauses the JVM for at most about {}", Bytes(raw), Seconds(longest)),
-    );
+    let (raw, longest) = (estimate.raw_upper, estimate.pause());
+    let found =
+        format!("the dump has at most {}, and pauses the JVM for at most about {}", Bytes(raw), Seconds(longest));
+    let pause_seconds = Some(longest.as_secs_f64());
+    findings.lines.push(Line { what: "size", state: State::Ok, found, remedy: None, pause_seconds });
     let whole = longest + Duration::from_secs_f64(raw as f64 / GZIP_BYTES_PER_SECOND as f64);
     if whole > settings.deadline {
         let found = format!("the run may take {}, and the deadline is {}", Seconds(whole), Seconds(settings.deadline));

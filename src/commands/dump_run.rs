@@ -1,10 +1,11 @@
 //! One dump from the store's probe to the receipt: store, attach, plan, dump, verdict, object.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
+use super::context::context;
 use super::dump::new_receipt;
 use super::dump_stage::SPOOL;
 use super::keep::{keep, still_there};
@@ -23,6 +24,7 @@ use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Kept, Receipt};
 use crate::store::{Ledger, StoreError, Upload, part_size};
+use crate::units::Seconds;
 
 /// One dump on its way.
 pub(super) struct Run<'a> {
@@ -35,19 +37,41 @@ pub(super) struct Run<'a> {
     pub receipt: Receipt,
     /// Of what is kept already, while the store is down.
     pub journal: Option<Journal>,
+    /// Live objects only: what was asked for, unless there is no time for the collection before it.
+    pub live: bool,
+    /// What was asked of the JVM besides.
+    pub context: Option<String>,
 }
+
+/// Less time than this is all for the dump.
+const CONTEXT_FROM: Duration = Duration::from_secs(10);
 
 impl<'a> Run<'a> {
     pub fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm) -> Self {
-        let receipt = Receipt { jvm: Some(facts_of(jvm)), ..new_receipt(settings) };
+        let receipt = Receipt { jvm: Some(facts_of(jvm)), reason: settings.reason.clone(), ..new_receipt(settings) };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
-        Self { settings, deadline, jvm, run_id, key, progress: Progress::start(), receipt, journal: None }
+        Self {
+            settings,
+            deadline,
+            jvm,
+            run_id,
+            key,
+            progress: Progress::start(),
+            receipt,
+            journal: None,
+            live: settings.target.live,
+            context: None,
+        }
     }
 
     pub fn all_stages(&mut self) -> Result<(), Error> {
         match condition::judge(&self.settings.conditions, &heap_dump::usage(self.jvm)) {
-            Judged::Worth => {}
+            Judged::Worth if self.settings.conditions.is_empty() => {}
+            Judged::Worth => {
+                let conditions = self.settings.conditions.iter().map(ToString::to_string).collect::<Vec<_>>();
+                self.receipt.reason.get_or_insert(conditions.join(" or "));
+            }
             Judged::Unknown(why) => self.receipt.warn(why),
             Judged::NotWorth(why) => {
                 self.receipt.nothing_done = Some(why);
@@ -62,6 +86,8 @@ impl<'a> Run<'a> {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
         }
+        self.plan_time(&plan)?;
+        self.ask_besides(&vm)?;
         if self.settings.no_disk {
             // A store that is down ends such a run: there is nothing to keep.
             let mut upload = upload.map_err(Error::StoreDown)?;
@@ -123,6 +149,31 @@ impl<'a> Run<'a> {
         Ok(plan)
     }
 
+    /// A collection that would cost the dump its time is left out; a dump that cannot be finished is not begun.
+    fn plan_time(&mut self, plan: &Plan) -> Result<(), Error> {
+        let Some(estimate) = plan.estimate.filter(|_| !self.settings.force) else { return Ok(()) };
+        let left = self.deadline.remaining();
+        if estimate.shortest() > left {
+            let (pid, needed) = (self.jvm.pid(), estimate.shortest());
+            return Err(Error::TooLate { pid, needed: Seconds(needed), left: Seconds(left) });
+        }
+        if self.live && estimate.likely_with_collection() > left {
+            self.live = false;
+            self.receipt.warn("there is no time for a collection before the dump: it has unreachable objects, too");
+        }
+        Ok(())
+    }
+
+    fn ask_besides(&mut self, vm: &VirtualMachine<'_>) -> Result<(), Error> {
+        if self.deadline.remaining() < CONTEXT_FROM {
+            return Ok(());
+        }
+        let reason = self.receipt.reason.clone().unwrap_or_else(|| "asked for".into());
+        self.progress.stage("asking for threads and flags", None);
+        self.context = context(vm, &self.settings.with, &reason, self.deadline)?;
+        Ok(())
+    }
+
     fn finish(
         &mut self,
         piped: Piped,
@@ -142,7 +193,7 @@ impl<'a> Run<'a> {
         self.receipt.time("finish", begun.elapsed());
         match stored {
             Ok(finished) => {
-                tell_stored(&mut self.receipt, finished);
+                tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
                 Ok(())
             }
             Err(error) => {
@@ -165,6 +216,7 @@ impl<'a> Run<'a> {
             truncated: false,
             delete: true,
             receipt: self.receipt.clone(),
+            context: self.context.clone(),
         }
     }
 

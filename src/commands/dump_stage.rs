@@ -74,7 +74,7 @@ impl Run<'_> {
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
-        let live = self.settings.target.live;
+        let live = self.live;
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
@@ -93,7 +93,7 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let path = format!("{}/{NAME}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
-        let (live, waits) = (self.settings.target.live, self.effort(plan).waits());
+        let (live, waits) = (self.live, self.effort(plan).waits());
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
         let piped = match plan.layout {
             Layout::Patched => self.pipe(&mut Reframed::new(&mut capture, &path), &path, spool, plan, upload),
@@ -123,7 +123,7 @@ impl Run<'_> {
     pub fn tell_dump(&mut self, dump: &HeapDump) {
         self.receipt.time("dump", dump.took);
         self.receipt.dump = Some(DumpFacts {
-            live_only: Some(self.settings.target.live),
+            live_only: Some(self.live),
             walk: None,
             words: Some(dump.words.clone()),
             pause: dump.pause_seconds,

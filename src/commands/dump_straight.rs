@@ -19,7 +19,7 @@ impl Run<'_> {
         let path = format!("{}/{NAME}", plan.dir.here);
         self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.raw_upper));
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
-        let live = settings.target.live;
+        let live = self.live;
         let mut pipe = Pipe::begin(vm, &plan.dir, plan.layout, live, settings.max_pause, self.deadline)?;
         let piped = straight::run(&mut pipe, upload, effort, &self.progress, self.deadline)
             .map_err(|error| Error::from_pipeline(error, &path, &path));
@@ -45,7 +45,7 @@ impl Run<'_> {
         self.receipt.time("finish", begun.elapsed());
         match finished {
             Ok(finished) => {
-                tell_stored(&mut self.receipt, finished);
+                tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
                 Ok(())
             }
             Err(StoreError::Stopped(stopped)) => Err(stopped.into()),

@@ -2,6 +2,7 @@
 
 mod arm;
 mod check;
+mod context;
 mod dump;
 mod dump_run;
 mod dump_stage;
@@ -23,7 +24,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::settings::Output;
 use crate::store::Finished;
-use crate::store::key::RECEIPT_TAIL;
+use crate::store::key::{CONTEXT_TAIL, ObjectKey, RECEIPT_TAIL};
 use crate::store::receipt::Receipt;
 
 /// What a command leaves for the edge to print.
@@ -72,8 +73,16 @@ fn start_clock(limit: std::time::Duration, watch_signals: &mut dyn FnMut(&Deadli
 }
 
 /// The object is stored: its receipt says so, and is put beside it.
-fn tell_stored(receipt: &mut Receipt, mut finished: Finished) {
+fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
     receipt.object = Some(finished.object.clone());
+    if let Some(text) = context {
+        match finished.put_beside(CONTEXT_TAIL, text.as_bytes().to_vec()) {
+            Ok(()) => receipt.context = Some(key.beside(CONTEXT_TAIL)),
+            Err(error) => {
+                receipt.warn(format!("what was asked besides the dump is not stored: {}", Error::Store(error).chain()));
+            }
+        }
+    }
     let json = receipt.to_json().unwrap_or_default();
     if let Err(error) = finished.put_beside(RECEIPT_TAIL, json.into_bytes()) {
         receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));

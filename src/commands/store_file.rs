@@ -156,7 +156,7 @@ impl<'a> Deposit<'a> {
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
         let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool)).map_err(Error::not_stored)?;
-        tell_stored(receipt, finished);
+        tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
         Ok(())
     }
 
@@ -290,7 +290,7 @@ fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
     });
     receipt.run_id = key.run_id().to_owned();
     let truncated = item.scrutiny == Scrutiny::Remains;
-    Ok(Begin { key, part_size: part_size(bytes), order: Vec::new(), truncated, delete: false, receipt })
+    Ok(Begin { key, part_size: part_size(bytes), order: Vec::new(), truncated, delete: false, receipt, context: None })
 }
 
 fn new_ledger(path: &Path, begin: &Begin) -> Option<Ledger> {

@@ -161,7 +161,7 @@ impl Watcher {
     fn next(&self) -> Option<PathBuf> {
         let mut shared = self.lock();
         while !shared.over {
-            if let Some(path) = shared.queue.next() {
+            if let Some(path) = shared.queue.take_due() {
                 return Some(path);
             }
             shared = self.changed.wait_timeout(shared, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;

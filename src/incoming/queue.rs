@@ -30,7 +30,7 @@ impl Queue {
     }
 
     /// The oldest whose time has come.
-    pub fn next(&mut self) -> Option<PathBuf> {
+    pub fn take_due(&mut self) -> Option<PathBuf> {
         let now = Instant::now();
         let (path, waiting) = self.0.iter_mut().find(|(_, waiting)| !waiting.at_work && waiting.not_before <= now)?;
         waiting.at_work = true;
@@ -89,10 +89,10 @@ mod tests {
     fn the_oldest_goes_first_and_one_that_failed_waits() {
         let mut queue = queue(&["b", "a"]);
         assert!(!queue.add("a".into()));
-        assert_eq!(queue.next(), Some("a".into()));
+        assert_eq!(queue.take_due(), Some("a".into()));
         assert_eq!(queue.again(Path::new("a")), FIRST_PAUSE);
-        assert_eq!(queue.next(), Some("b".into()));
-        assert_eq!(queue.next(), None);
+        assert_eq!(queue.take_due(), Some("b".into()));
+        assert_eq!(queue.take_due(), None);
         queue.done(Path::new("b"));
         assert_eq!(queue.again(Path::new("a")), 2 * FIRST_PAUSE);
         assert!(!queue.is_empty());
@@ -102,8 +102,8 @@ mod tests {
     fn of_too_many_the_first_and_the_newest_stay_and_what_is_at_work() {
         assert_eq!(queue(&["a", "b", "c", "d"]).surplus(2), [PathBuf::from("b"), PathBuf::from("c")]);
         let mut queue = queue(&["a", "b", "c", "d"]);
-        queue.next();
-        queue.next();
+        queue.take_due();
+        queue.take_due();
         assert_eq!(queue.surplus(3), [PathBuf::from("c")]);
         assert_eq!(queue.surplus(3), Vec::<PathBuf>::new());
     }

@@ -45,6 +45,8 @@ const KEYS: &[&str] = &[
     "no_disk",
     "max_pause",
     "if",
+    "with",
+    "reason",
     "pattern",
     "keep",
     "max_local",

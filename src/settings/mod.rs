@@ -60,6 +60,10 @@ pub struct DumpSettings {
     pub dry_run: bool,
     /// One of them has to hold, if there are any.
     pub conditions: Vec<Condition>,
+    /// What is to be asked besides.
+    pub with: Vec<Context>,
+    /// Why there is a dump, in the user's words.
+    pub reason: Option<String>,
     /// Through pipes, straight to the store.
     pub no_disk: bool,
     /// Of the application, when it has to wait for the store.
@@ -136,6 +140,22 @@ impl Settings {
             output: output(layers)?,
         })
     }
+}
+
+/// What can be asked of a JVM besides its heap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Context {
+    Threads,
+    Flags,
+}
+
+fn contexts(text: &str) -> Result<Vec<Context>, String> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',')
+        .map(|word| choice(word.trim(), &[("threads", Context::Threads), ("flags", Context::Flags)]))
+        .collect()
 }
 
 fn conditions(text: &str) -> Result<Vec<Condition>, String> {
@@ -229,6 +249,8 @@ impl DumpSettings {
         flags.set("store_down", args.store_down.as_deref());
         flags.set("max_pause", args.max_pause.as_deref());
         flags.set("if", (!args.conditions.is_empty()).then(|| args.conditions.join(",")).as_deref());
+        flags.set("with", args.with.as_deref());
+        flags.set("reason", args.reason.as_deref());
         for (key, on) in [("force", args.force), ("dry_run", args.dry_run), ("no_disk", args.no_disk)] {
             flags.set(key, on.then_some("true"));
         }
@@ -246,6 +268,8 @@ impl DumpSettings {
         Ok(Self {
             common,
             no_disk,
+            with: layers.parse("with", contexts)?.unwrap_or_else(|| vec![Context::Threads, Context::Flags]),
+            reason: layers.get("reason").map(|value| value.text),
             conditions: layers.parse("if", conditions)?.unwrap_or_default(),
             max_pause: layers.parse("max_pause", duration)?.unwrap_or(Duration::from_secs(20)),
             target: TargetSettings::read(&layers)?,

@@ -18,6 +18,12 @@ pub struct Receipt {
     /// `project/app/env`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// Why there is a dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The key of the text beside the dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// When the run began, RFC 3339.
     pub started: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +146,12 @@ impl Display for Receipt {
         }
         if let Some(jvm) = &self.jvm {
             line("jvm", jvm)?;
+        }
+        if let Some(reason) = &self.reason {
+            line("reason", reason)?;
+        }
+        if let Some(context) = &self.context {
+            line("context", context)?;
         }
         line("pod", &self.pod.name)?;
         let times = self.seconds.iter().map(|stage| format!("{} {:.2} s", stage.stage, stage.seconds));

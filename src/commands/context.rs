@@ -1,0 +1,75 @@
+//! `--with`: what else is worth knowing of a JVM that is dumped, in one small text beside the dump. Asked of the JVM
+//! just before its dump, by the same attach.
+
+use std::fmt::Write;
+
+use chrono::{SecondsFormat, Utc};
+
+use crate::attach::{AttachError, AttachOperation, VirtualMachine};
+use crate::condition::Usage;
+use crate::deadline::Deadline;
+use crate::discovery::maps::Vm;
+use crate::heap_dump::{self, safe_flags};
+use crate::settings::Context;
+use crate::units::Bytes;
+
+/// Of one answer: thousands of threads with deep stacks.
+const LONGEST: usize = 2 << 20;
+
+/// Asks the JVM. What it does not answer is missing, and no reason to miss the dump.
+///
+/// # Errors
+/// When the run is stopped.
+pub fn context(
+    vm: &VirtualMachine<'_>,
+    with: &[Context],
+    reason: &str,
+    deadline: &Deadline,
+) -> Result<Option<String>, AttachError> {
+    if with.is_empty() || vm.jvm().vm == Vm::NativeImage {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    section(&mut text, "reason of the dump", reason);
+    section(&mut text, "time", &Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
+    section(&mut text, "memory", &memory(&heap_dump::usage(vm.jvm())));
+    section(&mut text, "heap", &answer(vm, &AttachOperation::jcmd("GC.heap_info"), deadline)?);
+    if with.contains(&Context::Flags) {
+        let flags = answer(vm, &AttachOperation::jcmd("VM.flags"), deadline)?;
+        section(&mut text, "flags", &safe_flags(&flags));
+    }
+    if with.contains(&Context::Threads) {
+        section(&mut text, "threads", &answer(vm, &AttachOperation::threaddump(), deadline)?);
+    }
+    Ok(Some(text))
+}
+
+fn answer(
+    vm: &VirtualMachine<'_>,
+    operation: &AttachOperation<'_>,
+    deadline: &Deadline,
+) -> Result<String, AttachError> {
+    match vm.execute(operation, deadline) {
+        Ok(reply) => Ok(reply.message),
+        Err(error @ AttachError::Stopped(_)) => Err(error),
+        Err(error) => Ok(format!("no answer: {error}")),
+    }
+}
+
+fn memory(usage: &Usage) -> String {
+    let line = |what: &str, used: Option<(u64, u64)>| {
+        used.map(|(used, most)| format!("{what}: {} of {}\n", Bytes(used), Bytes(most))).unwrap_or_default()
+    };
+    let old = line("old generation after its last collection", usage.heap);
+    format!("{}{old}", line("container, page cache not counted", usage.memory))
+}
+
+fn section(text: &mut String, title: &str, content: &str) {
+    let mut end = content.len().min(LONGEST);
+    while !content.is_char_boundary(end) {
+        end -= 1;
+    }
+    let cut = if end < content.len() { "\n… cut\n" } else { "" };
+    // Writing to a string cannot fail.
+    let _ = write!(text, "=== {title}\n{}{cut}\n\n", content[..end].trim_end());
+}

@@ -1,0 +1,42 @@
+//! The answer to `VM.flags`, pure: what of it may be told. Commands and free text may hold secrets.
+
+/// Flags whose value is a switch, a number or a path, one in a line.
+pub fn safe_flags(text: &str) -> String {
+    let flags = text.split(" -XX:").map(|flag| flag.trim().trim_start_matches("-XX:").trim());
+    flags.filter(|flag| is_safe(flag)).map(|flag| format!("-XX:{flag}\n")).collect()
+}
+
+fn is_safe(flag: &str) -> bool {
+    if let Some(name) = flag.strip_prefix(['+', '-']) {
+        return is_word(name);
+    }
+    let Some((name, value)) = flag.split_once('=') else { return false };
+    let is_place =
+        ["Path", "File", "Dir"].iter().any(|end| name.ends_with(end)) && !value.contains(char::is_whitespace);
+    is_word(name) && (is_number(value) || is_place)
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe_flags;
+
+    #[test]
+    fn switches_numbers_and_paths_are_told_and_nothing_else() {
+        let text = "-XX:CICompilerCount=2 -XX:HeapDumpPath=/dumps -XX:MaxHeapSize=209715200 \
+                    -XX:OnOutOfMemoryError=curl -H token:hunter2 http://x -XX:+UseSerialGC \
+                    -XX:StartFlightRecording=password=hunter2 -XX:GCLockerRetryAllocationCount=2 \n";
+        let safe = "-XX:CICompilerCount=2\n-XX:HeapDumpPath=/dumps\n-XX:MaxHeapSize=209715200\n-XX:+UseSerialGC\n\
+                    -XX:GCLockerRetryAllocationCount=2\n";
+        assert_eq!(safe_flags(text), safe);
+        assert_eq!(safe_flags("Unknown diagnostic command"), "");
+    }
+}
