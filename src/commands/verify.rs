@@ -7,11 +7,12 @@ use std::os::unix::fs::FileExt;
 use flate2::read::MultiGzDecoder;
 
 use super::{Answer, Outcome};
+use crate::classes;
 use crate::cli::VerifyArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Summary, Walker};
+use crate::hprof::{Histogram, Summary, Walker};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::settings::{Output, UsageError, output_of};
@@ -53,7 +54,7 @@ fn verify(path: &str) -> Result<Summary, Error> {
 fn describe(path: &str, walk: &Summary) -> String {
     let r = &walk.records;
     let whole = if walk.complete { "whole" } else { "TRUNCATED" };
-    format!(
+    let text = format!(
         "{path}: {whole}\n  size       {} raw ({} bytes)\n  objects    {} instances, {} object arrays, {} primitive arrays\n  \
          others     {} classes, {} roots, {} names, {} stack traces, {} segments\n",
         Bytes(walk.bytes),
@@ -66,7 +67,9 @@ fn describe(path: &str, walk: &Summary) -> String {
         r.utf8,
         r.stack_traces,
         r.segments
-    )
+    );
+    let classes = walk.classes.iter().flat_map(classes::lines);
+    text + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
 }
 
 /// Whether the file begins as a gzip member does.
@@ -75,10 +78,26 @@ pub fn is_gzip(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut magic, 0)? == 2 && magic == GZIP_MAGIC)
 }
 
-/// Walks a dump, plain or gzipped. A gzip stream that ends in the middle is a truncated dump, no read error.
+/// Walks a dump, plain or gzipped, and tells what fills the heap.
 pub fn walk(file: &File, path: &str, progress: &Progress, deadline: &Deadline) -> Result<Summary, Error> {
     let unreadable = |source| DumpError::Read { path: path.to_owned(), source };
     let gzipped = is_gzip(file).map_err(unreadable)?;
+    let mut histogram = Histogram::new();
+    let mut walk = walk_through(file, gzipped, path, &mut histogram, progress, deadline)?;
+    walk.classes = Some(classes::of_file(&histogram, file, gzipped));
+    Ok(walk)
+}
+
+/// A gzip stream that ends in the middle is a truncated dump, no read error.
+fn walk_through(
+    file: &File,
+    gzipped: bool,
+    path: &str,
+    histogram: &mut Histogram,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<Summary, Error> {
+    let unreadable = |source| DumpError::Read { path: path.to_owned(), source };
     let mut raw: Box<dyn Read> =
         if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(file))) } else { Box::new(file) };
     let (mut walker, mut page) = (Walker::new(), vec![0; PAGE]);
@@ -88,13 +107,13 @@ pub fn walk(file: &File, path: &str, progress: &Progress, deadline: &Deadline) -
             Ok(0) => return Ok(walker.finish()),
             Ok(n) => {
                 progress.add(n as u64);
-                walker.push(&page[..n]).map_err(|source| DumpError::Malformed { path: path.to_owned(), source })?;
+                walker
+                    .push_to(&page[..n], histogram)
+                    .map_err(|source| DumpError::Malformed { path: path.to_owned(), source })?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if gzipped && error.kind() == io::ErrorKind::UnexpectedEof => {
-                let mut walk = walker.finish();
-                walk.complete = false;
-                return Ok(walk);
+                return Ok(Summary { complete: false, ..walker.finish() });
             }
             Err(source) => return Err(unreadable(source).into()),
         }
