@@ -117,11 +117,3 @@ fn a_truncated_file_tells_what_its_beginning_holds() {
         verified["classes"]["top"].as_array().unwrap().iter().all(|row| !row["name"].as_str().unwrap().contains("0x"));
     assert!(named, "{verified}");
 }
-
-#[test]
-fn without_a_disk_classes_are_left_out() {
-    let Some(jvm) = jvm("21") else { return };
-    let (jvm, store) = (jvm.start(), tempfile::tempdir().unwrap());
-    let ended = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).arg("--no-disk").run().expect(0);
-    assert_eq!(ended.receipt()["dump"]["walk"].get("classes"), None);
-}
