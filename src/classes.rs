@@ -2,7 +2,7 @@
 //! it is whole.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek};
 
 use flate2::read::MultiGzDecoder;
 
@@ -20,12 +20,12 @@ const SHOWN: usize = 10;
 const NAME_SHOWN: usize = 120;
 
 /// Of a dump whose spool is sealed: its members are read in the order of the object.
-pub fn of_spool(histogram: &Histogram, spool: &Spool) -> TopClasses {
-    named(histogram, MultiGzDecoder::new(BufReader::new(Sealed { spool, at: 0 })))
+pub fn of_spool(histogram: &Histogram, spool: &Spool) -> Option<TopClasses> {
+    named(histogram, MultiGzDecoder::new(BufReader::new(spool.reader())))
 }
 
 /// Of a plain or gzipped dump in a file.
-pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> TopClasses {
+pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> Option<TopClasses> {
     if let Err(error) = file.rewind() {
         log::warn!("the dump cannot be read again for the names of its classes: {error}");
     }
@@ -33,14 +33,17 @@ pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> TopClas
     if gzipped { named(histogram, MultiGzDecoder::new(file)) } else { named(histogram, file) }
 }
 
-/// Numbers without names are worth more than none.
-fn named(histogram: &Histogram, head: impl Read) -> TopClasses {
+/// Numbers without names are worth more than none; without objects there are none.
+fn named(histogram: &Histogram, head: impl Read) -> Option<TopClasses> {
     let ranking = histogram.top(LISTED);
+    if ranking.total.instances == 0 {
+        return None;
+    }
     let names = names::find(head, &ranking.name_ids()).unwrap_or_else(|error| {
         log::warn!("cannot read the names of the classes: {error}");
         Default::default()
     });
-    ranking.named(&names)
+    Some(ranking.named(&names))
 }
 
 /// A line for each of the largest classes: `12.3 MiB in 13678731 of java.lang.String`.
@@ -58,21 +61,6 @@ fn shortened(name: &str) -> String {
     match name.char_indices().nth(NAME_SHOWN) {
         Some((at, _)) => format!("{}…", &name[..at]),
         None => name.to_owned(),
-    }
-}
-
-/// A sealed spool from its start.
-struct Sealed<'a> {
-    spool: &'a Spool,
-    at: u64,
-}
-
-impl Read for Sealed<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = (self.spool.stored_len() - self.at).min(buf.len() as u64) as usize;
-        self.spool.read_exact_at(&mut buf[..n], self.at)?;
-        self.at += n as u64;
-        Ok(n)
     }
 }
 

@@ -163,17 +163,23 @@ pub struct DumpArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "jmap-dump-tool upload [OPTIONS] PROJECT APP ENV FILE…\n       \
+                            jmap-dump-tool upload [OPTIONS] --resume DIR")]
 pub struct UploadArgs {
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// A heap dump, plain or gzipped
-    #[arg(required = true)]
-    pub file: String,
+    /// First parts of the object key, then heap dumps, plain or gzipped; '-' is standard input
+    #[arg(value_names = ["PROJECT", "APP", "ENV", "FILE"])]
+    pub words: Vec<String>,
+    /// Finish what earlier runs have left in this directory, and below
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<String>,
     #[command(flatten)]
     pub common: CommonArgs,
     /// Remove the file once it is stored and verified
     #[arg(long)]
     pub delete: bool,
+    /// Store a dump even when it is not whole; its receipt says so
+    #[arg(long)]
+    pub allow_truncated: bool,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,11 @@ impl Verdict {
     pub fn of(walk: &Summary) -> Option<Self> {
         walk.complete.then_some(Self(()))
     }
+
+    /// Its user wants it however it is; it is marked.
+    pub fn of_remains() -> Self {
+        Self(())
+    }
 }
 
 /// What came out.
@@ -41,8 +46,8 @@ pub struct Piped {
     pub took: Duration,
 }
 
-/// Walks `raw` to its end, compresses it into `spool` and seals that. A store that fails meanwhile does not end
-/// the work: what is sealed is kept.
+/// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go
+/// out. A store that fails meanwhile does not end the work: what is sealed is kept.
 ///
 /// # Errors
 /// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
@@ -53,6 +58,7 @@ pub fn run(
     effort: Effort,
     progress: &Progress,
     deadline: &Deadline,
+    sealed: impl FnOnce(&Summary),
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let early = upload.filter(|upload| upload.takes_parts_early());
@@ -72,11 +78,11 @@ pub fn run(
             in_order(&members, effort.pages(), lost, |member| spool.append(&member))
         });
         drop(watch);
-        match &mut walked {
-            Ok(walk) if written.is_ok() => {
+        match (&mut walked, &written) {
+            (Ok(walk), Ok(())) => {
                 spool.seal();
-                // While the last parts go out.
-                walk.classes = Some(classes::of_spool(&histogram, spool));
+                sealed(walk);
+                walk.classes = classes::of_spool(&histogram, spool);
             }
             _ => spool.give_up(),
         }
@@ -173,13 +179,14 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::stages::Stream;
+    use crate::stages::{Scrutiny, Stream};
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());
         let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
-        let piped = run(&mut Stream(raw), &spool, None, effort, &Progress::silent(), &deadline);
+        let piped =
+            run(&mut Stream::new(raw, Scrutiny::Dump), &spool, None, effort, &Progress::silent(), &deadline, |_| {});
         (piped, spool)
     }
 

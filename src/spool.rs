@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -85,19 +85,42 @@ impl Spool {
         Self { file, order: Mutex::new(order), grown: Condvar::new() }
     }
 
-    /// A compressed dump that is already a file: sealed, of one extent.
+    /// A compressed dump that is already a file: sealed, of one extent or of those in `pieces`, which were [`Spool::pieces`].
     ///
     /// # Errors
-    /// When the file does not tell its size.
-    pub fn adopt(file: File) -> io::Result<Self> {
+    /// When the file is shorter than its pieces, or does not tell its size.
+    pub fn adopt(file: File, pieces: &[(u64, u64)]) -> io::Result<Self> {
         let len = file.metadata()?.len();
+        let whole = [(0, len)];
+        let pieces = if pieces.is_empty() { &whole } else { pieces };
+        let ends = pieces.iter().map(|(offset, len)| offset.checked_add(*len));
+        if ends.clone().any(|end| end.is_none_or(|end| end > len)) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let spool = Self::new(file);
         let mut order = spool.lock();
-        order.file_len = len;
-        order.waiting.insert(Slot::FIRST, Extent { offset: 0, len });
+        order.file_len = pieces.iter().map(|(_, len)| len).sum();
+        for (offset, len) in pieces {
+            order.place(Extent { offset: *offset, len: *len });
+        }
         drop(order);
         spool.seal();
         Ok(spool)
+    }
+
+    /// Where the pieces of a sealed object lie in the file, as (offset, length); empty when it lies in order.
+    pub fn pieces(&self) -> Vec<(u64, u64)> {
+        if self.is_in_order() {
+            return Vec::new();
+        }
+        let mut pieces: Vec<(u64, u64)> = Vec::new();
+        for Placed { extent, .. } in &self.lock().ready {
+            match pieces.last_mut() {
+                Some((offset, len)) if *offset + *len == extent.offset => *len += extent.len,
+                _ => pieces.push((extent.offset, extent.len)),
+            }
+        }
+        pieces
     }
 
     /// # Errors
@@ -193,8 +216,27 @@ impl Spool {
         Ok(())
     }
 
+    /// The sealed object from its start.
+    pub fn reader(&self) -> impl Read + '_ {
+        Reader { spool: self, at: 0 }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Order> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Reader<'a> {
+    spool: &'a Spool,
+    at: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = (buf.len() as u64).min(self.spool.stored_len() - self.at) as usize;
+        self.spool.read_exact_at(&mut buf[..n], self.at)?;
+        self.at += n as u64;
+        Ok(n)
     }
 }
 
@@ -275,6 +317,9 @@ mod tests {
         let copy = tempfile::NamedTempFile::new().unwrap();
         spool.copy_to(copy.as_file()).unwrap();
         assert_eq!(std::fs::read(copy.path()).unwrap(), b"abcddeeef");
+        let again = Spool::adopt(spool.file.try_clone().unwrap(), &spool.pieces()).unwrap();
+        assert_eq!(object(&again), "abcddeeef");
+        assert!(Spool::adopt(spool.file.try_clone().unwrap(), &[(5, 5)]).is_err());
         let mut middle = [0; 4];
         spool.read_exact_at(&mut middle, 2).unwrap();
         assert_eq!(&middle, b"cdde");

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Malformed, Summary, Tally, Walker};
+use crate::hprof::{Malformed, Records, Summary, Tally, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -76,8 +76,36 @@ pub(crate) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// What the bytes have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scrutiny {
+    /// A heap dump, from its first record to the end.
+    Dump,
+    /// A heap dump as far as it goes: its maker died.
+    Remains,
+    /// Anything: a log, a recording.
+    Anything,
+}
+
+impl Scrutiny {
+    /// The damage that is put up with. What does not even begin as a dump is none.
+    ///
+    /// # Errors
+    /// When it is not put up with.
+    pub fn judge(self, walked: Result<(), Malformed>) -> Result<Option<String>, Malformed> {
+        match walked {
+            Err(error) if self == Self::Remains && error.offset > 0 => Ok(Some(error.to_string())),
+            other => other.map(|()| None),
+        }
+    }
+}
+
 /// Where the raw dump comes from, page by page.
 pub trait Source {
+    fn scrutiny(&self) -> Scrutiny {
+        Scrutiny::Dump
+    }
+
     /// Puts the next bytes of one section into the empty `page`, at most [`PAGE`]; `None` at the end of the dump.
     /// The bytes of one section come in their order, sections in any.
     ///
@@ -96,13 +124,26 @@ pub trait Source {
     }
 }
 
-/// A dump in one sequential stream: it is all head.
+/// Something in one sequential stream: it is all head.
 #[derive(Debug)]
-pub struct Stream<R>(pub R);
+pub struct Stream<R> {
+    raw: R,
+    scrutiny: Scrutiny,
+}
+
+impl<R> Stream<R> {
+    pub fn new(raw: R, scrutiny: Scrutiny) -> Self {
+        Self { raw, scrutiny }
+    }
+}
 
 impl<R: Read> Source for Stream<R> {
+    fn scrutiny(&self) -> Scrutiny {
+        self.scrutiny
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
-        let n = self.0.by_ref().take(PAGE as u64).read_to_end(page)?;
+        let n = self.raw.by_ref().take(PAGE as u64).read_to_end(page)?;
         Ok((n > 0).then_some(Section::Head))
     }
 }
@@ -118,7 +159,8 @@ fn walk(
     tally: &mut impl Tally,
 ) -> Result<Summary, PipelineError> {
     let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
-    let mut runs_again = false;
+    let (mut runs_again, mut bytes, mut damage) = (false, 0, None);
+    let scrutiny = raw.scrutiny();
     loop {
         if !raw.is_written() {
             deadline.check("compressing the dump")?;
@@ -131,7 +173,10 @@ fn walk(
         let mut page = pool.take();
         let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
         let (walker, seq) = sections.entry(section).or_insert_with(|| (walker_of(section), 0));
-        walker.push_to(page.as_slice(), tally)?;
+        if scrutiny != Scrutiny::Anything && damage.is_none() {
+            damage = scrutiny.judge(walker.push_to(page.as_slice(), tally))?;
+        }
+        bytes += page.as_slice().len() as u64;
         progress.add(page.as_slice().len() as u64);
         let slot = Slot { section, seq: *seq };
         *seq += 1;
@@ -145,7 +190,11 @@ fn walk(
     if twice {
         return Err(PipelineError::Merged);
     }
-    Ok(Walker::join(sections.into_values().map(|(walker, _)| walker).collect()))
+    if scrutiny == Scrutiny::Anything {
+        return Ok(Summary { bytes, complete: true, damage: None, records: Records::default(), classes: None });
+    }
+    let joined = Walker::join(sections.into_values().map(|(walker, _)| walker).collect());
+    Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })
 }
 
 fn walker_of(section: Section) -> Walker {

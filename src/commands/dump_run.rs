@@ -1,11 +1,12 @@
 //! One dump from the store's probe to the receipt: store, attach, plan, dump, verdict, object.
 
+use std::io;
 use std::time::Instant;
 
 use chrono::Utc;
 
 use super::dump::new_receipt;
-use super::dump_stage::{IN_ORDER, SPOOL};
+use super::dump_stage::SPOOL;
 use super::keep::{keep, still_there};
 use super::tell_stored;
 use crate::attach::VirtualMachine;
@@ -14,13 +15,14 @@ use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
 use crate::heap_dump::{self, Plan, PlanRequest};
+use crate::journal::{self, Begin, Journal};
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
 use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
-use crate::store::receipt::{JvmFacts, Receipt};
-use crate::store::{StoreError, Upload, part_size};
+use crate::store::receipt::{JvmFacts, Kept, Receipt};
+use crate::store::{Ledger, StoreError, Upload, part_size};
 
 /// One dump on its way.
 pub(super) struct Run<'a> {
@@ -31,6 +33,8 @@ pub(super) struct Run<'a> {
     pub key: ObjectKey,
     pub progress: Progress,
     pub receipt: Receipt,
+    /// Of what is kept already, while the store is down.
+    pub journal: Option<Journal>,
 }
 
 impl<'a> Run<'a> {
@@ -38,7 +42,7 @@ impl<'a> Run<'a> {
         let receipt = Receipt { jvm: Some(facts_of(jvm)), ..new_receipt(settings) };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
-        Self { settings, deadline, jvm, run_id, key, progress: Progress::start(), receipt }
+        Self { settings, deadline, jvm, run_id, key, progress: Progress::start(), receipt, journal: None }
     }
 
     pub fn all_stages(&mut self) -> Result<(), Error> {
@@ -131,6 +135,9 @@ impl<'a> Run<'a> {
         // The pipeline's caller has seen the end of the dump, or there would be no spool.
         let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
         let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
+        let ledger = upload.as_ref().ok().and_then(Upload::ledger);
+        // What the store has of a whole dump stays there, for whoever goes on.
+        ledger.as_ref().inspect(|ledger| ledger.decide(true));
         let stored = piped.sent.and(upload).and_then(|upload| upload.finish(&verdict, &piped.digest, spool));
         self.receipt.time("finish", begun.elapsed());
         match stored {
@@ -142,37 +149,71 @@ impl<'a> Run<'a> {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
                     Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common)),
-                    None => self.keep_spool(spool, plan),
+                    None => self.keep_spool(spool, plan, ledger),
                 }
                 Err(Error::not_stored(error))
             }
         }
     }
 
-    /// The compressed dump, in the order of the object, under the name that it would have had.
-    fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan) {
-        let name = self.key.dump_name();
-        if spool.is_in_order() {
-            return self.keep(plan, SPOOL, &name);
-        }
-        let copied = plan.dir.create_file(IN_ORDER).and_then(|file| spool.copy_to(&file));
-        match copied.and_then(|()| plan.dir.remove_file(SPOOL)) {
-            Ok(()) => self.keep(plan, IN_ORDER, &name),
-            Err(error) => {
-                plan.dir.keep();
-                let warning = format!(
-                    "{}/{SPOOL} holds the dump with its head behind its heap; no room to sort it",
-                    plan.dir.here
-                );
-                self.receipt.warn(format!("{warning}: {error}"));
-            }
+    /// What a journal begins with, for a file whose pieces are in this order.
+    pub fn begin(&self, order: Vec<(u64, u64)>) -> Begin {
+        Begin {
+            key: self.key.clone(),
+            part_size: self.part_size(),
+            order,
+            truncated: false,
+            delete: true,
+            receipt: self.receipt.clone(),
         }
     }
 
+    /// The compressed dump, in the order of the object, under the name that it would have had. Whoever is killed here
+    /// leaves a file and its journal, and perhaps a journal without a file.
+    fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<Ledger>) {
+        let name = self.key.dump_name();
+        if !spool.is_in_order() && self.deadline.check("sorting").is_err() {
+            self.receipt
+                .warn("there was no time to sort it: its head is behind its heap, and 'upload' alone puts it in order");
+            return self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
+        }
+        self.write_journal(plan, &name, ledger);
+        if spool.is_in_order() {
+            self.tell_kept(keep(&mut plan.dir, SPOOL, &name, &self.settings.common), plan);
+        } else if let Err(error) = plan.dir.create_file(&name).and_then(|file| spool.copy_to(&file)) {
+            let _ = plan.dir.remove_file(&name);
+            self.receipt.warn(format!("its head is behind its heap, and there was no room to sort it: {error}"));
+            return self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
+        } else {
+            let _ = plan.dir.remove_file(SPOOL);
+            self.tell_kept(keep(&mut plan.dir, &name, &name, &self.settings.common), plan);
+        }
+        let _ = plan.dir.remove_file(&format!("{SPOOL}{}", journal::SUFFIX));
+    }
+
+    /// Keeps `file` as `name`, and what is needed to go on with it.
     pub fn keep(&mut self, plan: &mut Plan, file: &str, name: &str) {
-        match keep(&mut plan.dir, file, name, &self.settings.common) {
+        self.write_journal(plan, name, None);
+        self.tell_kept(keep(&mut plan.dir, file, name, &self.settings.common), plan);
+    }
+
+    fn tell_kept(&mut self, kept: io::Result<Kept>, plan: &Plan) {
+        match kept {
             Ok(kept) => self.receipt.kept = Some(kept),
             Err(error) => self.receipt.warn(format!("what is kept in {} could not be named: {error}", plan.dir.here)),
+        }
+    }
+
+    fn write_journal(&self, plan: &Plan, name: &str, ledger: Option<Ledger>) {
+        let written = plan.dir.create_file(&format!("{name}{}", journal::SUFFIX)).and_then(|file| {
+            let journal = Journal::begin(file, &self.begin(Vec::new()))?;
+            ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))
+        });
+        if let Err(error) = written {
+            log::warn!(
+                "cannot write a journal beside {}/{name}: its upload begins at its start: {error}",
+                plan.dir.here
+            );
         }
     }
 }

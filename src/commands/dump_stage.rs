@@ -1,39 +1,46 @@
 //! The stage that makes the dump and sends it through the pipeline into the spool.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::dump_run::Run;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
-use crate::heap_dump::{self, Capture, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
+use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
+use crate::hprof::Summary;
+use crate::journal::{self, Journal};
 use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
-use crate::stages::{Source, Stream};
-use crate::store::Upload;
+use crate::stages::{Scrutiny, Source, Stream};
 use crate::store::receipt::DumpFacts;
+use crate::store::{Ledger, Upload};
 
 /// The compressed dump's name beside the raw one.
 pub(super) const SPOOL: &str = "spool.hprof.gz";
-
-/// The same in the object's order.
-pub(super) const IN_ORDER: &str = "in-order.hprof.gz";
 
 /// A second dump is worth a second pause only when the first one was short.
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
-fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, String), Error> {
+fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<Spooled, Error> {
     if let Some((file, path)) =
         upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
     {
-        return Ok((Spool::new(file), path.display().to_string()));
+        return Ok(Spooled { spool: Spool::new(file), path: path.display().to_string(), in_store: true });
     }
     let path = format!("{}/{SPOOL}", plan.dir.here);
     match plan.dir.create_file(SPOOL) {
-        Ok(file) => Ok((Spool::new(file), path)),
+        Ok(file) => Ok(Spooled { spool: Spool::new(file), path, in_store: false }),
         Err(source) => Err(RoomError::Io { what: "create the compressed dump", path, source }.into()),
     }
+}
+
+struct Spooled {
+    spool: Spool,
+    path: String,
+    in_store: bool,
 }
 
 impl Run<'_> {
@@ -72,8 +79,9 @@ impl Run<'_> {
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
-        let piped =
-            self.pipe(&mut Stream(file), &dump.path, spool, plan, upload).and_then(|piped| self.verified(piped, &dump));
+        let piped = self
+            .pipe(&mut Stream::new(file, Scrutiny::Dump), &dump.path, spool, plan, upload)
+            .and_then(|piped| self.verified(piped, &dump));
         self.or_keep_raw(piped, plan)
     }
 
@@ -126,15 +134,18 @@ impl Run<'_> {
         &mut self,
         raw: &mut impl Source,
         path: &str,
-        (spool, spool_path): (Spool, String),
+        spooled: Spooled,
         plan: &Plan,
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
-        let effort = self.effort(plan);
-        let piped = pipeline::run(raw, &spool, upload, effort, &self.progress, self.deadline)
-            .map_err(|error| Error::from_pipeline(error, path, &spool_path))?;
+        let (effort, mut journal) = (self.effort(plan), None);
+        let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger: upload.as_ref().map(|it| it.ledger()) };
+        let sealed = |walk: &Summary| journal = seal.outlive(walk);
+        let piped = pipeline::run(raw, &spooled.spool, upload, effort, &self.progress, self.deadline, sealed)
+            .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
+        self.journal = journal;
         self.receipt.time("compress", piped.took);
-        Ok((piped, spool))
+        Ok((piped, spooled.spool))
     }
 
     fn effort(&self, plan: &Plan) -> Effort {
@@ -169,5 +180,50 @@ impl Run<'_> {
             self.keep(plan, NAME, &self.key.raw_name());
         }
         piped
+    }
+}
+
+/// The moment from which the compressed dump is worth keeping, even when this process is killed.
+struct Seal<'a> {
+    run: &'a Run<'a>,
+    dir: &'a DumpDir,
+    spooled: &'a Spooled,
+    /// `Some(None)`: what goes to standard output is nobody else's.
+    ledger: Option<Option<Ledger>>,
+}
+
+impl Seal<'_> {
+    /// Writes down what has happened so far, and tells the guard to leave it. The journal, when nothing else holds it.
+    fn outlive(&self, walk: &Summary) -> Option<Journal> {
+        if Verdict::of(walk).is_none() || matches!(self.ledger, Some(None)) {
+            return None;
+        }
+        let written = self.write_journal().and_then(|journal| match &self.ledger {
+            Some(Some(ledger)) => ledger.outlive(journal).map(|()| None),
+            _ => Ok(Some(journal)),
+        });
+        match written {
+            Ok(journal) => {
+                if !self.spooled.in_store {
+                    self.dir.outlive();
+                }
+                journal
+            }
+            Err(error) => {
+                log::warn!(
+                    "a killed run would lose its dump: cannot write a journal beside {}: {error}",
+                    self.spooled.path
+                );
+                None
+            }
+        }
+    }
+
+    fn write_journal(&self) -> io::Result<Journal> {
+        let begin = self.run.begin(self.spooled.spool.pieces());
+        if self.spooled.in_store {
+            return Journal::create(Path::new(&self.spooled.path), &begin);
+        }
+        Journal::begin(self.dir.create_file(&format!("{SPOOL}{}", journal::SUFFIX))?, &begin)
     }
 }

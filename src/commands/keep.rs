@@ -13,7 +13,9 @@ use crate::store::receipt::Kept;
 /// When it cannot be renamed; then it is left under its old name all the same.
 pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> io::Result<Kept> {
     dir.keep();
-    dir.rename_file(file, name)?;
+    if file != name {
+        dir.rename_file(file, name)?;
+    }
     let path = format!("{}/{name}", dir.here);
     let bytes = dir.open_file(name)?.metadata()?.len();
     Ok(kept(path, bytes, dir.mount.as_ref().map(Mount::lifetime), settings))

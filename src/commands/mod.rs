@@ -9,6 +9,8 @@ mod dump_straight;
 mod install;
 mod keep;
 mod ps;
+mod store_file;
+mod temporary;
 mod upload;
 mod verify;
 
@@ -17,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::settings::Output;
 use crate::store::Finished;
+use crate::store::key::RECEIPT_TAIL;
 use crate::store::receipt::Receipt;
 
 /// What a command leaves for the edge to print.
@@ -63,10 +66,10 @@ fn start_clock(limit: std::time::Duration, watch_signals: &mut dyn FnMut(&Deadli
 }
 
 /// The object is stored: its receipt says so, and is put beside it.
-fn tell_stored(receipt: &mut Receipt, finished: Finished) {
+fn tell_stored(receipt: &mut Receipt, mut finished: Finished) {
     receipt.object = Some(finished.object.clone());
     let json = receipt.to_json().unwrap_or_default();
-    if let Err(error) = finished.put_receipt(json.into_bytes()) {
+    if let Err(error) = finished.put_beside(RECEIPT_TAIL, json.into_bytes()) {
         receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
     }
 }

@@ -12,14 +12,15 @@ use crate::cli::VerifyArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Histogram, Summary, Walker};
+use crate::hprof::{Histogram, Summary, Tally, Walker};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::settings::{Output, UsageError, output_of};
+use crate::stages::Scrutiny;
 use crate::units::Bytes;
 
 /// The first bytes of a gzip member (RFC 1952).
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 pub fn run(args: &VerifyArgs) -> Outcome {
     let output = match output_of(args.output.as_deref()) {
@@ -48,7 +49,10 @@ fn verify(path: &str) -> Result<Summary, Error> {
     // Reading a file ends by itself; a week is no limit.
     let deadline = Deadline::after(std::time::Duration::from_secs(7 * 24 * 3600))
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
-    walk(&file, path, &progress, &deadline)
+    let gzipped = is_gzip(&file).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
+    let mut histogram = Histogram::new();
+    let walk = walk(&file, gzipped, path, Scrutiny::Dump, &progress, &deadline, &mut histogram)?;
+    Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
 }
 
 fn describe(path: &str, walk: &Summary) -> String {
@@ -78,44 +82,43 @@ pub fn is_gzip(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut magic, 0)? == 2 && magic == GZIP_MAGIC)
 }
 
-/// Walks a dump, plain or gzipped, and tells what fills the heap.
-pub fn walk(file: &File, path: &str, progress: &Progress, deadline: &Deadline) -> Result<Summary, Error> {
-    let unreadable = |source| DumpError::Read { path: path.to_owned(), source };
-    let gzipped = is_gzip(file).map_err(unreadable)?;
-    let mut histogram = Histogram::new();
-    let mut walk = walk_through(file, gzipped, path, &mut histogram, progress, deadline)?;
-    walk.classes = Some(classes::of_file(&histogram, file, gzipped));
-    Ok(walk)
-}
-
-/// A gzip stream that ends in the middle is a truncated dump, no read error.
-fn walk_through(
-    file: &File,
+/// Walks a dump, plain or gzipped, and tells `tally` of its objects. A gzip stream that ends in the middle is a truncated dump, no read error.
+pub fn walk(
+    raw: impl Read,
     gzipped: bool,
     path: &str,
-    histogram: &mut Histogram,
+    scrutiny: Scrutiny,
     progress: &Progress,
     deadline: &Deadline,
+    tally: &mut impl Tally,
 ) -> Result<Summary, Error> {
-    let unreadable = |source| DumpError::Read { path: path.to_owned(), source };
-    let mut raw: Box<dyn Read> =
-        if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(file))) } else { Box::new(file) };
+    let mut raw: Box<dyn Read + '_> =
+        if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(raw))) } else { Box::new(raw) };
     let (mut walker, mut page) = (Walker::new(), vec![0; PAGE]);
+    let mut damage = None;
     loop {
         deadline.check("reading the dump")?;
         match raw.read(&mut page) {
-            Ok(0) => return Ok(walker.finish()),
+            Ok(0) => break,
             Ok(n) => {
                 progress.add(n as u64);
-                walker
-                    .push_to(&page[..n], histogram)
+                damage = scrutiny
+                    .judge(walker.push_to(&page[..n], tally))
                     .map_err(|source| DumpError::Malformed { path: path.to_owned(), source })?;
+                if damage.is_some() {
+                    break;
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if gzipped && error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Ok(Summary { complete: false, ..walker.finish() });
+            Err(error)
+                if gzipped && (error.kind() == io::ErrorKind::UnexpectedEof || scrutiny == Scrutiny::Remains) =>
+            {
+                damage = Some(format!("its gzip stream ends early: {error}"));
+                break;
             }
-            Err(source) => return Err(unreadable(source).into()),
+            Err(source) => return Err(DumpError::Read { path: path.to_owned(), source }.into()),
         }
     }
+    let walk = walker.finish();
+    Ok(Summary { complete: walk.complete && damage.is_none(), damage, ..walk })
 }

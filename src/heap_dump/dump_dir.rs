@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, mknodat, openat, renameat,
@@ -32,7 +33,7 @@ pub struct DumpDir {
     /// On what it lies, as far as the JVM's mount table tells.
     pub mount: Option<Mount>,
     keep: bool,
-    note: Option<Note>,
+    note: Mutex<Option<Note>>,
 }
 
 impl DumpDir {
@@ -48,7 +49,7 @@ impl DumpDir {
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
         let here = if shares_mounts(target, identity) { inside.clone() } else { target.seen_from_here(&inside) };
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false, note: Some(note) })
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false, note: Mutex::new(Some(note)) })
     }
 
     /// One that another process made, and left.
@@ -59,7 +60,7 @@ impl DumpDir {
         let open = |name: &str| Ok(openat(&parent, name, HOLD, Mode::empty())?);
         let dir = identity.io(|| open(&name).or_else(|_: io::Error| open(&hidden(&name))))?;
         let (inside, here) = (String::new(), name.clone());
-        Ok(Self { parent, dir, name, identity, inside, here, mount: None, keep: false, note: None })
+        Ok(Self { parent, dir, name, identity, inside, here, mount: None, keep: false, note: Mutex::default() })
     }
 
     /// A new file for us to write and read.
@@ -178,7 +179,12 @@ impl DumpDir {
     /// Leaves the directory and what is still in it.
     pub fn keep(&mut self) {
         self.keep = true;
-        self.note = None;
+        self.outlive();
+    }
+
+    /// It stays when this process is killed: what is in it can be gone on with.
+    pub fn outlive(&self) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

@@ -52,6 +52,9 @@ pub struct Summary {
     pub bytes: u64,
     /// The end record was the last thing seen.
     pub complete: bool,
+    /// Why the walk ended before the end of the bytes, when it was to go as far as it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     pub records: Records,
     /// Where they were counted and their names can be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -146,8 +146,8 @@ impl Walker {
     /// when the last one saw the end and the others ended between two records.
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
-        let mut joined =
-            Summary { bytes: 0, complete: !walkers.is_empty(), records: Records::default(), classes: None };
+        let complete = !walkers.is_empty();
+        let mut joined = Summary { bytes: 0, complete, damage: None, records: Records::default(), classes: None };
         for (index, walker) in walkers.into_iter().enumerate() {
             let between = matches!(walker.state, State::Top) && walker.carried == 0;
             let summary = walker.finish();
@@ -167,6 +167,7 @@ impl Walker {
         Summary {
             bytes: self.offset + self.carried as u64,
             complete: matches!(self.state, State::End) && self.carried == 0,
+            damage: None,
             records: self.records,
             classes: None,
         }

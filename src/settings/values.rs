@@ -30,6 +30,10 @@ pub enum UsageError {
     Value { origin: Origin, key: String, text: String, why: String },
     #[error("--no-disk streams to a store that takes parts, which a directory and standard output are not")]
     NoDiskStore,
+    #[error("upload takes PROJECT APP ENV and files, or --resume DIR")]
+    UploadWords,
+    #[error("{path} is being uploaded by another process")]
+    Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
     NoDiskKeep,
     #[error("the directory '{0}' is not an absolute path")]
@@ -59,6 +63,8 @@ impl UsageError {
             Self::NoDiskStore => {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
+            Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
+            Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
             Self::StoreSettings(error) => error.hint().into(),

@@ -1,6 +1,7 @@
 //! Where an object lies, pure. Sorted by name is sorted by time; the run id makes the key unique.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// Longest project, app or environment.
 const NAME_MAX: usize = 128;
@@ -36,6 +37,21 @@ impl std::fmt::Display for Place {
     }
 }
 
+impl Place {
+    /// As it stands in a key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let names: Vec<&str> = text.split('/').collect();
+        let [project, app, env] = names[..] else { return None };
+        Self::new(project, app, env).ok()
+    }
+
+    /// Of what nobody has named a place for.
+    pub fn unknown() -> Self {
+        let unknown = || "unknown".to_owned();
+        Self { project: unknown(), app: unknown(), env: unknown() }
+    }
+}
+
 fn name(what: &'static str, text: &str) -> Result<String, NameError> {
     let shown = || text.chars().take(40).flat_map(char::escape_debug).collect();
     let error = |why| Err(NameError { what, shown: shown(), why });
@@ -52,23 +68,99 @@ fn name(what: &'static str, text: &str) -> Result<String, NameError> {
     }
 }
 
+fn clean(name: &str) -> String {
+    name.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect()
+}
+
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-/// The key of a dump, without the store's prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the name of a compressed dump ends with.
+const DUMP_TAIL: &str = ".hprof.gz";
+
+/// The first part of the name.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+
+/// Stands before the name of a file that is no heap dump, while it waits; never in a key.
+const OTHER: char = '+';
+
+/// The same of its receipt.
+pub const RECEIPT_TAIL: &str = ".json";
+
+/// The same of what the run found beside the dump: threads, flags, memory.
+pub const CONTEXT_TAIL: &str = ".txt";
+
+/// The key of a dump, or of another file, without the store's prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectKey {
     dir: String,
     stem: String,
+    tail: String,
 }
 
 impl ObjectKey {
     pub fn new(place: &Place, time: DateTime<Utc>, pod: &str, pid: i32, run_id: &str) -> Self {
-        let time = time.format("%Y%m%dT%H%M%SZ");
-        let pod: String =
-            pod.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect();
-        Self { dir: place.to_string(), stem: format!("{time}_{pod}_{pid}_{run_id}") }
+        let time = time.format(TIME);
+        let pod = clean(pod);
+        let stem = format!("{time}_{pod}_{pid}_{run_id}");
+        Self { dir: place.to_string(), stem, tail: DUMP_TAIL.to_owned() }
+    }
+
+    /// The same for a file of this name that is no heap dump.
+    #[must_use]
+    pub fn of_other(self, name: &str) -> Self {
+        let name: String = clean(name.strip_suffix(".gz").unwrap_or(name));
+        Self { tail: format!("_{name}.gz"), ..self }
+    }
+
+    /// The key that a file's own name tells: one of ours that was kept, or taken over for the store.
+    pub fn of_file(place: &Place, name: &str) -> Option<Self> {
+        let (stem, other) = match name.split_once(OTHER) {
+            Some((stem, other)) => (stem, Some(other)),
+            None => (name.strip_suffix(DUMP_TAIL).or_else(|| name.strip_suffix(".hprof"))?, None),
+        };
+        let mut parts = stem.rsplitn(3, '_');
+        let (run_id, pid, rest) = (parts.next()?, parts.next()?, parts.next()?);
+        let (time, _pod) = rest.split_once('_')?;
+        let is_ours = run_id.len() == 6
+            && run_id.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && pid.parse::<u32>().is_ok()
+            && NaiveDateTime::parse_from_str(time, TIME).is_ok();
+        let key = Self { dir: place.to_string(), stem: stem.to_owned(), tail: DUMP_TAIL.to_owned() };
+        let key = if let Some(other) = other { key.of_other(other) } else { key };
+        (is_ours && key.is_sound()).then_some(key)
+    }
+
+    /// The name under which a file waits to be stored, from which [`ObjectKey::of_file`] tells the key again.
+    pub fn waiting_name(&self, gzipped: bool) -> String {
+        match self.tail.strip_prefix('_') {
+            Some(other) if gzipped => format!("{}{OTHER}{other}", self.stem),
+            Some(other) => format!("{}{OTHER}{}", self.stem, other.strip_suffix(".gz").unwrap_or(other)),
+            None if gzipped => self.dump_name(),
+            None => self.raw_name(),
+        }
+    }
+
+    /// One that was written down: it must not lead anywhere else.
+    pub fn is_sound(&self) -> bool {
+        let whole = format!("{}{}", self.stem, self.tail);
+        Place::parse(&self.dir).is_some() && !whole.starts_with('.') && whole.bytes().all(is_name_byte)
+    }
+
+    /// The place that it is in.
+    pub fn dir(&self) -> &str {
+        &self.dir
+    }
+
+    /// The run's own part of the name.
+    pub fn run_id(&self) -> &str {
+        self.stem.rsplit('_').next().unwrap_or_default()
+    }
+
+    /// What the names of the object and of all that lies beside it begin with.
+    pub fn stem(&self) -> &str {
+        &self.stem
     }
 
     /// The compressed dump.
@@ -76,14 +168,19 @@ impl ObjectKey {
         format!("{}/{}", self.dir, self.dump_name())
     }
 
+    /// What lies beside it, by the end of its name.
+    pub fn beside(&self, tail: &str) -> String {
+        format!("{}/{}{tail}", self.dir, self.stem)
+    }
+
     /// The receipt beside it.
     pub fn receipt(&self) -> String {
-        format!("{}/{}.json", self.dir, self.stem)
+        self.beside(RECEIPT_TAIL)
     }
 
     /// The last part of [`ObjectKey::dump`].
     pub fn dump_name(&self) -> String {
-        format!("{}.hprof.gz", self.stem)
+        format!("{}{}", self.stem, self.tail)
     }
 
     /// The same for a dump that was not compressed.
@@ -111,6 +208,23 @@ mod tests {
     fn a_bad_name_is_shown_short_and_harmless() {
         let error = Place::new(&"\u{1b}[2J".repeat(1000), "a", "e").unwrap_err().to_string();
         assert!(error.len() < 400 && !error.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_name_under_which_a_file_waits_tells_its_key_again() {
+        let place = Place::new("shop", "cart", "prod").unwrap();
+        let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        for pod in ["cart-7f", "a_b.c", "x_1_abcdef"] {
+            let key = ObjectKey::new(&place, time, pod, 7, "00ff00");
+            for gzipped in [true, false] {
+                assert_eq!(ObjectKey::of_file(&place, &key.waiting_name(gzipped)), Some(key.clone()));
+                let other = key.clone().of_other("hs_err_pid7.log");
+                assert_eq!(ObjectKey::of_file(&place, &other.waiting_name(gzipped)), Some(other));
+            }
+        }
+        for name in ["java_pid7.hprof", "20231114T221320Z_a_7_00ff0.hprof", "heap.hprof.gz", "+", ".hprof"] {
+            assert_eq!(ObjectKey::of_file(&place, name), None, "{name}");
+        }
     }
 
     #[test]

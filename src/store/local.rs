@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::key::ObjectKey;
-use super::{Beside, Digest, Finished, StoreError, StoredObject, Verified};
+use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
 use crate::guard::{self, Note, Undo};
+use crate::journal;
 use crate::spool::Spool;
 
 /// A file without its final name; removed in `Drop` while it has none.
@@ -20,11 +21,11 @@ pub struct LocalUpload {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
-    receipt_path: PathBuf,
+    base: PathBuf,
     /// Directories that were made for this object, the outermost first.
     made: Vec<PathBuf>,
     finished: bool,
-    note: Option<Note>,
+    ledger: Ledger,
     /// The file is the spool.
     spooled: bool,
     /// And it may be the only copy of a whole dump: then it stays when the last steps fail.
@@ -32,14 +33,14 @@ pub struct LocalUpload {
 }
 
 impl LocalUpload {
-    pub(super) fn open(dir: &str, key: &ObjectKey) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &str, key: &ObjectKey, ledger: Ledger) -> Result<Self, StoreError> {
         let base = Path::new(dir);
         let path = base.join(key.dump());
         let parent = path.parent().unwrap_or(base);
-        let temporary = parent.join(format!(".{}.part", key.dump_name()));
-        let note = Some(note(&temporary, parent));
+        let temporary = free_name(parent, key);
+        ledger.noted(note(&temporary, parent));
         let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
-        let receipt_path = base.join(key.receipt());
+        let base = base.to_owned();
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary);
         match options {
             Ok(file) => {
@@ -49,10 +50,10 @@ impl LocalUpload {
                     file,
                     temporary,
                     path,
-                    receipt_path,
+                    base,
                     made,
                     finished: false,
-                    note,
+                    ledger,
                     spooled: false,
                     only_copy: false,
                 })
@@ -62,6 +63,10 @@ impl LocalUpload {
                 Err(error("create", &temporary, source))
             }
         }
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.ledger.clone()
     }
 
     /// The file for the spool, empty.
@@ -78,20 +83,21 @@ impl LocalUpload {
 
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         self.finished = self.only_copy;
-        if !self.spooled {
-            spool.copy_to(&self.file).map_err(|source| error("write", &self.temporary, source))?;
-        } else if !spool.is_in_order() {
-            self.put_in_order(spool)?;
-        }
-        self.file.sync_all().map_err(|source| error("write", &self.temporary, source))?;
-        let there = self.file.metadata().map_err(|source| error("read", &self.temporary, source))?.len();
+        let whole = self.whole_file(spool)?;
+        let synced = File::open(&whole).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+        let there = synced.map_err(|source| error("write", &whole, source))?.len();
         let url = self.path.display().to_string();
         if there != digest.bytes {
             return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
         }
-        name_file(&self.temporary, &self.path).map_err(|source| error("name", &self.path, source))?;
+        if let Err(source) = name_file(&whole, &self.path)
+            && !self.was_named_before(&source, there)
+        {
+            return Err(error("name", &self.path, source));
+        }
         self.finished = true;
-        self.note = None;
+        self.ledger.settle();
+        self.remove_temporary();
         let object = StoredObject {
             url,
             key: self.key.dump(),
@@ -102,30 +108,49 @@ impl LocalUpload {
         Ok(Finished { object, beside: Beside::Local(self) })
     }
 
-    /// A dump that came in parts has its head behind its heap.
-    fn put_in_order(&mut self, spool: &Spool) -> Result<(), StoreError> {
+    /// The path of a file with the whole object in its order. A dump that came in parts has its head behind its heap:
+    /// its spool stays as its journal describes it until the object has its name.
+    fn whole_file(&self, spool: &Spool) -> Result<PathBuf, StoreError> {
+        if !self.spooled {
+            spool.copy_to(&self.file).map_err(|source| error("write", &self.temporary, source))?;
+        }
+        if !self.spooled || spool.is_in_order() {
+            return Ok(self.temporary.clone());
+        }
         let sorted = sorted(&self.temporary);
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&sorted);
         let unsorted = |source| StoreError::Unsorted { path: self.temporary.display().to_string(), source };
-        let file = options.map_err(unsorted)?;
-        let moved = spool.copy_to(&file).and_then(|()| std::fs::rename(&sorted, &self.temporary));
-        if let Err(source) = moved {
-            // What is not moved is no use beside the spool itself.
-            let _ = std::fs::remove_file(&sorted);
-            return Err(unsorted(source));
-        }
-        self.file = file;
-        Ok(())
+        options.and_then(|file| spool.copy_to(&file)).map_err(unsorted)?;
+        Ok(sorted)
     }
 
-    pub(super) fn put_receipt(&self, json: &[u8]) -> Result<(), StoreError> {
+    /// By a process that died before it could tell.
+    fn was_named_before(&self, error: &io::Error, bytes: u64) -> bool {
+        error.kind() == io::ErrorKind::AlreadyExists
+            && self.ledger.is_resumed()
+            && std::fs::metadata(&self.path).is_ok_and(|meta| meta.len() == bytes)
+    }
+
+    /// What of it has no name of its own, and the journal that would have outlived us.
+    fn remove_temporary(&self) {
+        for path in [&self.temporary, &sorted(&self.temporary), &journal::path_for(&self.temporary)] {
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                log::warn!("cannot remove {}: {error}", path.display());
+            }
+        }
+    }
+
+    pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.base.join(self.key.beside(tail));
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&self.receipt_path)
-            .and_then(|mut file| file.write_all(json).and_then(|()| file.sync_all()));
-        written.map_err(|source| error("write", &self.receipt_path, source))
+            .open(&path)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        written.map_err(|source| error("write", &path, source))
     }
 }
 
@@ -134,9 +159,7 @@ impl Drop for LocalUpload {
         if self.finished {
             return;
         }
-        if let Err(error) = std::fs::remove_file(&self.temporary) {
-            log::warn!("cannot remove {}: {error}", self.temporary.display());
-        }
+        self.remove_temporary();
         remove_dirs(&self.made);
     }
 }
@@ -147,6 +170,21 @@ fn note(temporary: &Path, parent: &Path) -> Note {
     let files = vec![absolute(temporary), absolute(&sorted(temporary))];
     let dirs = missing(parent).iter().map(|dir| absolute(dir)).collect();
     guard::note(Undo::Paths { files, dirs }, &[])
+}
+
+/// What was spooled here and not named in time may be what is stored now.
+fn free_name(parent: &Path, key: &ObjectKey) -> PathBuf {
+    let name = key.dump_name();
+    let names = std::iter::once(format!(".{name}.part")).chain((2..10).map(|n| format!(".{name}.{n}.part")));
+    let mut paths = names.map(|name| parent.join(name));
+    paths.find(|path| !path.exists()).unwrap_or_else(|| parent.join(format!(".{name}.part")))
+}
+
+/// See [`super::clear_spool`].
+pub(super) fn clear_beside(spool: &Path) {
+    if spool.to_string_lossy().ends_with(".hprof.gz.part") {
+        let _ = std::fs::remove_file(sorted(spool));
+    }
 }
 
 fn sorted(temporary: &Path) -> PathBuf {
@@ -221,7 +259,7 @@ mod tests {
     #[test]
     fn an_upload_that_is_not_finished_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
+        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Ledger::default()).unwrap();
         upload.spool_file(true).unwrap().0.write_all(b"half").unwrap();
         drop(upload);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -230,7 +268,7 @@ mod tests {
     fn spool_of(upload: &mut LocalUpload, content: &str) -> Spool {
         let (mut file, _) = upload.spool_file(true).unwrap();
         file.write_all(content.as_bytes()).unwrap();
-        Spool::adopt(file).unwrap()
+        Spool::adopt(file, &[]).unwrap()
     }
 
     #[test]
@@ -238,7 +276,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().to_str().unwrap();
         for (content, works) in [("first", true), ("second", false)] {
-            let mut upload = LocalUpload::open(base, &key()).unwrap();
+            let mut upload = LocalUpload::open(base, &key(), Ledger::default()).unwrap();
             let digest = Digest { bytes: content.len() as u64, sha256: None };
             let spool = spool_of(&mut upload, content);
             assert_eq!(upload.finish(&digest, &spool).is_ok(), works);
@@ -252,7 +290,7 @@ mod tests {
     #[test]
     fn an_object_of_another_size_than_sent_gets_no_name() {
         let dir = tempfile::tempdir().unwrap();
-        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key()).unwrap();
+        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Ledger::default()).unwrap();
         let digest = Digest { bytes: 1, sha256: None };
         let spool = spool_of(&mut upload, "");
         assert!(matches!(upload.finish(&digest, &spool), Err(StoreError::SizeDiffers { .. })));

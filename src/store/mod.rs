@@ -4,6 +4,7 @@
 mod backend;
 mod client;
 pub mod key;
+mod ledger;
 mod local;
 mod multipart;
 pub mod receipt;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use ledger::Ledger;
 pub use settings::{Secret, StoreSettings};
 
 use crate::deadline::{Deadline, Stopped};
@@ -102,6 +104,19 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// What a store answers that knows a multipart upload or one of its parts no more (AWS: "Error responses",
+    /// NoSuchUpload and InvalidPart; others call it forbidden).
+    pub fn is_of_lost_upload(&self) -> bool {
+        use object_store::Error as E;
+        match self {
+            Self::Remote { source: E::NotFound { .. } | E::PermissionDenied { .. }, .. } => true,
+            Self::Remote { source, .. } => source.to_string().contains("InvalidPart"),
+            _ => false,
+        }
+    }
+}
+
 fn remote_hint(error: &object_store::Error) -> &'static str {
     match error {
         object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
@@ -156,6 +171,11 @@ pub struct OpenMultipart {
     id: String,
 }
 
+/// Removes what a killed process may have left beside a spool in a local store, which is stored by now.
+pub fn clear_spool(spool: &std::path::Path) {
+    local::clear_beside(spool);
+}
+
 /// Aborts an upload that another process left.
 ///
 /// # Errors
@@ -183,10 +203,33 @@ impl Upload {
         part_size: u64,
         deadline: &Deadline,
     ) -> Result<Self, StoreError> {
+        Self::go_on(settings, key, part_size, deadline, Ledger::default())
+    }
+
+    /// The same, from where `ledger` says that an earlier process has left it.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn go_on(
+        settings: &StoreSettings,
+        key: &ObjectKey,
+        part_size: u64,
+        deadline: &Deadline,
+        ledger: Ledger,
+    ) -> Result<Self, StoreError> {
         match &settings.url {
             StoreUrl::Stdout => Ok(Self::Stdout(deadline.clone())),
-            StoreUrl::Local { dir } => LocalUpload::open(dir, key).map(Self::Local),
-            _ => RemoteUpload::open(settings, key, part_size, deadline).map(Self::Remote),
+            StoreUrl::Local { dir } => LocalUpload::open(dir, key, ledger).map(Self::Local),
+            _ => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
+        }
+    }
+
+    /// Where it is written down what has happened; `None` when nothing can be gone on with.
+    pub fn ledger(&self) -> Option<Ledger> {
+        match self {
+            Self::Remote(upload) => Some(upload.ledger()),
+            Self::Local(upload) => Some(upload.ledger()),
+            Self::Stdout(_) => None,
         }
     }
 
@@ -270,14 +313,14 @@ enum Beside {
 }
 
 impl Finished {
-    /// Puts the receipt beside the dump.
+    /// Puts something beside the dump: its receipt, for example.
     ///
     /// # Errors
     /// When the store refuses; the dump itself is stored all the same.
-    pub fn put_receipt(self, json: Vec<u8>) -> Result<(), StoreError> {
-        match self.beside {
-            Beside::Remote(upload) => upload.put_receipt(json),
-            Beside::Local(upload) => upload.put_receipt(&json),
+    pub fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        match &mut self.beside {
+            Beside::Remote(upload) => upload.put_beside(tail, bytes),
+            Beside::Local(upload) => upload.put_beside(tail, &bytes),
             Beside::Nowhere => Ok(()),
         }
     }

@@ -15,9 +15,10 @@ use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultip
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Backend, build};
-use super::{OpenMultipart, PART_MIN, StoreError, StoreSettings, Verified};
+use super::{Ledger, OpenMultipart, PART_MIN, StoreError, StoreSettings, Verified};
 use crate::deadline::{Deadline, Stopped};
 use crate::guard::{self, Undo};
+use crate::journal::SentPart;
 use crate::units::hex;
 
 /// Parts in flight at a time.
@@ -47,8 +48,10 @@ pub(super) enum Order {
         bytes: u64,
         reply: oneshot::Sender<Verified>,
     },
-    Receipt {
-        json: Vec<u8>,
+    Beside {
+        key: String,
+        content_type: &'static str,
+        bytes: Vec<u8>,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
 }
@@ -59,17 +62,21 @@ pub(super) struct Job {
     pub probe: Arc<dyn Backend>,
     pub backend: Arc<dyn Backend>,
     pub path: Path,
-    pub receipt_path: Path,
     pub url: String,
     pub is_azure: bool,
     pub retry_for: Duration,
     pub deadline: Deadline,
     pub failure: Failure,
     pub settings: StoreSettings,
+    pub ledger: Ledger,
 }
 
-/// A part that the store has, and the MD5 of what was sent.
-type Part = (PartId, [u8; 16]);
+/// What the store has of the object.
+enum Found {
+    /// All of it, so many bytes: an earlier process could not tell any more.
+    Object(u64),
+    Multipart(MultipartId),
+}
 
 impl Job {
     pub fn run(self, opened: oneshot::Sender<()>, inbox: mpsc::Receiver<Order>) {
@@ -91,29 +98,60 @@ impl Job {
 
     async fn upload(self, opened: oneshot::Sender<()>, mut inbox: mpsc::Receiver<Order>) -> Result<(), StoreError> {
         let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
-        let id = stop.or(self.create()).await?;
-        let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
-        let note = guard::note(Undo::Multipart(Box::new(open)), &[]);
+        let found = stop.or(self.find()).await?;
         // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
         let _ = opened.send(());
-        let finished = self.take_orders(&id, &mut inbox, &stop).await;
+        let finished = self.take_orders(&found, &mut inbox, &stop).await;
         if let Err(error) = finished {
             // Whoever sends must not wait for the cleaning up.
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             inbox.close();
-            self.abort(&id).await;
+            self.give_up(&found).await;
             return Ok(());
         }
         if !matches!(finished, Ok(true)) {
-            self.abort(&id).await;
+            self.give_up(&found).await;
         }
-        drop(note);
+        self.ledger.settle();
         while let Some(order) = inbox.recv().await {
-            if let Order::Receipt { json, reply } = order {
-                let _ = reply.send(stop.or(self.put_receipt(json)).await);
+            if let Order::Beside { key, content_type, bytes, reply } = order {
+                let _ = reply.send(stop.or(self.put_beside(&key, content_type, bytes)).await);
             }
         }
         Ok(())
+    }
+
+    /// What an earlier process has left, or else a new multipart upload.
+    async fn find(&self) -> Result<Found, StoreError> {
+        if self.ledger.is_resumed() {
+            match self.probe.head(&self.path).await {
+                Ok(meta) => return Ok(Found::Object(meta.size)),
+                Err(error) => log::info!("{} is not there yet: {error}", self.url),
+            }
+        }
+        let store = self.settings.url.to_string();
+        if let Some(id) = self.ledger.open_in(&store) {
+            return Ok(Found::Multipart(id));
+        }
+        let id = self.create().await?;
+        let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
+        self.ledger.noted(guard::note(Undo::Multipart(Box::new(open)), &[]));
+        self.ledger.opened(&store, &id);
+        Ok(Found::Multipart(id))
+    }
+
+    /// Whoever owns the upload says whether somebody goes on with it.
+    async fn give_up(&self, found: &Found) {
+        let Found::Multipart(id) = found else { return };
+        let stays = loop {
+            match self.ledger.stays() {
+                Some(stays) => break stays,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        if !stays {
+            self.abort(id).await;
+        }
     }
 
     async fn create(&self) -> Result<MultipartId, StoreError> {
@@ -132,42 +170,61 @@ impl Job {
     /// True when the object was completed, false when the upload was given up.
     async fn take_orders(
         &self,
-        id: &MultipartId,
+        found: &Found,
         inbox: &mut mpsc::Receiver<Order>,
         stop: &Stop,
     ) -> Result<bool, StoreError> {
         let mut flying = FuturesUnordered::new();
-        let mut parts: BTreeMap<usize, Part> = BTreeMap::new();
+        let mut parts: BTreeMap<usize, SentPart> = BTreeMap::new();
         loop {
             tokio::select! {
                 stopped = stop.tripped() => return Err(stopped.into()),
                 Some(part) = flying.next(), if !flying.is_empty() => parts.extend([part?]),
                 order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
-                    Some(Order::Part(number, bytes)) => flying.push(self.put_part(id, number, bytes)),
+                    Some(Order::Part(number, bytes)) => {
+                        if let Found::Multipart(id) = found {
+                            flying.push(self.put_part(id, number, bytes));
+                        }
+                    }
                     Some(Order::Finish { bytes, reply }) => {
                         while let Some(part) = stop.or(async { Ok(flying.next().await) }).await? {
                             parts.extend([part?]);
                         }
                         let in_order = parts.into_values().collect();
-                        let verified = stop.or(self.complete(id, in_order, bytes)).await?;
+                        let verified = match found {
+                            Found::Multipart(id) => stop.or(self.complete(id, in_order, bytes)).await?,
+                            Found::Object(there) => self.same_size(*there, bytes)?,
+                        };
                         // Whoever does not wait for the answer does not change what is stored.
                         let _ = reply.send(verified);
                         return Ok(true);
                     }
-                    Some(Order::Receipt { .. }) | None => return Ok(false),
+                    Some(Order::Beside { .. }) | None => return Ok(false),
                 },
             }
         }
     }
 
+    fn same_size(&self, there: u64, expected: u64) -> Result<Verified, StoreError> {
+        let differs = || StoreError::SizeDiffers { url: self.url.clone(), there, expected };
+        if there == expected { Ok(Verified::Size) } else { Err(differs()) }
+    }
+
     /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
-    async fn put_part(&self, id: &MultipartId, number: usize, bytes: Bytes) -> Result<(usize, Part), StoreError> {
+    async fn put_part(&self, id: &MultipartId, number: usize, bytes: Bytes) -> Result<(usize, SentPart), StoreError> {
         let md5: [u8; 16] = Md5::digest(&bytes).into();
+        if let Some(part) = self.ledger.part(number, &md5) {
+            return Ok((number, part));
+        }
         let begun = Instant::now();
         loop {
             let payload = PutPayload::from_bytes(bytes.clone());
             match self.backend.put_part(&self.path, id, number, payload).await {
-                Ok(part) => return Ok((number, (part, md5))),
+                Ok(PartId { content_id: id }) => {
+                    let part = SentPart { id, md5 };
+                    self.ledger.sent(number, &part);
+                    return Ok((number, part));
+                }
                 Err(source) if is_final(&source) || begun.elapsed() >= self.retry_for => {
                     return Err(self.error("upload a part of", source));
                 }
@@ -177,9 +234,9 @@ impl Job {
         }
     }
 
-    async fn complete(&self, id: &MultipartId, parts: Vec<Part>, bytes: u64) -> Result<Verified, StoreError> {
+    async fn complete(&self, id: &MultipartId, parts: Vec<SentPart>, bytes: u64) -> Result<Verified, StoreError> {
         let e_tag = multipart_e_tag(&parts);
-        let ids = parts.into_iter().map(|(id, _)| id).collect();
+        let ids = parts.into_iter().map(|part| PartId { content_id: part.id }).collect();
         let completed = self.backend.complete_multipart(&self.path, id, ids).await;
         let head = self.backend.head(&self.path).await;
         let there = match (&completed, head) {
@@ -192,19 +249,18 @@ impl Job {
                 return Ok(Verified::Acknowledged);
             }
         };
-        if there != bytes {
-            return Err(StoreError::SizeDiffers { url: self.url.clone(), there, expected: bytes });
-        }
+        self.same_size(there, bytes)?;
         let theirs = completed.ok().and_then(|result| result.e_tag);
         let same = theirs.is_some_and(|theirs| theirs.trim_matches('"').eq_ignore_ascii_case(&e_tag));
         Ok(if same { Verified::Checksum } else { Verified::Size })
     }
 
-    async fn put_receipt(&self, json: Vec<u8>) -> Result<(), StoreError> {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/json")]);
+    async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
         let options = PutOptions { attributes, ..PutOptions::default() };
-        let put = self.backend.put_opts(&self.receipt_path, json.into(), options).await;
-        put.map(|_| ()).map_err(|source| self.error("store the receipt beside", source))
+        let path = Path::from(self.settings.url.object_path(key));
+        let put = self.backend.put_opts(&path, bytes.into(), options).await;
+        put.map(|_| ()).map_err(|source| self.error("store something beside", source))
     }
 
     async fn abort(&self, id: &MultipartId) {
@@ -257,10 +313,10 @@ fn is_final(error: &object_store::Error) -> bool {
 
 /// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, unless they encrypt with a key of a
 /// key service (AWS: "Checking object integrity", ETags of multipart uploads).
-fn multipart_e_tag(parts: &[Part]) -> String {
+fn multipart_e_tag(parts: &[SentPart]) -> String {
     let mut md5 = Md5::new();
-    for (_, part) in parts {
-        md5.update(part);
+    for part in parts {
+        md5.update(part.md5);
     }
     format!("{}-{}", hex(&md5.finalize()), parts.len())
 }
@@ -296,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_e_tag_of_a_multipart_upload_is_the_md5_of_its_parts_md5s() {
-        let part = |bytes: &[u8]| (PartId { content_id: String::new() }, Md5::digest(bytes).into());
+        let part = |bytes: &[u8]| SentPart { id: String::new(), md5: Md5::digest(bytes).into() };
         // Computed with md5sum and xxd.
         assert_eq!(multipart_e_tag(&[part(b"a"), part(b"b")]), "96e024ba2074fe77e8e965ba43a704be-2");
     }

@@ -11,7 +11,7 @@ use crate::pod::Pod;
 use crate::units::Bytes;
 
 /// See the module's words. Times are in seconds, sizes in bytes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     pub tool: String,
     pub run_id: String,
@@ -42,7 +42,7 @@ pub struct Receipt {
 }
 
 /// The dump itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DumpFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_only: Option<bool>,
@@ -57,7 +57,7 @@ pub struct DumpFacts {
 }
 
 /// The JVM that was dumped.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JvmFacts {
     pub pid: i32,
     pub ns_pid: i32,
@@ -70,14 +70,14 @@ pub struct JvmFacts {
 }
 
 /// How long a stage took.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageTime {
     pub stage: String,
     pub seconds: f64,
 }
 
 /// A dump that was not stored and is still there.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     pub path: String,
     pub bytes: u64,
@@ -88,7 +88,7 @@ pub struct Kept {
 }
 
 /// Why the run failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub message: String,
     pub hint: String,

@@ -8,11 +8,11 @@ use object_store::path::Path;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::build;
-use super::key::ObjectKey;
+use super::key::{CONTEXT_TAIL, ObjectKey};
 use super::multipart::{Failure, Job, OPEN_FOR, Order};
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
-use super::{Beside, Digest, Finished, StoreError, StoredObject};
+use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject};
 use crate::deadline::Deadline;
 
 /// The way to the thread that uploads.
@@ -24,6 +24,7 @@ pub struct RemoteUpload {
     failure: Failure,
     url: String,
     key: ObjectKey,
+    ledger: Ledger,
 }
 
 impl RemoteUpload {
@@ -32,6 +33,7 @@ impl RemoteUpload {
         key: &ObjectKey,
         part_size: u64,
         deadline: &Deadline,
+        ledger: Ledger,
     ) -> Result<Self, StoreError> {
         let url = settings.url.of_key(&key.dump());
         let (orders, inbox) = mpsc::channel(1);
@@ -41,18 +43,23 @@ impl RemoteUpload {
             probe: build(settings, part_size, OPEN_FOR.min(settings.retry_for))?,
             backend: build(settings, part_size, settings.retry_for)?,
             path: Path::from(settings.url.object_path(&key.dump())),
-            receipt_path: Path::from(settings.url.object_path(&key.receipt())),
             url: url.clone(),
             is_azure: matches!(settings.url, StoreUrl::Az { .. }),
             retry_for: settings.retry_for,
             deadline: deadline.clone(),
             failure: Arc::clone(&failure),
             settings: settings.clone(),
+            ledger: ledger.clone(),
         };
         let worker = std::thread::spawn(move || job.run(opened, inbox));
-        let mut upload = Self { orders: Some(orders), worker: Some(worker), parts: 0, failure, url, key: key.clone() };
+        let mut upload =
+            Self { orders: Some(orders), worker: Some(worker), parts: 0, failure, url, key: key.clone(), ledger };
         answer.blocking_recv().map_err(|_| upload.why())?;
         Ok(upload)
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.ledger.clone()
     }
 
     pub(super) fn has_parts(&self) -> bool {
@@ -78,9 +85,10 @@ impl RemoteUpload {
         Ok(Finished { object, beside: Beside::Remote(self) })
     }
 
-    pub(super) fn put_receipt(mut self, json: Vec<u8>) -> Result<(), StoreError> {
+    pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Receipt { json, reply })?;
+        let content_type = if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" };
+        self.order(Order::Beside { key: self.key.beside(tail), content_type, bytes, reply })?;
         answer.blocking_recv().map_err(|_| self.why())?
     }
 
@@ -104,7 +112,8 @@ impl RemoteUpload {
 
 impl RemoteUpload {
     fn leave(&mut self) {
-        // A closed inbox without a finished object makes the worker abort the upload.
+        // A closed inbox without a finished object makes the worker abort the upload, unless it is to stay.
+        self.ledger.decide(false);
         self.orders = None;
         if let Some(worker) = self.worker.take() {
             // Its panic has been printed, and the object is not complete.

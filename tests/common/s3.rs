@@ -75,6 +75,12 @@ impl S3Server {
         self.faults.limited.store(true, Ordering::SeqCst);
     }
 
+    /// It is there again, and stays.
+    pub fn revive(&self) {
+        self.faults.limited.store(false, Ordering::SeqCst);
+        self.faults.dead.store(false, Ordering::SeqCst);
+    }
+
     /// Parts wait so long from now on, before they are looked at.
     pub fn stall(&self, time: std::time::Duration) {
         self.faults.stall.store(time.as_millis() as usize, Ordering::SeqCst);
@@ -117,6 +123,13 @@ impl S3Server {
         let entries = std::fs::read_dir(self.root.path()).expect("the store can be listed").flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.contains("upload")).collect()
+    }
+
+    /// A rule of the bucket has removed them.
+    pub fn forget_uploads(&self) {
+        for name in self.unfinished_uploads() {
+            std::fs::remove_file(self.root.path().join(name)).expect("the server's note can be removed");
+        }
     }
 
     /// Those that the server would list. It stops in the middle of a request whose client goes away, and then keeps

@@ -94,13 +94,22 @@ fn a_signal_at_any_moment_leaves_nothing_but_what_the_receipt_names() {
     }
 }
 
-/// What the receipt calls kept is a whole dump, and is removed with its directory.
+/// What the receipt calls kept is a whole dump, which can be stored, and nothing stays of it then.
 fn remove_kept(receipt: &serde_json::Value, what: &str) {
     let Some(path) = receipt["kept"]["path"].as_str() else { return };
-    assert_complete(path);
-    let dir = Path::new(path).parent().unwrap();
-    assert_eq!(files_in(dir), BTreeSet::from([path.to_owned()]), "{what}");
-    std::fs::remove_dir_all(dir).unwrap();
+    let stored = resume(Path::new(path).parent().unwrap(), what);
+    assert!(stored.len() == 1 && !Path::new(path).exists(), "{what}: {stored:?}");
+}
+
+/// Stores what was left in `dir`, checks it, and says what it was.
+#[track_caller]
+pub fn resume(dir: &Path, what: &str) -> Vec<String> {
+    let store = tempfile::tempdir().unwrap();
+    let args = ["upload", "--output", "json", "--store", store.path().to_str().unwrap(), "--resume"];
+    let ended = Tool::new(&args).arg(dir).run();
+    assert_eq!(ended.code, 0, "{what}: {ended:?}");
+    let stored = files_in(store.path()).into_iter().filter(|path| path.ends_with(".hprof.gz"));
+    stored.inspect(|path| drop(assert_complete(path))).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::clean::{Shape, files_in};
+use crate::clean::{Shape, files_in, resume};
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
@@ -29,7 +29,11 @@ const LONGER: Duration = Duration::from_secs(2);
 fn a_run_that_is_killed_at_any_moment_leaves_nothing_in_a_local_store() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 64) else { continue };
-        kill_at_moments(version, &shape, || shape.dump(), |_| ());
+        let resume = |what: &str| {
+            resume(shape.store.path(), what);
+            resume(shape.dumps.path(), what).len()
+        };
+        kill_at_moments(version, &shape, || shape.dump(), resume);
     }
 }
 
@@ -38,42 +42,50 @@ fn a_run_that_is_killed_at_any_moment_leaves_no_open_upload() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
         let flags = server.flags();
-        let dump = || {
-            let dir = shape.dumps.path().to_str().unwrap();
-            Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}"))
-                .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-                .args(&["--dir", dir])
+        let dir = shape.dumps.path().to_str().unwrap();
+        let to_server = |tool: Tool| {
+            tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
                 .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
                 .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
         };
-        kill_at_moments(version, &shape, dump, |what| {
+        let store = format!("s3://{BUCKET}");
+        let dump = || to_server(Tool::dump(shape.jvm.pid(), &store).args(&["--dir", dir]));
+        let resume = |what: &str| {
+            let before = server.objects().len();
+            let ended = to_server(Tool::new(&["upload", "--resume", dir, "--store", &store])).run();
+            assert_eq!(ended.code, 0, "{what}: {ended:?}");
             assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
-        });
+            server.objects().len() - before
+        };
+        kill_at_moments(version, &shape, dump, resume);
         for key in server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz")) {
             assert_complete(server.object(&key));
         }
     }
 }
 
-fn kill_at_moments(version: &str, shape: &Shape, dump: impl Fn() -> Tool, check: impl Fn(&str)) {
+/// `resume` stores what is left, and says how much that was.
+fn kill_at_moments(version: &str, shape: &Shape, dump: impl Fn() -> Tool, resume: impl Fn(&str) -> usize) {
     shape.jvm.longest_gap();
     let begun = Instant::now();
     dump().run().expect(0);
     let (length, undisturbed) = (begun.elapsed(), shape.jvm.longest_gap());
-    let mut killed = 0;
+    let (mut killed, mut resumed) = (0, 0);
     for moment in 0..moments() {
         let what = format!("JDK {version}, killed at moment {moment}");
         let before = files_in(shape.store.path());
         let (run, mark) = start(dump());
         std::thread::sleep(length * moment / moments());
         killed += usize::from(kill(run, &mark, &what) == 128 + 9);
-        check(&what);
+        // What was whole is not lost, and what is left can be stored.
+        resumed += resume(&what);
         shape.assert_clean(&what);
         assert_only_whole_objects(&before, &files_in(shape.store.path()), &what);
         assert_eq!(deleted_files_in_use(shape.dumps.path()), Vec::<PathBuf>::new(), "{what}");
         let gap = shape.jvm.longest_gap();
         assert!(gap <= undisturbed + LONGER, "{what}: paused for {gap:?}, {undisturbed:?} without");
     }
+    eprintln!("JDK {version}: {killed} runs killed, {resumed} objects stored afterwards");
     assert!(killed > 1, "JDK {version}: every run was over before it was killed");
 }
 
@@ -118,7 +130,8 @@ fn marked(mark: &str) -> Vec<u32> {
     pids.filter(has_mark).collect()
 }
 
-/// A run that was over when it was killed has stored its dump: the object, and perhaps its receipt.
+/// A run that was over when it was killed has stored its dump: the object, and perhaps its receipt. The directories of
+/// one that was not may stay.
 fn assert_only_whole_objects(before: &BTreeSet<String>, after: &BTreeSet<String>, what: &str) {
     for path in after.difference(before) {
         let whole = path.ends_with(".hprof.gz") && !path.contains("/.2") || path.ends_with(".json");

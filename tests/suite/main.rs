@@ -14,6 +14,7 @@ mod helpers;
 mod main_job;
 mod no_disk;
 mod readme;
+mod resume;
 mod s3;
 mod shapes;
 mod small_guest;

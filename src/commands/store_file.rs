@@ -1,0 +1,340 @@
+//! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::keep;
+use super::tell_stored;
+use super::temporary::nameless_beside;
+use super::verify::{is_gzip, walk};
+use crate::classes;
+use crate::deadline::Deadline;
+use crate::effort::{Effort, processors};
+use crate::error::Error;
+use crate::heap_dump::DumpError;
+use crate::hprof::{Histogram, Summary};
+use crate::journal::{self, Begin, Journal, JournalError};
+use crate::pipeline::{self, Verdict};
+use crate::pod::Pod;
+use crate::progress::Progress;
+use crate::run_id::run_id;
+use crate::settings::{Settings, UsageError};
+use crate::spool::Spool;
+use crate::stages::{Scrutiny, Stream};
+use crate::store::key::{ObjectKey, Place};
+use crate::store::receipt::{DumpFacts, Receipt};
+use crate::store::url::StoreUrl;
+use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool, part_size};
+
+/// What is to be stored.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// `-` is standard input.
+    pub path: PathBuf,
+    pub scrutiny: Scrutiny,
+    /// It goes once it is stored and verified.
+    pub delete: bool,
+    /// What an earlier run has begun counts only when that had the same place.
+    pub same_place: bool,
+}
+
+/// One file on its way.
+struct Deposit<'a> {
+    item: &'a Item,
+    settings: Settings,
+    begin: Begin,
+    ledger: Option<Ledger>,
+    progress: &'a Progress,
+    deadline: &'a Deadline,
+}
+
+/// Stores it; the receipt tells how far that came.
+pub fn store(
+    item: &Item,
+    settings: &Settings,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> (Receipt, Result<(), Error>) {
+    let mut deposit = match Deposit::begin(item, settings, progress, deadline) {
+        Ok(deposit) => deposit,
+        Err(error) => return (new_receipt(&settings.place), Err(error)),
+    };
+    let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, ..deposit.begin.receipt.clone() };
+    receipt.warnings.clear();
+    let mut result = deposit.run(&mut receipt);
+    // A multipart upload may be gone: a rule of the bucket, or somebody's order, has removed it.
+    if is_lost(&result) && deposit.ledger.as_ref().is_some_and(Ledger::lose) {
+        result = deposit.run(&mut receipt);
+    }
+    deposit.end(&mut receipt, &result);
+    (receipt, result)
+}
+
+pub fn new_receipt(place: &Place) -> Receipt {
+    Receipt {
+        tool: format!("jmap-dump-tool {}", crate::VERSION),
+        run_id: run_id(),
+        place: Some(place.to_string()),
+        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        pod: Pod::current(),
+        ..Receipt::default()
+    }
+}
+
+impl<'a> Deposit<'a> {
+    fn begin(
+        item: &'a Item,
+        settings: &Settings,
+        progress: &'a Progress,
+        deadline: &'a Deadline,
+    ) -> Result<Self, Error> {
+        let no_journal = item.path == Path::new("-") || settings.store.url == StoreUrl::Stdout;
+        let (begin, ledger) = match if no_journal { Ok(None) } else { Journal::reopen(&item.path) } {
+            Ok(Some((_, past))) if item.same_place && past.begin.key.dir() != settings.place.to_string() => {
+                let _ = std::fs::remove_file(journal::path_for(&item.path));
+                let begin = Begin { order: past.begin.order, ..new_begin(item, settings)? };
+                let ledger = new_ledger(&item.path, &begin);
+                (begin, ledger)
+            }
+            Ok(Some((journal, past))) => (past.begin, Some(Ledger::in_journal(journal, past.open, true))),
+            Err(JournalError::Locked) => return Err(UsageError::Busy { path: shown(&item.path) }.into()),
+            Err(error) => {
+                log::warn!("the journal beside {} is left alone: {error}", item.path.display());
+                (new_begin(item, settings)?, None)
+            }
+            Ok(None) => {
+                let begin = new_begin(item, settings)?;
+                let ledger = if no_journal { None } else { new_ledger(&item.path, &begin) };
+                (begin, ledger)
+            }
+        };
+        let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
+        Ok(Self { item, settings: settings.at(place), begin, ledger, progress, deadline })
+    }
+
+    fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
+        let begun = Instant::now();
+        let ledger = self.ledger.clone().unwrap_or_default();
+        let opened = Upload::go_on(&self.settings.store, &self.begin.key, self.begin.part_size, self.deadline, ledger);
+        let mut upload = match opened {
+            Ok(upload) => Some(upload),
+            Err(error) => return Err(Error::store(error)),
+        };
+        let result = self.send(&mut upload, receipt);
+        // What is not worth storing is not gone on with.
+        if let Some(ledger) = upload.as_ref().and_then(Upload::ledger) {
+            ledger.decide(!matches!(result, Err(Error::Dump(_))));
+        }
+        receipt.time("upload", begun.elapsed());
+        result
+    }
+
+    fn send(&self, upload: &mut Option<Upload>, receipt: &mut Receipt) -> Result<(), Error> {
+        let path = shown(&self.item.path);
+        self.progress.stage(&format!("reading {path}"), self.item.path.metadata().ok().map(|meta| meta.len()));
+        let Some(open) = upload else { return Ok(()) };
+        let Piece { walk, digest, sent, spool } = self.read(open)?;
+        let verdict = self.verdict(&walk);
+        if self.scrutiny() != Scrutiny::Anything {
+            let facts = receipt.dump.take();
+            let known = facts.unwrap_or(DumpFacts { live_only: None, walk: None, words: None, pause: None });
+            receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), ..known });
+        }
+        let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
+        if !walk.complete {
+            receipt.warn("the dump is not whole: whoever wrote it did not finish");
+        }
+        self.progress.stage("finishing the upload", None);
+        open.ledger().inspect(|ledger| ledger.decide(true));
+        let Some(upload) = upload.take() else { return Ok(()) };
+        let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool)).map_err(Error::not_stored)?;
+        tell_stored(receipt, finished);
+        Ok(())
+    }
+
+    fn scrutiny(&self) -> Scrutiny {
+        if self.begin.truncated && self.item.scrutiny == Scrutiny::Dump {
+            return Scrutiny::Remains;
+        }
+        self.item.scrutiny
+    }
+
+    fn verdict(&self, walk: &Summary) -> Option<Verdict> {
+        Verdict::of(walk).or_else(|| (self.scrutiny() == Scrutiny::Remains).then(Verdict::of_remains))
+    }
+
+    /// A gzipped file goes as it is, once it was walked; a plain one is compressed on the way.
+    fn read(&self, upload: &mut Upload) -> Result<Piece, Error> {
+        if self.item.path == Path::new("-") {
+            return self.read_stdin(upload);
+        }
+        let (path, file) = open(&self.item.path)?;
+        if is_gzip(&file).map_err(|source| unread(&path, source))? {
+            return self.send_gzipped(file, &path, upload);
+        }
+        self.compress(&file, &path, upload)
+    }
+
+    /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
+    fn read_stdin(&self, upload: &mut Upload) -> Result<Piece, Error> {
+        let path = "standard input";
+        let mut stdin = io::stdin().lock();
+        let mut first = Vec::new();
+        stdin.by_ref().take(2).read_to_end(&mut first).map_err(|source| unread(path, source))?;
+        let gzipped = first == super::verify::GZIP_MAGIC;
+        let mut raw = first.as_slice().chain(stdin);
+        if !gzipped {
+            return self.compress(raw, path, upload);
+        }
+        let mut file = nameless_beside(Path::new("."))?;
+        io::copy(&mut raw, &mut file).map_err(|source| unread(path, source))?;
+        self.send_gzipped(file, path, upload)
+    }
+
+    fn send_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+        let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
+        let walk = match self.scrutiny() {
+            Scrutiny::Anything => Summary {
+                bytes: spool.stored_len(),
+                complete: true,
+                damage: None,
+                records: Default::default(),
+                classes: None,
+            },
+            scrutiny => {
+                let (raw, mut histogram) = (spool.reader(), Histogram::new());
+                let walk = walk(raw, true, path, scrutiny, self.progress, self.deadline, &mut histogram)?;
+                Summary { classes: classes::of_spool(&histogram, &spool), ..walk }
+            }
+        };
+        if self.verdict(&walk).is_none() {
+            return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
+        }
+        let sent = pipeline::send(&spool, self.begin.part_size, Some(upload));
+        let (digest, sent) = sent.map_err(|source| unread(path, source))?;
+        Ok(Piece { walk, digest, sent, spool })
+    }
+
+    fn compress(&self, raw: impl Read, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+        let in_store = upload.spool_file(false).map_err(Error::Store)?;
+        let spool = Spool::new(in_store.map_or_else(|| nameless_beside(&self.item.path), |(file, _)| Ok(file))?);
+        let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
+        let mut raw = Stream::new(raw, self.scrutiny());
+        let piped = pipeline::run(&mut raw, &spool, Some(upload), effort, self.progress, self.deadline, |_| {})
+            .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
+        Ok(Piece { walk: piped.walk, digest: piped.digest, sent: piped.sent, spool })
+    }
+
+    /// Removes what is not needed any more, or says what is still there.
+    fn end(&mut self, receipt: &mut Receipt, result: &Result<(), Error>) {
+        let path = &self.item.path;
+        match result {
+            Ok(()) => self.clear_up(receipt),
+            Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) if path != Path::new("-") => {
+                receipt.kept = Some(keep::still_there(&shown(path), &self.settings));
+            }
+            Err(Error::Dump(_)) if self.ledger.is_some() => {
+                let _ = std::fs::remove_file(journal::path_for(path));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn clear_up(&self, receipt: &mut Receipt) {
+        let path = &self.item.path;
+        let seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
+        let delete = (self.item.delete || self.begin.delete) && path != Path::new("-");
+        if delete && !seen {
+            receipt.warn(format!("{} is not removed: nobody can tell that it is stored", path.display()));
+        } else if delete && let Err(error) = std::fs::remove_file(path) {
+            receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
+        }
+        if delete && seen {
+            clear_spool(path);
+        }
+        // The file first: a journal without a file means nothing, a file without one would be stored again.
+        if self.ledger.is_some() {
+            let _ = std::fs::remove_file(journal::path_for(path));
+        }
+        if delete && seen && self.begin.delete {
+            remove_private_dir(path);
+        }
+    }
+}
+
+/// What came of reading a file.
+struct Piece {
+    walk: Summary,
+    digest: Digest,
+    sent: Result<(), StoreError>,
+    spool: Spool,
+}
+
+/// The key is told by the name of a file that waits for the store; else it is made from the file's last change.
+fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
+    let mut receipt = new_receipt(&settings.place);
+    let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (mut bytes, mut time) = (None, Utc::now());
+    if item.path != Path::new("-") {
+        let unreadable = |source| UsageError::File { path: shown(&item.path), source };
+        let meta = std::fs::metadata(&item.path).map_err(unreadable)?;
+        bytes = Some(meta.len());
+        time = meta.modified().map_or(time, DateTime::from);
+    }
+    let key = ObjectKey::of_file(&settings.place, &name).unwrap_or_else(|| {
+        let key = ObjectKey::new(&settings.place, time, &receipt.pod.name, pid_of(&name), &receipt.run_id);
+        if item.scrutiny == Scrutiny::Anything { key.of_other(&name) } else { key }
+    });
+    receipt.run_id = key.run_id().to_owned();
+    let truncated = item.scrutiny == Scrutiny::Remains;
+    Ok(Begin { key, part_size: part_size(bytes), order: Vec::new(), truncated, delete: false, receipt })
+}
+
+/// The JVM's number, where its own name for a dump tells it (JDK: `heapDumper.cpp`, `java_pid<pid>.hprof`).
+fn pid_of(name: &str) -> i32 {
+    let digits = name.split("_pid").nth(1).unwrap_or_default();
+    let end = digits.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or(0)
+}
+
+fn new_ledger(path: &Path, begin: &Begin) -> Option<Ledger> {
+    match Journal::create(path, begin) {
+        Ok(journal) => Some(Ledger::in_journal(journal, None, false)),
+        Err(error) => {
+            log::info!("no journal beside {}: a cut upload begins at its start: {error}", path.display());
+            None
+        }
+    }
+}
+
+fn is_lost(result: &Result<(), Error>) -> bool {
+    matches!(result, Err(Error::NotStored(error)) if error.is_of_lost_upload())
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn open(path: &Path) -> Result<(String, File), Error> {
+    let unreadable = |source| UsageError::File { path: shown(path), source };
+    Ok((shown(path), File::open(path).map_err(unreadable)?))
+}
+
+fn unread(path: &str, source: io::Error) -> Error {
+    DumpError::Read { path: path.to_owned(), source }.into()
+}
+
+/// A run's own directory goes with the last of what it kept there.
+fn remove_private_dir(path: &Path) {
+    let Some(dir) = path.parent() else { return };
+    if dir.file_name().is_none_or(|name| !name.to_string_lossy().starts_with("jmap-dump-tool-")) {
+        return;
+    }
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.for_each(|entry| drop(std::fs::remove_file(entry.path())));
+    let _ = std::fs::remove_dir(dir);
+}

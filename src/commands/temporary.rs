@@ -1,0 +1,35 @@
+//! A place for what is compressed on its way.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::error::Error;
+use crate::heap_dump::RoomError;
+use crate::run_id::run_id;
+
+/// A file without a name, where `path` lies or else among the temporary ones: gone when it is closed.
+pub fn nameless_beside(path: &Path) -> Result<File, Error> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let places = [parent.to_owned(), std::env::temp_dir()];
+    let nameless = places.iter().find_map(|dir| open(dir, flags, mode).ok());
+    // overlayfs before Linux 6.10 knows no nameless files.
+    let made =
+        || places.iter().map(|dir| unlinked_in(dir)).reduce(Result::or).unwrap_or(Err(io::ErrorKind::NotFound.into()));
+    nameless.map(File::from).map_or_else(made, Ok).map_err(|source| {
+        let path = parent.display().to_string();
+        RoomError::Io { what: "create a temporary file in", path, source }.into()
+    })
+}
+
+fn unlinked_in(dir: &Path) -> io::Result<File> {
+    let path = dir.join(format!(".jmap-dump-tool-{}", run_id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}

@@ -1,0 +1,134 @@
+//! What of a multipart upload has happened. It is in memory alone until there is a journal; from then on, whoever
+//! comes after a crash can go on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::guard::Note;
+use crate::journal::{Journal, SentPart, SoFar};
+
+/// Shared by the stages and the thread that uploads.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger(Arc<Mutex<Entries>>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    open: Option<SoFar>,
+    journal: Option<Journal>,
+    /// For the guard, while nothing outlives this process.
+    note: Option<Note>,
+    /// Another process has begun it.
+    resumed: bool,
+    /// Whether what is not finished stays in the store; `None` while nobody has said so.
+    stays: Option<bool>,
+}
+
+impl Ledger {
+    /// Of an upload that is in a journal from its start.
+    pub fn in_journal(journal: Journal, so_far: Option<SoFar>, resumed: bool) -> Self {
+        Self(Arc::new(Mutex::new(Entries { open: so_far, journal: Some(journal), resumed, ..Entries::default() })))
+    }
+
+    /// From now on it outlives this process: `journal` gets all that has happened.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; then all is as before.
+    pub fn outlive(&self, journal: Journal) -> io::Result<()> {
+        let mut entries = self.lock();
+        if let Some(open) = &entries.open {
+            copy(open, &journal)?;
+        }
+        entries.journal = Some(journal);
+        entries.note = None;
+        Ok(())
+    }
+
+    /// All that has happened, in another journal too.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn copy_to(&self, journal: &Journal) -> io::Result<()> {
+        self.lock().open.as_ref().map_or(Ok(()), |open| copy(open, journal))
+    }
+
+    /// What the guard has to undo, until a journal takes over.
+    pub(super) fn noted(&self, note: Note) {
+        let mut entries = self.lock();
+        if entries.journal.is_none() {
+            entries.note = Some(note);
+        }
+    }
+
+    /// Nothing is left to undo.
+    pub(super) fn settle(&self) {
+        self.lock().note = None;
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        self.lock().resumed
+    }
+
+    /// The multipart upload that was opened in `store` before.
+    pub(super) fn open_in(&self, store: &str) -> Option<String> {
+        let entries = self.lock();
+        entries.open.as_ref().filter(|open| open.store == store).map(|open| open.id.clone())
+    }
+
+    pub(super) fn opened(&self, store: &str, id: &str) {
+        let mut entries = self.lock();
+        entries.open = Some(SoFar { store: store.to_owned(), id: id.to_owned(), parts: BTreeMap::new() });
+        entries.tell(|journal| journal.opened(store, id));
+    }
+
+    /// The part of this number, when the store has it with this content.
+    pub(super) fn part(&self, number: usize, md5: &[u8; 16]) -> Option<SentPart> {
+        let entries = self.lock();
+        entries.open.as_ref()?.parts.get(&number).filter(|part| part.md5 == *md5).cloned()
+    }
+
+    pub(super) fn sent(&self, number: usize, part: &SentPart) {
+        let mut entries = self.lock();
+        if let Some(open) = &mut entries.open {
+            open.parts.insert(number, part.clone());
+        }
+        entries.tell(|journal| journal.sent(number, part));
+    }
+
+    /// The store knows the multipart upload no more; true when that was one of another process.
+    pub fn lose(&self) -> bool {
+        let mut entries = self.lock();
+        entries.open = None;
+        entries.tell(Journal::lost);
+        std::mem::take(&mut entries.resumed)
+    }
+
+    /// Whether what is not finished stays in the store.
+    pub fn decide(&self, stays: bool) {
+        self.lock().stays.get_or_insert(stays);
+    }
+
+    /// See [`Ledger::decide`]; without a journal nothing can stay.
+    pub(super) fn stays(&self) -> Option<bool> {
+        let entries = self.lock();
+        if entries.journal.is_none() { Some(false) } else { entries.stays }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// A journal that cannot be written costs parts that are sent twice, no more.
+    fn tell(&self, what: impl FnOnce(&Journal) -> io::Result<()>) {
+        if let Some(Err(error)) = self.journal.as_ref().map(what) {
+            log::warn!("cannot note how far the upload has come: {error}");
+        }
+    }
+}
+
+fn copy(open: &SoFar, journal: &Journal) -> io::Result<()> {
+    journal.opened(&open.store, &open.id)?;
+    open.parts.iter().try_for_each(|(number, part)| journal.sent(*number, part))
+}

@@ -1,0 +1,268 @@
+//! `upload`: what was cut goes on where it was, and is stored once.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::{Ended, Tool};
+use crate::guard::moments;
+
+/// Megabytes of the dump; `JMAP_DUMP_TEST_MEGABYTES` makes it larger.
+fn megabytes() -> u32 {
+    std::env::var("JMAP_DUMP_TEST_MEGABYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(160)
+}
+
+/// A dump, plain and gzipped, in a directory of its own.
+struct Files {
+    _dir: tempfile::TempDir,
+    plain: PathBuf,
+    gzipped: PathBuf,
+}
+
+impl Files {
+    fn new(megabytes: u32) -> Option<Self> {
+        let jvm = TestJvm::builder("17")?.arg(format!("mb={megabytes}")).arg("markers=77").start();
+        let dir = tempfile::tempdir().unwrap();
+        let stored = Tool::dump(jvm.pid(), dir.path().to_str().unwrap()).run().expect(0).stored();
+        let (plain, gzipped) = (dir.path().join("java_pid7.hprof"), dir.path().join("java_pid7.hprof.gz"));
+        std::fs::rename(stored, &gzipped).unwrap();
+        let mut raw = flate2::read::MultiGzDecoder::new(std::fs::File::open(&gzipped).unwrap());
+        std::io::copy(&mut raw, &mut std::fs::File::create(&plain).unwrap()).unwrap();
+        Some(Self { _dir: dir, plain, gzipped })
+    }
+}
+
+fn upload(server: &S3Server, words: &[&str]) -> Tool {
+    let flags = server.flags();
+    Tool::new(&["upload", "--output", "json", "--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
+        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .args(words)
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+}
+
+fn upload_file(server: &S3Server, file: &Path) -> Tool {
+    upload(server, &["shop", "cart", "prod", file.to_str().unwrap()])
+}
+
+fn journal(file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.upload", file.display()))
+}
+
+fn dumps_in(server: &S3Server) -> Vec<String> {
+    server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz")).collect()
+}
+
+#[track_caller]
+fn assert_stored_once(server: &S3Server, file: &Path, what: &str) {
+    let keys = dumps_in(server);
+    assert_eq!(keys.len(), 1, "{what}: {keys:?}");
+    assert_eq!(assert_complete(server.object(&keys[0])).of("Marker"), 77, "{what}");
+    assert!(!journal(file).exists() && file.exists(), "{what}");
+    assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
+}
+
+#[test]
+fn an_upload_whose_store_breaks_off_goes_on_where_it_was() {
+    let Some(files) = Files::new(megabytes()) else { return };
+    for file in [&files.plain, &files.gzipped] {
+        let server = S3Server::start();
+        upload_file(&server, file).run().expect(0);
+        let parts = server.parts();
+        let (server, mut cuts) = (S3Server::start(), 0);
+        let ended = loop {
+            server.revive();
+            if cuts < moments() as usize {
+                server.die_after_parts(cuts % 3 + 1);
+            }
+            let ended = upload_file(&server, file).run();
+            if ended.code == 0 {
+                break ended;
+            }
+            assert!([7, 9].contains(&ended.code), "{ended:?}");
+            assert_eq!(dumps_in(&server), Vec::<String>::new());
+            cuts += 1;
+        };
+        assert_eq!(ended.receipt()["object"]["verified"], "checksum");
+        assert_stored_once(&server, file, "cut by the store");
+        // Two parts are in flight when it breaks off, each tried twice.
+        assert!(cuts > 1 && server.parts() <= parts + 4 * cuts, "{} parts of {parts} in {cuts} cuts", server.parts());
+    }
+}
+
+#[test]
+fn an_upload_that_is_killed_at_any_moment_goes_on_where_it_was() {
+    let Some(files) = Files::new(megabytes()) else { return };
+    for file in [&files.plain, &files.gzipped] {
+        let (server, begun) = (S3Server::start(), Instant::now());
+        upload_file(&server, file).run().expect(0);
+        let length = begun.elapsed();
+        for moment in 1..=moments() {
+            let (server, what) = (S3Server::start(), format!("moment {moment} of {}", file.display()));
+            let run = upload_file(&server, file).spawn();
+            std::thread::sleep(length * moment / moments());
+            run.signal(Signal::KILL);
+            let code = run.wait().code;
+            wait_for_quiet(&server);
+            // Over when it was killed: there is nothing to go on with.
+            if code != 0 && (journal(file).exists() || dumps_in(&server).is_empty()) {
+                go_on(&server, file, moment % 2 == 0);
+            }
+            assert_stored_once(&server, file, &what);
+        }
+    }
+}
+
+/// By the file's name, or by what lies beside it.
+#[track_caller]
+fn go_on(server: &S3Server, file: &Path, by_name: bool) {
+    if by_name || !journal(file).exists() {
+        upload_file(server, file).run().expect(0);
+    } else {
+        let dir = file.parent().unwrap().to_str().unwrap();
+        upload(server, &["--resume", dir]).run().expect(0);
+    }
+}
+
+/// The server may still work on what a client that is gone has sent.
+fn wait_for_quiet(server: &S3Server) {
+    let mut last = usize::MAX;
+    while server.requests() != last {
+        last = server.requests();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_object_that_is_there_already_is_not_sent_again() {
+    let Some(files) = Files::new(8) else { return };
+    let server = S3Server::start();
+    // What a process leaves that dies after the store's last word.
+    server.die_after_parts(0);
+    upload_file(&server, &files.gzipped).run();
+    let before = std::fs::read(journal(&files.gzipped)).unwrap();
+    server.revive();
+    let first = upload_file(&server, &files.gzipped).run().expect(0).receipt();
+    std::fs::write(journal(&files.gzipped), before).unwrap();
+    let parts = server.parts();
+    let second = upload_file(&server, &files.gzipped).run().expect(0).receipt();
+    assert_eq!((server.parts(), &second["object"]["key"]), (parts, &first["object"]["key"]));
+    assert_stored_once(&server, &files.gzipped, "stored before");
+}
+
+#[test]
+fn a_multipart_upload_that_the_store_has_forgotten_is_begun_again() {
+    let Some(files) = Files::new(32) else { return };
+    let server = S3Server::start();
+    server.die_after_parts(1);
+    assert_eq!(upload_file(&server, &files.gzipped).run().code, 7);
+    server.revive();
+    server.forget_uploads();
+    upload_file(&server, &files.gzipped).run().expect(0);
+    assert_stored_once(&server, &files.gzipped, "forgotten");
+}
+
+#[test]
+fn standard_input_is_stored_as_a_file_is() {
+    let Some(files) = Files::new(8) else { return };
+    let store = tempfile::tempdir().unwrap();
+    for file in [&files.plain, &files.gzipped] {
+        let ended = upload_to(store.path(), &["shop", "cart", "prod", "-"])
+            .command(|command| {
+                command.stdin(std::fs::File::open(file).unwrap());
+            })
+            .run()
+            .expect(0);
+        assert_eq!(assert_complete(ended.stored()).of("Marker"), 77);
+    }
+}
+
+fn upload_to(store: &Path, words: &[&str]) -> Tool {
+    Tool::new(&["upload", "--output", "json", "--store", store.to_str().unwrap()]).args(words)
+}
+
+#[test]
+fn of_several_files_each_has_its_receipt_and_a_bad_one_does_not_keep_the_others_back() {
+    let Some(files) = Files::new(8) else { return };
+    let (store, bad) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(bad.path(), "no dump").unwrap();
+    let words = [
+        "shop",
+        "cart",
+        "prod",
+        bad.path().to_str().unwrap(),
+        files.plain.to_str().unwrap(),
+        files.gzipped.to_str().unwrap(),
+    ];
+    let ended = upload_to(store.path(), &words).arg("--delete").run().expect(5);
+    let receipts: Vec<serde_json::Value> =
+        String::from_utf8(ended.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(receipts.iter().map(|receipt| receipt["exit_code"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 0, 0]);
+    for receipt in &receipts[1..] {
+        assert_eq!(assert_complete(receipt["object"]["url"].as_str().unwrap()).of("Marker"), 77);
+    }
+    assert!(bad.path().exists() && !files.plain.exists() && !files.gzipped.exists());
+    assert!(!journal(bad.path()).exists());
+}
+
+#[test]
+fn a_truncated_dump_is_stored_on_request_alone_and_marked() {
+    let Some(files) = Files::new(16) else { return };
+    let store = tempfile::tempdir().unwrap();
+    for file in [&files.plain, &files.gzipped] {
+        let half = std::fs::metadata(file).unwrap().len() / 2;
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(half).unwrap();
+        let words = ["shop", "cart", "prod", file.to_str().unwrap()];
+        assert_eq!(upload_to(store.path(), &words).run().code, 5);
+        assert!(!store.path().join("shop").exists());
+    }
+    for file in [&files.plain, &files.gzipped] {
+        let words = ["shop", "cart", "prod", file.to_str().unwrap(), "--allow-truncated"];
+        let ended = upload_to(store.path(), &words).run().expect(0);
+        let receipt = ended.receipt();
+        assert_eq!(receipt["dump"]["walk"]["complete"], false);
+        assert!(receipt["warnings"].to_string().contains("not whole"), "{receipt}");
+        let stored = ended.stored();
+        let beside = std::fs::read_to_string(stored.to_str().unwrap().replace(".hprof.gz", ".json")).unwrap();
+        assert!(beside.contains("\"complete\":false"), "{beside}");
+        assert_same_start(&stored, file);
+    }
+    let garbage = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(garbage.path(), vec![7; 9000]).unwrap();
+    let words = ["shop", "cart", "prod", garbage.path().to_str().unwrap(), "--allow-truncated"];
+    upload_to(store.path(), &words).run().expect(5);
+}
+
+/// All of a plain file, and of a gzipped one its bytes.
+#[track_caller]
+fn assert_same_start(stored: &Path, file: &Path) {
+    let (mut theirs, ours) = (std::fs::read(stored).unwrap(), std::fs::read(file).unwrap());
+    if file.extension() == Some("hprof".as_ref()) {
+        let gz = std::mem::take(&mut theirs);
+        flate2::read::MultiGzDecoder::new(&gz[..]).read_to_end(&mut theirs).unwrap();
+    }
+    assert!(theirs == ours, "{} bytes of {}", theirs.len(), ours.len());
+}
+
+#[test]
+fn what_another_process_uploads_is_left_to_it() {
+    let Some(files) = Files::new(32) else { return };
+    let server = S3Server::start();
+    server.stall(Duration::from_secs(2));
+    let first = upload_file(&server, &files.gzipped).spawn();
+    while server.requests() < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = upload_file(&server, &files.gzipped).run().expect(2);
+    assert!(second.stderr.contains("another process"), "{}", second.stderr);
+    let dir = files.gzipped.parent().unwrap().to_str().unwrap();
+    let resumed: Ended = upload(&server, &["--resume", dir]).run().expect(0);
+    assert!(String::from_utf8_lossy(&resumed.stdout).contains("another process"));
+    first.wait().expect(0);
+    assert_stored_once(&server, &files.gzipped, "two at it");
+}
