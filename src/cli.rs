@@ -39,6 +39,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Store a dump that is already a file
     Upload(UploadArgs),
+    /// The sidecar: store each dump that appears in a directory
+    Watch(WatchArgs),
+    /// How a watcher is, by its status file, for probes
+    Status(StatusArgs),
     /// Walk a dump, plain or gzipped, to its end
     Verify(VerifyArgs),
     /// Have a running JVM write its heap on OutOfMemoryError
@@ -183,6 +187,37 @@ pub struct UploadArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Where the JVM writes its dumps; they are taken away, stored, and removed
+    pub dir: String,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Other files too, such as hs_err_pid*.log; may be given several times, or with ',' between
+    #[arg(long, value_name = "GLOB")]
+    pub pattern: Vec<String>,
+    /// Do not remove what is stored, but put it aside
+    #[arg(long)]
+    pub keep: bool,
+    /// How many dumps may wait for the store: the first and the newest stay [default: all]
+    #[arg(long, value_name = "N")]
+    pub max_local: Option<String>,
+    /// Where the watcher says how it is [default: DIR/jmap-dump-tool/status.json]
+    #[arg(long, value_name = "FILE")]
+    pub status: Option<String>,
+    /// How long it goes on storing after the signal to end [default: 25s]
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The watcher's status file
+    pub file: String,
+}
+
+#[derive(Debug, Args)]
 pub struct PsArgs {
     /// Form of the answer: text or json [default: text]
     #[arg(long, value_name = "FORM")]
@@ -237,8 +272,22 @@ pub struct InstallArgs {
 }
 
 /// Words that begin another command than the oldest one.
-const COMMANDS: &[&str] =
-    &["dump", "ps", "check", "upload", "verify", "arm", "install", "help", "--help", "-h", "--version", "-V"];
+const COMMANDS: &[&str] = &[
+    "dump",
+    "ps",
+    "check",
+    "upload",
+    "watch",
+    "status",
+    "verify",
+    "arm",
+    "install",
+    "help",
+    "--help",
+    "-h",
+    "--version",
+    "-V",
+];
 
 impl Cli {
     /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
@@ -261,8 +310,9 @@ impl Command {
         let flag = match self {
             Self::Dump(args) => &args.common.log_to,
             Self::Upload(args) => &args.common.log_to,
+            Self::Watch(args) => &args.common.log_to,
             Self::Check(args) => &args.common.log_to,
-            Self::Verify(_) | Self::Ps(_) | Self::Arm(_) | Self::Install(_) => return None,
+            Self::Verify(_) | Self::Ps(_) | Self::Arm(_) | Self::Install(_) | Self::Status(_) => return None,
         };
         let variable = || std::env::var_os("JMAP_DUMP_LOG_TO").filter(|path| !path.is_empty());
         flag.clone().map(OsString::from).or_else(variable)
@@ -272,10 +322,11 @@ impl Command {
         match self {
             Self::Dump(args) => args.common.verbose,
             Self::Upload(args) => args.common.verbose,
+            Self::Watch(args) => args.common.verbose,
             Self::Verify(args) => args.verbose,
             Self::Ps(args) => args.verbose,
             Self::Arm(args) => args.verbose,
-            Self::Install(_) => 0,
+            Self::Install(_) | Self::Status(_) => 0,
             Self::Check(args) => args.common.verbose,
         }
     }

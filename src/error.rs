@@ -36,6 +36,8 @@ pub enum Error {
     StoreLost(#[source] StoreError),
     #[error("the store cannot be used, so nothing was dumped")]
     StoreDown(#[source] StoreError),
+    #[error("the watcher is not well: {0}")]
+    Ailing(String),
     /// Another run dumped the same JVM; this is how it ended.
     #[error("another run on the same JVM ended with exit status {0}")]
     OtherRun(u8),
@@ -44,7 +46,7 @@ pub enum Error {
 impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unexpected { .. } => 1,
+            Self::Unexpected { .. } | Self::Ailing(_) => 1,
             Self::Usage(_) => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) => 4,
@@ -63,6 +65,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Unexpected { .. } => "report this with the output of -v".into(),
+            Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
             Self::NoJvm(error) => error.hint().into(),
             Self::Attach(error) => error.hint(),

@@ -11,6 +11,9 @@ use crate::pages::CAPACITY;
 use crate::pages::{PAGE, Page};
 use crate::spool::{Block, Member, Section, Slot};
 
+/// The first bytes of a member (RFC 1952, section 2.3.1).
+pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// ID1, ID2, CM=deflate, FLG=FCOMMENT, MTIME=0, XFL=0, OS=unknown (RFC 1952, section 2.3).
 const HEADER_WITH_COMMENT: [u8; 10] = [0x1f, 0x8b, 8, 0x10, 0, 0, 0, 0, 0, 255];
 /// The same without a comment.

@@ -38,6 +38,32 @@ pub fn peer_of(socket: impl AsFd) -> io::Result<Peer> {
     Ok(Peer { pid: (credentials.pid > 0).then_some(credentials.pid), uid: credentials.uid })
 }
 
+/// Linux: `include/uapi/asm-generic/fcntl.h`; libc does not know it for musl.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whether no process has this file open for writing: only then does the kernel give a read lease (fcntl(2),
+/// F_SETLEASE), for which there is no safe wrapper. It is given back at once.
+///
+/// # Errors
+/// When the file is not ours, or its file system knows no leases: then nobody can tell.
+pub fn nobody_writes(file: impl AsFd) -> io::Result<bool> {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open while it is borrowed, and none of these commands takes a pointer. Whoever opens
+    // the file meanwhile makes the kernel send the signal that F_SETSIG names: SIGURG, which is ignored by default.
+    let outcome = unsafe {
+        libc::fcntl(fd, F_SETSIG, libc::SIGURG);
+        let outcome = libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK);
+        if outcome == 0 { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) } else { outcome }
+    };
+    match outcome {
+        -1 => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+            error => Err(error),
+        },
+        _ => Ok(true),
+    }
+}
+
 /// Starts `exe` under the name `name` as a child of this process's own parent (CLONE_PARENT, clone(2)), which no
 /// safe wrapper does. `stream` is its standard input, output and error.
 ///
@@ -77,5 +103,18 @@ mod tests {
         assert_eq!(peer.pid, Some(std::process::id().cast_signed()));
         assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
         assert!(peer_of(std::io::stdin()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_somebody_has_open_for_writing_is_being_written() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let reader = std::fs::File::open(file.path()).unwrap();
+        assert!(!nobody_writes(&reader).unwrap());
+        let path = file.into_temp_path();
+        assert!(nobody_writes(&reader).unwrap());
+        let writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        assert!(!nobody_writes(&reader).unwrap());
+        drop(writer);
+        assert!(nobody_writes(&reader).unwrap());
     }
 }

@@ -9,10 +9,14 @@ mod dump_straight;
 mod install;
 mod keep;
 mod ps;
+mod status;
 mod store_file;
 mod temporary;
 mod upload;
 mod verify;
+mod watch;
+
+use std::io::Write;
 
 use crate::cli::Command;
 use crate::deadline::Deadline;
@@ -49,6 +53,8 @@ pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
     match command {
         Command::Dump(args) => dump::run(args, watch_signals),
         Command::Upload(args) => upload::run(args, watch_signals),
+        Command::Watch(args) => watch::run(args, watch_signals),
+        Command::Status(args) => status::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Ps(args) => ps::run(args),
         Command::Arm(args) => arm::run(args, watch_signals),
@@ -72,6 +78,13 @@ fn tell_stored(receipt: &mut Receipt, mut finished: Finished) {
     if let Err(error) = finished.put_beside(RECEIPT_TAIL, json.into_bytes()) {
         receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
     }
+}
+
+/// A receipt of a command that goes on.
+fn emit(text: &str) {
+    crate::log_copy::add(text);
+    // A reader that went away does not change what was done.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// The receipt of a run that is over, in the form that was asked for.

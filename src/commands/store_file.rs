@@ -1,5 +1,6 @@
 //! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -15,8 +16,10 @@ use crate::classes;
 use crate::deadline::Deadline;
 use crate::effort::{Effort, processors};
 use crate::error::Error;
+use crate::gzip;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary};
+use crate::incoming::parts::with_parts;
 use crate::journal::{self, Begin, Journal, JournalError};
 use crate::pipeline::{self, Verdict};
 use crate::pod::Pod;
@@ -25,7 +28,7 @@ use crate::run_id::run_id;
 use crate::settings::{Settings, UsageError};
 use crate::spool::Spool;
 use crate::stages::{Scrutiny, Stream};
-use crate::store::key::{ObjectKey, Place};
+use crate::store::key::{ObjectKey, Place, pid_of};
 use crate::store::receipt::{DumpFacts, Receipt};
 use crate::store::url::StoreUrl;
 use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool, part_size};
@@ -48,6 +51,8 @@ struct Deposit<'a> {
     settings: Settings,
     begin: Begin,
     ledger: Option<Ledger>,
+    /// Beside the file, and stored together with it.
+    parts: OnceCell<Vec<PathBuf>>,
     progress: &'a Progress,
     deadline: &'a Deadline,
 }
@@ -113,7 +118,7 @@ impl<'a> Deposit<'a> {
             }
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
-        Ok(Self { item, settings: settings.at(place), begin, ledger, progress, deadline })
+        Ok(Self { item, settings: settings.at(place), begin, ledger, parts: OnceCell::new(), progress, deadline })
     }
 
     fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
@@ -176,7 +181,9 @@ impl<'a> Deposit<'a> {
         if is_gzip(&file).map_err(|source| unread(&path, source))? {
             return self.send_gzipped(file, &path, upload);
         }
-        self.compress(&file, &path, upload)
+        let (raw, parts) = with_parts(&self.item.path, file).map_err(|source| unread(&path, source))?;
+        let _ = self.parts.set(parts);
+        self.compress(raw, &path, upload)
     }
 
     /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
@@ -185,7 +192,7 @@ impl<'a> Deposit<'a> {
         let mut stdin = io::stdin().lock();
         let mut first = Vec::new();
         stdin.by_ref().take(2).read_to_end(&mut first).map_err(|source| unread(path, source))?;
-        let gzipped = first == super::verify::GZIP_MAGIC;
+        let gzipped = first == gzip::MAGIC;
         let mut raw = first.as_slice().chain(stdin);
         if !gzipped {
             return self.compress(raw, path, upload);
@@ -254,6 +261,7 @@ impl<'a> Deposit<'a> {
             receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
         }
         if delete && seen {
+            self.parts.get().into_iter().flatten().for_each(|part| drop(std::fs::remove_file(part)));
             clear_spool(path);
         }
         // The file first: a journal without a file means nothing, a file without one would be stored again.
@@ -292,13 +300,6 @@ fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
     receipt.run_id = key.run_id().to_owned();
     let truncated = item.scrutiny == Scrutiny::Remains;
     Ok(Begin { key, part_size: part_size(bytes), order: Vec::new(), truncated, delete: false, receipt })
-}
-
-/// The JVM's number, where its own name for a dump tells it (JDK: `heapDumper.cpp`, `java_pid<pid>.hprof`).
-fn pid_of(name: &str) -> i32 {
-    let digits = name.split("_pid").nth(1).unwrap_or_default();
-    let end = digits.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
-    digits[..end].parse().unwrap_or(0)
 }
 
 fn new_ledger(path: &Path, begin: &Begin) -> Option<Ledger> {

@@ -11,6 +11,7 @@ use crate::classes;
 use crate::cli::VerifyArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::gzip;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary, Tally, Walker};
 use crate::pages::PAGE;
@@ -18,9 +19,6 @@ use crate::progress::Progress;
 use crate::settings::{Output, UsageError, output_of};
 use crate::stages::Scrutiny;
 use crate::units::Bytes;
-
-/// The first bytes of a gzip member (RFC 1952).
-pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 pub fn run(args: &VerifyArgs) -> Outcome {
     let output = match output_of(args.output.as_deref()) {
@@ -79,7 +77,7 @@ fn describe(path: &str, walk: &Summary) -> String {
 /// Whether the file begins as a gzip member does.
 pub fn is_gzip(file: &File) -> io::Result<bool> {
     let mut magic = [0; 2];
-    Ok(file.read_at(&mut magic, 0)? == 2 && magic == GZIP_MAGIC)
+    Ok(file.read_at(&mut magic, 0)? == 2 && magic == gzip::MAGIC)
 }
 
 /// Walks a dump, plain or gzipped, and tells `tally` of its objects. A gzip stream that ends in the middle is a truncated dump, no read error.

@@ -149,13 +149,18 @@ impl Walker {
         let complete = !walkers.is_empty();
         let mut joined = Summary { bytes: 0, complete, damage: None, records: Records::default(), classes: None };
         for (index, walker) in walkers.into_iter().enumerate() {
-            let between = matches!(walker.state, State::Top) && walker.carried == 0;
+            let between = walker.is_between_records();
             let summary = walker.finish();
             joined.complete &= if index == last { summary.complete } else { between };
             joined.bytes += summary.bytes;
             joined.records.add(&summary.records);
         }
         joined
+    }
+
+    /// Everything so far was whole records.
+    pub fn is_between_records(&self) -> bool {
+        matches!(self.state, State::Top) && self.carried == 0
     }
 
     pub fn records(&self) -> &Records {

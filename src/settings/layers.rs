@@ -45,6 +45,11 @@ const KEYS: &[&str] = &[
     "no_disk",
     "max_pause",
     "if",
+    "pattern",
+    "keep",
+    "max_local",
+    "status",
+    "grace",
 ];
 const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
 

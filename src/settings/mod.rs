@@ -2,11 +2,13 @@
 
 mod layers;
 mod values;
+mod watch;
 
 use std::time::Duration;
 
 pub use layers::{FILE_NAME, Layers, Origin};
 pub use values::UsageError;
+pub use watch::WatchSettings;
 
 use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs, UploadArgs};
 use crate::condition::Condition;

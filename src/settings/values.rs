@@ -32,6 +32,10 @@ pub enum UsageError {
     NoDiskStore,
     #[error("upload takes PROJECT APP ENV and files, or --resume DIR")]
     UploadWords,
+    #[error("watch stores in a store, and standard output is none")]
+    WatchStore,
+    #[error("cannot take dumps out of {path}")]
+    WatchDir { path: String, source: std::io::Error },
     #[error("{path} is being uploaded by another process")]
     Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
@@ -64,6 +68,10 @@ impl UsageError {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
             Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
+            Self::WatchStore => "name another one with --store".into(),
+            Self::WatchDir { path, .. } => {
+                format!("let this user list {path} and write there: the JVM's uid, or fsGroup")
+            }
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
@@ -102,6 +110,14 @@ pub(super) fn level(text: &str) -> Result<u32, String> {
 
 pub(super) fn pid(text: &str) -> Result<i32, String> {
     text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "not a process number".into())
+}
+
+pub(super) fn number(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "not a number from 1 on".into())
+}
+
+pub(super) fn patterns(text: &str) -> Result<Vec<glob::Pattern>, String> {
+    text.split(',').map(|pattern| glob::Pattern::new(pattern.trim()).map_err(|error| error.to_string())).collect()
 }
 
 /// Bytes, or a number with a unit as Kubernetes writes it (Kubernetes: "Resource units", memory).

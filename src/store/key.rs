@@ -68,6 +68,13 @@ fn name(what: &'static str, text: &str) -> Result<String, NameError> {
     }
 }
 
+/// The JVM's number, where its own name for a dump tells it (JDK: `heapDumper.cpp`, `java_pid<pid>.hprof`).
+pub fn pid_of(name: &str) -> i32 {
+    let digits = name.split("_pid").nth(1).unwrap_or_default();
+    let end = digits.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or(0)
+}
+
 fn clean(name: &str) -> String {
     name.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect()
 }
@@ -151,6 +158,11 @@ impl ObjectKey {
     /// The place that it is in.
     pub fn dir(&self) -> &str {
         &self.dir
+    }
+
+    /// No heap dump.
+    pub fn is_other(&self) -> bool {
+        self.tail != DUMP_TAIL
     }
 
     /// The run's own part of the name.

@@ -18,4 +18,5 @@ mod resume;
 mod s3;
 mod shapes;
 mod small_guest;
+mod watch;
 mod worth;

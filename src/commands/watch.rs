@@ -1,0 +1,240 @@
+//! `watch`: the sidecar. One thread takes what is complete out of the JVM's way, another one stores it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+
+use super::store_file::{Item, store};
+use super::{Answer, Outcome, emit, start_clock, tell};
+use crate::cli::WatchArgs;
+use crate::deadline::{Deadline, Reason, Stopped};
+use crate::error::Error;
+use crate::incoming::{Inbox, Queue, Scan, Status, left_for_watcher};
+use crate::journal;
+use crate::pod::Pod;
+use crate::progress::Progress;
+use crate::settings::{UsageError, WatchSettings};
+use crate::stages::Scrutiny;
+use crate::store::key::ObjectKey;
+
+/// Longer than any pod lives.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How often the directory is looked at, events or not: some file systems have none.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The same while something grows there, and at the end.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+struct Shared {
+    queue: Queue,
+    status: Status,
+    over: bool,
+}
+
+struct Watcher {
+    settings: WatchSettings,
+    inbox: Inbox,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+    /// Of the uploads: they may go on when the signal to end has come.
+    work: Deadline,
+}
+
+pub fn run(args: &WatchArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+    let settings = match WatchSettings::of_watch(args) {
+        Ok(settings) => settings,
+        Err(error) => return Outcome::failed(error),
+    };
+    let clocks = start_clock(FOREVER, watch_signals).and_then(|life| Ok((life, start_clock(FOREVER, &mut |_| ())?)));
+    let (life, work) = match clocks {
+        Ok(clocks) => clocks,
+        Err(error) => return Outcome::failed(error),
+    };
+    let inbox =
+        Inbox::open(&settings.dir, settings.patterns.clone(), settings.common.place.clone(), Pod::current().name);
+    let inbox = match inbox {
+        Ok(inbox) => inbox,
+        Err(source) => {
+            return Outcome::failed(UsageError::WatchDir { path: settings.dir.display().to_string(), source });
+        }
+    };
+    let shared = Mutex::default();
+    Watcher { settings, inbox, shared, changed: Condvar::new(), work }.watch(&life)
+}
+
+impl Watcher {
+    fn watch(&self, life: &Deadline) -> Outcome {
+        log::info!("watching {}", self.settings.dir.display());
+        self.lock().status.pid = std::process::id();
+        let stopped = std::thread::scope(|scope| {
+            scope.spawn(|| self.store_until_over());
+            let stopped = self.look_until_over(life);
+            self.lock().over = true;
+            self.changed.notify_all();
+            self.work.cancel().trip(stopped.reason);
+            stopped
+        });
+        self.tell_status(&Scan::default());
+        let waiting: Vec<String> = self.lock().queue.paths().map(|path| path.display().to_string()).collect();
+        if waiting.is_empty() {
+            return Outcome { result: Ok(()), answer: None };
+        }
+        let text = format!("not stored, kept for the next start:\n  {}\n", waiting.join("\n  "));
+        Outcome { result: Err(stopped.into()), answer: Some(Answer { text, aside: false }) }
+    }
+
+    /// Takes what comes until a signal says that the pod ends, and then what is still coming, as long as there is time.
+    fn look_until_over(&self, life: &Deadline) -> Stopped {
+        let mut ending: Option<(Stopped, Instant)> = None;
+        loop {
+            let scan = self.look();
+            let left = self.lock().queue.len() + scan.growing.len();
+            match ending {
+                Some((stopped, end)) if left == 0 || Instant::now() >= end => return stopped,
+                Some(_) => std::thread::sleep(LOOK_AGAIN),
+                None => {
+                    let pause = if scan.growing.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
+                    ending =
+                        self.wait(life, pause).err().map(|stopped| (stopped, Instant::now() + self.settings.grace));
+                }
+            }
+        }
+    }
+
+    fn wait(&self, life: &Deadline, pause: Duration) -> Result<(), Stopped> {
+        let what = "waiting for dumps";
+        match self.inbox.events() {
+            Some(events) => life.wait(events, PollFlags::IN, pause, what).map(drop),
+            None => life.sleep(pause, what),
+        }
+    }
+
+    fn look(&self) -> Scan {
+        let scan = self.inbox.scan().unwrap_or_else(|error| {
+            let obstacle = format!("{} cannot be listed: {error}", self.settings.dir.display());
+            Scan { obstacles: vec![obstacle], ..Scan::default() }
+        });
+        let left = left_for_watcher(&self.settings.dir, &self.settings.common.place);
+        let mut shared = self.lock();
+        for (name, path) in &scan.taken {
+            log::info!("{name} is complete, and waits as {}", path.display());
+        }
+        for path in left {
+            shared.queue.add(path);
+        }
+        let given_up = self.settings.max_local.map(|most| shared.queue.surplus(most)).unwrap_or_default();
+        shared.status.given_up += given_up.len() as u64;
+        drop(shared);
+        given_up.iter().for_each(|path| give_up(path));
+        self.tell_status(&scan);
+        self.changed.notify_all();
+        scan
+    }
+
+    /// Obstacles are told when they are new.
+    fn tell_status(&self, scan: &Scan) {
+        let mut shared = self.lock();
+        shared.status.waiting = shared.queue.len();
+        for obstacle in scan.obstacles.iter().filter(|obstacle| !shared.status.obstacles.contains(obstacle)) {
+            log::error!("{obstacle}; run as the JVM's user (runAsUser, fsGroup)");
+        }
+        shared.status.obstacles.clone_from(&scan.obstacles);
+        if let Err(error) = shared.status.write(&self.settings.status) {
+            log::debug!("cannot write {}: {error}", self.settings.status.display());
+        }
+    }
+
+    fn store_until_over(&self) {
+        while let Some(path) = self.next() {
+            self.store(&path);
+        }
+    }
+
+    fn next(&self) -> Option<PathBuf> {
+        let mut shared = self.lock();
+        while !shared.over {
+            if let Some(path) = shared.queue.next() {
+                return Some(path);
+            }
+            shared = self.changed.wait_timeout(shared, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        None
+    }
+
+    fn store(&self, path: &Path) {
+        let (item, common) = (self.item(path), &self.settings.common);
+        let deadline = self.work.at_most(common.deadline);
+        let (receipt, result) = store(&item, common, &Progress::silent(), &deadline);
+        let url = receipt.object.as_ref().map(|object| object.url.clone());
+        match result {
+            Ok(()) => {
+                if self.settings.keep {
+                    self.put_aside(path);
+                }
+                // Acknowledged only, and so still there: it is not stored twice by this watcher.
+                self.lock().queue.done(path);
+                let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);
+                emit(&text.unwrap_or_default());
+                let mut shared = self.lock();
+                shared.status.stored += 1;
+                shared.status.last_stored = url;
+                shared.status.last_error = None;
+            }
+            Err(error) => self.failed(path, &error),
+        }
+        self.changed.notify_all();
+    }
+
+    fn failed(&self, path: &Path, error: &Error) {
+        let mut shared = self.lock();
+        if !path.exists() {
+            return shared.queue.done(path);
+        }
+        let pause = shared.queue.again(path);
+        // A run that is at it, or the end of this one, is no failure.
+        if matches!(error, Error::Usage(UsageError::Busy { .. }))
+            || matches!(error, Error::Stopped(Stopped { reason: Reason::Signal(_), .. }))
+        {
+            return;
+        }
+        let chain = error.chain();
+        log::warn!("{} is not stored yet, trying again in {} s: {chain}", path.display(), pause.as_secs());
+        shared.status.last_error = Some(chain);
+    }
+
+    fn item(&self, path: &Path) -> Item {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let key = ObjectKey::of_file(&self.settings.common.place, &name);
+        let scrutiny = match key {
+            Some(key) if key.is_other() => Scrutiny::Anything,
+            _ => Scrutiny::Remains,
+        };
+        Item { path: path.to_owned(), scrutiny, delete: !self.settings.keep, same_place: false }
+    }
+
+    /// Where it is not found again.
+    fn put_aside(&self, path: &Path) {
+        let stored = self.inbox.waiting().join("stored");
+        let moved = std::fs::create_dir_all(&stored)
+            .and_then(|()| std::fs::rename(path, stored.join(path.file_name().unwrap_or_default())));
+        if let Err(error) = moved {
+            log::warn!("{} is stored, and could not be moved: {error}", path.display());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As --max-local wants it.
+fn give_up(path: &Path) {
+    log::warn!("{} is given up: more dumps wait than --max-local allows", path.display());
+    for path in [path.to_owned(), journal::path_for(path)].iter().chain(&crate::incoming::parts::parts_of(path)) {
+        let _ = std::fs::remove_file(path);
+    }
+}

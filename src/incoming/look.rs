@@ -1,0 +1,174 @@
+//! What a file is, whatever its name, and whether its writer is done with it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use glob::Pattern;
+use rustix::fs::OFlags;
+
+use super::parts::{is_part, parts_of};
+use crate::hprof::records::{END_RECORD, MAGIC, tag};
+use crate::sys::nobody_writes;
+
+/// A file that nobody writes, but that has no end, was left by a JVM that died: once it has been so for this long.
+const STALE: Duration = Duration::from_secs(3);
+
+/// Where nobody can tell whether a file is being written, it counts as written while it changes this often.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Dump {
+        gzipped: bool,
+    },
+    /// One that a pattern names.
+    Other {
+        gzipped: bool,
+    },
+}
+
+/// What was seen of it.
+#[derive(Debug)]
+pub enum Seen {
+    /// Nothing that is looked for.
+    Foreign,
+    /// Somebody still writes it, or may.
+    Growing,
+    Complete(Kind),
+    Unreadable(io::Error),
+}
+
+/// Looks at the file of this name.
+pub fn look(dir: &Path, name: &str, patterns: &[Pattern]) -> Seen {
+    let wanted = patterns.iter().any(|pattern| pattern.matches(name));
+    let path = dir.join(name);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Seen::Foreign,
+        Err(error) if wanted || is_named_like_a_dump(name) => return Seen::Unreadable(error),
+        Err(_) => return Seen::Foreign,
+    };
+    match look_into(&file, dir, name, wanted) {
+        Ok(seen) => seen,
+        Err(error) => Seen::Unreadable(error),
+    }
+}
+
+fn look_into(file: &File, dir: &Path, name: &str, wanted: bool) -> io::Result<Seen> {
+    let meta = file.metadata()?;
+    if !meta.is_file() || is_part(dir, name) {
+        return Ok(Seen::Foreign);
+    }
+    let age = meta.modified()?.elapsed().unwrap_or_default();
+    let (is_dump, gzipped) = magic(file)?;
+    if !is_dump && !wanted {
+        // What has no first bytes yet may become a dump.
+        let may_become = meta.len() < MAGIC.len() as u64 && age < STALE;
+        return Ok(if may_become { Seen::Growing } else { Seen::Foreign });
+    }
+    let done = match nobody_writes(file) {
+        Ok(done) => done && parts_of(&dir.join(name)).iter().all(|part| is_done(part)),
+        Err(error) => {
+            log::debug!("{name}: whether it is being written cannot be told: {error}");
+            age >= QUIET
+        }
+    };
+    let kind = if is_dump { Kind::Dump { gzipped } } else { Kind::Other { gzipped } };
+    let ended = !is_dump || gzipped || has_end(file, meta.len())? && parts_of(&dir.join(name)).is_empty();
+    Ok(if done && (ended || age >= STALE) { Seen::Complete(kind) } else { Seen::Growing })
+}
+
+fn is_done(part: &Path) -> bool {
+    File::open(part).and_then(nobody_writes).unwrap_or(true)
+}
+
+/// Whether it is a heap dump, and whether it is gzipped.
+fn magic(file: &File) -> io::Result<(bool, bool)> {
+    let mut head = [0; 512];
+    let n = file.read_at(&mut head, 0)?;
+    let gzipped = head[..n].starts_with(&crate::gzip::MAGIC);
+    let mut raw = Vec::new();
+    if gzipped {
+        // A cut end is no matter: the first bytes are all that is wanted.
+        let _ = GzDecoder::new(&head[..n]).take(MAGIC.len() as u64).read_to_end(&mut raw);
+    } else {
+        raw.extend_from_slice(&head[..n]);
+    }
+    Ok((raw.starts_with(MAGIC), gzipped))
+}
+
+fn has_end(file: &File, len: u64) -> io::Result<bool> {
+    let Some(at) = len.checked_sub(END_RECORD as u64) else { return Ok(false) };
+    let mut end = [0; END_RECORD];
+    file.read_exact_at(&mut end, at)?;
+    Ok(end[0] == tag::HEAP_DUMP_END && end[5..] == [0; 4])
+}
+
+/// For what cannot be opened: its name is all that is known.
+fn is_named_like_a_dump(name: &str) -> bool {
+    name.contains(".hprof")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dump(complete: bool) -> Vec<u8> {
+        let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
+        if complete {
+            dump.extend([0x2c, 1, 2, 3, 4, 0, 0, 0, 0]);
+        }
+        dump
+    }
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
+        io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn seen(name: &str, bytes: &[u8], patterns: &[Pattern]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+        format!("{:?}", look(dir.path(), name, patterns))
+    }
+
+    #[test]
+    fn a_dump_is_told_by_its_content_whatever_its_name() {
+        for name in ["java_pid1.hprof", "oom.bin", "java_pid1.hprof.1", "x"] {
+            assert_eq!(seen(name, &dump(true), &[]), "Complete(Dump { gzipped: false })", "{name}");
+            assert_eq!(seen(name, &gz(&dump(true)), &[]), "Complete(Dump { gzipped: true })", "{name}");
+            assert_eq!(seen(name, b"something else, and longer than that", &[]), "Foreign", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_yet_or_a_part_beside_it_is_growing() {
+        assert_eq!(seen("a.hprof", &dump(false), &[]), "Growing");
+        assert_eq!(seen("a.hprof", b"JAVA", &[]), "Growing");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.hprof"), dump(true)).unwrap();
+        std::fs::write(dir.path().join("a.hprof.p0"), [0x1c; 40]).unwrap();
+        assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Growing));
+        assert!(matches!(look(dir.path(), "a.hprof.p0", &[]), Seen::Foreign));
+        std::fs::remove_file(dir.path().join("a.hprof.p0")).unwrap();
+        let writer = OpenOptions::new().append(true).open(dir.path().join("a.hprof")).unwrap();
+        assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Growing));
+        drop(writer);
+        assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Complete(_)));
+    }
+
+    #[test]
+    fn any_other_file_is_taken_when_a_pattern_names_it() {
+        let patterns = [Pattern::new("hs_err_pid*.log").unwrap()];
+        let text = b"# A fatal error has been detected by the Java Runtime Environment";
+        assert_eq!(seen("hs_err_pid1.log", text, &patterns), "Complete(Other { gzipped: false })");
+        assert_eq!(seen("hs_err_pid1.txt", text, &patterns), "Foreign");
+    }
+}

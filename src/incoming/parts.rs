@@ -1,0 +1,56 @@
+//! The files in which JDK 22 and later write the heap beside the head, and which stay when the JVM dies before it has
+//! merged them (facts: `<path>.p0` to `<path>.pN`, whole records each; JDK: `heapDumper.cpp`, `DumpMerger`).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::hprof::Walker;
+use crate::pages::PAGE;
+
+/// Whether the file of this name is a part of another one there.
+pub fn is_part(dir: &Path, name: &str) -> bool {
+    let main = name.rsplit_once(".p").filter(|(_, number)| number.parse::<u16>().is_ok());
+    main.is_some_and(|(main, _)| dir.join(main).exists())
+}
+
+/// Those of a file, in their order.
+pub fn parts_of(path: &Path) -> Vec<PathBuf> {
+    let part = |number: u16| PathBuf::from(format!("{}.p{number}", path.display()));
+    let mut parts: Vec<PathBuf> = (0..=u16::from(u8::MAX)).map(part).take_while(|part| part.exists()).collect();
+    // The first ones go as they are merged.
+    if parts.is_empty() {
+        parts = (1..=u16::from(u8::MAX)).map(part).filter(|part| part.exists()).collect();
+    }
+    parts
+}
+
+/// A dump and the parts that its JVM did not come to merge, in one stream; and those parts.
+///
+/// # Errors
+/// When one of the files cannot be read.
+pub fn with_parts(path: &Path, file: File) -> io::Result<(Box<dyn Read + Send>, Vec<PathBuf>)> {
+    let parts = parts_of(path);
+    if parts.is_empty() || !ends_before_the_heap(&file)? {
+        return Ok((Box::new(file), Vec::new()));
+    }
+    let mut raw: Box<dyn Read + Send> = Box::new(file);
+    for part in &parts {
+        raw = Box::new(raw.chain(File::open(part)?));
+    }
+    Ok((raw, parts))
+}
+
+/// Once the merging has begun, what a part holds may be in the dump already.
+fn ends_before_the_heap(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    let (mut walker, mut page, mut at) = (Walker::new(), vec![0; PAGE], 0);
+    loop {
+        let n = file.read_at(&mut page, at)?;
+        let sound = walker.push(&page[..n]).is_ok();
+        if n == 0 || !sound || walker.records().segments > 0 {
+            return Ok(sound && walker.records().segments == 0 && walker.is_between_records());
+        }
+        at += n as u64;
+    }
+}

@@ -1,0 +1,110 @@
+//! What waits for the store: the oldest first, each tried again later and later.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The first pause after a failure; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    not_before: Instant,
+    pause: Duration,
+    at_work: bool,
+}
+
+/// See the module's words. The names of what waits begin with its time, and so their order is its age.
+#[derive(Debug, Default)]
+pub struct Queue(BTreeMap<PathBuf, Waiting>);
+
+impl Queue {
+    /// True when it was not there.
+    pub fn add(&mut self, path: PathBuf) -> bool {
+        let new = !self.0.contains_key(&path);
+        self.0.entry(path).or_insert(Waiting { not_before: Instant::now(), pause: FIRST_PAUSE, at_work: false });
+        new
+    }
+
+    /// The oldest whose time has come.
+    pub fn next(&mut self) -> Option<PathBuf> {
+        let now = Instant::now();
+        let (path, waiting) = self.0.iter_mut().find(|(_, waiting)| !waiting.at_work && waiting.not_before <= now)?;
+        waiting.at_work = true;
+        Some(path.clone())
+    }
+
+    /// It is stored, or gone.
+    pub fn done(&mut self, path: &Path) {
+        self.0.remove(path);
+    }
+
+    /// It failed, and is tried again later.
+    pub fn again(&mut self, path: &Path) -> Duration {
+        let Some(waiting) = self.0.get_mut(path) else { return Duration::ZERO };
+        let pause = waiting.pause;
+        *waiting =
+            Waiting { not_before: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), at_work: false };
+        pause
+    }
+
+    /// Those that go when no more than `most` may wait: neither the first one nor the newest.
+    pub fn surplus(&mut self, most: usize) -> Vec<PathBuf> {
+        let surplus = self.0.len().saturating_sub(most.max(1));
+        let idle = self.0.iter().skip(1).filter(|(_, waiting)| !waiting.at_work).map(|(path, _)| path.clone());
+        let surplus: Vec<PathBuf> = idle.take(surplus).collect();
+        for path in &surplus {
+            self.0.remove(path);
+        }
+        surplus
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(names: &[&str]) -> Queue {
+        let mut queue = Queue::default();
+        names.iter().for_each(|name| assert!(queue.add(name.into())));
+        queue
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_one_that_failed_waits() {
+        let mut queue = queue(&["b", "a"]);
+        assert!(!queue.add("a".into()));
+        assert_eq!(queue.next(), Some("a".into()));
+        assert_eq!(queue.again(Path::new("a")), FIRST_PAUSE);
+        assert_eq!(queue.next(), Some("b".into()));
+        assert_eq!(queue.next(), None);
+        queue.done(Path::new("b"));
+        assert_eq!(queue.again(Path::new("a")), 2 * FIRST_PAUSE);
+        assert!(!queue.is_empty());
+    }
+
+    #[test]
+    fn of_too_many_the_first_and_the_newest_stay_and_what_is_at_work() {
+        assert_eq!(queue(&["a", "b", "c", "d"]).surplus(2), [PathBuf::from("b"), PathBuf::from("c")]);
+        let mut queue = queue(&["a", "b", "c", "d"]);
+        queue.next();
+        queue.next();
+        assert_eq!(queue.surplus(3), [PathBuf::from("c")]);
+        assert_eq!(queue.surplus(3), Vec::<PathBuf>::new());
+    }
+}

@@ -1,0 +1,55 @@
+//! What `watch` needs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use glob::Pattern;
+
+use super::layers::Layers;
+use super::values::{boolean, duration, number, patterns};
+use super::{Settings, UsageError, flags, place};
+use crate::cli::WatchArgs;
+use crate::incoming::WAITING;
+use crate::store::url::StoreUrl;
+
+/// See the module's words.
+#[derive(Debug, Clone)]
+pub struct WatchSettings {
+    pub common: Settings,
+    pub dir: PathBuf,
+    pub patterns: Vec<Pattern>,
+    pub keep: bool,
+    pub max_local: Option<usize>,
+    pub status: PathBuf,
+    /// After the signal to end.
+    pub grace: Duration,
+}
+
+impl WatchSettings {
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_watch(args: &WatchArgs) -> Result<Self, UsageError> {
+        let mut flags = flags(&args.common);
+        flags.set("pattern", (!args.pattern.is_empty()).then(|| args.pattern.join(",")).as_deref());
+        flags.set("keep", args.keep.then_some("true"));
+        flags.set("max_local", args.max_local.as_deref());
+        flags.set("status", args.status.as_deref());
+        flags.set("grace", args.grace.as_deref());
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let common = Settings::read(place(&args.place)?, &layers)?;
+        if common.store.url == StoreUrl::Stdout {
+            return Err(UsageError::WatchStore);
+        }
+        let dir = PathBuf::from(&args.dir);
+        let status = layers.get("status").map(|value| PathBuf::from(value.text));
+        Ok(Self {
+            common,
+            patterns: layers.parse("pattern", patterns)?.unwrap_or_default(),
+            keep: layers.parse("keep", boolean)?.unwrap_or(false),
+            max_local: layers.parse("max_local", number)?,
+            status: status.unwrap_or_else(|| dir.join(WAITING).join("status.json")),
+            grace: layers.parse("grace", duration)?.unwrap_or(Duration::from_secs(25)),
+            dir,
+        })
+    }
+}

@@ -1,0 +1,351 @@
+//! The sidecar: whatever dump comes is stored, once, and the name of the next one is free.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::{Builder, TestJvm};
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::{Run, Tool};
+use crate::guard::moments;
+
+/// A directory where dumps appear, and the way to the store.
+struct Pod {
+    dir: tempfile::TempDir,
+    server: S3Server,
+    samples: tempfile::TempDir,
+}
+
+/// Killed when it is dropped.
+struct Watcher(Option<Run>);
+
+impl Pod {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), server: S3Server::start(), samples: tempfile::tempdir().unwrap() }
+    }
+
+    fn tool(&self, flags: &[&str]) -> Tool {
+        let endpoint = self.server.flags();
+        Tool::new(&["watch", "shop", "cart", "prod", self.dir.path().to_str().unwrap(), "--output", "json"])
+            .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
+            .args(&endpoint.iter().map(String::as_str).collect::<Vec<_>>())
+            .args(flags)
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+    }
+
+    fn watch(&self, flags: &[&str]) -> Watcher {
+        Watcher(Some(self.tool(flags).spawn()))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let text = std::fs::read(self.path("jmap-dump-tool/status.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    fn dumps(&self) -> Vec<PathBuf> {
+        let keys = self.server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz"));
+        keys.map(|key| self.server.object(&key)).collect()
+    }
+
+    /// All files in the directory but the watcher's status.
+    fn files(&self) -> Vec<String> {
+        let names = |dir: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.filter(|entry| entry.path().is_file()).map(|entry| entry.path().display().to_string()).collect()
+        };
+        let mut files = names(self.dir.path());
+        files.extend(names(&self.path("jmap-dump-tool")));
+        files.retain(|file| !file.contains("/status."));
+        files
+    }
+
+    /// A dump of a JVM with so many markers, which is not in the directory yet.
+    fn sample(&self, megabytes: u32, markers: u32) -> Option<PathBuf> {
+        let jvm = TestJvm::builder("17")?.arg(format!("mb={megabytes}")).arg(format!("markers={markers}")).start();
+        let store = self.samples.path().join(markers.to_string());
+        let stored = Tool::dump(jvm.pid(), store.to_str().unwrap()).run().expect(0).stored();
+        let path = self.samples.path().join(format!("{markers}.hprof"));
+        let mut raw = flate2::read::MultiGzDecoder::new(std::fs::File::open(stored).unwrap());
+        std::io::copy(&mut raw, &mut std::fs::File::create(&path).unwrap()).unwrap();
+        Some(path)
+    }
+
+    /// How often a dump with so many markers was stored.
+    fn census(&self) -> BTreeMap<u64, usize> {
+        let mut census = BTreeMap::new();
+        for dump in self.dumps() {
+            *census.entry(assert_complete(&dump).of("Marker")).or_default() += 1;
+        }
+        census
+    }
+}
+
+impl Watcher {
+    fn signal(&self, signal: Signal) {
+        self.0.as_ref().unwrap().signal(signal);
+    }
+
+    fn wait(mut self) -> crate::common::tool::Ended {
+        self.0.take().unwrap().wait()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run.signal(Signal::KILL);
+            run.wait();
+        }
+    }
+}
+
+#[track_caller]
+fn wait_until(what: &str, bound: Duration, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < bound, "not within {bound:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const SOON: Duration = Duration::from_secs(40);
+
+fn doomed(version: &str, path: &Path) -> Option<Builder> {
+    let builder = TestJvm::builder(version)?.jvm_arg("-Xmx48m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError");
+    Some(builder.jvm_arg(format!("-XX:HeapDumpPath={}", path.display())))
+}
+
+#[test]
+fn a_jvm_that_dies_of_memory_five_times_in_one_pod_gives_five_dumps_each_stored_once() {
+    for version in ["8", "17", "25"] {
+        let pod = Pod::new();
+        let path = pod.path("java_pid1.hprof");
+        let _watcher = pod.watch(&[]);
+        for death in 0..5 {
+            let Some(builder) = doomed(version, &path) else { return };
+            let jvm = builder.arg(format!("markers={}", 100 + death)).start();
+            assert_eq!(jvm.say("oom"), "oom");
+            assert!(jvm.log().contains("Heap dump file created"), "JDK {version}: {}", jvm.log());
+            drop(jvm);
+            wait_until("the name is free again", SOON, || !path.exists());
+        }
+        wait_until("all are stored", SOON, || pod.dumps().len() == 5 && pod.files().is_empty());
+        let expected: BTreeMap<u64, usize> = (100..105).map(|markers| (markers, 1)).collect();
+        assert_eq!(pod.census(), expected, "JDK {version}");
+        let receipt = pod.dumps()[0].to_str().unwrap().replace(".hprof.gz", ".json");
+        let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
+        assert_eq!(receipt["dump"]["walk"]["complete"], true, "{receipt}");
+    }
+}
+
+#[test]
+fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before() {
+    let pod = Pod::new();
+    let Some(builder) = doomed("17", &pod.path("oom.bin")) else { return };
+    let jvm = builder.jvm_arg("-XX:HeapDumpGzipLevel=1").arg("markers=41").start();
+    assert_eq!(jvm.say("oom"), "oom");
+    let Some(sample) = pod.sample(2, 42) else { return };
+    std::fs::copy(&sample, pod.path("java_pid1.hprof.1")).unwrap();
+    std::fs::write(pod.path("application.log"), "no dump at all, and long enough").unwrap();
+    let watcher = pod.watch(&[]);
+    wait_until("both are stored", SOON, || pod.dumps().len() == 2 && pod.files().len() == 1);
+    assert_eq!(pod.census(), BTreeMap::from([(41, 1), (42, 1)]));
+    assert!(pod.path("application.log").exists());
+    let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run().expect(0);
+    assert!(String::from_utf8_lossy(&status.stdout).contains("\"stored\":2"), "{status:?}");
+    watcher.signal(Signal::TERM);
+    watcher.wait().expect(0);
+}
+
+#[test]
+fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() {
+    let pod = Pod::new();
+    let samples: Vec<PathBuf> = (1..=3).filter_map(|markers| pod.sample(48, markers)).collect();
+    if samples.is_empty() {
+        return;
+    }
+    let begun = Instant::now();
+    let put = |round: u32| {
+        for (index, sample) in samples.iter().enumerate() {
+            // As a JVM does: the name is there long before the content is complete.
+            std::fs::copy(sample, pod.path(&format!("java_pid{round}{index}.hprof"))).unwrap();
+        }
+    };
+    put(0);
+    let watcher = pod.watch(&[]);
+    wait_until("all are stored", SOON, || pod.dumps().len() == 3 && pod.files().is_empty());
+    drop(watcher);
+    let length = begun.elapsed();
+    for moment in 1..=moments() {
+        let watcher = pod.watch(&[]);
+        put(moment);
+        std::thread::sleep(length * moment / moments());
+        watcher.signal(Signal::KILL);
+        watcher.wait();
+    }
+    let _watcher = pod.watch(&[]);
+    let all = 3 * (moments() as usize + 1);
+    wait_until("all are stored", 4 * SOON, || pod.files().is_empty());
+    let each = moments() as usize + 1;
+    assert_eq!(pod.census(), BTreeMap::from([(1, each), (2, each), (3, each)]), "{all} dumps");
+}
+
+/// Seconds for which the store is down; `JMAP_DUMP_TEST_OUTAGE` makes them more.
+fn outage() -> Duration {
+    let seconds = std::env::var("JMAP_DUMP_TEST_OUTAGE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(6))
+}
+
+#[test]
+fn everything_arrives_when_a_store_that_was_down_comes_back() {
+    let pod = Pod::new();
+    let (Some(one), Some(two)) = (pod.sample(24, 1), pod.sample(2, 2)) else { return };
+    let _watcher = pod.watch(&[]);
+    pod.server.die_after_parts(1);
+    std::fs::copy(&one, pod.path("java_pid1.hprof")).unwrap();
+    wait_until("the first one fails", SOON, || pod.status()["last_error"].is_string());
+    std::fs::copy(&two, pod.path("java_pid1.hprof")).unwrap();
+    wait_until("the name is free though the store is down", SOON, || !pod.path("java_pid1.hprof").exists());
+    std::thread::sleep(outage());
+    assert_eq!(pod.dumps(), Vec::<PathBuf>::new());
+    let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run();
+    assert_eq!(status.code, 0, "a store that is down is no reason to restart the watcher: {status:?}");
+    pod.server.revive();
+    wait_until("both are stored", 3 * SOON, || pod.dumps().len() == 2 && pod.files().is_empty());
+    assert_eq!(pod.census(), BTreeMap::from([(1, 1), (2, 1)]));
+}
+
+#[test]
+fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
+    for version in ["8", "17", "25"] {
+        let pod = Pod::new();
+        let path = pod.path("java_pid1.hprof");
+        let Some(builder) = TestJvm::builder(version) else { return };
+        let builder = builder.jvm_arg("-Xmx400m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=250");
+        let jvm = builder.jvm_arg(format!("-XX:HeapDumpPath={}", path.display())).start();
+        jvm.send("oom");
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let part = pod.path("java_pid1.hprof.p0");
+        wait_until("the dump has begun", SOON, || size(&path) + size(&part) > 32 << 20);
+        drop(jvm);
+        let left = size(&path) + size(&part);
+        let _watcher = pod.watch(&[]);
+        wait_until("it is stored", SOON, || pod.dumps().len() == 1 && pod.files().is_empty());
+        let object = pod.dumps().remove(0);
+        let receipt = std::fs::read(object.to_str().unwrap().replace(".hprof.gz", ".json")).unwrap();
+        let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap();
+        assert_eq!(receipt["dump"]["walk"]["complete"], false, "JDK {version}");
+        let mut raw = flate2::read::MultiGzDecoder::new(std::fs::File::open(&object).unwrap());
+        assert_eq!(std::io::copy(&mut raw, &mut std::io::sink()).unwrap(), left, "JDK {version}");
+    }
+}
+
+#[test]
+fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
+    let pod = Pod::new();
+    let text = "# A fatal error has been detected by the Java Runtime Environment\n";
+    let mut writer = std::fs::File::create(pod.path("hs_err_pid7.log")).unwrap();
+    std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    std::fs::write(pod.path("gc.txt"), text).unwrap();
+    let _watcher = pod.watch(&["--pattern", "hs_err_pid*.log", "--pattern", "*.jfr,core.*", "--keep"]);
+    std::fs::write(pod.path("core.7"), text).unwrap();
+    let stored = || pod.server.objects().into_iter().filter(|key| key.ends_with(".gz")).collect::<Vec<_>>();
+    wait_until("the core is stored", SOON, || stored().len() == 1);
+    assert!(pod.path("hs_err_pid7.log").exists());
+    drop(writer);
+    wait_until("the log is stored", SOON, || stored().len() == 2 && !pod.path("hs_err_pid7.log").exists());
+    let key =
+        stored().into_iter().find(|key| key.ends_with("_7_hs_err_pid7.log.gz") || key.contains("hs_err")).unwrap();
+    let mut back = String::new();
+    let file = std::fs::File::open(pod.server.object(&key)).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut back).unwrap();
+    assert_eq!(back, text);
+    wait_until("both are put aside", SOON, || {
+        std::fs::read_dir(pod.path("jmap-dump-tool/stored")).is_ok_and(|dir| dir.count() == 2)
+    });
+    assert!(pod.path("gc.txt").exists());
+}
+
+#[test]
+fn of_more_dumps_than_may_wait_the_first_and_the_newest_stay() {
+    let pod = Pod::new();
+    let samples: Vec<PathBuf> = (1..=4).filter_map(|markers| pod.sample(2, markers)).collect();
+    if samples.is_empty() {
+        return;
+    }
+    pod.server.die_after_parts(0);
+    let _watcher = pod.watch(&["--max-local", "2"]);
+    for sample in &samples {
+        let path = pod.path("java_pid1.hprof");
+        std::fs::copy(sample, &path).unwrap();
+        wait_until("it is taken", SOON, || !path.exists());
+        // The names of what waits tell its time to the second.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    wait_until("two are given up", SOON, || pod.status()["given_up"] == 2);
+    pod.server.revive();
+    wait_until("the others are stored", 2 * SOON, || pod.dumps().len() == 2 && pod.files().is_empty());
+    assert_eq!(pod.census(), BTreeMap::from([(1, 1), (4, 1)]));
+}
+
+#[test]
+fn a_dump_that_cannot_be_read_is_told_at_once() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::common::bed::skip("not root; run the tests as root");
+    }
+    let pod = Pod::new();
+    let program = pod.samples.path().join("jmap-dump-tool");
+    std::fs::copy(crate::common::tool::binary(), &program).unwrap();
+    for dir in [pod.dir.path(), pod.samples.path()] {
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let path = pod.path("java_pid1.hprof");
+    std::fs::write(&path, b"JAVA PROFILE 1.0.2\0").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let dir = pod.dir.path().to_str().unwrap();
+    let store = pod.samples.path().join("store");
+    let args = ["watch", "shop", "cart", "prod", dir, "--store", store.to_str().unwrap()];
+    let watcher = Tool::of(&program, &args).command(|command| {
+        std::os::unix::process::CommandExt::uid(command, 1000);
+    });
+    let watcher = Watcher(Some(watcher.spawn()));
+    wait_until("it is told", SOON, || pod.status()["obstacles"].to_string().contains("java_pid1.hprof cannot be read"));
+    let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run().expect(1);
+    assert!(status.stderr.contains("cannot be read"), "{status:?}");
+    watcher.signal(Signal::TERM);
+    let ended = watcher.wait().expect(0);
+    assert!(ended.stderr.contains("java_pid1.hprof cannot be read") && ended.stderr.contains("run as the JVM's user"));
+}
+
+#[test]
+fn a_signal_to_end_lets_the_upload_finish_and_a_second_pod_s_start_does_the_rest() {
+    let pod = Pod::new();
+    let Some(sample) = pod.sample(8, 5) else { return };
+    let watcher = pod.watch(&[]);
+    pod.server.stall(Duration::from_millis(700));
+    std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
+    wait_until("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
+    std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
+    watcher.signal(Signal::TERM);
+    watcher.wait().expect(0);
+    assert_eq!(pod.census(), BTreeMap::from([(5, 2)]));
+    // No time at all: what waits is named, and stored by the next one.
+    pod.server.stall(Duration::from_secs(20));
+    let watcher = pod.watch(&["--grace", "1s"]);
+    std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
+    wait_until("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
+    watcher.signal(Signal::TERM);
+    let ended = watcher.wait().expect(8);
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("kept for the next start"), "{ended:?}");
+    pod.server.stall(Duration::ZERO);
+    let _watcher = pod.watch(&[]);
+    wait_until("all are stored", SOON, || pod.dumps().len() == 3 && pod.files().is_empty());
+}
