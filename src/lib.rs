@@ -41,6 +41,8 @@ pub mod straight;
 
 pub mod spool;
 
+pub mod classes;
+
 pub mod store;
 
 pub mod pod;

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
+use crate::classes;
 use crate::deadline::Deadline;
 use crate::effort::{Effort, Gate, OpenAtLast};
-use crate::hprof::Summary;
+use crate::hprof::{Histogram, Summary};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::spool::{Member, Section, Slot, Spool};
@@ -61,7 +62,7 @@ pub fn run(
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let early = upload.filter(|upload| upload.takes_parts_early());
-    let gate = Gate::default();
+    let (gate, mut histogram) = (Gate::default(), Histogram::new());
     std::thread::scope(|scope| {
         // Readers of the spool must not wait for what a panic keeps from coming.
         let watch = (GiveUpOnPanic(spool), OpenAtLast(&gate));
@@ -71,16 +72,17 @@ pub fn run(
             }
             feed(spool, effort.part_size, early)
         });
-        let (walked, written) = compressed(raw, effort, &gate, progress, deadline, |members| {
+        let (mut walked, written) = compressed(raw, effort, &gate, progress, deadline, &mut histogram, |members| {
             let lost = || io::Error::other("a worker has failed");
             // The file of a sequential dump is the object itself, and can be kept as it is.
             in_order(&members, effort.pages(), lost, |member| spool.append(&member))
         });
         drop(watch);
-        match (&walked, &written) {
+        match (&mut walked, &written) {
             (Ok(walk), Ok(())) => {
                 spool.seal();
                 sealed(walk);
+                walk.classes = classes::of_spool(&histogram, spool);
             }
             _ => spool.give_up(),
         }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Malformed, Records, Summary, Walker};
+use crate::hprof::{Malformed, Records, Summary, Tally, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -34,14 +34,15 @@ pub enum PipelineError {
     Stopped(#[from] Stopped),
 }
 
-/// Walks `raw` to its end, and has its members taken by `take` on a thread of its own. One that leaves early ends the
-/// walk. `gate` opens when the application runs again.
+/// Walks `raw` to its end, tells `tally` of its objects, and has its members taken by `take` on a thread of its own.
+/// One that leaves early ends the walk. `gate` opens when the application runs again.
 pub fn compressed<T: Send>(
     raw: &mut impl Source,
     effort: Effort,
     gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
+    tally: &mut impl Tally,
     take: impl FnOnce(Receiver<Member>) -> T + Send,
 ) -> (Result<Summary, PipelineError>, T) {
     let (raw_pool, gz_pool) = (Pool::new(effort.pages()), Pool::new(effort.pages()));
@@ -63,7 +64,7 @@ pub fn compressed<T: Send>(
             .collect();
         drop((blocks, members_in));
         let taker = scope.spawn(move || take(members));
-        let walked = walk(raw, &raw_pool, &blocks_in, gate, progress, deadline);
+        let walked = walk(raw, &raw_pool, &blocks_in, gate, progress, deadline, tally);
         drop((open_at_last, blocks_in));
         let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
         let taken = joined(taker);
@@ -155,6 +156,7 @@ fn walk(
     gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
+    tally: &mut impl Tally,
 ) -> Result<Summary, PipelineError> {
     let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
     let (mut runs_again, mut bytes, mut damage) = (false, 0, None);
@@ -172,7 +174,7 @@ fn walk(
         let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
         let (walker, seq) = sections.entry(section).or_insert_with(|| (walker_of(section), 0));
         if scrutiny != Scrutiny::Anything && damage.is_none() {
-            damage = scrutiny.judge(walker.push(page.as_slice()))?;
+            damage = scrutiny.judge(walker.push_to(page.as_slice(), tally))?;
         }
         bytes += page.as_slice().len() as u64;
         progress.add(page.as_slice().len() as u64);
@@ -189,7 +191,7 @@ fn walk(
         return Err(PipelineError::Merged);
     }
     if scrutiny == Scrutiny::Anything {
-        return Ok(Summary { bytes, complete: true, damage: None, records: Records::default() });
+        return Ok(Summary { bytes, complete: true, damage: None, records: Records::default(), classes: None });
     }
     let joined = Walker::join(sections.into_values().map(|(walker, _)| walker).collect());
     Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })

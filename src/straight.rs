@@ -30,7 +30,8 @@ pub fn run(
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let pages = effort.pages();
-    let (walked, sent) = compressed(raw, effort, &Gate::default(), progress, deadline, |members| {
+    // Classes are not counted: there is nothing here to read their names from when the dump is whole.
+    let (walked, sent) = compressed(raw, effort, &Gate::default(), progress, deadline, &mut (), |members| {
         let mut put = |number, part| upload.put_part(number, part);
         let mut parts = Parts::new(&mut put, effort.part_size as usize);
         in_order(

@@ -12,12 +12,13 @@ use super::keep;
 use super::tell_stored;
 use super::temporary::nameless_beside;
 use super::verify::{is_gzip, walk};
+use crate::classes;
 use crate::deadline::Deadline;
 use crate::effort::{Effort, processors};
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::DumpError;
-use crate::hprof::Summary;
+use crate::hprof::{Histogram, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::{self, Begin, Journal, JournalError};
 use crate::pipeline::{self, Verdict};
@@ -204,10 +205,18 @@ impl<'a> Deposit<'a> {
     fn send_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
         let walk = match self.scrutiny() {
-            Scrutiny::Anything => {
-                Summary { bytes: spool.stored_len(), complete: true, damage: None, records: Default::default() }
+            Scrutiny::Anything => Summary {
+                bytes: spool.stored_len(),
+                complete: true,
+                damage: None,
+                records: Default::default(),
+                classes: None,
+            },
+            scrutiny => {
+                let (raw, mut histogram) = (spool.reader(), Histogram::new());
+                let walk = walk(raw, true, path, scrutiny, self.progress, self.deadline, &mut histogram)?;
+                Summary { classes: classes::of_spool(&histogram, &spool), ..walk }
             }
-            scrutiny => walk(spool.reader(), true, path, scrutiny, self.progress, self.deadline)?,
         };
         if self.verdict(&walk).is_none() {
             return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());

@@ -7,12 +7,13 @@ use std::os::unix::fs::FileExt;
 use flate2::read::MultiGzDecoder;
 
 use super::{Answer, Outcome};
+use crate::classes;
 use crate::cli::VerifyArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Summary, Walker};
+use crate::hprof::{Histogram, Summary, Tally, Walker};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::settings::{Output, UsageError, output_of};
@@ -47,13 +48,15 @@ fn verify(path: &str) -> Result<Summary, Error> {
     let deadline = Deadline::after(std::time::Duration::from_secs(7 * 24 * 3600))
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     let gzipped = is_gzip(&file).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
-    walk(&file, gzipped, path, Scrutiny::Dump, &progress, &deadline)
+    let mut histogram = Histogram::new();
+    let walk = walk(&file, gzipped, path, Scrutiny::Dump, &progress, &deadline, &mut histogram)?;
+    Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
 }
 
 fn describe(path: &str, walk: &Summary) -> String {
     let r = &walk.records;
     let whole = if walk.complete { "whole" } else { "TRUNCATED" };
-    format!(
+    let text = format!(
         "{path}: {whole}\n  size       {} raw ({} bytes)\n  objects    {} instances, {} object arrays, {} primitive arrays\n  \
          others     {} classes, {} roots, {} names, {} stack traces, {} segments\n",
         Bytes(walk.bytes),
@@ -66,7 +69,9 @@ fn describe(path: &str, walk: &Summary) -> String {
         r.utf8,
         r.stack_traces,
         r.segments
-    )
+    );
+    let classes = walk.classes.iter().flat_map(classes::lines);
+    text + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
 }
 
 /// Whether the file begins as a gzip member does.
@@ -75,7 +80,7 @@ pub fn is_gzip(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut magic, 0)? == 2 && magic == gzip::MAGIC)
 }
 
-/// Walks a dump, plain or gzipped. A gzip stream that ends in the middle is a truncated dump, no read error.
+/// Walks a dump, plain or gzipped, and tells `tally` of its objects. A gzip stream that ends in the middle is a truncated dump, no read error.
 pub fn walk(
     raw: impl Read,
     gzipped: bool,
@@ -83,6 +88,7 @@ pub fn walk(
     scrutiny: Scrutiny,
     progress: &Progress,
     deadline: &Deadline,
+    tally: &mut impl Tally,
 ) -> Result<Summary, Error> {
     let mut raw: Box<dyn Read + '_> =
         if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(raw))) } else { Box::new(raw) };
@@ -95,7 +101,7 @@ pub fn walk(
             Ok(n) => {
                 progress.add(n as u64);
                 damage = scrutiny
-                    .judge(walker.push(&page[..n]))
+                    .judge(walker.push_to(&page[..n], tally))
                     .map_err(|source| DumpError::Malformed { path: path.to_owned(), source })?;
                 if damage.is_some() {
                     break;

@@ -83,6 +83,17 @@ pub fn class_head(id: usize) -> usize {
     1 + 7 * id + 4 + 4 + 2
 }
 
+/// Serial number (u4), class, trace (u4), name: a LOAD CLASS behind its header.
+pub fn load_class_body(id: usize) -> usize {
+    4 + id + 4 + id
+}
+
+/// An identifier: 4 or 8 bytes.
+pub fn identifier(b: &[u8], at: usize, id: usize) -> u64 {
+    let low = u64::from(be32(b, at + id - 4));
+    if id == 8 { u64::from(be32(b, at)) << 32 | low } else { low }
+}
+
 pub fn be32(b: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
 }

@@ -1,5 +1,7 @@
 //! What a walk saw.
 
+use std::ops::{Add, AddAssign, Sub};
+
 use serde::{Deserialize, Serialize};
 
 /// How many records of each kind passed by.
@@ -54,4 +56,69 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
     pub records: Records,
+    /// Where they were counted and their names can be read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<TopClasses>,
+}
+
+/// What fills the heap, by shallow size.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopClasses {
+    /// The largest first. Two of one name are of two class loaders.
+    pub top: Vec<ClassShare>,
+    /// All classes that are not in `top`.
+    pub other: Amount,
+    /// What of `other` was not even counted by its class, for there were too many: one of these may belong to the top.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub unsorted: Amount,
+    pub total: Amount,
+}
+
+/// How much of the heap one class is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassShare {
+    /// As Java writes it: `java.lang.String`, `byte[]`.
+    pub name: String,
+    #[serde(flatten)]
+    pub amount: Amount,
+}
+
+/// Some objects and the bytes of their values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    pub instances: u64,
+    pub bytes: u64,
+}
+
+impl Amount {
+    pub(super) fn add_one(&mut self, bytes: u64) {
+        self.instances += 1;
+        self.bytes += bytes;
+    }
+
+    fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Add for Amount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { instances: self.instances + other.instances, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Amount {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { instances: self.instances - other.instances, bytes: self.bytes - other.bytes }
+    }
 }

@@ -3,11 +3,14 @@
 //! Push-style and in place: the caller hands over consecutive pieces of any size and goes on with the same
 //! bytes. What straddles two pieces is kept in a small carry, so memory does not grow with the dump.
 
+mod class_dump;
+
 use super::records::{
-    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be16, be32, class_head, instance_head, object_array_head,
+    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, identifier, instance_head, load_class_body, object_array_head,
     primitive_array_head, root_width, sub, tag, value_width,
 };
 use super::summary::{Records, Summary};
+use super::tally::Tally;
 
 /// The bytes are not HPROF from this offset on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +29,8 @@ enum State {
     Top,
     /// Opaque bytes of a top-level record.
     Body(u64),
+    /// The body of a LOAD CLASS of the right length.
+    LoadClass,
     /// At a sub-record.
     Sub,
     /// Opaque bytes of a sub-record.
@@ -82,13 +87,21 @@ impl Walker {
     ///
     /// # Errors
     /// When they cannot belong to a heap dump; the walker is of no further use then.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.push_to(bytes, &mut ())
+    }
+
+    /// The same, and tells `tally` what passes by.
+    ///
+    /// # Errors
+    /// As [`Walker::push`].
+    pub fn push_to(&mut self, mut bytes: &[u8], tally: &mut impl Tally) -> Result<(), Malformed> {
         while !bytes.is_empty() {
             if self.carried > 0 {
-                bytes = self.fill_carry(bytes)?;
+                bytes = self.fill_carry(bytes, tally)?;
                 continue;
             }
-            match self.step(bytes)? {
+            match self.step(bytes, tally)? {
                 Step::Used(n) => {
                     self.offset += n as u64;
                     bytes = &bytes[n..];
@@ -104,9 +117,9 @@ impl Walker {
     }
 
     /// Completes what straddles two pieces, and gives back the bytes behind it.
-    fn fill_carry<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Malformed> {
+    fn fill_carry<'a>(&mut self, bytes: &'a [u8], tally: &mut impl Tally) -> Result<&'a [u8], Malformed> {
         let carry = self.carry;
-        let need = match self.step(&carry[..self.carried])? {
+        let need = match self.step(&carry[..self.carried], tally)? {
             Step::Need(n) => n,
             Step::Used(_) => return Err(self.malformed("a record changed its length")),
         };
@@ -115,7 +128,7 @@ impl Walker {
         self.carried += take;
         // Looked at even when it is not complete: what cannot become a dump is refused as early as in one piece.
         let carry = self.carry;
-        if let Step::Used(n) = self.step(&carry[..self.carried])? {
+        if let Step::Used(n) = self.step(&carry[..self.carried], tally)? {
             // A step never uses more than it asked for, and asked for no more than was there.
             debug_assert_eq!(n, self.carried);
             self.offset += n as u64;
@@ -133,7 +146,8 @@ impl Walker {
     /// when the last one saw the end and the others ended between two records.
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
-        let mut joined = Summary { bytes: 0, complete: !walkers.is_empty(), damage: None, records: Records::default() };
+        let complete = !walkers.is_empty();
+        let mut joined = Summary { bytes: 0, complete, damage: None, records: Records::default(), classes: None };
         for (index, walker) in walkers.into_iter().enumerate() {
             let between = walker.is_between_records();
             let summary = walker.finish();
@@ -160,15 +174,20 @@ impl Walker {
             complete: matches!(self.state, State::End) && self.carried == 0,
             damage: None,
             records: self.records,
+            classes: None,
         }
     }
 
-    fn step(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+    /// It and the two below are inlined into their loop: with a tally of its own, the compiler would leave them out,
+    /// and the walk took a fifth longer.
+    #[inline(always)]
+    fn step(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
         match self.state {
             State::FileHeader => self.file_header(b),
             State::Top => self.top(b),
             State::Body(left) => Ok(self.body(b, left)),
-            State::Sub => self.sub_record(b),
+            State::LoadClass => Ok(self.load_class(b, tally)),
+            State::Sub => self.sub_record(b, tally),
             State::SubBody(left) => Ok(self.sub_body(b, left)),
             State::ConstantPool(left) => self.constant_pool(b, left),
             State::StaticCount => self.count(b, State::Statics),
@@ -217,7 +236,8 @@ impl Walker {
             }
             0x01..=tag::CONTROL_SETTINGS => {
                 self.count_top(b[0]);
-                State::Body(length)
+                let is_class = b[0] == tag::LOAD_CLASS && length == load_class_body(self.id_size) as u64;
+                if is_class { State::LoadClass } else { State::Body(length) }
             }
             other => return Err(self.malformed(format!("unknown record tag {other:#04x}"))),
         };
@@ -244,6 +264,17 @@ impl Walker {
         Step::Used(n as usize)
     }
 
+    /// Serial number (u4), class, trace (u4), name.
+    fn load_class(&mut self, b: &[u8], tally: &mut impl Tally) -> Step {
+        let (id, body) = (self.id_size, load_class_body(self.id_size));
+        if b.len() < body {
+            return Step::Need(body);
+        }
+        tally.load_class(identifier(b, 4, id), identifier(b, body - id, id));
+        self.state = State::Top;
+        Step::Used(body)
+    }
+
     /// Books `n` bytes of the open segment.
     fn book(&mut self, n: u64) -> Result<(), Malformed> {
         self.segment_left =
@@ -256,8 +287,8 @@ impl Walker {
         if self.segment_left == 0 { State::Top } else { State::Sub }
     }
 
-    #[inline]
-    fn sub_record(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+    #[inline(always)]
+    fn sub_record(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
         let id = self.id_size;
         match b[0] {
             sub::INSTANCE_DUMP => {
@@ -266,7 +297,10 @@ impl Walker {
                     return Ok(Step::Need(head));
                 }
                 self.records.instances += 1;
-                self.with_body(b, head, u64::from(be32(b, head - 4)))
+                let body = u64::from(be32(b, head - 4));
+                let step = self.with_body(b, head, body)?;
+                tally.instance(identifier(b, 5 + id, id), body);
+                Ok(step)
             }
             sub::OBJ_ARRAY_DUMP => {
                 let head = object_array_head(id);
@@ -274,7 +308,10 @@ impl Walker {
                     return Ok(Step::Need(head));
                 }
                 self.records.object_arrays += 1;
-                self.with_body(b, head, u64::from(be32(b, 5 + id)) * id as u64)
+                let body = u64::from(be32(b, 5 + id)) * id as u64;
+                let step = self.with_body(b, head, body)?;
+                tally.object_array(identifier(b, head - id, id), body);
+                Ok(step)
             }
             sub::PRIM_ARRAY_DUMP => {
                 let head = primitive_array_head(id);
@@ -283,7 +320,10 @@ impl Walker {
                 }
                 let width = self.width(b[head - 1])?;
                 self.records.primitive_arrays += 1;
-                self.with_body(b, head, u64::from(be32(b, 5 + id)) * width as u64)
+                let body = u64::from(be32(b, 5 + id)) * width as u64;
+                let step = self.with_body(b, head, body)?;
+                tally.primitive_array(b[head - 1], body);
+                Ok(step)
             }
             sub::CLASS_DUMP => self.class_dump(b),
             other => self.root(b, other),
@@ -291,7 +331,7 @@ impl Walker {
     }
 
     /// A sub-record of a head and opaque bytes, as far as they are here.
-    #[inline]
+    #[inline(always)]
     fn with_body(&mut self, b: &[u8], head: usize, body: u64) -> Result<Step, Malformed> {
         self.book(head as u64 + body)?;
         let here = body.min((b.len() - head) as u64);
@@ -316,69 +356,6 @@ impl Walker {
         self.book(1 + width as u64)?;
         self.state = self.next_sub();
         Ok(Step::Used(1 + width))
-    }
-
-    /// Class, trace, super, loader, signers, domain, two reserved, instance size, then the constant pool.
-    fn class_dump(&mut self, b: &[u8]) -> Result<Step, Malformed> {
-        let head = class_head(self.id_size);
-        if b.len() < head {
-            return Ok(Step::Need(head));
-        }
-        self.records.classes += 1;
-        self.book(head as u64)?;
-        self.state = State::ConstantPool(be16(b, head - 2));
-        self.skip_empty();
-        Ok(Step::Used(head))
-    }
-
-    fn count(&mut self, b: &[u8], next: fn(u16) -> State) -> Result<Step, Malformed> {
-        if b.len() < 2 {
-            return Ok(Step::Need(2));
-        }
-        self.book(2)?;
-        self.state = next(be16(b, 0));
-        self.skip_empty();
-        Ok(Step::Used(2))
-    }
-
-    /// Index (u2), type (u1), value.
-    fn constant_pool(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
-        self.typed_entry(b, 2, true, State::ConstantPool(left - 1))
-    }
-
-    /// Name (id), type (u1), value.
-    fn statics(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
-        self.typed_entry(b, self.id_size, true, State::Statics(left - 1))
-    }
-
-    /// Name (id), type (u1).
-    fn fields(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
-        self.typed_entry(b, self.id_size, false, State::Fields(left - 1))
-    }
-
-    fn typed_entry(&mut self, b: &[u8], before: usize, has_value: bool, next: State) -> Result<Step, Malformed> {
-        if b.len() <= before {
-            return Ok(Step::Need(before + 1));
-        }
-        let width = self.width(b[before])?;
-        let size = before + 1 + if has_value { width } else { 0 };
-        if b.len() < size {
-            return Ok(Step::Need(size));
-        }
-        self.book(size as u64)?;
-        self.state = next;
-        self.skip_empty();
-        Ok(Step::Used(size))
-    }
-
-    /// Goes on where nothing is left to read.
-    fn skip_empty(&mut self) {
-        self.state = match self.state {
-            State::ConstantPool(0) => State::StaticCount,
-            State::Statics(0) => State::FieldCount,
-            State::Fields(0) => self.next_sub(),
-            other => other,
-        };
     }
 
     fn width(&self, basic_type: u8) -> Result<usize, Malformed> {

@@ -122,3 +122,70 @@ proptest::proptest! {
         let _ = walk(dump.chunks(cut).map(<[u8]>::to_vec));
     }
 }
+
+/// Everything that is told, in its order.
+#[derive(Default, PartialEq, Debug)]
+struct Told(Vec<(&'static str, u64, u64)>);
+
+impl Tally for Told {
+    fn load_class(&mut self, class_id: u64, name_id: u64) {
+        self.0.push(("class", class_id, name_id));
+    }
+
+    fn instance(&mut self, class_id: u64, bytes: u64) {
+        self.0.push(("instance", class_id, bytes));
+    }
+
+    fn object_array(&mut self, class_id: u64, bytes: u64) {
+        self.0.push(("object array", class_id, bytes));
+    }
+
+    fn primitive_array(&mut self, basic_type: u8, bytes: u64) {
+        self.0.push(("primitive array", u64::from(basic_type), bytes));
+    }
+}
+
+/// An identifier whose bytes all differ, and those around it as well.
+fn id(width: usize, first: u8) -> (Vec<u8>, u64) {
+    let bytes: Vec<u8> = (0..width as u8).map(|i| first + i).collect();
+    let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    (bytes, value)
+}
+
+fn telling_dump(width: usize) -> (Vec<u8>, Told) {
+    let mut d = b"JAVA PROFILE 1.0.2\0".to_vec();
+    d.extend((width as u32).to_be_bytes());
+    d.extend(0u64.to_be_bytes());
+    let ((class, class_id), (name, name_id), (array, array_id)) = (id(width, 0x81), id(width, 0xC1), id(width, 0xA1));
+    let object = vec![0x55; width];
+    top(&mut d, tag::LOAD_CLASS, &[&[0, 0, 0, 7], &class[..], &[0, 0, 0, 1], &name].concat());
+    // Not of the right length: it passes by.
+    top(&mut d, tag::LOAD_CLASS, &vec![9; 2 * width + 7]);
+    top(&mut d, tag::LOAD_CLASS, &[]);
+    let instance = [&[sub::INSTANCE_DUMP], &object[..], &[0; 4], &class, &[0, 0, 0, 3], b"abc"].concat();
+    let objects = [&[sub::OBJ_ARRAY_DUMP], &object[..], &[0; 4], &[0, 0, 0, 2], &array, &object.repeat(2)[..]].concat();
+    let shorts = [&[sub::PRIM_ARRAY_DUMP], &object[..], &[0; 4], &[0, 0, 0, 2, 9], b"abcd"].concat();
+    top(&mut d, tag::HEAP_DUMP_SEGMENT, &[&instance[..], &objects, &shorts, &instance].concat());
+    top(&mut d, tag::HEAP_DUMP_END, &[]);
+    let told = [
+        ("class", class_id, name_id),
+        ("instance", class_id, 3),
+        ("object array", array_id, 2 * width as u64),
+        ("primitive array", 9, 4),
+        ("instance", class_id, 3),
+    ];
+    (d, Told(told.to_vec()))
+}
+
+#[test]
+fn each_object_is_told_once_however_the_bytes_are_cut() {
+    for width in [4, 8] {
+        let (dump, expected) = telling_dump(width);
+        for size in 1..=dump.len() {
+            let (mut walker, mut told) = (Walker::new(), Told::default());
+            dump.chunks(size).for_each(|piece| walker.push_to(piece, &mut told).unwrap());
+            assert_eq!(told, expected, "cut every {size} bytes, identifiers of {width}");
+            assert!(walker.finish().complete);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use serde::{Deserialize, Serialize};
 
 use super::StoredObject;
+use crate::classes;
 use crate::hprof::Summary;
 use crate::pod::Pod;
 use crate::units::Bytes;
@@ -185,6 +186,9 @@ impl DumpFacts {
                     r.roots
                 ),
             )?;
+            for class in walk.classes.iter().flat_map(classes::lines) {
+                line("class", &class)?;
+            }
         }
         if let Some(live_only) = self.live_only {
             line("objects", &if live_only { "live only" } else { "all, unreachable ones too" })?;

@@ -1,5 +1,6 @@
 //! The two stages that see each byte of a dump, by themselves on one core: the walk and the compression.
 //! Dumps of 500 MiB, or of `--mib N`. The walk does not look into arrays of numbers, so their heap is no measure.
+//! It is measured with the count of classes, as a run does it, and without, as a run without a disk does it.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jmap_dump_tool::gzip::Encoder;
-use jmap_dump_tool::hprof::Walker;
+use jmap_dump_tool::hprof::{Histogram, Tally, Walker};
 use jmap_dump_tool::pages::{PAGE, Pool};
 use jmap_dump_tool::spool::{Block, Section, Slot};
 
@@ -30,7 +31,8 @@ fn main() {
     let mut text = "| stage | heap | MB/s | of the dump |\n|---|---|--:|--:|\n".to_owned();
     for kind in Kind::ALL {
         let Some(dump) = dump(kind, mib) else { return };
-        let _ = writeln!(text, "| walk | {} | {:.0} | |", kind.name(), walk(&dump));
+        let _ = writeln!(text, "| walk | {} | {:.0} | |", kind.name(), walk(&dump, Histogram::new));
+        let _ = writeln!(text, "| walk, no classes | {} | {:.0} | |", kind.name(), walk(&dump, || ()));
         for level in [1, 2, 6] {
             let (speed, part) = compress(&dump, level);
             let _ = writeln!(text, "| {backend} -{level} | {} | {speed:.0} | {part:.3} |", kind.name());
@@ -55,11 +57,11 @@ fn dump(kind: Kind, mb: u32) -> Option<Vec<u8>> {
 }
 
 /// The pieces that the pipeline pushes. MB/s of the fastest round: the others were disturbed.
-fn walk(dump: &[u8]) -> f64 {
+fn walk<T: Tally>(dump: &[u8], tally: impl Fn() -> T) -> f64 {
     let round = |_| {
         let begun = Instant::now();
-        let mut walker = Walker::new();
-        dump.chunks(PAGE).for_each(|piece| walker.push(piece).expect("the JVM writes HPROF"));
+        let (mut walker, mut tally) = (Walker::new(), tally());
+        dump.chunks(PAGE).for_each(|piece| walker.push_to(piece, &mut tally).expect("the JVM writes HPROF"));
         assert!(walker.finish().complete, "the JVM's dump is whole");
         begun.elapsed()
     };

@@ -62,7 +62,7 @@ pub fn try_census(path: impl AsRef<Path>) -> Result<Census, String> {
 
 const NAMELESS: &str = "(nameless)";
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let bytes = fs::read(path)?;
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);

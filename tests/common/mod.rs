@@ -5,6 +5,7 @@
 pub mod bed;
 pub mod console;
 pub mod container;
+pub mod heap_shares;
 pub mod hprof_check;
 pub mod jvm;
 pub mod s3;

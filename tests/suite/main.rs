@@ -5,6 +5,7 @@ mod common;
 
 mod bad_input;
 mod binary;
+mod classes;
 mod clean;
 mod containers;
 mod guard;

@@ -1,0 +1,227 @@
+//! How much of the heap each class is, counted while the dump is walked.
+//!
+//! Bytes are shallow: the values as they stand in the dump, references of identifier size, without the heads of
+//! records or of objects. So a class has other sums than in `jmap -histo`, which counts what the JVM allocated.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+
+use super::summary::{Amount, ClassShare, TopClasses};
+use super::tally::Tally;
+use super::types;
+
+/// So many classes have a place of their own, whatever a dump says: with its index that is at most 5 MiB, and 640 KiB
+/// for 10 000 classes.
+pub const CLASSES_MAX: usize = 1 << 17;
+
+/// Slots for the classes of a small JVM; a power of two.
+const SLOTS_MIN: usize = 1 << 12;
+
+/// Basic types are below 16: what a walker tells has a width (`records::value_width`).
+const BASIC_TYPES: usize = 16;
+
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    id: u64,
+    /// 0 until it is known: HotSpot's are addresses.
+    name_id: u64,
+    amount: Amount,
+}
+
+/// See the module's words. One is for all sections of a dump, in any order.
+#[derive(Debug)]
+pub struct Histogram {
+    classes: Vec<Class>,
+    /// Where in `classes` a class is, plus one; 0 is a free slot. At most half of them are taken.
+    slots: Vec<u32>,
+    /// Not known to whoever wrote the dump, so that nobody can choose classes of one slot.
+    seed: u64,
+    /// The class that was told last: objects of one class often come in a row.
+    last: usize,
+    primitive_arrays: [Amount; BASIC_TYPES],
+    /// Of classes that found no place.
+    unsorted: Amount,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            classes: Vec::new(),
+            slots: vec![0; SLOTS_MIN],
+            seed: RandomState::new().hash_one(0),
+            last: 0,
+            primitive_arrays: [Amount::default(); BASIC_TYPES],
+            unsorted: Amount::default(),
+        }
+    }
+}
+
+impl Tally for Histogram {
+    fn load_class(&mut self, class_id: u64, name_id: u64) {
+        if let Some(at) = self.place_of(class_id) {
+            self.classes[at].name_id = name_id;
+        }
+    }
+
+    #[inline]
+    fn instance(&mut self, class_id: u64, bytes: u64) {
+        match self.place_of(class_id) {
+            Some(at) => self.classes[at].amount.add_one(bytes),
+            None => self.unsorted.add_one(bytes),
+        }
+    }
+
+    #[inline]
+    fn object_array(&mut self, class_id: u64, bytes: u64) {
+        self.instance(class_id, bytes);
+    }
+
+    #[inline]
+    fn primitive_array(&mut self, basic_type: u8, bytes: u64) {
+        self.primitive_arrays[usize::from(basic_type) % BASIC_TYPES].add_one(bytes);
+    }
+}
+
+impl Histogram {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The largest `n` by their bytes.
+    pub fn top(&self, n: usize) -> Ranking {
+        let mut ranking = Ranking { top: Vec::with_capacity(n + 1), total: self.unsorted, unsorted: self.unsorted };
+        let arrays = self
+            .primitive_arrays
+            .iter()
+            .zip(0..)
+            .map(|(amount, basic_type)| Ranked { kind: Kind::PrimitiveArray { basic_type }, amount: *amount });
+        let classes = self
+            .classes
+            .iter()
+            .map(|class| Ranked { kind: Kind::Class { id: class.id, name_id: class.name_id }, amount: class.amount });
+        for ranked in arrays.chain(classes).filter(|ranked| ranked.amount.instances > 0) {
+            ranking.total += ranked.amount;
+            let at = ranking.top.partition_point(|before| before.rank() <= ranked.rank());
+            ranking.top.insert(at, ranked);
+            ranking.top.truncate(n);
+        }
+        ranking
+    }
+
+    /// Where the class is counted, from now on if it is new; `None` when there are too many of them.
+    #[inline]
+    fn place_of(&mut self, id: u64) -> Option<usize> {
+        if self.classes.get(self.last).is_none_or(|class| class.id != id) {
+            self.last = self.find(id)?;
+        }
+        Some(self.last)
+    }
+
+    fn find(&mut self, id: u64) -> Option<usize> {
+        let mut slot = self.first_slot(id);
+        loop {
+            match self.slots[slot] as usize {
+                0 => return self.insert(id, slot),
+                taken if self.classes[taken - 1].id == id => return Some(taken - 1),
+                _ => slot = self.next_slot(slot),
+            }
+        }
+    }
+
+    /// Identifiers are addresses: their low bits are alike, so both halves of a product with all of them are mixed.
+    fn first_slot(&self, id: u64) -> usize {
+        /// The golden ratio's bits, as in Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
+        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let product = u128::from(id ^ self.seed) * u128::from(SPREAD);
+        ((product >> 64) as u64 ^ product as u64) as usize & (self.slots.len() - 1)
+    }
+
+    fn next_slot(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+
+    fn insert(&mut self, id: u64, free: usize) -> Option<usize> {
+        if self.classes.len() == CLASSES_MAX {
+            return None;
+        }
+        self.classes.push(Class { id, name_id: 0, amount: Amount::default() });
+        self.slots[free] = self.classes.len() as u32;
+        if self.classes.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        Some(self.classes.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; self.slots.len() * 2];
+        for at in 0..self.classes.len() {
+            let mut slot = self.first_slot(self.classes[at].id);
+            while self.slots[slot] != 0 {
+                slot = self.next_slot(slot);
+            }
+            self.slots[slot] = at as u32 + 1;
+        }
+    }
+}
+
+/// What one row of a ranking counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Class {
+        id: u64,
+        /// 0 when no LOAD CLASS told it.
+        name_id: u64,
+    },
+    PrimitiveArray {
+        basic_type: u8,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ranked {
+    pub kind: Kind,
+    pub amount: Amount,
+}
+
+impl Ranked {
+    /// What is alike in bytes and instances is in the order of its identifiers, so that a dump has one ranking.
+    fn rank(&self) -> impl Ord {
+        let Amount { instances, bytes } = self.amount;
+        (std::cmp::Reverse((bytes, instances)), self.kind)
+    }
+}
+
+/// The largest classes, still without names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranking {
+    pub top: Vec<Ranked>,
+    pub total: Amount,
+    pub unsorted: Amount,
+}
+
+impl Ranking {
+    /// The names that are missing.
+    pub fn name_ids(&self) -> Vec<u64> {
+        let name_id = |ranked: &Ranked| match ranked.kind {
+            Kind::Class { name_id, .. } => Some(name_id),
+            Kind::PrimitiveArray { .. } => None,
+        };
+        self.top.iter().filter_map(name_id).filter(|name_id| *name_id != 0).collect()
+    }
+
+    /// With names as Java writes them. A class whose name is not there shows its identifier.
+    pub fn named(&self, names: &BTreeMap<u64, String>) -> TopClasses {
+        let name_of = |kind| match kind {
+            Kind::PrimitiveArray { basic_type } => types::array_of(basic_type),
+            Kind::Class { id, name_id } => names.get(&name_id).cloned().unwrap_or_else(|| format!("class {id:#x}")),
+        };
+        let share = |ranked: &Ranked| ClassShare { name: name_of(ranked.kind), amount: ranked.amount };
+        let top: Vec<ClassShare> = self.top.iter().map(share).collect();
+        let listed = top.iter().fold(Amount::default(), |sum, share| sum + share.amount);
+        TopClasses { top, other: self.total - listed, unsorted: self.unsorted, total: self.total }
+    }
+}
+
+#[cfg(test)]
+#[path = "histogram_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! Finds the names of a few classes in the head of a dump. HotSpot writes all its symbols first, before the classes
+//! that have them (JDK: `heapDumper.cpp`, `VM_HeapDumper::doit`), so a walk cannot know which of them to keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::io::{self, BufRead, BufReader, Read};
+
+use jni::strings::JNIStr;
+
+use super::records::{FILE_HEADER, ID_SIZE_AT, TOP_HEADER, be32, identifier, tag};
+use super::types::java_name;
+
+/// A class file has no longer names (JVM specification, 4.4.7): what is longer is cut.
+const NAME_MAX: u64 = 64 << 10;
+
+/// Symbols of a large application take some ten MiB. What comes behind so many bytes is not worth the time.
+const HEAD_MAX: u64 = 512 << 20;
+
+/// The names of `wanted` as Java writes them, as far as they come before the first heap segment. The head of a
+/// truncated dump has the names that it has.
+///
+/// # Errors
+/// When the head cannot be read.
+pub fn find(head: impl Read, wanted: &[u64]) -> io::Result<BTreeMap<u64, String>> {
+    let mut names = Names { wanted: wanted.iter().copied().collect(), found: BTreeMap::new() };
+    match names.read(&mut BufReader::new(head.take(HEAD_MAX))) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(names.found),
+    }
+}
+
+struct Names {
+    wanted: BTreeSet<u64>,
+    found: BTreeMap<u64, String>,
+}
+
+impl Names {
+    fn read(&mut self, head: &mut impl BufRead) -> io::Result<()> {
+        let mut header = [0; FILE_HEADER];
+        head.read_exact(&mut header)?;
+        let id_size = if be32(&header, ID_SIZE_AT) == 4 { 4 } else { 8 };
+        while !self.wanted.is_empty() {
+            let mut record = [0; TOP_HEADER];
+            head.read_exact(&mut record)?;
+            let length = u64::from(be32(&record, 5));
+            match record[0] {
+                tag::HEAP_DUMP | tag::HEAP_DUMP_SEGMENT | tag::HEAP_DUMP_END => break,
+                tag::UTF8 if length >= id_size as u64 => self.utf8(head, id_size, length - id_size as u64)?,
+                _ => skip(head, length)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Identifier, text.
+    fn utf8(&mut self, head: &mut impl BufRead, id_size: usize, length: u64) -> io::Result<()> {
+        let mut id = [0; 8];
+        head.read_exact(&mut id[..id_size])?;
+        let id = identifier(&id, 0, id_size);
+        if !self.wanted.remove(&id) {
+            return skip(head, length);
+        }
+        let mut text = vec![0; length.min(NAME_MAX) as usize];
+        head.read_exact(&mut text)?;
+        self.found.insert(id, java_name(&decoded(text)));
+        skip(head, length.saturating_sub(NAME_MAX))
+    }
+}
+
+fn skip(head: &mut impl BufRead, mut n: u64) -> io::Result<()> {
+    while n > 0 {
+        let here = match head.fill_buf() {
+            Ok([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => n.min(bytes.len() as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        head.consume(here as usize);
+        n -= here;
+    }
+    Ok(())
+}
+
+/// HotSpot's symbols are modified UTF-8; what is not is shown as far as it can be.
+fn decoded(text: Vec<u8>) -> String {
+    match CString::new(text) {
+        Ok(text) => match JNIStr::from_cstr(&text) {
+            Some(text) => text.to_str().into_owned(),
+            None => text.to_string_lossy().into_owned(),
+        },
+        Err(nul) => String::from_utf8_lossy(&nul.into_vec()).into_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

@@ -1,0 +1,83 @@
+//! The names of classes as Java source has them.
+
+/// Basic types by their HPROF number (JDK: `heapDumper.cpp`, "HPROF binary format", BASIC TYPE) and their letter in
+/// a descriptor (JVM specification, table 4.3-A).
+const BASIC_TYPES: [(u8, u8, &str); 8] = [
+    (4, b'Z', "boolean"),
+    (5, b'C', "char"),
+    (6, b'F', "float"),
+    (7, b'D', "double"),
+    (8, b'B', "byte"),
+    (9, b'S', "short"),
+    (10, b'I', "int"),
+    (11, b'J', "long"),
+];
+
+/// An array has at most so many dimensions (JVM specification, 4.4.1).
+const DIMENSIONS_MAX: usize = 255;
+
+/// `byte[]`.
+pub fn array_of(basic_type: u8) -> String {
+    let named = BASIC_TYPES.iter().find(|(number, ..)| *number == basic_type);
+    named.map_or_else(|| format!("type {basic_type}[]"), |(.., name)| format!("{name}[]"))
+}
+
+/// `java/lang/String` is `java.lang.String`, `[[I` is `int[][]`. What is no name of a class stays as it is, but for
+/// control characters, which no terminal should see.
+pub fn java_name(internal: &str) -> String {
+    let element = internal.trim_start_matches('[');
+    let dimensions = internal.len() - element.len();
+    let element = match dimensions {
+        0 => Some(internal),
+        1..=DIMENSIONS_MAX => element_name(element),
+        _ => None,
+    };
+    let name = element.map_or_else(|| internal.to_owned(), |name| name.replace('/', ".") + &"[]".repeat(dimensions));
+    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// `Ljava/lang/String;` and `I` behind the brackets.
+fn element_name(descriptor: &str) -> Option<&str> {
+    if let Some(class) = descriptor.strip_prefix('L') {
+        return class.strip_suffix(';');
+    }
+    let basic = BASIC_TYPES.iter().find(|(_, letter, _)| descriptor.as_bytes() == [*letter]);
+    basic.map(|(.., name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_java_source() {
+        for (internal, name) in [
+            ("java/lang/String", "java.lang.String"),
+            ("Marker", "Marker"),
+            ("I", "I"),
+            ("[B", "byte[]"),
+            ("[[J", "long[][]"),
+            ("[Ljava/lang/Object;", "java.lang.Object[]"),
+            ("[[Ljava/util/HashMap$Node;", "java.util.HashMap$Node[][]"),
+            ("a/Lambda$14+0x00007f0001", "a.Lambda$14+0x00007f0001"),
+            ("", ""),
+            ("[", "["),
+            ("[x", "[x"),
+            ("[La/b", "[La/b"),
+            ("a\x1b[31m", "a\u{fffd}[31m"),
+        ] {
+            assert_eq!(java_name(internal), name);
+        }
+        let deep = "[".repeat(256) + "I";
+        assert_eq!(java_name(&deep), deep);
+    }
+
+    #[test]
+    fn an_array_of_each_basic_type_has_a_name_by_number_and_by_letter() {
+        for (number, letter, name) in BASIC_TYPES {
+            assert_eq!(array_of(number), format!("{name}[]"));
+            assert_eq!(java_name(&format!("[{}", char::from(letter))), format!("{name}[]"));
+        }
+        assert_eq!(array_of(3), "type 3[]");
+    }
+}
