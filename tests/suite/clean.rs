@@ -55,13 +55,13 @@ pub fn files_in(dir: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_run_that_stored_its_dump_leaves_only_the_object_and_its_receipt() {
+fn a_run_that_stored_its_dump_leaves_only_the_object_and_what_lies_beside_it() {
     let Some(shape) = Shape::new("17", 4) else { return };
     let stored = shape.dump().run().expect(0).stored();
     shape.assert_clean("after success");
     let files = files_in(shape.store.path()).into_iter().filter(|path| !Path::new(path).is_dir());
-    let receipt = stored.to_str().unwrap().replace(".hprof.gz", ".json");
-    assert_eq!(files.collect::<Vec<_>>(), [stored.to_str().unwrap(), &receipt]);
+    let beside = |tail| stored.to_str().unwrap().replace(".hprof.gz", tail);
+    assert_eq!(files.collect::<Vec<_>>(), [stored.to_str().unwrap(), &beside(".json"), &beside(".txt")]);
 }
 
 #[test]

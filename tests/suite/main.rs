@@ -13,6 +13,7 @@ mod harm;
 mod helpers;
 mod main_job;
 mod no_disk;
+mod prestop;
 mod readme;
 mod resume;
 mod s3;

@@ -1,0 +1,123 @@
+//! Before the pod dies: the deadline is planned with, and a whole dump is not lost; and what lies beside it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::clean::{Shape, files_in};
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::Tool;
+use crate::guard::{marked, start};
+
+#[test]
+fn a_deadline_that_leaves_no_time_for_a_collection_takes_all_objects() {
+    let Some(shape) = Shape::new("17", 500) else { return };
+    let long = shape.dump().args(&["--deadline", "60s"]).run().expect(0).receipt();
+    assert_eq!((&long["dump"]["live_only"], &long["warnings"]), (&true.into(), &serde_json::Value::Null));
+    let short = shape.dump().args(&["--deadline", "1500ms"]).run();
+    assert!([0, 8].contains(&short.code), "{short:?}");
+    let receipt = short.receipt();
+    assert!(receipt["warnings"].to_string().contains("no time for a collection"), "{receipt}");
+}
+
+#[test]
+fn a_dump_that_cannot_be_finished_in_time_is_not_begun() {
+    let Some(shape) = Shape::new("17", 1200) else { return };
+    // The JVM answers at once when it has been attached to before.
+    shape.dump().arg("--dry-run").run().expect(0);
+    shape.jvm.longest_gap();
+    let ended = shape.dump().args(&["--deadline", "600ms"]).run().expect(8);
+    assert!(ended.stderr.contains("nothing was done to the JVM") && ended.stderr.contains("--force"), "{ended:?}");
+    assert!(shape.jvm.longest_gap() < Duration::from_millis(300));
+    shape.assert_clean("refused");
+}
+
+/// What a kubelet does: the hook, then SIGTERM to the JVM, then SIGKILL to all that is left when the grace is over.
+/// Exit status of the hook, and how many dumps the next start stores.
+fn pod_dies(shape: &Shape, server: &S3Server, grace: Duration, deadline: Duration) -> (i32, usize) {
+    let dir = shape.dumps.path().to_str().unwrap();
+    let flags = server.flags();
+    let to_server = |tool: Tool| {
+        tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+    };
+    let store = format!("s3://{BUCKET}");
+    let deadline = format!("{}ms", deadline.as_millis());
+    let dump = Tool::dump(shape.jvm.pid(), &store).args(&["--dir", dir, "--deadline", &deadline]);
+    let (begun, (mut hook, mark)) = (Instant::now(), start(to_server(dump)));
+    while begun.elapsed() < grace && matches!(hook.child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for pid in marked(&mark).into_iter().chain([shape.jvm.pid()]) {
+        let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+    }
+    let ended = hook.wait();
+    let (before, sealed) = (dumps_in(server), files_in(shape.dumps.path()));
+    assert!(ended.code != 0 || before == 1, "not stored, and said to be: {ended:?}");
+    server.stall(Duration::ZERO);
+    let resumed = to_server(Tool::new(&["upload", "--resume", dir, "--store", &store])).run();
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    let stored = dumps_in(server) - before;
+    let was_whole = sealed.iter().any(|path| path.ends_with(".upload"));
+    assert_eq!(stored, usize::from(was_whole), "a whole dump was lost: {sealed:?}");
+    (ended.code, stored)
+}
+
+fn dumps_in(server: &S3Server) -> usize {
+    let keys = server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz"));
+    keys.inspect(|key| drop(assert_complete(server.object(key)))).count()
+}
+
+#[test]
+fn a_pod_that_dies_in_its_hook_has_its_dump_stored_or_kept_for_the_next_start() {
+    for version in ["8", "17", "25"] {
+        // Time for everything.
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
+        assert_eq!(pod_dies(&shape, &server, Duration::from_secs(30), Duration::from_secs(29)), (0, 0));
+        // The store is too slow: the hook ends by itself, and the next start stores what it has kept.
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
+        server.stall(Duration::from_secs(20));
+        let died = pod_dies(&shape, &server, Duration::from_secs(5), Duration::from_secs(4));
+        assert_eq!(died, (8, 1), "JDK {version}");
+    }
+}
+
+#[test]
+fn a_hook_that_is_killed_with_its_whole_container_loses_no_whole_dump() {
+    for version in ["8", "17", "25"] {
+        let mut stored = 0;
+        for moment in 0..4 {
+            let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
+            server.stall(Duration::from_secs(20));
+            let grace = Duration::from_millis(300 + 900 * moment);
+            stored += pod_dies(&shape, &server, grace, Duration::from_secs(60)).1;
+        }
+        assert!(stored > 0, "JDK {version}: no run came as far as a whole dump");
+    }
+}
+
+#[test]
+fn threads_and_flags_lie_beside_the_dump_and_no_secret_does() {
+    for version in ["8", "11", "17", "21", "25"] {
+        let (Some(builder), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
+        let jvm = builder.jvm_arg("-Dpassword=hunter2").jvm_arg("-XX:OnOutOfMemoryError=echo hunter3").start();
+        let store_path = store.path().to_str().unwrap();
+        let ended = Tool::dump(jvm.pid(), store_path).args(&["--reason", "before the pod dies"]).run().expect(0);
+        let receipt = ended.receipt();
+        let text = std::fs::read_to_string(store.path().join(receipt["context"].as_str().unwrap())).unwrap();
+        let titles: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("=== ")).collect();
+        assert_eq!(titles, ["reason of the dump", "time", "memory", "heap", "flags", "threads"], "JDK {version}");
+        assert!(text.contains("before the pod dies") && text.contains("-XX:MaxHeapSize="), "JDK {version}: {text}");
+        assert!(text.contains("\"main\"") && text.contains("java.lang.Thread.State"), "JDK {version}: {text}");
+        assert_eq!(receipt["reason"], "before the pod dies");
+        assert!(!text.contains("hunter") && !receipt.to_string().contains("hunter"), "JDK {version}: {text}");
+        assert!(!jvm.log().contains("Full thread dump"), "JDK {version}");
+        let ended = Tool::dump(jvm.pid(), store_path).args(&["--with", "none"]).run().expect(0);
+        assert_eq!(ended.receipt()["context"], serde_json::Value::Null);
+        assert!(!Path::new(&ended.stored().to_str().unwrap().replace(".hprof.gz", ".txt")).exists());
+    }
+}
