@@ -52,8 +52,11 @@ fn the_readme_tells_every_exit_status_and_every_flag() {
     for status in 0..=9 {
         assert!(README.contains(&format!("| {status} |")), "exit status {status} is not in the README");
     }
-    let help = crate::common::tool::Tool::new(&["dump", "--help"]).run().expect(0);
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let help = ["dump", "upload", "watch"].map(|command| {
+        let help = crate::common::tool::Tool::new(&[command, "--help"]).run().expect(0);
+        String::from_utf8_lossy(&help.stdout).into_owned()
+    });
+    let help = help.concat();
     let flags = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 3);
     for flag in flags.map(|flag| flag.trim_end_matches(|c: char| !c.is_ascii_lowercase())) {
         if !["--help", "--version", "--verbose"].contains(&flag) {
