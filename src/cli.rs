@@ -43,6 +43,10 @@ pub enum Command {
     Watch(WatchArgs),
     /// How a watcher is, by its status file, for probes
     Status(StatusArgs),
+    /// What is in the store, newest first
+    List(ListArgs),
+    /// Get objects out of the store, checked
+    Fetch(FetchArgs),
     /// Walk a dump, plain or gzipped, to its end
     Verify(VerifyArgs),
     /// Have a running JVM write its heap on OutOfMemoryError
@@ -98,7 +102,7 @@ pub struct CommonArgs {
     /// End of the whole run, such as 25s or 10m [default: 30m]
     #[arg(long, value_name = "TIME")]
     pub deadline: Option<String>,
-    /// Form of the receipt: text or json [default: text]
+    /// Form of the receipt: text or json; of a list also html [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
     /// Messages and the receipt there, too: /proc/1/fd/1 is the pod's log
@@ -218,6 +222,36 @@ pub struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ListArgs {
+    /// First part of the object keys
+    pub project: String,
+    /// Second part of the object keys
+    pub app: Option<String>,
+    /// Third part of the object keys
+    pub env: Option<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// A link to each object that anybody can follow for so long, such as 24h
+    #[arg(long, value_name = "TIME")]
+    pub links: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Keys as 'list' shows them, or their URLs
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Directory for the files [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<String>,
+    /// Decompress what was fetched
+    #[arg(long)]
+    pub gunzip: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The watcher's status file
     pub file: String,
@@ -285,6 +319,8 @@ const COMMANDS: &[&str] = &[
     "upload",
     "watch",
     "status",
+    "list",
+    "fetch",
     "verify",
     "arm",
     "install",
@@ -317,6 +353,8 @@ impl Command {
             Self::Dump(args) => &args.common.log_to,
             Self::Upload(args) => &args.common.log_to,
             Self::Watch(args) => &args.common.log_to,
+            Self::List(args) => &args.common.log_to,
+            Self::Fetch(args) => &args.common.log_to,
             Self::Check(args) => &args.common.log_to,
             Self::Verify(_) | Self::Ps(_) | Self::Arm(_) | Self::Install(_) | Self::Status(_) => return None,
         };
@@ -329,6 +367,8 @@ impl Command {
             Self::Dump(args) => args.common.verbose,
             Self::Upload(args) => args.common.verbose,
             Self::Watch(args) => args.common.verbose,
+            Self::List(args) => args.common.verbose,
+            Self::Fetch(args) => args.common.verbose,
             Self::Verify(args) => args.verbose,
             Self::Ps(args) => args.verbose,
             Self::Arm(args) => args.verbose,

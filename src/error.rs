@@ -39,6 +39,8 @@ pub enum Error {
     StoreDown(#[source] StoreError),
     #[error("the dump of pid {pid} takes at least {needed}, and the run ends in {left}: nothing was done to the JVM")]
     TooLate { pid: i32, needed: Seconds, left: Seconds },
+    #[error("{key} is damaged: its SHA-256 is {sha256}, and its receipt says {expected}")]
+    Damaged { key: String, expected: String, sha256: String },
     #[error("the watcher is not well: {0}")]
     Ailing(String),
     /// Another run dumped the same JVM; this is how it ended.
@@ -53,7 +55,7 @@ impl Error {
             Self::Usage(_) => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) => 4,
-            Self::Dump(_) => 5,
+            Self::Dump(_) | Self::Damaged { .. } => 5,
             Self::Room(_) => 6,
             Self::NotStored(_) => 7,
             // The application was let go, and its dump with it.
@@ -72,6 +74,7 @@ impl Error {
                 "give more time with --deadline (and terminationGracePeriodSeconds), or try all the same with --force"
                     .into()
             }
+            Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
             Self::NoJvm(error) => error.hint().into(),

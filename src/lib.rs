@@ -45,6 +45,7 @@ pub mod classes;
 
 pub mod store;
 
+pub mod download;
 pub mod pod;
 pub mod run_id;
 mod sys;

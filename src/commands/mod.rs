@@ -7,8 +7,10 @@ mod dump;
 mod dump_run;
 mod dump_stage;
 mod dump_straight;
+mod fetch;
 mod install;
 mod keep;
+mod list;
 mod ps;
 mod status;
 mod store_file;
@@ -55,6 +57,8 @@ pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
         Command::Dump(args) => dump::run(args, watch_signals),
         Command::Upload(args) => upload::run(args, watch_signals),
         Command::Watch(args) => watch::run(args, watch_signals),
+        Command::List(args) => list::run(args, watch_signals),
+        Command::Fetch(args) => fetch::run(args, watch_signals),
         Command::Status(args) => status::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Ps(args) => ps::run(args),

@@ -52,6 +52,8 @@ const KEYS: &[&str] = &[
     "max_local",
     "status",
     "grace",
+    "links",
+    "gunzip",
 ];
 const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
 
@@ -175,6 +177,18 @@ impl Layers {
     #[must_use]
     pub fn down_to(&self, origin: &Origin) -> Self {
         Self(self.0.iter().filter(|(other, _)| other.rank() <= origin.rank()).cloned().collect())
+    }
+}
+
+impl Layers {
+    /// As if nobody had said anything about `key`.
+    #[must_use]
+    pub fn without(&self, key: &str) -> Self {
+        let without = |(origin, values): &(Origin, Values)| {
+            let others = values.0.iter().filter(|(other, _)| *other != key);
+            (origin.clone(), Values(others.map(|(key, text)| (key.clone(), text.clone())).collect()))
+        };
+        Self(self.0.iter().map(without).collect())
     }
 }
 

@@ -1,12 +1,14 @@
 //! Flags, environment, files and built-in defaults to one set of settings; every cross-check.
 
 mod layers;
+mod reading;
 mod values;
 mod watch;
 
 use std::time::Duration;
 
 pub use layers::{FILE_NAME, Layers, Origin};
+pub use reading::{FetchSettings, Form, ListSettings};
 pub use values::UsageError;
 pub use watch::WatchSettings;
 

@@ -32,6 +32,12 @@ pub enum UsageError {
     NoDiskStore,
     #[error("upload takes PROJECT APP ENV and files, or --resume DIR")]
     UploadWords,
+    #[error("{path} is there already")]
+    Exists { path: String },
+    #[error("'{0}' is no key of an object")]
+    Key(String),
+    #[error("links end after 7 days at most")]
+    LinksTooLong,
     #[error("watch stores in a store, and standard output is none")]
     WatchStore,
     #[error("cannot take dumps out of {path}")]
@@ -68,6 +74,9 @@ impl UsageError {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
             Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
+            Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
+            Self::Key(_) => "take one that 'list' shows".into(),
+            Self::LinksTooLong => "ask for a shorter time, such as --links 24h".into(),
             Self::WatchStore => "name another one with --store".into(),
             Self::WatchDir { path, .. } => {
                 format!("let this user list {path} and write there: the JVM's uid, or fsGroup")

@@ -8,6 +8,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
 use super::client::Connector;
@@ -15,9 +16,9 @@ use super::settings::StoreSettings;
 use super::url::StoreUrl;
 use super::{SettingsError, StoreError};
 
-/// What an upload needs of a store.
-pub trait Backend: ObjectStore + MultipartStore {}
-impl<T: ObjectStore + MultipartStore> Backend for T {}
+/// What an upload, a listing and a link need of a store.
+pub trait Backend: ObjectStore + MultipartStore + Signer {}
+impl<T: ObjectStore + MultipartStore + Signer> Backend for T {}
 
 /// Builds the client of a remote store. `retry_for` bounds the tries of one request, which go out as they were
 /// signed: less than five minutes, or the signature is too old.

@@ -10,6 +10,7 @@ mod multipart;
 pub mod receipt;
 mod remote;
 mod settings;
+mod shelf;
 mod stdout;
 pub mod url;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ledger::Ledger;
 pub use settings::{Secret, StoreSettings};
+pub use shelf::{LINK_MAX, Listed, Shelf};
 
 use crate::deadline::{Deadline, Stopped};
 use crate::pipeline::Verdict;
@@ -54,6 +56,8 @@ pub enum SettingsError {
     NoCredentials,
     #[error("this store has no HTTP client")]
     NotRemote,
+    #[error("nothing can be read from standard output")]
+    NotReadable,
 }
 
 impl SettingsError {

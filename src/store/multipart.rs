@@ -322,9 +322,9 @@ fn multipart_e_tag(parts: &[SentPart]) -> String {
 }
 
 /// The run's end, as a future.
-struct Stop {
-    deadline: Deadline,
-    waiting_for: String,
+pub(super) struct Stop {
+    pub deadline: Deadline,
+    pub waiting_for: String,
 }
 
 impl Stop {
@@ -338,7 +338,7 @@ impl Stop {
     }
 
     /// `work`, unless the run ends first.
-    async fn or<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         tokio::select! {
             outcome = work => outcome,
             stopped = self.tripped() => Err(stopped.into()),

@@ -8,6 +8,7 @@ mod binary;
 mod classes;
 mod clean;
 mod containers;
+mod fetch;
 mod guard;
 mod harm;
 mod helpers;

@@ -1,0 +1,182 @@
+//! `fetch`: objects out of the store, checked against their receipts, and walked to their end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use flate2::read::MultiGzDecoder;
+use serde::Serialize;
+
+use super::list::receipt_of;
+use super::verify::walk;
+use super::{Answer, Outcome, start_clock};
+use crate::cli::FetchArgs;
+use crate::deadline::Deadline;
+use crate::download::Download;
+use crate::error::Error;
+use crate::heap_dump::{DumpError, RoomError};
+use crate::progress::Progress;
+use crate::settings::{FetchSettings, Output, UsageError};
+use crate::stages::Scrutiny;
+use crate::store::receipt::Receipt;
+use crate::store::{Shelf, StoreError};
+use crate::units::{Bytes, Seconds};
+
+/// What came of one object.
+#[derive(Debug, Serialize)]
+struct Fetched {
+    key: String,
+    file: String,
+    bytes: u64,
+    sha256: String,
+    /// What it was compared with.
+    verified: &'static str,
+    seconds: f64,
+}
+
+pub fn run(args: &FetchArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+    let settings = match FetchSettings::of_fetch(args) {
+        Ok(settings) => settings,
+        Err(error) => return Outcome::failed(error),
+    };
+    let mut text = String::new();
+    let result = start_clock(settings.common.deadline, watch_signals).and_then(|deadline| {
+        let shelf = Shelf::open(&settings.common.store, &deadline).map_err(Error::store)?;
+        let progress = Progress::start();
+        settings.keys.iter().try_for_each(|key| {
+            text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.common.output);
+            Ok(())
+        })
+    });
+    Outcome { result, answer: Some(Answer { text, aside: false }) }
+}
+
+fn fetch(
+    shelf: &Shelf,
+    key: &str,
+    settings: &FetchSettings,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<Fetched, Error> {
+    let begun = Instant::now();
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let path = settings.to.join(name);
+    let plain = settings.gunzip.then(|| settings.to.join(name.strip_suffix(".gz").unwrap_or(name)));
+    for path in [Some(&path), plain.as_ref()].into_iter().flatten() {
+        if path.exists() {
+            return Err(UsageError::Exists { path: path.display().to_string() }.into());
+        }
+    }
+    let object = shelf.look(key).map_err(Error::store)?;
+    let local = |source| RoomError::Io { what: "write", path: path.display().to_string(), source };
+    let mut download = Download::open(&path, &object).map_err(local)?;
+    progress.stage(&format!("fetching {name}"), Some(object.bytes));
+    progress.add(download.has());
+    download.fetch(shelf, key, progress).map_err(Error::fetch)?;
+    let sha256 = download.sha256().map_err(local)?;
+    let verified = match check(shelf, key, &sha256, download.part(), progress, deadline) {
+        Ok(verified) => verified,
+        Err(error) => {
+            // What is damaged is not gone on with; a run that was stopped is.
+            if matches!(error, Error::Dump(_) | Error::Damaged { .. }) {
+                download.forget();
+            }
+            return Err(error);
+        }
+    };
+    download.name(&path).map_err(local)?;
+    let file = match plain {
+        Some(plain) => gunzip(&path, plain)?,
+        None => path,
+    };
+    let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    Ok(Fetched {
+        key: key.to_owned(),
+        file: file.display().to_string(),
+        bytes: object.bytes,
+        sha256,
+        verified,
+        seconds,
+    })
+}
+
+/// Against the receipt, and a dump to its end record.
+fn check(
+    shelf: &Shelf,
+    key: &str,
+    sha256: &str,
+    part: &Path,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<&'static str, Error> {
+    let receipt_key = receipt_of(key);
+    let receipts = shelf.read_small(std::slice::from_ref(&receipt_key)).map_err(Error::store)?;
+    let receipt: Option<Receipt> = receipts.get(&receipt_key).and_then(|json| serde_json::from_slice(json).ok());
+    let expected = receipt.as_ref().and_then(|receipt| receipt.object.as_ref()?.sha256.clone());
+    if let Some(expected) = &expected
+        && expected != sha256
+    {
+        let (key, sha256) = (key.to_owned(), sha256.to_owned());
+        return Err(Error::Damaged { key, expected: expected.clone(), sha256 });
+    }
+    if key.ends_with(".hprof.gz") {
+        progress.stage("reading the dump to its end", None);
+        let path = part.display().to_string();
+        let file = File::open(part).map_err(|source| DumpError::Read { path: path.clone(), source })?;
+        // Of one that was stored in spite of that, nothing else is expected.
+        let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
+        let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
+        let walk = walk(file, true, &path, scrutiny, progress, deadline, &mut ())?;
+        if !walk.complete && !truncated {
+            return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
+        }
+    }
+    Ok(if expected.is_some() {
+        "the receipt's checksum is that of the file"
+    } else {
+        "there is no checksum to compare"
+    })
+}
+
+fn gunzip(path: &Path, plain: PathBuf) -> Result<PathBuf, Error> {
+    let error = |source| RoomError::Io { what: "write", path: plain.display().to_string(), source };
+    let copy = || -> io::Result<()> {
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&plain)?;
+        io::copy(&mut MultiGzDecoder::new(BufReader::new(File::open(path)?)), &mut to)?;
+        to.sync_all()?;
+        std::fs::remove_file(path)
+    };
+    if let Err(source) = copy() {
+        // The compressed file is still there.
+        let _ = std::fs::remove_file(&plain);
+        return Err(error(source).into());
+    }
+    Ok(plain)
+}
+
+fn describe(fetched: &Fetched, output: Output) -> String {
+    if output == Output::Json {
+        return serde_json::to_string(fetched).unwrap_or_default() + "\n";
+    }
+    let took = Seconds(std::time::Duration::from_secs_f64(fetched.seconds));
+    format!(
+        "fetched {}\n  size       {} ({} bytes) in {took}\n  sha256     {}\n  verified   {}\n",
+        fetched.file,
+        Bytes(fetched.bytes),
+        fetched.bytes,
+        fetched.sha256,
+        fetched.verified
+    )
+}
+
+impl Error {
+    /// The store failed while it was read: what is here is gone on with.
+    fn fetch(error: StoreError) -> Self {
+        match error {
+            StoreError::Local { what, path, source } => RoomError::Io { what, path, source }.into(),
+            other => Self::store(other),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `list`: what is in the store, for the developers who have no access to the cluster.
+
+mod page;
+mod row;
+
+use chrono::{Duration as Days, Utc};
+
+use super::{Answer, Outcome, start_clock};
+use crate::cli::ListArgs;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::settings::{Form, ListSettings};
+use crate::store::Shelf;
+use row::Row;
+
+pub use row::receipt_of;
+
+pub fn run(args: &ListArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+    let settings = match ListSettings::of_list(args) {
+        Ok(settings) => settings,
+        Err(error) => return Outcome::failed(error),
+    };
+    let rows = start_clock(settings.common.deadline, watch_signals).and_then(|deadline| rows(&settings, &deadline));
+    match rows {
+        Ok(rows) => {
+            let text = match settings.form {
+                Form::Text => row::table(&rows),
+                Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
+                Form::Html => page::page(&settings.under, &rows, Utc::now()),
+            };
+            Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }
+        }
+        Err(error) => Outcome::failed(error),
+    }
+}
+
+fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error> {
+    let shelf = Shelf::open(&settings.common.store, deadline).map_err(Error::store)?;
+    let objects = shelf.list(&settings.under).map_err(Error::store)?;
+    let stored: Vec<_> = objects.iter().filter(|object| object.key.ends_with(".gz")).collect();
+    let receipts: Vec<String> = stored.iter().map(|object| row::receipt_of(&object.key)).collect();
+    let receipts = shelf.read_small(&receipts).map_err(Error::store)?;
+    let mut rows: Vec<Row> = stored
+        .into_iter()
+        .map(|object| {
+            let receipt = receipts.get(&row::receipt_of(&object.key));
+            let receipt = receipt.and_then(|json| serde_json::from_slice(json).ok());
+            Row::of(object, settings.common.store.url.of_key(&object.key), receipt.as_ref())
+        })
+        .collect();
+    rows.sort_by(|one, other| other.time.cmp(&one.time).then_with(|| one.key.cmp(&other.key)));
+    if let Some(valid) = settings.links {
+        let until = Utc::now() + Days::from_std(valid).unwrap_or_default();
+        for row in &mut rows {
+            row.link = shelf.link(&row.key, valid).map_err(Error::store)?;
+            row.link_until = row.link.as_ref().map(|_| until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        }
+        if rows.iter().any(|row| row.link.is_none()) {
+            log::warn!("this store has no links");
+        } else if shelf.signs_with_token() {
+            log::warn!("the links are signed with a token that may end before them; they end with it");
+        }
+    }
+    Ok(rows)
+}

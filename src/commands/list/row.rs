@@ -1,0 +1,135 @@
+//! One object of a listing, pure.
+
+use serde::Serialize;
+
+use crate::hprof::ClassShare;
+use crate::store::Listed;
+use crate::store::receipt::Receipt;
+use crate::units::Bytes;
+
+/// So many of its classes say what a heap is full of.
+const CLASSES: usize = 3;
+
+/// See the module's words.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    pub key: String,
+    pub url: String,
+    /// By its name, else its last change; RFC 3339.
+    pub time: String,
+    pub bytes: u64,
+    /// `None` when it is no heap dump, or without a receipt.
+    pub complete: Option<bool>,
+    pub raw_bytes: Option<u64>,
+    pub sha256: Option<String>,
+    pub jvm: Option<String>,
+    pub main_class: Option<String>,
+    pub pod: Option<String>,
+    pub reason: Option<String>,
+    pub top_classes: Vec<ClassShare>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_until: Option<String>,
+}
+
+/// The receipt's key, for an object's.
+pub fn receipt_of(key: &str) -> String {
+    let stem = key.strip_suffix(".hprof.gz").or_else(|| key.strip_suffix(".gz")).unwrap_or(key);
+    format!("{stem}.json")
+}
+
+impl Row {
+    pub fn of(object: &Listed, url: String, receipt: Option<&Receipt>) -> Self {
+        let dump = receipt.and_then(|receipt| receipt.dump.as_ref());
+        let walk = dump.and_then(|dump| dump.walk.as_ref());
+        let jvm = receipt.and_then(|receipt| receipt.jvm.as_ref());
+        let classes = walk.and_then(|walk| walk.classes.as_ref());
+        Self {
+            key: object.key.clone(),
+            url,
+            time: time_of(&object.key).unwrap_or_else(|| object.modified.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            bytes: object.bytes,
+            complete: walk.map(|walk| walk.complete),
+            raw_bytes: walk.map(|walk| walk.bytes),
+            sha256: receipt.and_then(|receipt| receipt.object.as_ref()?.sha256.clone()),
+            jvm: jvm.and_then(|jvm| jvm.version.clone()),
+            main_class: jvm.and_then(|jvm| jvm.main_class.clone()),
+            pod: receipt.map(|receipt| receipt.pod.name.clone()),
+            reason: receipt.and_then(|receipt| receipt.reason.clone()),
+            top_classes: classes.map(|it| it.top.iter().take(CLASSES).cloned().collect()).unwrap_or_default(),
+            link: None,
+            link_until: None,
+        }
+    }
+
+    pub fn state(&self) -> &'static str {
+        match self.complete {
+            Some(true) => "whole",
+            Some(false) => "TRUNCATED",
+            None => "-",
+        }
+    }
+
+    pub fn classes(&self) -> String {
+        let share = |class: &ClassShare| format!("{} {}", Bytes(class.amount.bytes), class.name);
+        self.top_classes.iter().map(share).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `20231114T221320Z` at the start of the name.
+fn time_of(key: &str) -> Option<String> {
+    let name = key.rsplit('/').next()?;
+    let time = chrono::NaiveDateTime::parse_from_str(name.split('_').next()?, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// A line for each, and one below it for its link.
+pub fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "nothing is stored there\n".into();
+    }
+    let mut text = format!("{:<20}  {:>10}  {:<9}  {:<14}  KEY\n", "TIME", "SIZE", "STATE", "JVM");
+    for row in rows {
+        let jvm = printable(row.jvm.as_deref().unwrap_or("-"));
+        let size = Bytes(row.bytes).to_string();
+        text += &format!("{:<20}  {size:>10}  {:<9}  {jvm:<14}  {}\n", row.time, row.state(), printable(&row.key));
+        for (what, detail) in
+            [("reason", row.reason.clone()), ("fullest", Some(row.classes())), ("link", row.link.clone())]
+        {
+            if let Some(detail) = detail.filter(|detail| !detail.is_empty()) {
+                text += &format!("{:22}{what:<8} {}\n", "", printable(&detail));
+            }
+        }
+    }
+    text
+}
+
+/// A name in a bucket may hold anything: it must not command a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(key: &str) -> Listed {
+        Listed { key: key.into(), bytes: 2048, modified: chrono::DateTime::UNIX_EPOCH, e_tag: None }
+    }
+
+    #[test]
+    fn a_row_without_a_receipt_tells_what_its_name_does() {
+        let row = Row::of(&listed("p/a/e/20231114T221320Z_pod_7_00ff00.hprof.gz"), "u".into(), None);
+        assert_eq!((row.time.as_str(), row.state()), ("2023-11-14T22:13:20Z", "-"));
+        assert_eq!(receipt_of(&row.key), "p/a/e/20231114T221320Z_pod_7_00ff00.json");
+        assert_eq!(receipt_of("x/y_hs_err.log.gz"), "x/y_hs_err.log.json");
+        assert_eq!(Row::of(&listed("p/odd.gz"), "u".into(), None).time, "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_name_does_not_command_the_terminal() {
+        let row = Row::of(&listed("p/\u{1b}[2J.gz"), "u".into(), None);
+        assert!(!table(&[row]).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,152 @@
+//! An object to a file, in pieces that are fetched several at a time; a cut download goes on with what is missing.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+
+use crate::pages::PAGE;
+use crate::progress::Progress;
+use crate::store::{Listed, Shelf, StoreError};
+use crate::units::hex;
+
+/// What one request asks for: large enough for a link's speed, small enough to lose.
+const PIECE: u64 = 8 << 20;
+
+/// A download on its way: `FILE.part`, and beside it which pieces are there.
+#[derive(Debug)]
+pub struct Download {
+    part: PathBuf,
+    notes_path: PathBuf,
+    file: File,
+    notes: File,
+    bytes: u64,
+    there: BTreeSet<u64>,
+}
+
+impl Download {
+    /// Begins, or goes on when the object is still the same.
+    ///
+    /// # Errors
+    /// When the files cannot be made.
+    pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
+        let part = with_end(path, ".part");
+        let notes_path = with_end(path, ".part.pieces");
+        let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
+        let known = std::fs::read_to_string(&notes_path).unwrap_or_default();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let there = known.strip_prefix(&identity).filter(|_| part.exists()).map(pieces_in);
+        let file = options.clone().truncate(there.is_none()).open(&part)?;
+        let mut notes = options.append(true).truncate(false).open(&notes_path)?;
+        if there.is_none() {
+            notes.set_len(0)?;
+            notes.write_all(identity.as_bytes())?;
+        }
+        let there = there.unwrap_or_default();
+        Ok(Self { part, notes_path, file, notes, bytes: object.bytes, there })
+    }
+
+    /// Bytes that need not be fetched again.
+    pub fn has(&self) -> u64 {
+        self.there.iter().map(|piece| self.range(*piece)).map(|range| range.end - range.start).sum()
+    }
+
+    fn range(&self, piece: u64) -> Range<u64> {
+        piece * PIECE..((piece + 1) * PIECE).min(self.bytes)
+    }
+
+    /// Fetches what is missing.
+    ///
+    /// # Errors
+    /// When the store or the file fails; what is there stays.
+    pub fn fetch(&mut self, shelf: &Shelf, key: &str, progress: &Progress) -> Result<(), StoreError> {
+        let all = 0..self.bytes.div_ceil(PIECE);
+        let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece)).collect();
+        let (file, mut notes, part) = (&self.file, &self.notes, &self.part);
+        let error = |source| StoreError::Local { what: "write", path: part.display().to_string(), source };
+        shelf.read_ranges(key, missing, |range, bytes| {
+            file.write_all_at(bytes, range.start).map_err(error)?;
+            // A line that is cut by a crash is a piece that is fetched again.
+            notes.write_all(format!("{}\n", range.start / PIECE).as_bytes()).map_err(error)?;
+            progress.add(bytes.len() as u64);
+            Ok(())
+        })
+    }
+
+    /// The SHA-256 of all that was fetched, read back.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn sha256(&self) -> io::Result<String> {
+        let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
+        let mut raw = File::open(&self.part)?;
+        loop {
+            match raw.read(&mut page)? {
+                0 => return Ok(hex(hash.finish().as_ref())),
+                n => hash.update(&page[..n]),
+            }
+        }
+    }
+
+    /// Where the bytes are until [`Download::name`].
+    pub fn part(&self) -> &Path {
+        &self.part
+    }
+
+    /// It is what it should be: gets its name.
+    ///
+    /// # Errors
+    /// When the name is taken meanwhile, or the disk fails.
+    pub fn name(self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::hard_link(&self.part, path)
+            .or_else(|error| if path.exists() { Err(error) } else { std::fs::rename(&self.part, path) })?;
+        self.forget();
+        Ok(())
+    }
+
+    /// It is not what it should be: nothing of it is gone on with.
+    pub fn forget(self) {
+        let _ = std::fs::remove_file(&self.part);
+        let _ = std::fs::remove_file(&self.notes_path);
+    }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Whole lines only.
+fn pieces_in(notes: &str) -> BTreeSet<u64> {
+    let whole = notes.rfind('\n').map_or("", |end| &notes[..end]);
+    whole.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_count_and_another_object_begins_again() {
+        assert_eq!(pieces_in("0\n3\n1"), BTreeSet::from([0, 3]));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.gz");
+        let object = |e_tag: &str| Listed {
+            key: "x.gz".into(),
+            bytes: 3 * PIECE + 1,
+            modified: chrono::DateTime::UNIX_EPOCH,
+            e_tag: Some(e_tag.into()),
+        };
+        let download = Download::open(&path, &object("one")).unwrap();
+        (&download.notes).write_all(b"3\n0\n").unwrap();
+        assert_eq!(Download::open(&path, &object("one")).unwrap().has(), PIECE + 1);
+        assert_eq!(Download::open(&path, &object("two")).unwrap().has(), 0);
+    }
+}

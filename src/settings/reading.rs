@@ -1,0 +1,81 @@
+//! What `list` and `fetch` need.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::layers::Layers;
+use super::values::{boolean, choice, duration};
+use super::{Settings, UsageError, flags};
+use crate::cli::{FetchArgs, ListArgs};
+use crate::store::LINK_MAX;
+use crate::store::key::Place;
+
+/// The form of a listing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    #[default]
+    Text,
+    Json,
+    Html,
+}
+
+/// What `list` needs.
+#[derive(Debug, Clone)]
+pub struct ListSettings {
+    pub common: Settings,
+    /// `project`, `project/app` or `project/app/env`.
+    pub under: String,
+    pub form: Form,
+    /// How long links are to be valid, if there are to be any.
+    pub links: Option<Duration>,
+}
+
+/// What `fetch` needs.
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    pub common: Settings,
+    pub keys: Vec<String>,
+    pub to: PathBuf,
+    pub gunzip: bool,
+}
+
+impl ListSettings {
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_list(args: &ListArgs) -> Result<Self, UsageError> {
+        let names = [Some(&args.project), args.app.as_ref(), args.env.as_ref()];
+        let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
+        let part = |index: usize| names.get(index).copied().unwrap_or("any");
+        Place::new(part(0), part(1), part(2))?;
+        let mut flags = flags(&args.common);
+        flags.set("links", args.links.as_deref());
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let links = layers.parse("links", duration)?;
+        if links.is_some_and(|links| links > LINK_MAX) {
+            return Err(UsageError::LinksTooLong);
+        }
+        let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
+        let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
+        // A receipt is no page.
+        let common = Settings::read(Place::unknown(), &layers.without("output"))?;
+        Ok(Self { common, under: names.join("/"), form, links })
+    }
+}
+
+impl FetchSettings {
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_fetch(args: &FetchArgs) -> Result<Self, UsageError> {
+        let layers = Layers::read(flags(&args.common), args.common.config.as_deref())?;
+        let common = Settings::read(Place::unknown(), &layers)?;
+        let prefix = common.store.url.of_key("");
+        let keys =
+            args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_start_matches('/').to_owned());
+        let keys: Vec<String> = keys.collect();
+        if let Some(bad) = keys.iter().find(|key| key.split('/').any(|part| part.is_empty() || part == "..")) {
+            return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
+        }
+        let gunzip = args.gunzip || layers.parse("gunzip", boolean)?.unwrap_or(false);
+        Ok(Self { common, keys, to: args.to.clone().unwrap_or_else(|| ".".into()).into(), gunzip })
+    }
+}

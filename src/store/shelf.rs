@@ -1,0 +1,239 @@
+//! The reading side of a store: what is there, its bytes, and links to it.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::signer::Method;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tokio::runtime::Runtime;
+
+use super::backend::{Backend, build};
+use super::multipart::Stop;
+use super::url::StoreUrl;
+use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
+use crate::deadline::Deadline;
+
+/// Requests in flight at a time.
+const AT_ONCE: usize = 4;
+
+/// A receipt is a few kilobytes; whatever is longer is none.
+const SMALL: u64 = 1 << 20;
+
+/// Longest time for which a store signs (AWS: "Download and upload objects with presigned URLs", 7 days).
+pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Without the store's prefix.
+    pub key: String,
+    pub bytes: u64,
+    pub modified: DateTime<Utc>,
+    pub e_tag: Option<String>,
+}
+
+/// See the module's words.
+pub struct Shelf {
+    settings: StoreSettings,
+    place: Place,
+    stop: Stop,
+}
+
+enum Place {
+    Local(PathBuf),
+    Remote(Arc<dyn Backend>, Runtime),
+}
+
+impl Shelf {
+    /// # Errors
+    /// When the settings do not suffice.
+    pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
+        let place = match &settings.url {
+            StoreUrl::Local { dir } => Place::Local(dir.into()),
+            StoreUrl::Stdout => return Err(SettingsError::NotReadable.into()),
+            _ => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let error = |source| StoreError::Local { what: "start", path: "the store's client".into(), source };
+                Place::Remote(build(settings, PART_MIN, settings.retry_for)?, runtime.map_err(error)?)
+            }
+        };
+        let waiting_for = format!("reading from {}", settings.url);
+        Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
+    }
+
+    /// All objects whose keys begin with `dir`, which ends between two names.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn list(&self, dir: &str) -> Result<Vec<Listed>, StoreError> {
+        match &self.place {
+            Place::Local(base) => {
+                let mut found = Vec::new();
+                list_dir(&base.join(dir), base, &mut found)?;
+                Ok(found)
+            }
+            Place::Remote(backend, runtime) => {
+                let path = self.path(dir);
+                let listing = async {
+                    let all = backend.list(Some(&path)).try_collect::<Vec<ObjectMeta>>().await;
+                    all.map_err(|source| self.error("list", dir, source))
+                };
+                let all = runtime.block_on(self.stop.or(listing))?;
+                Ok(all.into_iter().filter_map(|meta| self.listed(meta)).collect())
+            }
+        }
+    }
+
+    /// # Errors
+    /// When it is not there, or the store refuses.
+    pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
+        match &self.place {
+            Place::Local(base) => listed_file(&base.join(key), base),
+            Place::Remote(backend, runtime) => {
+                let path = self.path(key);
+                let head = async { backend.head(&path).await.map_err(|source| self.error("find", key, source)) };
+                let meta = runtime.block_on(self.stop.or(head))?;
+                self.listed(meta).ok_or(StoreError::ClientEnded)
+            }
+        }
+    }
+
+    /// Small objects, those that could be read.
+    ///
+    /// # Errors
+    /// When the run is stopped.
+    pub fn read_small(&self, keys: &[String]) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        match &self.place {
+            Place::Local(base) => {
+                let read = |key: &String| {
+                    let mut bytes = Vec::new();
+                    let file = std::fs::File::open(base.join(key)).ok()?;
+                    file.take(SMALL).read_to_end(&mut bytes).ok().map(|_| (key.clone(), bytes))
+                };
+                Ok(keys.iter().filter_map(read).collect())
+            }
+            Place::Remote(backend, runtime) => {
+                let read = |key: &String| {
+                    let (key, path) = (key.clone(), self.path(key));
+                    async move {
+                        let bytes = backend.get_range(&path, 0..SMALL).await;
+                        bytes.inspect_err(|error| log::info!("{key}: {error}")).ok().map(|bytes| (key, bytes.to_vec()))
+                    }
+                };
+                let all = futures_util::stream::iter(keys.iter().map(read)).buffer_unordered(2 * AT_ONCE);
+                let all = async { Ok(all.filter_map(std::future::ready).collect::<BTreeMap<_, _>>().await) };
+                runtime.block_on(self.stop.or(all))
+            }
+        }
+    }
+
+    /// Reads ranges of an object, several at a time; `each` gets them in any order.
+    ///
+    /// # Errors
+    /// When the store fails, or `each` does.
+    pub fn read_ranges(
+        &self,
+        key: &str,
+        ranges: Vec<Range<u64>>,
+        mut each: impl FnMut(Range<u64>, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match &self.place {
+            Place::Local(base) => {
+                let path = base.join(key);
+                let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
+                let file = std::fs::File::open(&path).map_err(error)?;
+                ranges.into_iter().try_for_each(|range| {
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    file.read_exact_at(&mut bytes, range.start).map_err(error)?;
+                    self.stop.deadline.check(&self.stop.waiting_for)?;
+                    each(range, &bytes)
+                })
+            }
+            Place::Remote(backend, runtime) => {
+                let path = self.path(key);
+                let read = |range: Range<u64>| {
+                    let path = path.clone();
+                    async move { (range.clone(), backend.get_range(&path, range).await) }
+                };
+                let mut all = futures_util::stream::iter(ranges.into_iter().map(read)).buffer_unordered(AT_ONCE);
+                runtime.block_on(self.stop.or(async {
+                    while let Some((range, bytes)) = all.next().await {
+                        let bytes: Bytes = bytes.map_err(|source| self.error("read", key, source))?;
+                        each(range, &bytes)?;
+                    }
+                    Ok(())
+                }))
+            }
+        }
+    }
+
+    /// A link by which anybody can read the object for so long; `None` where the store has none.
+    ///
+    /// # Errors
+    /// When the store's settings do not suffice for a signature.
+    pub fn link(&self, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
+        let Place::Remote(backend, runtime) = &self.place else { return Ok(None) };
+        let path = self.path(key);
+        let signed = async {
+            let url = backend.signed_url(Method::GET, &path, valid).await;
+            url.map_err(|source| self.error("sign a link to", key, source))
+        };
+        Ok(Some(runtime.block_on(self.stop.or(signed))?.to_string()))
+    }
+
+    /// Whether links are signed with a token that may end before they do.
+    pub fn signs_with_token(&self) -> bool {
+        self.settings.session_token.is_some() || self.settings.access_key_id.is_none()
+    }
+
+    fn path(&self, key: &str) -> Path {
+        Path::from(self.settings.url.object_path(key))
+    }
+
+    fn listed(&self, meta: ObjectMeta) -> Option<Listed> {
+        let prefix = self.settings.url.object_path("");
+        let key = meta.location.as_ref().strip_prefix(&prefix)?.to_owned();
+        Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag: meta.e_tag })
+    }
+
+    fn error(&self, what: &'static str, key: &str, source: object_store::Error) -> StoreError {
+        StoreError::Remote { what, url: self.settings.url.of_key(key), source }
+    }
+}
+
+/// A directory that is not there has nothing in it.
+fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<(), StoreError> {
+    let error = |source| StoreError::Local { what: "list", path: dir.display().to_string(), source };
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(error)?,
+    };
+    for entry in entries.filter_map(Result::ok) {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => list_dir(&entry.path(), base, found)?,
+            // What begins with a dot has no name yet.
+            Ok(kind) if kind.is_file() && !entry.file_name().to_string_lossy().starts_with('.') => {
+                found.extend(listed_file(&entry.path(), base));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {
+    let error = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
+    let meta = std::fs::metadata(path).map_err(error)?;
+    let key = path.strip_prefix(base).unwrap_or(path).display().to_string();
+    let modified = meta.modified().map_or_else(|_| Utc::now(), DateTime::from);
+    Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })
+}

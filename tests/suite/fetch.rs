@@ -1,0 +1,234 @@
+//! The dump back out of the store: listed, linked, fetched, and checked on the way.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::common::bed::cannot_run;
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::{Ended, Tool};
+use crate::guard::moments;
+
+/// A store with one dump in it.
+struct Shelf {
+    server: S3Server,
+    receipt: serde_json::Value,
+    files: tempfile::TempDir,
+}
+
+impl Shelf {
+    fn new(megabytes: u32) -> Option<Self> {
+        let server = S3Server::start();
+        let jvm = TestJvm::builder("17")?.arg(format!("mb={megabytes}")).arg("markers=55").start();
+        let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}/heaps")).args(&["--reason", "before the pod dies"]);
+        let receipt = with_keys(&server, dump).run().expect(0).receipt();
+        Some(Self { server, receipt, files: tempfile::tempdir().unwrap() })
+    }
+
+    fn key(&self) -> &str {
+        self.receipt["object"]["key"].as_str().unwrap()
+    }
+
+    fn object(&self) -> PathBuf {
+        self.server.object(&format!("heaps/{}", self.key()))
+    }
+
+    fn tool(&self, words: &[&str]) -> Tool {
+        with_keys(&self.server, Tool::new(words).args(&["--store", &format!("s3://{BUCKET}/heaps")]))
+    }
+
+    fn fetch(&self, flags: &[&str]) -> Tool {
+        let to = self.files.path().to_str().unwrap();
+        self.tool(&["fetch", self.key(), "--to", to, "--output", "json", "--retry-for", "1s"]).args(flags)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.files.path().join(self.key().rsplit('/').next().unwrap())
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.files.path()).unwrap().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+fn with_keys(server: &S3Server, tool: Tool) -> Tool {
+    let flags = server.flags();
+    tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+}
+
+fn sha256(path: &Path) -> String {
+    let ended = Command::new("sha256sum").arg(path).output().unwrap();
+    String::from_utf8(ended.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_stored_is_listed_with_what_its_receipt_tells() {
+    let Some(shelf) = Shelf::new(4) else { return };
+    for under in [&["shop"][..], &["shop", "cart"], &["shop", "cart", "prod"]] {
+        let ended = shelf.tool(&["list"]).args(under).args(&["--output", "json"]).run().expect(0);
+        let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+        let row = &rows[0];
+        assert_eq!((&row["key"], &row["complete"]), (&shelf.key().into(), &true.into()));
+        assert_eq!(
+            (&row["sha256"], &row["bytes"]),
+            (&shelf.receipt["object"]["sha256"], &shelf.receipt["object"]["bytes"])
+        );
+        assert_eq!(row["reason"], "before the pod dies");
+        assert!(row["top_classes"][0]["name"].is_string(), "{row}");
+    }
+    let text = shelf.tool(&["list", "shop"]).run().expect(0);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains(shelf.key()) && text.contains("whole") && text.contains("byte[]"), "{text}");
+    let none = shelf.tool(&["list", "shopping"]).run().expect(0);
+    assert!(String::from_utf8(none.stdout).unwrap().contains("nothing is stored there"));
+    let store = tempfile::tempdir().unwrap();
+    let file = shelf.object();
+    let args = ["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--store", store.path().to_str().unwrap()];
+    Tool::new(&args).run().expect(0);
+    let ended =
+        Tool::new(&["list", "shop", "--output", "json", "--store", store.path().to_str().unwrap()]).run().expect(0);
+    let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(rows[0]["complete"], true, "{rows}");
+}
+
+#[test]
+fn a_link_works_without_keys_and_ends() {
+    let Some(shelf) = Shelf::new(2) else { return };
+    let ended = shelf.tool(&["list", "shop", "--links", "24h", "--output", "json"]).run().expect(0);
+    let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let link = rows[0]["link"].as_str().unwrap();
+    assert!(link.contains("X-Amz-Expires=86400") && rows[0]["link_until"].is_string(), "{link}");
+    assert!(!link.contains(SECRET));
+    let path = shelf.files.path().join("by-link");
+    let curl = Command::new("curl").args(["-sf", "-o"]).arg(&path).arg(link).status().unwrap();
+    assert!(curl.success());
+    assert_eq!(sha256(&path), shelf.receipt["object"]["sha256"].as_str().unwrap());
+    shelf.tool(&["list", "shop", "--links", "8d"]).run().expect(2);
+}
+
+#[test]
+fn a_fetched_dump_is_the_one_that_was_stored_and_nothing_is_overwritten() {
+    let Some(shelf) = Shelf::new(40) else { return };
+    let ended = shelf.fetch(&[]).run().expect(0);
+    let fetched = ended.receipt();
+    assert_eq!(fetched["sha256"], shelf.receipt["object"]["sha256"]);
+    assert!(fetched["verified"].as_str().unwrap().contains("the receipt's checksum"));
+    assert_eq!(assert_complete(shelf.file()).of("Marker"), 55);
+    assert_eq!(shelf.files().len(), 1);
+    assert!(shelf.fetch(&[]).run().expect(2).stderr.contains("there already"));
+    std::fs::remove_file(shelf.file()).unwrap();
+    let ended = shelf.fetch(&["--gunzip"]).run().expect(0);
+    let plain = PathBuf::from(ended.receipt()["file"].as_str().unwrap());
+    assert_eq!((plain.extension().unwrap().to_str(), shelf.files().len()), (Some("hprof"), 1));
+    Tool::new(&["verify", plain.to_str().unwrap()]).run().expect(0);
+    let local = ["fetch", shelf.key(), "--to", shelf.files.path().to_str().unwrap()];
+    let root = shelf.object();
+    let root = root.ancestors().nth(4).unwrap();
+    Tool::new(&local).args(&["--store", root.to_str().unwrap()]).run().expect(0);
+    assert_eq!(assert_complete(shelf.file()).of("Marker"), 55);
+}
+
+/// Megabytes of the dump; `JMAP_DUMP_TEST_MEGABYTES` makes it larger.
+fn megabytes() -> u32 {
+    std::env::var("JMAP_DUMP_TEST_MEGABYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(160)
+}
+
+#[test]
+fn a_fetch_that_is_cut_goes_on_with_what_is_missing() {
+    let Some(shelf) = Shelf::new(megabytes()) else { return };
+    let begun = std::time::Instant::now();
+    shelf.fetch(&[]).run().expect(0);
+    let length = begun.elapsed();
+    std::fs::remove_file(shelf.file()).unwrap();
+    let part = PathBuf::from(format!("{}.part.pieces", shelf.file().display()));
+    let pieces = || std::fs::read_to_string(&part).unwrap_or_default().lines().count();
+    let (mut before, mut cuts) = (0, 0);
+    for moment in 1..=moments() {
+        let run = shelf.fetch(&[]).spawn();
+        std::thread::sleep(length / moments() / 2 * (moment % 3 + 1));
+        run.signal(if moment % 2 == 0 { Signal::KILL } else { Signal::TERM });
+        if run.wait().code == 0 {
+            break;
+        }
+        assert!(!shelf.file().exists() && pieces() >= before, "{} pieces, {before} before", pieces());
+        (before, cuts) = (pieces(), cuts + 1);
+    }
+    assert!(cuts > 1, "no fetch was cut");
+    if !shelf.file().exists() {
+        shelf.fetch(&[]).run().expect(0);
+    }
+    assert_eq!(sha256(&shelf.file()), shelf.receipt["object"]["sha256"].as_str().unwrap());
+    assert_eq!(shelf.files().len(), 1);
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_noticed() {
+    let Some(shelf) = Shelf::new(4) else { return };
+    let whole = std::fs::read(shelf.object()).unwrap();
+    for place in [0, 10, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 1;
+        std::fs::write(shelf.object(), &flipped).unwrap();
+        let ended: Ended = shelf.fetch(&[]).run().expect(5);
+        assert!(ended.stderr.contains("is damaged: its SHA-256"), "byte {place}: {}", ended.stderr);
+        assert_eq!(shelf.files(), Vec::<String>::new(), "byte {place}");
+    }
+    std::fs::write(shelf.object(), &whole[..whole.len() - 40]).unwrap();
+    shelf.fetch(&[]).run().expect(5);
+}
+
+#[test]
+fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
+    let Some(shelf) = Shelf::new(2) else { return };
+    let html = shelf.tool(&["list", "shop", "--links", "1h", "--output", "html"]).run().expect(0).stdout;
+    let page = shelf.files.path().join("page.html");
+    std::fs::write(&page, &html).unwrap();
+    let Some(dom) = browser(&["--dump-dom".as_ref(), format!("file://{}", page.display()).as_ref()]) else { return };
+    // The script has run: it shows the filter and makes the titles buttons.
+    assert!(dom.contains("<button>Time</button>") && !dom.contains("hidden=\"\" type=\"search\""), "{dom}");
+    let link = dom.split("download=\"\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let path = shelf.files.path().join("by-page");
+    assert!(
+        Command::new("curl").args(["-sf", "-o"]).arg(&path).arg(link.replace("&amp;", "&")).status().unwrap().success()
+    );
+    assert_eq!(sha256(&path), shelf.receipt["object"]["sha256"].as_str().unwrap());
+    for (width, height) in [(390, 844), (1280, 800)] {
+        let shot = screenshots().join(format!("list-{width}.png"));
+        let size = format!("--window-size={width},{height}");
+        let to = format!("--screenshot={}", shot.display());
+        browser(&[size.as_ref(), to.as_ref(), format!("file://{}", page.display()).as_ref()]);
+        assert!(std::fs::metadata(&shot).is_ok_and(|meta| meta.len() > 5000), "{}", shot.display());
+    }
+}
+
+/// Kept, to be looked at.
+fn screenshots() -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// What a headless browser prints.
+fn browser(args: &[&std::ffi::OsStr]) -> Option<String> {
+    let flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
+    let profile = tempfile::tempdir().unwrap();
+    let ended = Command::new("chromium")
+        .args(flags)
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(args)
+        .output();
+    match ended {
+        Ok(ended) => Some(String::from_utf8_lossy(&ended.stdout).into_owned()),
+        Err(error) => {
+            cannot_run(&format!("chromium: {error}; apt-get install chromium"));
+            None
+        }
+    }
+}
