@@ -42,7 +42,7 @@ impl Root {
             let base = Some(USER_NAMESPACE_BASE);
             chown(root.upper(), base, base).expect("chown of the upper directory");
         }
-        root.mount(&builder.image)?;
+        root.mount((!builder.scratch).then_some(builder.image.as_path()))?;
         Ok(root)
     }
 
@@ -62,9 +62,10 @@ impl Root {
         self.dir.path().join("merged")
     }
 
-    fn mount(&self, image: &Path) -> Result<(), String> {
+    fn mount(&self, image: Option<&Path>) -> Result<(), String> {
         let dir = self.dir.path().display();
-        let options = format!("lowerdir={dir}/layer:{},upperdir={dir}/upper,workdir={dir}/work", image.display());
+        let image = image.map_or_else(String::new, |image| format!(":{}", image.display()));
+        let options = format!("lowerdir={dir}/layer{image},upperdir={dir}/upper,workdir={dir}/work");
         let output = Command::new("mount")
             .args(["-t", "overlay", "overlay", "-o", &options])
             .arg(self.merged())
