@@ -14,6 +14,7 @@ mod harm;
 mod helpers;
 mod main_job;
 mod no_disk;
+mod plugin;
 mod prestop;
 mod readme;
 mod recipes;

@@ -48,7 +48,7 @@ pub struct Builder {
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
     pub(super) tmp: bool,
-    pub(super) busybox: bool,
+    pub(super) applets: Vec<&'static str>,
     pub(super) passwd_entry: bool,
     pub(super) user_namespace: bool,
     pub(super) mounts: Vec<Mount>,
@@ -76,7 +76,7 @@ impl Builder {
             gid: 0,
             groups: Vec::new(),
             tmp: true,
-            busybox: false,
+            applets: Vec::new(),
             passwd_entry: true,
             user_namespace: false,
             mounts: Vec::new(),
@@ -236,8 +236,13 @@ impl Builder {
     }
 
     /// A static busybox at /bin, with sh and the other applets.
-    pub fn busybox(mut self) -> Self {
-        self.busybox = true;
+    pub fn busybox(self) -> Self {
+        self.applets(&["sh", "cat", "ls", "sleep", "tar", "chmod", "kill", "ps", "mkdir"])
+    }
+
+    /// The same with these applets only.
+    pub fn applets(mut self, names: &[&'static str]) -> Self {
+        self.applets = names.to_vec();
         self
     }
 

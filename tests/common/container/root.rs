@@ -119,8 +119,8 @@ fn fill_layer(layer: &Path, builder: &Builder) {
     }
     make_dir(&layer.join("etc"), 0o755);
     write_accounts(&layer.join("etc"), builder);
-    if builder.busybox {
-        add_busybox(&layer.join("bin"));
+    if !builder.applets.is_empty() {
+        add_busybox(&layer.join("bin"), &builder.applets);
     }
     // Made here, they are not in the writable layer.
     for mount in &builder.mounts {
@@ -141,10 +141,10 @@ fn write_accounts(etc: &Path, builder: &Builder) {
     fs::write(etc.join("group"), group).expect("group");
 }
 
-fn add_busybox(bin: &Path) {
+fn add_busybox(bin: &Path, applets: &[&str]) {
     make_dir(bin, 0o755);
     install(Path::new("/bin/busybox"), &bin.join("busybox"));
-    for applet in ["sh", "cat", "ls", "sleep", "tar", "chmod", "kill", "ps", "mkdir"] {
+    for applet in applets {
         symlink("busybox", bin.join(applet)).expect("applet");
     }
 }
