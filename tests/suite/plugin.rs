@@ -128,7 +128,7 @@ fn with_store_dash_the_dump_comes_here_and_is_verified() {
         assert_eq!(assert_complete(&file).of("Marker"), 77);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(kubectl.work()).unwrap().count(), 1, "only the dump");
-        assert!(ended.stderr.contains("stored standard output") || ended.stderr.contains("stored -"), "{ended:?}");
+        assert!(ended.stderr.contains("written to standard output") && ended.stderr.contains(": whole"), "{ended:?}");
     }
 }
 

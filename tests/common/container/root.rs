@@ -164,6 +164,10 @@ fn make_mount_point(layer: &Path, mount: &Mount) {
     if is_file {
         fs::write(&point, "").expect("mount point");
     }
+    if matches!(mount, Mount::Tmpfs { .. }) {
+        // runc gives a tmpfs the mode of the directory below it, whatever its options say.
+        fs::set_permissions(&point, Permissions::from_mode(0o1777)).expect("mount point");
+    }
 }
 
 fn make_dir(path: &Path, mode: u32) {
