@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::common::bed::cannot_run;
+use serde_json::json;
+
+use crate::common::bed::{cannot_run, skip};
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
 use crate::common::hprof_check::assert_complete;
 use crate::common::kubectl::Kubectl;
+use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::Ended;
 use crate::containers::files_but_the_socket;
 use crate::recipes::{stored, wait_until};
 
 const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
-const WITH_TAR: &[&str] = &["tar", "rm", "uname"];
-const WITH_SHELL: &[&str] = &["sh", "cat", "chmod", "rm"];
+const WITH_TAR: &[&str] = &["tar", "rm"];
+const WITH_SHELL: &[&str] = &["sh", "cat", "chmod", "rm", "uname"];
 
 /// A container that has no liveness probe.
 const FACTS: &str = "shared \ndefault \ncontainer app   \nmount /work\n";
@@ -61,6 +64,8 @@ fn the_plugin_copies_itself_in_by_what_the_image_has_and_leaves_nothing() {
             assert_eq!(kubectl.temporary(), [""; 0], "{shell:?}, {way}");
             let log = kubectl.log();
             assert!(log.contains("--namespace shop exec") && !log.contains(SECRET) && !log.contains(KEY), "{log}");
+            // Without uname the node tells its architecture, and without wc nobody counts.
+            assert_eq!(log.contains("get node n1"), applets == WITH_TAR, "{log}");
             assert_eq!(container.say("ping"), "pong");
         }
     }
@@ -227,10 +232,44 @@ fn a_pause_that_the_liveness_probe_does_not_allow_is_refused_without_force() {
     assert_eq!(stored(&server), [77, 77]);
 }
 
+/// The stand-in does not read the plugin's JSONPath; where there is a kubectl, that one does.
+#[test]
+fn what_the_plugin_asks_of_a_pod_is_what_kubectl_answers() {
+    if std::process::Command::new("kubectl").args(["version", "--client"]).output().is_err() {
+        return skip("there is no kubectl");
+    }
+    let probe = json!({ "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 1 });
+    let mounts = json!([{ "name": "a", "mountPath": "/data" }, { "name": "b", "mountPath": "/work" }]);
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "p", "annotations": { "kubectl.kubernetes.io/default-container": "app" } },
+        "spec": {
+            "nodeName": "n1",
+            "shareProcessNamespace": true,
+            "containers": [
+                { "name": "proxy", "image": "x" },
+                { "name": "app", "image": "x", "livenessProbe": probe, "volumeMounts": mounts },
+            ],
+            "initContainers": [{ "name": "watcher", "image": "x", "restartPolicy": "Always" }],
+            "ephemeralContainers": [{ "name": "dumper", "image": "x", "targetContainerName": "app" }],
+        },
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pod.to_string()).unwrap();
+    let plugin = std::fs::read_to_string(deploy().join("kubectl-jmap_dump")).unwrap();
+    let is_query = |line: &&str| line.starts_with("ONE=") || line.starts_with("FACTS=");
+    let query: Vec<_> = plugin.lines().filter(is_query).collect();
+    let line = format!("{}\nkubectl patch --local -f \"$1\" -p '{{}}' -o \"jsonpath=$FACTS\"", query.join("\n"));
+    let ended = std::process::Command::new("sh").args(["-c", &line, "sh"]).arg(file.path()).output().unwrap();
+    let told = "node n1\nshared true\ndefault app\ncontainer proxy   \ncontainer app 10 3 1\nmount /data\nmount /work\n\
+                container watcher   \ndebug dumper app\n";
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), told, "{ended:?}");
+}
+
 #[test]
 fn shellcheck_finds_nothing_in_the_plugin() {
-    let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubectl-jmap_dump");
-    match std::process::Command::new("shellcheck").arg(plugin).output() {
+    match std::process::Command::new("shellcheck").arg(deploy().join("kubectl-jmap_dump")).output() {
         Ok(ended) => assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout)),
         Err(error) => cannot_run(&format!("shellcheck: {error}; run tests/bed/install.sh")),
     }
