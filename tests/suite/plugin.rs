@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rustix::process::Signal;
-
 use serde_json::json;
 
 use crate::common::bed::{cannot_run, skip};
@@ -155,27 +154,26 @@ fn a_dump_that_is_cut_on_its_way_here_stays_part_and_is_no_success() {
 /// What a user does when the connection breaks: the same again.
 #[test]
 fn a_stream_that_is_cut_costs_neither_a_second_pause_nor_a_second_object() {
-    for shell in SHELLS {
-        let (server, Some(builder)) = (S3Server::start(), container(WITH_TAR)) else { return };
-        let container = builder.arg("mb=40").jvm_arg("-Xlog:gc").start();
-        let kubectl = Kubectl::of(&container, FACTS);
-        let options = settings(&kubectl, &server);
-        server.stall(Duration::from_secs(8));
-        let run = kubectl.plugin(shell, &options, &[]);
-        wait_until("an upload", || server.requests() > 1);
-        kubectl.cut();
-        let lost = run.wait().expect(1);
-        assert!(lost.stderr.contains("the same command again"), "{}", lost.stderr);
-        assert_eq!(text(&lost), "");
-        let ended = kubectl.plugin(shell, &options, &["--output", "json"]).wait().expect(0);
-        assert_eq!(ended.receipt()["exit_code"], 0, "{ended:?}");
-        assert_eq!(stored(&server), [77]);
-        assert_eq!(server.objects().len(), 2, "a dump and its receipt: {:?}", server.objects());
-        assert_eq!(container.log().matches("Heap Dump Initiated GC").count(), 1, "{}", container.log());
-        let left: Vec<_> =
-            files_but_the_socket(&container).into_iter().filter(|(path, _)| path.contains("jmap-dump")).collect();
-        assert_eq!(left, []);
-    }
+    let (server, Some(builder)) = (S3Server::start(), container(WITH_TAR)) else { return };
+    let container = builder.arg("mb=40").jvm_arg("-Xlog:gc").start();
+    let kubectl = Kubectl::of(&container, FACTS);
+    let options = settings(&kubectl, &server);
+    // It must last until the second run has come.
+    server.stall(Duration::from_secs(15));
+    let run = kubectl.plugin(SHELLS[0], &options, &[]);
+    wait_until("an upload", || server.requests() > 1);
+    kubectl.cut();
+    let lost = run.wait().expect(1);
+    assert!(lost.stderr.contains("the same command again"), "{}", lost.stderr);
+    assert_eq!(text(&lost), "");
+    let ended = kubectl.plugin(SHELLS[0], &options, &["--output", "json"]).wait().expect(0);
+    assert_eq!(ended.receipt()["exit_code"], 0, "{ended:?}");
+    assert_eq!(stored(&server), [77]);
+    assert_eq!(server.objects().len(), 2, "a dump and its receipt: {:?}", server.objects());
+    assert_eq!(container.log().matches("Heap Dump Initiated GC").count(), 1, "{}", container.log());
+    let left: Vec<_> =
+        files_but_the_socket(&container).into_iter().filter(|(path, _)| path.contains("jmap-dump")).collect();
+    assert_eq!(left, []);
 }
 
 #[test]
