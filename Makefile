@@ -30,6 +30,7 @@ release:
 	    $(CARGO) build --release --features isal --target $$arch-unknown-linux-musl || exit; \
 	    install -D target/$$arch-unknown-linux-musl/release/jmap-dump-tool dist/jmap-dump-tool-$$arch-linux-musl; \
 	done
+	install deploy/kubectl-jmap_dump dist/
 	mkdir -p dist/share
 	for file in jmap-dump-tool.bash _jmap-dump-tool jmap-dump-tool.fish jmap-dump-tool.1; do \
 	    cp "$$(ls -t target/$(TARGET)/release/build/jmap-dump-tool-*/out/$$file | head -n 1)" dist/share/ || exit; \

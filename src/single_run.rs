@@ -63,6 +63,11 @@ impl SingleRun {
         }
     }
 
+    /// Whether another run has the place, or somebody else.
+    pub fn is_taken(jvm: &Jvm) -> bool {
+        SocketAddr::from_abstract_name(name_of(jvm)).is_ok_and(|address| UnixStream::connect_addr(&address).is_ok())
+    }
+
     fn hold(listener: UnixListener, wish: &str) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let over = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);

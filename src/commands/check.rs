@@ -16,6 +16,7 @@ use crate::heap_dump::{self, Plan, PlanRequest};
 use crate::pod::Pod;
 use crate::run_id::run_id;
 use crate::settings::{CheckSettings, Output, Settings};
+use crate::single_run::SingleRun;
 use crate::store::key::ObjectKey;
 use crate::store::{PART_MIN, Upload};
 use crate::units::{Bytes, Seconds};
@@ -111,6 +112,10 @@ fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadlin
     match VirtualMachine::prospect(jvm) {
         Ok(()) => findings.ok("identity", format!("{}, which the JVM accepts", jvm.identity)),
         Err(error) => return findings.obstacle("attach", error),
+    }
+    if SingleRun::is_taken(jvm) {
+        let remedy = "wait for it; a second run with the same aim prints its receipt";
+        return findings.other("run", State::Warning, "another run is at this JVM: the rest was not tried", remedy);
     }
     if !settings.attach {
         return findings.other("attach", State::Unknown, "not tried", "leave out --no-attach to try it");

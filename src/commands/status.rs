@@ -15,6 +15,9 @@ pub fn run(args: &StatusArgs) -> Outcome {
         Ok(status) => status,
         Err(source) => return Outcome::failed(UsageError::File { path: args.file.clone(), source }),
     };
+    for obstacle in &status.obstacles {
+        log::warn!("{obstacle}");
+    }
     let text = serde_json::to_string(&status).unwrap_or_default() + "\n";
     let result = match status.ailment(Utc::now()) {
         None => Ok(()),

@@ -8,5 +8,7 @@ pub mod container;
 pub mod heap_shares;
 pub mod hprof_check;
 pub mod jvm;
+pub mod kubectl;
+pub mod manifest;
 pub mod s3;
 pub mod tool;

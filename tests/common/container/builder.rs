@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::exec::Output;
 use super::{Container, JAVA_HOME};
 
 /// What Docker and containerd give a container that asks for nothing.
@@ -42,10 +43,12 @@ impl Mount {
 #[derive(Clone)]
 pub struct Builder {
     pub(super) image: PathBuf,
+    pub(super) scratch: bool,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
     pub(super) tmp: bool,
-    pub(super) busybox: bool,
+    pub(super) applets: Vec<&'static str>,
     pub(super) passwd_entry: bool,
     pub(super) user_namespace: bool,
     pub(super) mounts: Vec<Mount>,
@@ -68,10 +71,12 @@ impl Builder {
     pub(super) fn over(image: PathBuf) -> Builder {
         Builder {
             image,
+            scratch: false,
             uid: 0,
             gid: 0,
+            groups: Vec::new(),
             tmp: true,
-            busybox: false,
+            applets: Vec::new(),
             passwd_entry: true,
             user_namespace: false,
             mounts: Vec::new(),
@@ -97,6 +102,19 @@ impl Builder {
         Container::start(&self)
     }
 
+    /// For an entry that ends by itself.
+    #[track_caller]
+    pub fn run_to_end(self) -> Output {
+        Container::run_to_end(&self)
+    }
+
+    /// An image with nothing in it, as `FROM scratch` makes it.
+    pub fn scratch(mut self) -> Self {
+        self.scratch = true;
+        self.tmp = false;
+        self
+    }
+
     pub fn uid(mut self, uid: u32) -> Self {
         self.uid = uid;
         self
@@ -104,6 +122,12 @@ impl Builder {
 
     pub fn gid(mut self, gid: u32) -> Self {
         self.gid = gid;
+        self
+    }
+
+    /// Supplementary groups, such as a pod's fsGroup.
+    pub fn groups(mut self, groups: &[u32]) -> Self {
+        self.groups = groups.to_vec();
         self
     }
 
@@ -212,8 +236,13 @@ impl Builder {
     }
 
     /// A static busybox at /bin, with sh and the other applets.
-    pub fn busybox(mut self) -> Self {
-        self.busybox = true;
+    pub fn busybox(self) -> Self {
+        self.applets(&["sh", "cat", "ls", "sleep", "tar", "chmod", "kill", "ps", "mkdir"])
+    }
+
+    /// The same with these applets only.
+    pub fn applets(mut self, names: &[&'static str]) -> Self {
+        self.applets = names.to_vec();
         self
     }
 

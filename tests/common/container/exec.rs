@@ -175,13 +175,7 @@ impl Running {
             let _ = kill_process(runc, Signal::KILL);
             panic!("the command did not end within {:?}", self.bound);
         };
-        let output = output.expect("cannot wait for runc exec");
-        Output {
-            code: output.status.code().unwrap_or(-1),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            took: self.started.elapsed(),
-        }
+        Output::of(output.expect("cannot wait for runc exec"), self.started)
     }
 }
 
@@ -202,6 +196,15 @@ impl fmt::Debug for Output {
 }
 
 impl Output {
+    pub(super) fn of(ended: std::process::Output, started: Instant) -> Output {
+        Output {
+            code: ended.status.code().unwrap_or(-1),
+            stdout: ended.stdout,
+            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+            took: started.elapsed(),
+        }
+    }
+
     /// Standard output as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

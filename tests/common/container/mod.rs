@@ -80,6 +80,16 @@ impl Container {
     }
 
     #[track_caller]
+    fn run_to_end(builder: &Builder) -> Output {
+        let started = Instant::now();
+        let root = Root::make(builder).unwrap_or_else(|e| panic!("{e}"));
+        let id = next_id();
+        let mut command = run(&root, &builder.config(&id));
+        let ended = command.arg(&id).stdin(Stdio::null()).output().expect("cannot start runc");
+        Output::of(ended, started)
+    }
+
+    #[track_caller]
     fn wait(&mut self, is_heap: bool, pid_file: &Path) {
         let inner = is_heap.then(|| self.console.ready());
         self.init = self.await_pid(pid_file);
@@ -158,6 +168,11 @@ impl Container {
     /// Directories end in `/`. Take it before and after to see what was left behind.
     pub fn files(&self) -> Vec<(String, u64)> {
         self.root.files(self.init)
+    }
+
+    /// What begins the command line of an exec on the host: `runc … exec ID`.
+    pub fn exec_line(&self) -> String {
+        format!("runc --root {} exec {}", self.root.state().display(), self.id)
     }
 
     /// The overlay's upper directory on the host.

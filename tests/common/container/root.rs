@@ -42,7 +42,7 @@ impl Root {
             let base = Some(USER_NAMESPACE_BASE);
             chown(root.upper(), base, base).expect("chown of the upper directory");
         }
-        root.mount(&builder.image)?;
+        root.mount((!builder.scratch).then_some(builder.image.as_path()))?;
         Ok(root)
     }
 
@@ -62,9 +62,10 @@ impl Root {
         self.dir.path().join("merged")
     }
 
-    fn mount(&self, image: &Path) -> Result<(), String> {
+    fn mount(&self, image: Option<&Path>) -> Result<(), String> {
         let dir = self.dir.path().display();
-        let options = format!("lowerdir={dir}/layer:{},upperdir={dir}/upper,workdir={dir}/work", image.display());
+        let image = image.map_or_else(String::new, |image| format!(":{}", image.display()));
+        let options = format!("lowerdir={dir}/layer{image},upperdir={dir}/upper,workdir={dir}/work");
         let output = Command::new("mount")
             .args(["-t", "overlay", "overlay", "-o", &options])
             .arg(self.merged())
@@ -118,8 +119,8 @@ fn fill_layer(layer: &Path, builder: &Builder) {
     }
     make_dir(&layer.join("etc"), 0o755);
     write_accounts(&layer.join("etc"), builder);
-    if builder.busybox {
-        add_busybox(&layer.join("bin"));
+    if !builder.applets.is_empty() {
+        add_busybox(&layer.join("bin"), &builder.applets);
     }
     // Made here, they are not in the writable layer.
     for mount in &builder.mounts {
@@ -140,10 +141,10 @@ fn write_accounts(etc: &Path, builder: &Builder) {
     fs::write(etc.join("group"), group).expect("group");
 }
 
-fn add_busybox(bin: &Path) {
+fn add_busybox(bin: &Path, applets: &[&str]) {
     make_dir(bin, 0o755);
     install(Path::new("/bin/busybox"), &bin.join("busybox"));
-    for applet in ["sh", "cat", "ls", "sleep", "tar", "chmod", "kill", "ps", "mkdir"] {
+    for applet in applets {
         symlink("busybox", bin.join(applet)).expect("applet");
     }
 }
@@ -162,6 +163,10 @@ fn make_mount_point(layer: &Path, mount: &Mount) {
     fs::create_dir_all(dir.expect("a path below the root")).expect("mount point");
     if is_file {
         fs::write(&point, "").expect("mount point");
+    }
+    if matches!(mount, Mount::Tmpfs { .. }) {
+        // runc gives a tmpfs the mode of the directory below it, whatever its options say.
+        fs::set_permissions(&point, Permissions::from_mode(0o1777)).expect("mount point");
     }
 }
 

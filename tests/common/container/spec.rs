@@ -38,7 +38,7 @@ impl Builder {
         env.extend(self.env.iter().cloned());
         json!({
             "terminal": false,
-            "user": { "uid": self.uid, "gid": self.gid },
+            "user": { "uid": self.uid, "gid": self.gid, "additionalGids": self.groups },
             "args": self.command(),
             "env": env,
             "cwd": "/",
