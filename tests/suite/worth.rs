@@ -24,6 +24,29 @@ fn a_jvm_whose_old_generation_is_not_full_is_not_dumped_and_not_touched() {
 }
 
 #[test]
+fn a_check_beside_a_run_tells_of_it_and_leaves_the_jvm_alone() {
+    let (Some(jvm), server) = (TestJvm::builder("17"), crate::common::s3::S3Server::start()) else { return };
+    let jvm = jvm.start();
+    server.stall(std::time::Duration::from_secs(3));
+    let flags = server.flags();
+    let run = Tool::dump(jvm.pid(), "s3://dumps")
+        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .env("JMAP_DUMP_ACCESS_KEY_ID", crate::common::s3::KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", crate::common::s3::SECRET)
+        .spawn();
+    while server.requests() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = jvm.pid().to_string();
+    let ended = Tool::new(&["check", "--pid", &pid]).run().expect(0);
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(text.contains("another run is at this JVM") && !text.contains("attach"), "{text}");
+    run.wait().expect(0);
+    let ended = Tool::new(&["check", "--pid", &pid]).run().expect(0);
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("pauses the JVM for at most"));
+}
+
+#[test]
 fn a_container_s_memory_is_measured_without_its_page_cache() {
     let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
     let container = container.memory_limit(600 << 20).jvm_arg("-Xmx200m").bind(store.path(), "/store").start();
