@@ -4,27 +4,49 @@
 //! One line of JSON for each event, only ever appended: a line that was cut by a crash is one that never was.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::run_id::run_id;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::Receipt;
+use crate::store::{Digest, PART_MIN};
 
 /// Ends the journal's name, which begins with that of its file.
 pub const SUFFIX: &str = ".upload";
 
+/// Parts that are held in memory, two at a time: from what S3 takes to ten thousandth of 5 TB, its largest object
+/// (AWS: "Amazon S3 multipart upload limits").
+const PART_SIZES: std::ops::RangeInclusive<u64> = PART_MIN..=512 << 20;
+
 /// Longer than the journal of ten thousand parts; a longer file is something else.
 const LONGEST: u64 = 16 << 20;
+
+/// A file as it was when it was begun with: the next one of its name is another one. A rename changes neither.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    pub bytes: u64,
+    /// Last change, in nanoseconds since 1970.
+    pub changed: i128,
+}
+
+impl FileState {
+    pub fn of(meta: &Metadata) -> Self {
+        Self { bytes: meta.len(), changed: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) }
+    }
+}
 
 /// What is known before the first byte goes out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Begin {
     pub key: ObjectKey,
+    pub file: FileState,
     pub part_size: u64,
     /// Where the pieces of the object lie in the file, as (offset, length); empty when it lies in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +89,10 @@ enum Event {
     },
     /// The store knows the multipart upload no more.
     Lost,
+    /// All parts are out: what the object will be.
+    Whole(Digest),
+    /// More is known of the dump than at the beginning.
+    Receipt(Box<Receipt>),
 }
 
 /// A multipart upload as far as it came.
@@ -82,6 +108,7 @@ pub struct SoFar {
 pub struct Past {
     pub begin: Begin,
     pub open: Option<SoFar>,
+    pub whole: Option<Digest>,
 }
 
 /// A journal that is being kept; nobody else keeps it meanwhile.
@@ -118,13 +145,31 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A new one for the file at `path`.
+    /// A new one for the file at `path`: nobody sees it before it is complete and locked.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When there is one, or it cannot be written.
     pub fn create(path: &Path, begin: &Begin) -> io::Result<Self> {
-        let file = options().create_new(true).mode(0o600).open(path_for(path))?;
-        Self::begin(file, begin)
+        Self::make(path, begin, RenameFlags::NOREPLACE)
+    }
+
+    /// The same in the place of the one that is there.
+    ///
+    /// # Errors
+    /// When it cannot be written; then that one stays.
+    pub fn replace(path: &Path, begin: &Begin) -> io::Result<Self> {
+        Self::make(path, begin, RenameFlags::empty())
+    }
+
+    fn make(path: &Path, begin: &Begin, how: RenameFlags) -> io::Result<Self> {
+        let (own, new) = (path_for(path), path.with_added_extension(format!("{}.new", run_id())));
+        let made = options().create_new(true).mode(0o600).open(&new).and_then(|file| Self::begin(file, begin));
+        let named = made.and_then(|journal| match renameat_with(CWD, &new, CWD, &own, how) {
+            // A file system that does not know how to be careful.
+            Err(Errno::INVAL | Errno::NOSYS) if !own.exists() => std::fs::rename(&new, &own).map(|()| journal),
+            other => Ok(other.map(|()| journal)?),
+        });
+        named.inspect_err(|_| drop(std::fs::remove_file(&new)))
     }
 
     /// The one of the file at `path`, and what it tells; `None` when there is none.
@@ -138,12 +183,18 @@ impl Journal {
             Err(error) => return Err(error.into()),
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::Locked),
+            Err(Errno::WOULDBLOCK) => return Err(JournalError::Locked),
             other => other.map_err(io::Error::from)?,
         }
+        must_be_trusted(&file, path)?;
         let mut text = Vec::new();
         file.seek(SeekFrom::Start(0))?;
         Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut text)?;
+        if text.is_empty() {
+            // A crash came before the first line.
+            std::fs::remove_file(path_for(path))?;
+            return Ok(None);
+        }
         let past = parse(&text).ok_or(JournalError::Foreign)?;
         if text.last().is_some_and(|byte| *byte != b'\n') {
             file.write_all(b"\n")?;
@@ -169,6 +220,18 @@ impl Journal {
         self.add(&Event::Lost)
     }
 
+    /// # Errors
+    /// When it cannot be written.
+    pub fn whole(&self, digest: &Digest) -> io::Result<()> {
+        self.add(&Event::Whole(digest.clone()))
+    }
+
+    /// # Errors
+    /// When it cannot be written.
+    pub fn receipt(&self, receipt: &Receipt) -> io::Result<()> {
+        self.add(&Event::Receipt(Box::new(receipt.clone())))
+    }
+
     /// One write: another process sees all of a line, or nothing.
     fn add(&self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
@@ -183,14 +246,35 @@ fn options() -> OpenOptions {
     options
 }
 
+/// What others may have written says where the dump goes and what of this machine's memory and disk it takes.
+fn must_be_trusted(journal: &File, path: &Path) -> Result<(), JournalError> {
+    let (meta, of_file) = (journal.metadata()?, std::fs::symlink_metadata(path));
+    let ours = rustix::process::geteuid().as_raw();
+    let owners = [Some(ours), Some(0), of_file.ok().map(|meta| meta.uid())];
+    let trusted = meta.is_file() && meta.nlink() == 1 && meta.mode() & 0o022 == 0 && owners.contains(&Some(meta.uid()));
+    if trusted { Ok(()) } else { Err(JournalError::Foreign) }
+}
+
+/// Pieces that do not overlap, and so are no more than the file.
+fn are_apart(pieces: &[(u64, u64)], bytes: u64) -> bool {
+    let mut sorted = pieces.to_vec();
+    sorted.sort_unstable();
+    let ends = sorted.iter().try_fold(0u64, |end, (offset, len)| {
+        let next = offset.checked_add(*len)?;
+        (*offset >= end).then_some(next)
+    });
+    ends.is_some_and(|end| pieces.is_empty() || end <= bytes)
+}
+
 /// `None` when the first line is no beginning, or one that would leave its place.
 fn parse(text: &[u8]) -> Option<Past> {
     let mut events = text.split(|byte| *byte == b'\n').map(serde_json::from_slice);
-    let Some(Ok(Event::Begin(begin))) = events.next() else { return None };
-    if !begin.key.is_sound() {
+    let Some(Ok(Event::Begin(mut begin))) = events.next() else { return None };
+    let sound = begin.key.is_sound() && PART_SIZES.contains(&begin.part_size);
+    if !sound || !are_apart(&begin.order, begin.file.bytes) {
         return None;
     }
-    let mut open: Option<SoFar> = None;
+    let (mut open, mut whole): (Option<SoFar>, _) = (None, None);
     for event in events.filter_map(Result::ok) {
         match event {
             Event::Begin(_) => {}
@@ -199,9 +283,11 @@ fn parse(text: &[u8]) -> Option<Past> {
                 open.as_mut().map(|open| open.parts.insert(number, part));
             }
             Event::Lost => open = None,
+            Event::Whole(digest) => whole = Some(digest),
+            Event::Receipt(receipt) => begin.receipt = *receipt,
         }
     }
-    Some(Past { begin: *begin, open })
+    Some(Past { begin: *begin, open, whole })
 }
 
 #[cfg(test)]
@@ -214,6 +300,7 @@ mod tests {
         let key = ObjectKey::new(&Place::new("p", "a", "e").unwrap(), time, "pod", 1, "abcdef");
         Begin {
             key,
+            file: FileState { bytes: 10, changed: 7 },
             part_size: 5 << 20,
             order: vec![(7, 3), (0, 7)],
             truncated: false,
@@ -244,7 +331,7 @@ mod tests {
         journal.sent(3, &part(3)).unwrap();
         let parts = BTreeMap::from([(1, part(2))]);
         let open = SoFar { store: "s3://b".into(), id: "second".into(), parts };
-        assert_eq!(past, Past { begin: begin(), open: Some(open) });
+        assert_eq!(past, Past { begin: begin(), open: Some(open), whole: None });
         drop(journal);
         let (_, past) = Journal::reopen(&path).unwrap().unwrap();
         assert_eq!(past.open.unwrap().parts.into_keys().collect::<Vec<_>>(), [1, 3]);
@@ -256,9 +343,25 @@ mod tests {
         let path = dir.path().join("heap.hprof");
         assert!(Journal::reopen(&path).unwrap().is_none());
         let evil = serde_json::to_string(&Event::Begin(Box::new(begin()))).unwrap().replace("p/a/e", "p/../e");
-        for text in [evil.as_str(), "", "{}", "hello\n"] {
+        let line = |change: fn(&mut Begin)| {
+            let mut begin = begin();
+            change(&mut begin);
+            serde_json::to_string(&Event::Begin(Box::new(begin))).unwrap()
+        };
+        let (endless, huge) = (line(|begin| begin.part_size = 0), line(|begin| begin.part_size = 1 << 40));
+        let twice = line(|begin| begin.order = vec![(0, 7), (3, 3)]);
+        let beyond = line(|begin| begin.order = vec![(0, u64::MAX), (u64::MAX, 1)]);
+        for text in [&evil, &endless, &huge, &twice, &beyond, "{}", "hello\n"] {
             std::fs::write(path_for(&path), text).unwrap();
             assert!(matches!(Journal::reopen(&path), Err(JournalError::Foreign)), "{text}");
         }
+        std::fs::write(path_for(&path), "").unwrap();
+        assert!(Journal::reopen(&path).unwrap().is_none() && !path_for(&path).exists());
+        drop(Journal::create(&path, &begin()).unwrap());
+        assert!(Journal::create(&path, &begin()).is_err());
+        drop(Journal::replace(&path, &begin()).unwrap());
+        std::fs::set_permissions(path_for(&path), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        assert!(matches!(Journal::reopen(&path), Err(JournalError::Foreign)), "anybody may have written it");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

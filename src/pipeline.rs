@@ -58,7 +58,7 @@ pub fn run(
     effort: Effort,
     progress: &Progress,
     deadline: &Deadline,
-    sealed: impl FnOnce(&Summary),
+    sealed: impl FnOnce(&Summary, bool),
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let early = upload.filter(|upload| upload.takes_parts_early());
@@ -81,7 +81,7 @@ pub fn run(
         match (&mut walked, &written) {
             (Ok(walk), Ok(())) => {
                 spool.seal();
-                sealed(walk);
+                sealed(walk, raw.is_good());
                 walk.classes = classes::of_spool(&histogram, spool);
             }
             _ => spool.give_up(),
@@ -186,7 +186,7 @@ mod tests {
         let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let piped =
-            run(&mut Stream::new(raw, Scrutiny::Dump), &spool, None, effort, &Progress::silent(), &deadline, |_| {});
+            run(&mut Stream::new(raw, Scrutiny::Dump), &spool, None, effort, &Progress::silent(), &deadline, |_, _| {});
         (piped, spool)
     }
 

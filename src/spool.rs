@@ -2,7 +2,7 @@
 //! spool knows the object's order, and reads in that order at any offset.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -149,6 +149,12 @@ impl Spool {
     pub fn give_up(&self) {
         self.lock().given_up = true;
         self.grown.notify_all();
+    }
+
+    /// # Errors
+    /// When the file does not tell.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
     }
 
     /// Compressed bytes so far.

@@ -118,6 +118,11 @@ pub trait Source {
         false
     }
 
+    /// Whoever made the dump calls it whole; at its end.
+    fn is_good(&self) -> bool {
+        true
+    }
+
     /// Nothing is waited for any more, and what is not read is lost: stopping would gain little and lose a dump.
     fn is_written(&self) -> bool {
         false

@@ -95,6 +95,9 @@ impl AttachError {
     }
 }
 
+/// Of an answer so much is kept: the stacks of some thousand threads.
+const ANSWER_MAX: usize = 4 << 20;
+
 /// A JVM whose attach listener answers.
 #[derive(Debug)]
 pub struct VirtualMachine<'a> {
@@ -189,7 +192,9 @@ impl Pending {
             // A JVM that refuses us may reset the connection.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer.is_empty() => Ok(true),
             Ok(n) => {
-                self.answer.extend_from_slice(&piece[..n]);
+                // What is not kept must be read all the same, or the JVM waits.
+                let room = ANSWER_MAX.saturating_sub(self.answer.len());
+                self.answer.extend_from_slice(&piece[..n.min(room)]);
                 Ok(false)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),

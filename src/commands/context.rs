@@ -2,12 +2,13 @@
 //! just before its dump, by the same attach.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 
-use crate::attach::{AttachError, AttachOperation, VirtualMachine};
+use crate::attach::{AttachOperation, VirtualMachine};
 use crate::condition::Usage;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Stopped};
 use crate::discovery::maps::Vm;
 use crate::heap_dump::{self, safe_flags};
 use crate::settings::Context;
@@ -15,6 +16,9 @@ use crate::units::Bytes;
 
 /// Of one answer: thousands of threads with deep stacks.
 const LONGEST: usize = 2 << 20;
+
+/// A JVM that struggles is to be dumped, not asked.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the JVM. What it does not answer is missing, and no reason to miss the dump.
 ///
@@ -25,35 +29,33 @@ pub fn context(
     with: &[Context],
     reason: &str,
     deadline: &Deadline,
-) -> Result<Option<String>, AttachError> {
+) -> Result<Option<String>, Stopped> {
     if with.is_empty() || vm.jvm().vm == Vm::NativeImage {
         return Ok(None);
     }
+    let text = ask(vm, with, reason, &deadline.at_most(PATIENCE.min(deadline.remaining() / 5)));
+    deadline.check("asking for threads and flags")?;
+    Ok(Some(text))
+}
+
+fn ask(vm: &VirtualMachine<'_>, with: &[Context], reason: &str, deadline: &Deadline) -> String {
     let mut text = String::new();
     section(&mut text, "reason of the dump", reason);
     section(&mut text, "time", &Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
     section(&mut text, "memory", &memory(&heap_dump::usage(vm.jvm())));
-    section(&mut text, "heap", &answer(vm, &AttachOperation::jcmd("GC.heap_info"), deadline)?);
+    section(&mut text, "heap", &answer(vm, &AttachOperation::jcmd("GC.heap_info"), deadline));
     if with.contains(&Context::Flags) {
-        let flags = answer(vm, &AttachOperation::jcmd("VM.flags"), deadline)?;
+        let flags = answer(vm, &AttachOperation::jcmd("VM.flags"), deadline);
         section(&mut text, "flags", &safe_flags(&flags));
     }
     if with.contains(&Context::Threads) {
-        section(&mut text, "threads", &answer(vm, &AttachOperation::threaddump(), deadline)?);
+        section(&mut text, "threads", &answer(vm, &AttachOperation::threaddump(), deadline));
     }
-    Ok(Some(text))
+    text
 }
 
-fn answer(
-    vm: &VirtualMachine<'_>,
-    operation: &AttachOperation<'_>,
-    deadline: &Deadline,
-) -> Result<String, AttachError> {
-    match vm.execute(operation, deadline) {
-        Ok(reply) => Ok(reply.message),
-        Err(error @ AttachError::Stopped(_)) => Err(error),
-        Err(error) => Ok(format!("no answer: {error}")),
-    }
+fn answer(vm: &VirtualMachine<'_>, operation: &AttachOperation<'_>, deadline: &Deadline) -> String {
+    vm.execute(operation, deadline).map_or_else(|error| format!("no answer: {error}"), |reply| reply.message)
 }
 
 fn memory(usage: &Usage) -> String {

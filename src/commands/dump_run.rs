@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use super::context::context;
 use super::dump::new_receipt;
-use super::dump_stage::SPOOL;
+use super::dump_stage::{NEW_JOURNAL, SORTED, SPOOL};
 use super::keep::{keep, still_there};
 use super::tell_stored;
 use crate::attach::VirtualMachine;
@@ -15,8 +15,8 @@ use crate::condition::{self, Judged};
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
-use crate::heap_dump::{self, Plan, PlanRequest};
-use crate::journal::{self, Begin, Journal};
+use crate::heap_dump::{self, Estimate, Plan, PlanRequest};
+use crate::journal::{self, Begin, FileState, Journal};
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
 use crate::settings::DumpSettings;
@@ -86,8 +86,8 @@ impl<'a> Run<'a> {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
         }
-        self.plan_time(&plan)?;
         self.ask_besides(&vm)?;
+        self.plan_time(&plan)?;
         if self.settings.no_disk {
             // A store that is down ends such a run: there is nothing to keep.
             let mut upload = upload.map_err(Error::StoreDown)?;
@@ -157,7 +157,8 @@ impl<'a> Run<'a> {
             let (pid, needed) = (self.jvm.pid(), estimate.shortest());
             return Err(Error::TooLate { pid, needed: Seconds(needed), left: Seconds(left) });
         }
-        if self.live && estimate.likely_with_collection() > left {
+        let room_for_all = Estimate::new(estimate.heap_used, false).lower <= plan.room.free;
+        if self.live && estimate.likely_with_collection() > left && (room_for_all || self.settings.no_disk) {
             self.live = false;
             self.receipt.warn("there is no time for a collection before the dump: it has unreachable objects, too");
         }
@@ -188,7 +189,10 @@ impl<'a> Run<'a> {
         let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
         let ledger = upload.as_ref().ok().and_then(Upload::ledger);
         // What the store has of a whole dump stays there, for whoever goes on.
-        ledger.as_ref().inspect(|ledger| ledger.decide(true));
+        if let Some(ledger) = &ledger {
+            ledger.decide(true);
+            ledger.note_receipt(&self.receipt);
+        }
         let stored = piped.sent.and(upload).and_then(|upload| upload.finish(&verdict, &piped.digest, spool));
         self.receipt.time("finish", begun.elapsed());
         match stored {
@@ -200,7 +204,7 @@ impl<'a> Run<'a> {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
                     Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common)),
-                    None => self.keep_spool(spool, plan, ledger),
+                    None => self.keep_spool(spool, plan, ledger.as_ref()),
                 }
                 Err(Error::not_stored(error))
             }
@@ -208,9 +212,10 @@ impl<'a> Run<'a> {
     }
 
     /// What a journal begins with, for a file whose pieces are in this order.
-    pub fn begin(&self, order: Vec<(u64, u64)>) -> Begin {
+    pub fn begin(&self, file: FileState, order: Vec<(u64, u64)>) -> Begin {
         Begin {
             key: self.key.clone(),
+            file,
             part_size: self.part_size(),
             order,
             truncated: false,
@@ -222,30 +227,38 @@ impl<'a> Run<'a> {
 
     /// The compressed dump, in the order of the object, under the name that it would have had. Whoever is killed here
     /// leaves a file and its journal, and perhaps a journal without a file.
-    fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<Ledger>) {
+    fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
         let name = self.key.dump_name();
-        if !spool.is_in_order() && self.deadline.check("sorting").is_err() {
-            self.receipt
-                .warn("there was no time to sort it: its head is behind its heap, and 'upload' alone puts it in order");
+        if let Err(why) = self.put_in_order(spool, plan) {
+            self.receipt.warn(format!(
+                "its head is behind its heap, and 'upload' alone puts it in order: it was not sorted, {why}"
+            ));
             return self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
         }
-        self.write_journal(plan, &name, ledger);
+        let file = if spool.is_in_order() { SPOOL } else { SORTED };
+        let _journal = self.write_journal(plan, file, &name, ledger);
+        self.tell_kept(keep(&mut plan.dir, file, &name, &self.settings.common), plan);
+        for old in [format!("{SPOOL}{}", journal::SUFFIX), SPOOL.to_owned()] {
+            let _ = plan.dir.remove_file(&old);
+        }
+    }
+
+    /// Under a name that nobody looks for, until it is whole.
+    fn put_in_order(&self, spool: &Spool, plan: &Plan) -> Result<(), String> {
         if spool.is_in_order() {
-            self.tell_kept(keep(&mut plan.dir, SPOOL, &name, &self.settings.common), plan);
-        } else if let Err(error) = plan.dir.create_file(&name).and_then(|file| spool.copy_to(&file)) {
-            let _ = plan.dir.remove_file(&name);
-            self.receipt.warn(format!("its head is behind its heap, and there was no room to sort it: {error}"));
-            return self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
-        } else {
-            let _ = plan.dir.remove_file(SPOOL);
-            self.tell_kept(keep(&mut plan.dir, &name, &name, &self.settings.common), plan);
+            return Ok(());
         }
-        let _ = plan.dir.remove_file(&format!("{SPOOL}{}", journal::SUFFIX));
+        self.deadline.check("sorting it").map_err(|stopped| stopped.to_string())?;
+        let sorted = plan.dir.create_file(SORTED).and_then(|file| spool.copy_to(&file).and_then(|()| file.sync_all()));
+        sorted.map_err(|error| {
+            let _ = plan.dir.remove_file(SORTED);
+            error.to_string()
+        })
     }
 
     /// Keeps `file` as `name`, and what is needed to go on with it.
     pub fn keep(&mut self, plan: &mut Plan, file: &str, name: &str) {
-        self.write_journal(plan, name, None);
+        let _journal = self.write_journal(plan, file, name, None);
         self.tell_kept(keep(&mut plan.dir, file, name, &self.settings.common), plan);
     }
 
@@ -256,17 +269,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn write_journal(&self, plan: &Plan, name: &str, ledger: Option<Ledger>) {
-        let written = plan.dir.create_file(&format!("{name}{}", journal::SUFFIX)).and_then(|file| {
-            let journal = Journal::begin(file, &self.begin(Vec::new()))?;
-            ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))
+    /// For `file`, which is to be called `name`. Held, so that nobody is at it before it is complete.
+    fn write_journal(&self, plan: &Plan, file: &str, name: &str, ledger: Option<&Ledger>) -> Option<Journal> {
+        let written = plan.dir.open_file(file).and_then(|file| {
+            let begin = self.begin(FileState::of(&file.metadata()?), Vec::new());
+            let journal = Journal::begin(plan.dir.create_file(NEW_JOURNAL)?, &begin)?;
+            ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
+            plan.dir.rename_file(NEW_JOURNAL, &format!("{name}{}", journal::SUFFIX))?;
+            Ok(journal)
         });
-        if let Err(error) = written {
-            log::warn!(
-                "cannot write a journal beside {}/{name}: its upload begins at its start: {error}",
-                plan.dir.here
-            );
-        }
+        let warn = |error: &io::Error| {
+            log::warn!("no journal beside {}/{name}: its upload begins at its start: {error}", plan.dir.here);
+        };
+        written.inspect_err(warn).ok()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
 use crate::hprof::Summary;
-use crate::journal::{self, Journal};
+use crate::journal::{self, FileState, Journal};
 use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
 use crate::stages::{Scrutiny, Source, Stream};
@@ -19,6 +19,12 @@ use crate::store::{Ledger, Upload};
 
 /// The compressed dump's name beside the raw one.
 pub(super) const SPOOL: &str = "spool.hprof.gz";
+
+/// The same in the object's order, until it is complete.
+pub(super) const SORTED: &str = "sorted.new";
+
+/// A journal until it is complete: nobody takes one of this name.
+pub(super) const NEW_JOURNAL: &str = "journal.new";
 
 /// A second dump is worth a second pause only when the first one was short.
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
@@ -140,7 +146,7 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let (effort, mut journal) = (self.effort(plan), None);
         let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger: upload.as_ref().map(|it| it.ledger()) };
-        let sealed = |walk: &Summary| journal = seal.outlive(walk);
+        let sealed = |walk: &Summary, good: bool| journal = seal.outlive(walk, good);
         let piped = pipeline::run(raw, &spooled.spool, upload, effort, &self.progress, self.deadline, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
         self.journal = journal;
@@ -194,21 +200,22 @@ struct Seal<'a> {
 
 impl Seal<'_> {
     /// Writes down what has happened so far, and tells the guard to leave it. The journal, when nothing else holds it.
-    fn outlive(&self, walk: &Summary) -> Option<Journal> {
-        if Verdict::of(walk).is_none() || matches!(self.ledger, Some(None)) {
+    fn outlive(&self, walk: &Summary, good: bool) -> Option<Journal> {
+        if !good || Verdict::of(walk).is_none() || matches!(self.ledger, Some(None)) {
             return None;
         }
-        let written = self.write_journal().and_then(|journal| match &self.ledger {
-            Some(Some(ledger)) => ledger.outlive(journal).map(|()| None),
-            _ => Ok(Some(journal)),
+        let written = self.write_journal().and_then(|journal| {
+            // The dump before its upload: a guard that takes over in between aborts what can be begun again.
+            if !self.spooled.in_store {
+                self.dir.outlive();
+            }
+            match &self.ledger {
+                Some(Some(ledger)) => ledger.outlive(journal).map(|()| None),
+                _ => Ok(Some(journal)),
+            }
         });
         match written {
-            Ok(journal) => {
-                if !self.spooled.in_store {
-                    self.dir.outlive();
-                }
-                journal
-            }
+            Ok(journal) => journal,
             Err(error) => {
                 log::warn!(
                     "a killed run would lose its dump: cannot write a journal beside {}: {error}",
@@ -220,10 +227,13 @@ impl Seal<'_> {
     }
 
     fn write_journal(&self) -> io::Result<Journal> {
-        let begin = self.run.begin(self.spooled.spool.pieces());
+        let spool = &self.spooled.spool;
+        let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
         if self.spooled.in_store {
             return Journal::create(Path::new(&self.spooled.path), &begin);
         }
-        Journal::begin(self.dir.create_file(&format!("{SPOOL}{}", journal::SUFFIX))?, &begin)
+        let journal = Journal::begin(self.dir.create_file(NEW_JOURNAL)?, &begin)?;
+        self.dir.rename_file(NEW_JOURNAL, &format!("{SPOOL}{}", journal::SUFFIX))?;
+        Ok(journal)
     }
 }

@@ -1,13 +1,19 @@
 //! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
 
 use std::cell::OnceCell;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{SecondsFormat, Utc};
 
+use rustix::event::PollFlags;
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+
+use super::dump_stage::SPOOL;
 use super::keep;
 use super::tell_stored;
 use super::temporary::nameless_beside;
@@ -17,10 +23,10 @@ use crate::deadline::Deadline;
 use crate::effort::{Effort, processors};
 use crate::error::Error;
 use crate::gzip;
-use crate::heap_dump::DumpError;
+use crate::heap_dump::{DumpError, NAME, RoomError};
 use crate::hprof::{Histogram, Summary};
-use crate::incoming::parts::with_parts;
-use crate::journal::{self, Begin, Journal, JournalError};
+use crate::incoming::{changed, parts::with_parts};
+use crate::journal::{self, Begin, FileState, Journal, JournalError};
 use crate::pipeline::{self, Verdict};
 use crate::pod::Pod;
 use crate::progress::Progress;
@@ -41,8 +47,9 @@ pub struct Item {
     pub scrutiny: Scrutiny,
     /// It goes once it is stored and verified.
     pub delete: bool,
-    /// What an earlier run has begun counts only when that had the same place.
-    pub same_place: bool,
+    /// It was named by its user: a link is followed, and what an earlier run has begun counts only when that had the
+    /// same place. What was found by itself is no link, and knows its place.
+    pub by_name: bool,
 }
 
 /// One file on its way.
@@ -51,6 +58,8 @@ struct Deposit<'a> {
     settings: Settings,
     begin: Begin,
     ledger: Option<Ledger>,
+    /// An earlier process has begun it.
+    resumed: bool,
     /// Beside the file, and stored together with it.
     parts: OnceCell<Vec<PathBuf>>,
     progress: &'a Progress,
@@ -69,7 +78,6 @@ pub fn store(
         Err(error) => return (new_receipt(&settings.place), Err(error)),
     };
     let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, ..deposit.begin.receipt.clone() };
-    receipt.warnings.clear();
     let mut result = deposit.run(&mut receipt);
     // A multipart upload may be gone: a rule of the bucket, or somebody's order, has removed it.
     if is_lost(&result) && deposit.ledger.as_ref().is_some_and(Ledger::lose) {
@@ -97,28 +105,14 @@ impl<'a> Deposit<'a> {
         progress: &'a Progress,
         deadline: &'a Deadline,
     ) -> Result<Self, Error> {
-        let no_journal = item.path == Path::new("-") || settings.store.url == StoreUrl::Stdout;
-        let (begin, ledger) = match if no_journal { Ok(None) } else { Journal::reopen(&item.path) } {
-            Ok(Some((_, past))) if item.same_place && past.begin.key.dir() != settings.place.to_string() => {
-                let _ = std::fs::remove_file(journal::path_for(&item.path));
-                let begin = Begin { order: past.begin.order, ..new_begin(item, settings)? };
-                let ledger = new_ledger(&item.path, &begin);
-                (begin, ledger)
-            }
-            Ok(Some((journal, past))) => (past.begin, Some(Ledger::in_journal(journal, past.open, true))),
-            Err(JournalError::Locked) => return Err(UsageError::Busy { path: shown(&item.path) }.into()),
-            Err(error) => {
-                log::warn!("the journal beside {} is left alone: {error}", item.path.display());
-                (new_begin(item, settings)?, None)
-            }
-            Ok(None) => {
-                let begin = new_begin(item, settings)?;
-                let ledger = if no_journal { None } else { new_ledger(&item.path, &begin) };
-                (begin, ledger)
-            }
+        let (begin, ledger, resumed) = if item.path == Path::new("-") {
+            (new_begin(item, settings)?, None, false)
+        } else {
+            recall(item, settings)?
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
-        Ok(Self { item, settings: settings.at(place), begin, ledger, parts: OnceCell::new(), progress, deadline })
+        let (settings, parts) = (settings.at(place), OnceCell::new());
+        Ok(Self { item, settings, begin, ledger, resumed, parts, progress, deadline })
     }
 
     fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
@@ -132,7 +126,7 @@ impl<'a> Deposit<'a> {
         let result = self.send(&mut upload, receipt);
         // What is not worth storing is not gone on with.
         if let Some(ledger) = upload.as_ref().and_then(Upload::ledger) {
-            ledger.decide(!matches!(result, Err(Error::Dump(_))));
+            ledger.decide(!is_damaged(&result));
         }
         receipt.time("upload", begun.elapsed());
         result
@@ -162,10 +156,13 @@ impl<'a> Deposit<'a> {
     }
 
     fn scrutiny(&self) -> Scrutiny {
-        if self.begin.truncated && self.item.scrutiny == Scrutiny::Dump {
-            return Scrutiny::Remains;
+        match self.item.scrutiny {
+            Scrutiny::Anything => Scrutiny::Anything,
+            // A run's own dump was whole when its journal was begun.
+            _ if self.resumed && !self.begin.truncated && !self.item.by_name => Scrutiny::Dump,
+            _ if self.begin.truncated => Scrutiny::Remains,
+            other => other,
         }
-        self.item.scrutiny
     }
 
     fn verdict(&self, walk: &Summary) -> Option<Verdict> {
@@ -177,7 +174,7 @@ impl<'a> Deposit<'a> {
         if self.item.path == Path::new("-") {
             return self.read_stdin(upload);
         }
-        let (path, file) = open(&self.item.path)?;
+        let (path, file) = (shown(&self.item.path), open(self.item)?);
         if is_gzip(&file).map_err(|source| unread(&path, source))? {
             return self.send_gzipped(file, &path, upload);
         }
@@ -189,7 +186,7 @@ impl<'a> Deposit<'a> {
     /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
     fn read_stdin(&self, upload: &mut Upload) -> Result<Piece, Error> {
         let path = "standard input";
-        let mut stdin = io::stdin().lock();
+        let mut stdin = Patient { stdin: io::stdin(), deadline: self.deadline };
         let mut first = Vec::new();
         stdin.by_ref().take(2).read_to_end(&mut first).map_err(|source| unread(path, source))?;
         let gzipped = first == gzip::MAGIC;
@@ -197,7 +194,7 @@ impl<'a> Deposit<'a> {
         if !gzipped {
             return self.compress(raw, path, upload);
         }
-        let mut file = nameless_beside(Path::new("."))?;
+        let mut file = nameless_beside(Path::new("."), 0)?;
         io::copy(&mut raw, &mut file).map_err(|source| unread(path, source))?;
         self.send_gzipped(file, path, upload)
     }
@@ -228,10 +225,12 @@ impl<'a> Deposit<'a> {
 
     fn compress(&self, raw: impl Read, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let in_store = upload.spool_file(false).map_err(Error::Store)?;
-        let spool = Spool::new(in_store.map_or_else(|| nameless_beside(&self.item.path), |(file, _)| Ok(file))?);
+        let spool = Spool::new(
+            in_store.map_or_else(|| nameless_beside(&self.item.path, self.begin.file.bytes), |(file, _)| Ok(file))?,
+        );
         let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
         let mut raw = Stream::new(raw, self.scrutiny());
-        let piped = pipeline::run(&mut raw, &spool, Some(upload), effort, self.progress, self.deadline, |_| {})
+        let piped = pipeline::run(&mut raw, &spool, Some(upload), effort, self.progress, self.deadline, |_, _| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         Ok(Piece { walk: piped.walk, digest: piped.digest, sent: piped.sent, spool })
     }
@@ -244,7 +243,8 @@ impl<'a> Deposit<'a> {
             Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) if path != Path::new("-") => {
                 receipt.kept = Some(keep::still_there(&shown(path), &self.settings));
             }
-            Err(Error::Dump(_)) if self.ledger.is_some() => {
+            // Only what this attempt has begun: another one's may know the order of the pieces.
+            Err(_) if is_damaged(result) && self.ledger.is_some() && !self.resumed => {
                 let _ = std::fs::remove_file(journal::path_for(path));
             }
             Err(_) => {}
@@ -255,22 +255,30 @@ impl<'a> Deposit<'a> {
         let path = &self.item.path;
         let seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
         let delete = (self.item.delete || self.begin.delete) && path != Path::new("-");
+        let same = std::fs::symlink_metadata(path).is_ok_and(|meta| FileState::of(&meta) == self.begin.file);
         if delete && !seen {
             receipt.warn(format!("{} is not removed: nobody can tell that it is stored", path.display()));
-        } else if delete && let Err(error) = std::fs::remove_file(path) {
+        } else if delete && !same {
+            receipt.warn(format!("{} is not removed: it has changed since it was read", path.display()));
+        } else if delete && let Err(error) = self.remove_files() {
             receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
         }
-        if delete && seen {
-            self.parts.get().into_iter().flatten().for_each(|part| drop(std::fs::remove_file(part)));
+        if delete && seen && same {
             clear_spool(path);
         }
         // The file first: a journal without a file means nothing, a file without one would be stored again.
         if self.ledger.is_some() {
             let _ = std::fs::remove_file(journal::path_for(path));
         }
-        if delete && seen && self.begin.delete {
-            remove_private_dir(path);
+        if delete && seen && same && self.begin.delete {
+            remove_private_dir(path, self.begin.key.run_id());
         }
+    }
+
+    /// The parts first: without their dump they would be stored by themselves.
+    fn remove_files(&self) -> io::Result<()> {
+        self.parts.get().into_iter().flatten().try_for_each(std::fs::remove_file)?;
+        std::fs::remove_file(&self.item.path)
     }
 }
 
@@ -282,16 +290,70 @@ struct Piece {
     spool: Spool,
 }
 
+/// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
+fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<Ledger>, bool), Error> {
+    let path = &item.path;
+    let busy = || Error::from(UsageError::Busy { path: shown(path) });
+    let past = match Journal::reopen(path) {
+        Ok(past) => past,
+        Err(JournalError::Locked) => return Err(busy()),
+        Err(error) => {
+            log::warn!("the journal beside {} is left alone: {error}", path.display());
+            let begin = new_begin(item, settings)?;
+            return Ok((begin, None, false));
+        }
+    };
+    let new = new_begin(item, settings)?;
+    let Some((journal, past)) = past else { return first(item, settings, new, busy) };
+    let same_place = !item.by_name || past.begin.key.dir() == settings.place.to_string();
+    if past.begin.file == new.file && same_place {
+        let ledger = Ledger::in_journal(journal, past.open, past.whole, true);
+        return Ok((past.begin, Some(ledger), true));
+    }
+    if past.begin.file != new.file && !past.begin.order.is_empty() {
+        return Err(UsageError::Changed { path: shown(path) }.into());
+    }
+    // Another file of the same name, or another place: a new beginning, but for where its pieces lie.
+    let begin = Begin { order: past.begin.order, ..new };
+    let journal = Journal::replace(path, &begin);
+    let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, false));
+    let ledger =
+        ledger.map_err(|source| RoomError::Io { what: "write a journal beside", path: shown(path), source })?;
+    Ok((begin, Some(ledger), false))
+}
+
+/// A file whose own name tells its key may be in the store already.
+fn first(
+    item: &Item,
+    settings: &Settings,
+    begin: Begin,
+    busy: impl Fn() -> Error,
+) -> Result<(Begin, Option<Ledger>, bool), Error> {
+    let name = item.path.file_name().unwrap_or_default().to_string_lossy();
+    let named = ObjectKey::of_file(&settings.place, &name).is_some();
+    if settings.store.url == StoreUrl::Stdout {
+        return Ok((begin, None, false));
+    }
+    match Journal::create(&item.path, &begin) {
+        Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, named)), false)),
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(busy()),
+        Err(error) => {
+            log::info!("no journal beside {}: a cut upload begins at its start: {error}", item.path.display());
+            Ok((begin, Some(Ledger::without_journal(named)), false))
+        }
+    }
+}
+
 /// The key is told by the name of a file that waits for the store; else it is made from the file's last change.
 fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
     let mut receipt = new_receipt(&settings.place);
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (mut bytes, mut time) = (None, Utc::now());
+    let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
     if item.path != Path::new("-") {
         let unreadable = |source| UsageError::File { path: shown(&item.path), source };
         let meta = std::fs::metadata(&item.path).map_err(unreadable)?;
-        bytes = Some(meta.len());
-        time = meta.modified().map_or(time, DateTime::from);
+        (file, bytes, time) = (FileState::of(&meta), Some(meta.len()), changed(&meta));
     }
     let key = ObjectKey::of_file(&settings.place, &name).unwrap_or_else(|| {
         let key = ObjectKey::new(&settings.place, time, &receipt.pod.name, pid_of(&name), &receipt.run_id);
@@ -299,17 +361,8 @@ fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
     });
     receipt.run_id = key.run_id().to_owned();
     let truncated = item.scrutiny == Scrutiny::Remains;
-    Ok(Begin { key, part_size: part_size(bytes), order: Vec::new(), truncated, delete: false, receipt, context: None })
-}
-
-fn new_ledger(path: &Path, begin: &Begin) -> Option<Ledger> {
-    match Journal::create(path, begin) {
-        Ok(journal) => Some(Ledger::in_journal(journal, None, false)),
-        Err(error) => {
-            log::info!("no journal beside {}: a cut upload begins at its start: {error}", path.display());
-            None
-        }
-    }
+    let (part_size, order) = (part_size(bytes), Vec::new());
+    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, context: None })
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {
@@ -320,9 +373,36 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn open(path: &Path) -> Result<(String, File), Error> {
-    let unreadable = |source| UsageError::File { path: shown(path), source };
-    Ok((shown(path), File::open(path).map_err(unreadable)?))
+/// Of a pipe nobody knows when it ends.
+fn open(item: &Item) -> Result<File, Error> {
+    let unreadable = |source| Error::from(UsageError::File { path: shown(&item.path), source });
+    let flags = OFlags::NONBLOCK | if item.by_name { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let options = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&item.path);
+    let file = options.map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_file() {
+        return Ok(file);
+    }
+    Err(unreadable(io::Error::other("it is no regular file; '-' is standard input")))
+}
+
+fn is_damaged(result: &Result<(), Error>) -> bool {
+    matches!(result, Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })))
+}
+
+/// Standard input, waited for no longer than the run lasts.
+struct Patient<'a> {
+    stdin: io::Stdin,
+    deadline: &'a Deadline,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let patience = self.deadline.remaining();
+        self.deadline
+            .wait(self.stdin.as_fd(), PollFlags::IN, patience, "reading standard input")
+            .map_err(io::Error::other)?;
+        Ok(rustix::io::read(&self.stdin, buf)?)
+    }
 }
 
 fn unread(path: &str, source: io::Error) -> Error {
@@ -330,12 +410,15 @@ fn unread(path: &str, source: io::Error) -> Error {
 }
 
 /// A run's own directory goes with the last of what it kept there.
-fn remove_private_dir(path: &Path) {
-    let Some(dir) = path.parent() else { return };
-    if dir.file_name().is_none_or(|name| !name.to_string_lossy().starts_with("jmap-dump-tool-")) {
-        return;
+fn remove_private_dir(path: &Path, run_id: &str) {
+    let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("jmap-dump-tool-{run_id}"))) else { return };
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
+    for name in [SPOOL, NAME] {
+        for name in [name.to_owned(), format!("{name}{}", journal::SUFFIX)] {
+            let _ = unlinkat(&held, name, AtFlags::empty());
+        }
     }
-    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    entries.for_each(|entry| drop(std::fs::remove_file(entry.path())));
+    // Whatever else is there keeps it.
     let _ = std::fs::remove_dir(dir);
 }

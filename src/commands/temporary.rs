@@ -11,12 +11,21 @@ use crate::error::Error;
 use crate::heap_dump::RoomError;
 use crate::run_id::run_id;
 
-/// A file without a name, where `path` lies or else among the temporary ones: gone when it is closed.
-pub fn nameless_beside(path: &Path) -> Result<File, Error> {
+/// A file without a name, where `path` lies or else among the temporary ones: gone when it is closed. Where there is
+/// room for `bytes`, if there is such a place.
+pub fn nameless_beside(path: &Path, bytes: u64) -> Result<File, Error> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
-    let places = [parent.to_owned(), std::env::temp_dir()];
+    let mut places = [parent.to_owned(), std::env::temp_dir()];
+    if free_in(&places[0]) < bytes && free_in(&places[1]) > free_in(&places[0]) {
+        places.reverse();
+    }
+    // A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
+    if free_in(&places[0]) < bytes / 10 {
+        let (path, source) = (places[0].display().to_string(), io::ErrorKind::StorageFull.into());
+        return Err(RoomError::Io { what: "compress into", path, source }.into());
+    }
     let nameless = places.iter().find_map(|dir| open(dir, flags, mode).ok());
     // overlayfs before Linux 6.10 knows no nameless files.
     let made =
@@ -25,6 +34,10 @@ pub fn nameless_beside(path: &Path) -> Result<File, Error> {
         let path = parent.display().to_string();
         RoomError::Io { what: "create a temporary file in", path, source }.into()
     })
+}
+
+fn free_in(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 fn unlinked_in(dir: &Path) -> io::Result<File> {

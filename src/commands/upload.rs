@@ -70,7 +70,7 @@ fn all_of(outcomes: Vec<Outcome>) -> Outcome {
 
 fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
     let scrutiny = if settings.truncated { Scrutiny::Remains } else { Scrutiny::Dump };
-    let item = |path: PathBuf| Item { path, scrutiny, delete: settings.delete, same_place: settings.resume.is_none() };
+    let item = |path: PathBuf| Item { path, scrutiny, delete: settings.delete, by_name: settings.resume.is_none() };
     let Some(dir) = &settings.resume else { return Ok(settings.files.iter().map(|file| item(file.into())).collect()) };
     let place = settings.has_place.then_some(&settings.common.place);
     let found =

@@ -1,5 +1,6 @@
 //! `watch`: the sidecar. One thread takes what is complete out of the JVM's way, another one stores it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use super::{Answer, Outcome, emit, start_clock, tell};
 use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::error::Error;
-use crate::incoming::{Inbox, Queue, Scan, Status, left_for_watcher};
-use crate::journal;
+use crate::incoming::parts::parts_of;
+use crate::incoming::{Inbox, Queue, STORED, Scan, Status, left_for_watcher};
+use crate::journal::{self, Journal, JournalError};
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::settings::{UsageError, WatchSettings};
@@ -32,6 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 struct Shared {
     queue: Queue,
     status: Status,
+    /// Stored, and still there: once is enough.
+    finished: BTreeSet<PathBuf>,
     over: bool,
 }
 
@@ -108,7 +112,10 @@ impl Watcher {
     fn wait(&self, life: &Deadline, pause: Duration) -> Result<(), Stopped> {
         let what = "waiting for dumps";
         match self.inbox.events() {
-            Some(events) => life.wait(events, PollFlags::IN, pause, what).map(drop),
+            // An application that opens and closes many files there costs no more than this.
+            Some(events) => life
+                .sleep(LOOK_AGAIN, what)
+                .and_then(|()| life.wait(events, PollFlags::IN, pause.saturating_sub(LOOK_AGAIN), what).map(drop)),
             None => life.sleep(pause, what),
         }
     }
@@ -123,13 +130,17 @@ impl Watcher {
         for (name, path) in &scan.taken {
             log::info!("{name} is complete, and waits as {}", path.display());
         }
-        for path in left {
-            shared.queue.add(path);
+        // Whoever stores has removed by now what it says to be done.
+        for path in left.into_iter().filter(|path| path.exists()) {
+            if !shared.finished.contains(&path) {
+                shared.queue.add(path);
+            }
         }
-        let given_up = self.settings.max_local.map(|most| shared.queue.surplus(most)).unwrap_or_default();
-        shared.status.given_up += given_up.len() as u64;
+        if let Some(most) = self.settings.max_local {
+            let given_up = shared.queue.surplus(self.inbox.waiting(), most);
+            shared.status.given_up += given_up.iter().filter(|path| give_up(path)).count() as u64;
+        }
         drop(shared);
-        given_up.iter().for_each(|path| give_up(path));
         self.tell_status(&scan);
         self.changed.notify_all();
         scan
@@ -176,11 +187,11 @@ impl Watcher {
         let url = receipt.object.as_ref().map(|object| object.url.clone());
         match result {
             Ok(()) => {
-                if self.settings.keep {
+                // With --keep, or because nobody could look at the object, or it could not be removed.
+                if path.exists() {
                     self.put_aside(path);
                 }
-                // Acknowledged only, and so still there: it is not stored twice by this watcher.
-                self.lock().queue.done(path);
+                self.done(path);
                 let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);
                 emit(&text.unwrap_or_default());
                 let mut shared = self.lock();
@@ -192,6 +203,14 @@ impl Watcher {
             Err(error) => self.failed(path, &error),
         }
         self.changed.notify_all();
+    }
+
+    fn done(&self, path: &Path) {
+        let mut shared = self.lock();
+        if path.exists() {
+            shared.finished.insert(path.to_owned());
+        }
+        shared.queue.done(path);
     }
 
     fn failed(&self, path: &Path, error: &Error) {
@@ -219,14 +238,17 @@ impl Watcher {
             Some(key) if key.is_other() => Scrutiny::Anything,
             _ => Scrutiny::Remains,
         };
-        Item { path: path.to_owned(), scrutiny, delete: !self.settings.keep, same_place: false }
+        Item { path: path.to_owned(), scrutiny, delete: !self.settings.keep, by_name: false }
     }
 
     /// Where it is not found again.
     fn put_aside(&self, path: &Path) {
-        let stored = self.inbox.waiting().join("stored");
+        let stored = self.inbox.waiting().join(STORED);
+        let aside = |path: &Path| std::fs::rename(path, stored.join(path.file_name().unwrap_or_default()));
+        // The parts first: without their dump they would be stored by themselves.
         let moved = std::fs::create_dir_all(&stored)
-            .and_then(|()| std::fs::rename(path, stored.join(path.file_name().unwrap_or_default())));
+            .and_then(|()| parts_of(path).iter().try_for_each(|part| aside(part)))
+            .and_then(|()| aside(path));
         if let Err(error) = moved {
             log::warn!("{} is stored, and could not be moved: {error}", path.display());
         }
@@ -237,10 +259,15 @@ impl Watcher {
     }
 }
 
-/// As --max-local wants it.
-fn give_up(path: &Path) {
+/// As --max-local wants it; false when another process stores it.
+fn give_up(path: &Path) -> bool {
+    let journal = Journal::reopen(path);
+    if matches!(journal, Err(JournalError::Locked)) {
+        return false;
+    }
     log::warn!("{} is given up: more dumps wait than --max-local allows", path.display());
-    for path in [path.to_owned(), journal::path_for(path)].iter().chain(&crate::incoming::parts::parts_of(path)) {
+    for path in parts_of(path).iter().chain(&[path.to_owned(), journal::path_for(path)]) {
         let _ = std::fs::remove_file(path);
     }
+    true
 }

@@ -55,6 +55,11 @@ impl<'a> Answer<'a> {
         self.reply.is_some()
     }
 
+    /// The JVM is done, and calls the dump whole.
+    pub fn is_good(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| judge(&reply.message) == Judgement::Created)
+    }
+
     /// Waits for it, at most for `time`.
     ///
     /// # Errors

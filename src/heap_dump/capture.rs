@@ -89,6 +89,10 @@ impl Source for Capture<'_> {
         self.answer.is_there()
     }
 
+    fn is_good(&self) -> bool {
+        self.answer.is_good()
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
             if let Some(section) = self.read_page(page)? {

@@ -32,6 +32,10 @@ impl Source for Reframed<'_, '_> {
         self.capture.is_written()
     }
 
+    fn is_good(&self) -> bool {
+        self.capture.is_good()
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
             let full = self.reframer.fill(page).map_err(|source| {

@@ -6,20 +6,21 @@ use std::fs::{DirBuilder, DirEntry};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
 use glob::Pattern;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::WAITING;
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
+use super::{WAITING, changed};
+use crate::journal::{self, Journal, JournalError};
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
+use crate::units::printable;
 
 /// What one look at the directory found.
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ impl Inbox {
         let waiting = dir.join(WAITING);
         match DirBuilder::new().mode(0o700).create(&waiting) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            _ => must_be_ours(&waiting)?,
         }
         let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).and_then(|events| {
             let what = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE;
@@ -93,23 +94,35 @@ impl Inbox {
         match look(&self.dir, &name, &self.patterns) {
             Seen::Foreign => {}
             Seen::Growing => scan.growing.push(name),
-            Seen::Unreadable(error) => scan.obstacles.push(format!("{name} cannot be read: {error}")),
+            Seen::Unreadable(error) => scan.obstacles.push(format!("{} cannot be read: {error}", printable(&name))),
             Seen::Complete(kind) => match self.take(entry, &name, kind) {
                 Ok(path) => scan.taken.push((name, path)),
-                Err(error) => scan.obstacles.push(format!("{name} cannot be taken over: {error}")),
+                // Another watcher was faster, or the file is being uploaded by hand.
+                Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::ResourceBusy].contains(&error.kind()) => {}
+                Err(error) => scan.obstacles.push(format!("{} cannot be taken over: {error}", printable(&name))),
             },
         }
     }
 
     /// The last step is the dump itself: a name in the waiting place is one that counts.
     fn take(&self, entry: &DirEntry, name: &str, kind: Kind) -> io::Result<PathBuf> {
-        let time = entry.metadata()?.modified().map_or_else(|_| Utc::now(), DateTime::from);
-        let key = ObjectKey::new(&self.place, time, &self.pod, pid_of(name), &run_id());
-        let name = match kind {
-            Kind::Dump { gzipped } => key.waiting_name(gzipped),
-            Kind::Other { gzipped } => key.of_other(name).waiting_name(gzipped),
+        let from = entry.path();
+        let begun = match Journal::reopen(&from) {
+            Ok(begun) => begun,
+            Err(JournalError::Locked) => return Err(io::ErrorKind::ResourceBusy.into()),
+            // Whoever wrote it, it is no reason to leave a dump.
+            Err(_) => None,
         };
-        let (from, to) = (entry.path(), self.waiting.join(name));
+        let new = || {
+            let key = ObjectKey::new(&self.place, changed(&entry.metadata()?), &self.pod, pid_of(name), &run_id());
+            Ok::<_, io::Error>(if matches!(kind, Kind::Other { .. }) { key.of_other(name) } else { key })
+        };
+        let key = begun.as_ref().map_or_else(new, |(_, past)| Ok(past.begin.key.clone()))?;
+        let (Kind::Dump { gzipped } | Kind::Other { gzipped }) = kind;
+        let to = self.waiting.join(key.waiting_name(gzipped));
+        if begun.is_some() {
+            rename(&journal::path_for(&from), &journal::path_for(&to))?;
+        }
         for part in parts_of(&from) {
             let end = part.extension().and_then(OsStr::to_str).unwrap_or_default();
             rename(&part, &PathBuf::from(format!("{}.{end}", to.display())))?;
@@ -124,6 +137,15 @@ impl Inbox {
         let mut reader = Reader::new(events, &mut space);
         while reader.next().is_ok() {}
     }
+}
+
+/// What lies there is stored, and removed: nobody else may have a hand in it.
+fn must_be_ours(dir: &Path) -> io::Result<()> {
+    let meta = std::fs::symlink_metadata(dir)?;
+    if meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} is no directory of this user alone; remove it", dir.display())))
 }
 
 /// Never over another file. Where the file system cannot say that in one call, the run's own part makes the name unique.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::WAITING;
+use super::{STORED, WAITING};
 use crate::journal;
 use crate::store::key::{ObjectKey, Place};
 
@@ -20,6 +20,9 @@ pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<V
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)?.filter_map(Result::ok) {
         let is = |what: fn(&FileType) -> bool| entry.file_type().is_ok_and(|kind| what(&kind));
+        if is(FileType::is_dir) && entry.file_name() == STORED {
+            continue;
+        }
         if is(FileType::is_dir) && levels > 0 {
             // What cannot be looked into is somebody else's.
             found.extend(left_in(&entry.path(), levels - 1, place).unwrap_or_default());
@@ -39,8 +42,9 @@ fn release_parts(waiting: &Path, place: &Place) {
         let Some((main, number)) = name.rsplit_once(".p").filter(|(_, number)| number.parse::<u16>().is_ok()) else {
             continue;
         };
+        let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
         if let Some(key) = ObjectKey::of_file(place, main)
-            && !waiting.join(main).exists()
+            && !waits(waiting.join(main))
         {
             let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
             let _ = std::fs::rename(entry.path(), waiting.join(name));
@@ -67,7 +71,7 @@ fn left_file(entry: &DirEntry, place: Option<&Place>) -> Option<PathBuf> {
         return place.and_then(|place| ObjectKey::of_file(place, &name)).map(|_| entry.path());
     };
     let file = entry.path().with_file_name(file);
-    if file.exists() {
+    if std::fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file()) {
         return Some(file);
     }
     let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use glob::Pattern;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstatfs};
 
 use super::parts::{is_part, parts_of};
 use crate::hprof::records::{END_RECORD, MAGIC, tag};
@@ -19,6 +19,9 @@ const STALE: Duration = Duration::from_secs(3);
 
 /// Where nobody can tell whether a file is being written, it counts as written while it changes this often.
 const QUIET: Duration = Duration::from_secs(10);
+
+/// The same for a dump without its end: a slow disk holds up its writer, and what is taken too early is torn.
+const LONG_QUIET: Duration = Duration::from_secs(300);
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,20 +75,35 @@ fn look_into(file: &File, dir: &Path, name: &str, wanted: bool) -> io::Result<Se
         let may_become = meta.len() < MAGIC.len() as u64 && age < STALE;
         return Ok(if may_become { Seen::Growing } else { Seen::Foreign });
     }
-    let done = match nobody_writes(file) {
-        Ok(done) => done && parts_of(&dir.join(name)).iter().all(|part| is_done(part)),
+    let kind = if is_dump { Kind::Dump { gzipped } } else { Kind::Other { gzipped } };
+    let ended = is_dump && !gzipped && has_end(file, meta.len())? && parts_of(&dir.join(name)).is_empty();
+    let done = match is_written(file) {
+        Ok(true) => false,
+        Ok(false) if !is_dump || gzipped => true,
+        Ok(false) => (ended || age >= STALE) && !parts_of(&dir.join(name)).iter().any(|part| part_is_written(part)),
         Err(error) => {
             log::debug!("{name}: whether it is being written cannot be told: {error}");
-            age >= QUIET
+            age >= if ended { QUIET } else { LONG_QUIET }
         }
     };
-    let kind = if is_dump { Kind::Dump { gzipped } } else { Kind::Other { gzipped } };
-    let ended = !is_dump || gzipped || has_end(file, meta.len())? && parts_of(&dir.join(name)).is_empty();
-    Ok(if done && (ended || age >= STALE) { Seen::Complete(kind) } else { Seen::Growing })
+    Ok(if done { Seen::Complete(kind) } else { Seen::Growing })
 }
 
-fn is_done(part: &Path) -> bool {
-    File::open(part).and_then(nobody_writes).unwrap_or(true)
+/// Network file systems give leases only to files that the server has delegated, and say the same when they have not
+/// (Linux: `fs/nfs/nfs4proc.c`, `nfs4_add_lease`; `fs/smb/client/cifsfs.c`, `cifs_setlease`).
+fn is_written(file: &File) -> io::Result<bool> {
+    match nobody_writes(file)? {
+        true => Ok(false),
+        false if NETWORK.contains(&(fstatfs(file)?.f_type as u32)) => Err(io::ErrorKind::Unsupported.into()),
+        false => Ok(true),
+    }
+}
+
+/// NFS, SMB 1, SMB 2 (statfs(2)).
+const NETWORK: [u32; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
+
+fn part_is_written(part: &Path) -> bool {
+    File::open(part).and_then(|file| is_written(&file)).unwrap_or(false)
 }
 
 /// Whether it is a heap dump, and whether it is gzipped.

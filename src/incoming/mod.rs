@@ -8,10 +8,25 @@ pub mod parts;
 mod queue;
 mod status;
 
+use std::fs::Metadata;
+
+use chrono::{DateTime, Utc};
+
 pub use inbox::{Inbox, Scan};
 pub use left::{left_for_watcher, left_in};
 pub use queue::Queue;
 pub use status::Status;
 
+/// A file's last change. One that no name could tell is now: it may say anything.
+pub fn changed(meta: &Metadata) -> DateTime<Utc> {
+    let seconds = std::os::unix::fs::MetadataExt::mtime(meta);
+    // Year 9999, the last of four digits.
+    let sound = (0..253_402_300_800).contains(&seconds);
+    sound.then(|| DateTime::from_timestamp(seconds, 0)).flatten().unwrap_or_else(Utc::now)
+}
+
 /// What waits for the store lies there, in the directory that is watched.
 pub const WAITING: &str = "jmap-dump-tool";
+
+/// Below that, what is stored and still there.
+pub const STORED: &str = "stored";

@@ -1,6 +1,7 @@
 //! What waits for the store: the oldest first, each tried again later and later.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,45 +20,52 @@ struct Waiting {
 
 /// See the module's words. The names of what waits begin with its time, and so their order is its age.
 #[derive(Debug, Default)]
-pub struct Queue(BTreeMap<PathBuf, Waiting>);
+pub struct Queue(BTreeMap<(OsString, PathBuf), Waiting>);
+
+fn by_name(path: &Path) -> (OsString, PathBuf) {
+    (path.file_name().unwrap_or_default().to_owned(), path.to_owned())
+}
 
 impl Queue {
     /// True when it was not there.
     pub fn add(&mut self, path: PathBuf) -> bool {
-        let new = !self.0.contains_key(&path);
-        self.0.entry(path).or_insert(Waiting { not_before: Instant::now(), pause: FIRST_PAUSE, at_work: false });
+        let key = by_name(&path);
+        let new = !self.0.contains_key(&key);
+        self.0.entry(key).or_insert(Waiting { not_before: Instant::now(), pause: FIRST_PAUSE, at_work: false });
         new
     }
 
     /// The oldest whose time has come.
     pub fn take_due(&mut self) -> Option<PathBuf> {
         let now = Instant::now();
-        let (path, waiting) = self.0.iter_mut().find(|(_, waiting)| !waiting.at_work && waiting.not_before <= now)?;
+        let ((_, path), waiting) =
+            self.0.iter_mut().find(|(_, waiting)| !waiting.at_work && waiting.not_before <= now)?;
         waiting.at_work = true;
         Some(path.clone())
     }
 
     /// It is stored, or gone.
     pub fn done(&mut self, path: &Path) {
-        self.0.remove(path);
+        self.0.remove(&by_name(path));
     }
 
     /// It failed, and is tried again later.
     pub fn again(&mut self, path: &Path) -> Duration {
-        let Some(waiting) = self.0.get_mut(path) else { return Duration::ZERO };
+        let Some(waiting) = self.0.get_mut(&by_name(path)) else { return Duration::ZERO };
         let pause = waiting.pause;
         *waiting =
             Waiting { not_before: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), at_work: false };
         pause
     }
 
-    /// Those that go when no more than `most` may wait: neither the first one nor the newest.
-    pub fn surplus(&mut self, most: usize) -> Vec<PathBuf> {
-        let surplus = self.0.len().saturating_sub(most.max(1));
-        let idle = self.0.iter().skip(1).filter(|(_, waiting)| !waiting.at_work).map(|(path, _)| path.clone());
+    /// Those that go when no more than `most` may wait in `dir`: neither the first one nor the newest.
+    pub fn surplus(&mut self, dir: &Path, most: usize) -> Vec<PathBuf> {
+        let here = || self.0.iter().filter(|((_, path), _)| path.parent() == Some(dir));
+        let surplus = here().count().saturating_sub(most.max(1));
+        let idle = here().skip(1).filter(|(_, waiting)| !waiting.at_work).map(|((_, path), _)| path.clone());
         let surplus: Vec<PathBuf> = idle.take(surplus).collect();
         for path in &surplus {
-            self.0.remove(path);
+            self.0.remove(&by_name(path));
         }
         surplus
     }
@@ -71,7 +79,7 @@ impl Queue {
     }
 
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.keys().map(PathBuf::as_path)
+        self.0.keys().map(|(_, path)| path.as_path())
     }
 }
 
@@ -100,11 +108,11 @@ mod tests {
 
     #[test]
     fn of_too_many_the_first_and_the_newest_stay_and_what_is_at_work() {
-        assert_eq!(queue(&["a", "b", "c", "d"]).surplus(2), [PathBuf::from("b"), PathBuf::from("c")]);
+        assert_eq!(queue(&["a", "b", "c", "d"]).surplus(Path::new(""), 2), [PathBuf::from("b"), PathBuf::from("c")]);
         let mut queue = queue(&["a", "b", "c", "d"]);
         queue.take_due();
         queue.take_due();
-        assert_eq!(queue.surplus(3), [PathBuf::from("c")]);
-        assert_eq!(queue.surplus(3), Vec::<PathBuf>::new());
+        assert_eq!(queue.surplus(Path::new(""), 3), [PathBuf::from("c")]);
+        assert_eq!(queue.surplus(Path::new(""), 3), Vec::<PathBuf>::new());
     }
 }

@@ -1,6 +1,8 @@
 //! How the watcher is, in one file for probes.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,7 +41,10 @@ impl Status {
     pub fn write(&mut self, path: &Path) -> io::Result<()> {
         self.updated = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let new = path.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec(self)?)?;
+        // Whoever may write there may have put a link in the way.
+        let _ = std::fs::remove_file(&new);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
         std::fs::rename(&new, path)
     }
 

@@ -42,6 +42,8 @@ pub enum UsageError {
     WatchStore,
     #[error("cannot take dumps out of {path}")]
     WatchDir { path: String, source: std::io::Error },
+    #[error("{path} is not the file any more that its journal describes, and only that knows its order")]
+    Changed { path: String },
     #[error("{path} is being uploaded by another process")]
     Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
@@ -81,6 +83,7 @@ impl UsageError {
             Self::WatchDir { path, .. } => {
                 format!("let this user list {path} and write there: the JVM's uid, or fsGroup")
             }
+            Self::Changed { path } => format!("restore the file as it was, or remove {path} and its journal"),
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Digest;
+use super::receipt::Receipt;
 use crate::guard::Note;
 use crate::journal::{Journal, SentPart, SoFar};
 
@@ -20,14 +22,46 @@ struct Entries {
     note: Option<Note>,
     /// Another process has begun it.
     resumed: bool,
+    /// What that process had sent, when that was all.
+    whole: Option<Digest>,
+    /// The object is in the store already.
+    present: bool,
     /// Whether what is not finished stays in the store; `None` while nobody has said so.
     stays: Option<bool>,
 }
 
 impl Ledger {
     /// Of an upload that is in a journal from its start.
-    pub fn in_journal(journal: Journal, so_far: Option<SoFar>, resumed: bool) -> Self {
-        Self(Arc::new(Mutex::new(Entries { open: so_far, journal: Some(journal), resumed, ..Entries::default() })))
+    pub fn in_journal(journal: Journal, so_far: Option<SoFar>, whole: Option<Digest>, resumed: bool) -> Self {
+        let entries = Entries { open: so_far, journal: Some(journal), resumed, whole, ..Entries::default() };
+        Self(Arc::new(Mutex::new(entries)))
+    }
+
+    /// Of one without a journal, for which there may be an object already.
+    pub fn without_journal(resumed: bool) -> Self {
+        Self(Arc::new(Mutex::new(Entries { resumed, ..Entries::default() })))
+    }
+
+    /// More is known of what is uploaded.
+    pub fn note_receipt(&self, receipt: &Receipt) {
+        self.lock().tell(|journal| journal.receipt(receipt));
+    }
+
+    /// All is sent, or about to be: whoever comes after a crash knows it by this.
+    pub(super) fn note_whole(&self, digest: &Digest) {
+        let mut entries = self.lock();
+        entries.whole = Some(digest.clone());
+        entries.tell(|journal| journal.whole(digest));
+    }
+
+    pub(super) fn found(&self) {
+        self.lock().present = true;
+    }
+
+    /// What an earlier process said of the object that it has stored.
+    pub(super) fn stored_before(&self) -> Option<Digest> {
+        let entries = self.lock();
+        entries.whole.clone().filter(|_| entries.present)
     }
 
     /// From now on it outlives this process: `journal` gets all that has happened.

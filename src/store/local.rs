@@ -37,6 +37,9 @@ impl LocalUpload {
         let base = Path::new(dir);
         let path = base.join(key.dump());
         let parent = path.parent().unwrap_or(base);
+        if ledger.is_resumed() {
+            remove_left(parent, key);
+        }
         let temporary = free_name(parent, key);
         ledger.noted(note(&temporary, parent));
         let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
@@ -172,12 +175,24 @@ fn note(temporary: &Path, parent: &Path) -> Note {
     guard::note(Undo::Paths { files, dirs }, &[])
 }
 
+fn temporaries<'a>(parent: &'a Path, key: &ObjectKey) -> impl Iterator<Item = PathBuf> + use<'a> {
+    let name = key.dump_name();
+    let first = std::iter::once(format!(".{name}.part"));
+    first.chain((2..10).map(move |n| format!(".{name}.{n}.part"))).map(|name| parent.join(name))
+}
+
+/// What a killed process has left of the same upload. What has a journal is a spool that waits.
+fn remove_left(parent: &Path, key: &ObjectKey) {
+    for path in temporaries(parent, key).filter(|path| !journal::path_for(path).exists()) {
+        let _ = std::fs::remove_file(sorted(&path));
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// What was spooled here and not named in time may be what is stored now.
 fn free_name(parent: &Path, key: &ObjectKey) -> PathBuf {
-    let name = key.dump_name();
-    let names = std::iter::once(format!(".{name}.part")).chain((2..10).map(|n| format!(".{name}.{n}.part")));
-    let mut paths = names.map(|name| parent.join(name));
-    paths.find(|path| !path.exists()).unwrap_or_else(|| parent.join(format!(".{name}.part")))
+    let free = temporaries(parent, key).find(|path| !path.exists());
+    free.unwrap_or_else(|| parent.join(format!(".{}.part", key.dump_name())))
 }
 
 /// See [`super::clear_spool`].

@@ -125,7 +125,10 @@ impl Job {
     async fn find(&self) -> Result<Found, StoreError> {
         if self.ledger.is_resumed() {
             match self.probe.head(&self.path).await {
-                Ok(meta) => return Ok(Found::Object(meta.size)),
+                Ok(meta) => {
+                    self.ledger.found();
+                    return Ok(Found::Object(meta.size));
+                }
                 Err(error) => log::info!("{} is not there yet: {error}", self.url),
             }
         }

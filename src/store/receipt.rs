@@ -8,7 +8,7 @@ use super::StoredObject;
 use crate::classes;
 use crate::hprof::Summary;
 use crate::pod::Pod;
-use crate::units::Bytes;
+use crate::units::{Bytes, printable};
 
 /// See the module's words. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -134,7 +134,8 @@ impl Receipt {
 impl Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.headline())?;
-        let mut line = |label: &str, value: &dyn Display| writeln!(f, "  {label:<10} {value}");
+        let mut line =
+            |label: &str, value: &dyn Display| writeln!(f, "  {label:<10} {}", printable(&value.to_string()));
         if let Some(object) = &self.object {
             line("size", &format!("{} ({} bytes)", Bytes(object.bytes), object.bytes))?;
             if let Some(sha256) = &object.sha256 {

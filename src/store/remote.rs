@@ -72,6 +72,10 @@ impl RemoteUpload {
     }
 
     pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
+        // What is there may have been compressed another way.
+        let stored = self.ledger.stored_before();
+        let digest = stored.as_ref().unwrap_or(digest);
+        self.ledger.note_whole(digest);
         let (reply, answer) = oneshot::channel();
         self.order(Order::Finish { bytes: digest.bytes, reply })?;
         let verified = answer.blocking_recv().map_err(|_| self.why())?;

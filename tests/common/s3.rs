@@ -25,6 +25,8 @@ struct Faults {
     dead: AtomicBool,
     parts: AtomicUsize,
     requests: AtomicUsize,
+    /// Nobody may look at an object.
+    blind: AtomicBool,
     /// Milliseconds that each further part waits for.
     stall: AtomicUsize,
 }
@@ -79,6 +81,11 @@ impl S3Server {
     pub fn revive(&self) {
         self.faults.limited.store(false, Ordering::SeqCst);
         self.faults.dead.store(false, Ordering::SeqCst);
+    }
+
+    /// Objects may be put, and not looked at.
+    pub fn forbid_looking(&self) {
+        self.faults.blind.store(true, Ordering::SeqCst);
     }
 
     /// Parts wait so long from now on, before they are looked at.
@@ -180,6 +187,11 @@ async fn respond(
     }
     if faults.dead.load(Ordering::SeqCst) {
         return Err("the server is dead".into());
+    }
+    if faults.blind.load(Ordering::SeqCst) && request.method() == http::Method::HEAD {
+        let mut response = s3s::HttpResponse::new(s3s::Body::from(String::new()));
+        *response.status_mut() = http::StatusCode::FORBIDDEN;
+        return Ok(response);
     }
     if !knows_bucket(&request) {
         return Ok(no_such_bucket());

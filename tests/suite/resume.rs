@@ -266,3 +266,38 @@ fn what_another_process_uploads_is_left_to_it() {
     first.wait().expect(0);
     assert_stored_once(&server, &files.gzipped, "two at it");
 }
+
+#[test]
+fn what_was_stored_before_a_crash_counts_however_it_is_compressed_now() {
+    let Some(files) = Files::new(8) else { return };
+    let server = S3Server::start();
+    server.die_after_parts(0);
+    upload_file(&server, &files.plain).run();
+    let mut before = std::fs::read_to_string(journal(&files.plain)).unwrap();
+    server.revive();
+    let first = upload_file(&server, &files.plain).run().expect(0).receipt();
+    let object = &first["object"];
+    before += &format!("{{\"whole\":{{\"bytes\":{},\"sha256\":{}}}}}\n", object["bytes"], object["sha256"]);
+    std::fs::write(journal(&files.plain), before).unwrap();
+    let parts = server.parts();
+    let second = upload_file(&server, &files.plain).args(&["--level", "9"]).run().expect(0).receipt();
+    assert_eq!((server.parts(), &second["object"]["sha256"]), (parts, &object["sha256"]));
+    assert_stored_once(&server, &files.plain, "stored before");
+}
+
+#[test]
+fn the_next_file_of_the_same_name_is_another_one() {
+    let (Some(files), Some(jvm)) = (Files::new(32), TestJvm::builder("17")) else { return };
+    let server = S3Server::start();
+    server.die_after_parts(1);
+    assert_eq!(upload_file(&server, &files.gzipped).run().code, 7);
+    assert!(journal(&files.gzipped).exists());
+    server.revive();
+    let (jvm, store) = (jvm.arg("markers=78").start(), tempfile::tempdir().unwrap());
+    let other = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).run().expect(0).stored();
+    std::fs::rename(other, &files.gzipped).unwrap();
+    let stored = upload_file(&server, &files.gzipped).run().expect(0).receipt();
+    let key = stored["object"]["key"].as_str().unwrap();
+    assert_eq!(assert_complete(server.object(key)).of("Marker"), 78);
+    assert_eq!(dumps_in(&server), [key]);
+}

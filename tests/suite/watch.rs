@@ -166,6 +166,121 @@ fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before()
 }
 
 #[test]
+fn a_watcher_of_a_local_store_that_is_killed_leaves_no_half_object() {
+    let (pod, store) = (Pod::new(), tempfile::tempdir().unwrap());
+    let Some(sample) = pod.sample(48, 1) else { return };
+    let dir = pod.dir.path().to_str().unwrap();
+    let args = ["watch", "shop", "cart", "prod", dir, "--store", store.path().to_str().unwrap()];
+    let watch = || Watcher(Some(Tool::new(&args).spawn()));
+    let files = |end: &'static str| {
+        let all = crate::clean::files_in(store.path());
+        all.into_iter().filter(|path| path.ends_with(end)).collect::<Vec<_>>()
+    };
+    let begun = Instant::now();
+    let put = |round: u32| std::fs::copy(&sample, pod.path(&format!("java_pid{round}.hprof"))).unwrap();
+    put(0);
+    let watcher = watch();
+    wait_until("it is stored", SOON, || files(".json").len() == 1 && pod.files().is_empty());
+    drop(watcher);
+    let length = begun.elapsed();
+    for moment in 1..=moments() {
+        let watcher = watch();
+        put(moment);
+        std::thread::sleep(length * moment / moments());
+        watcher.signal(Signal::KILL);
+        watcher.wait();
+    }
+    let _watcher = watch();
+    wait_until("all are stored", 4 * SOON, || pod.files().is_empty());
+    let dumps = files(".hprof.gz");
+    assert_eq!(dumps.len(), moments() as usize + 1);
+    dumps.iter().for_each(|dump| assert_eq!(assert_complete(dump).of("Marker"), 1));
+    assert_eq!((files(".part"), files(".sorted")), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_store_that_shows_nothing_gets_each_dump_once_and_the_file_is_put_aside() {
+    let pod = Pod::new();
+    let Some(sample) = pod.sample(2, 3) else { return };
+    pod.server.forbid_looking();
+    let _watcher = pod.watch(&[]);
+    std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
+    wait_until("it is stored", SOON, || pod.status()["stored"] == 1);
+    let parts = pod.server.parts();
+    // Two looks at the directory later.
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!((pod.server.parts(), &pod.status()["stored"]), (parts, &1.into()));
+    assert_eq!(std::fs::read_dir(pod.path("jmap-dump-tool/stored")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_others_have_planted_neither_stops_the_watcher_nor_leaves_through_it() {
+    let pod = Pod::new();
+    let Some(sample) = pod.sample(2, 3) else { return };
+    let secret = pod.samples.path().join("secret");
+    std::fs::write(&secret, "the keys to everything").unwrap();
+    let planted = pod.path("jmap-dump-tool-planted");
+    std::fs::create_dir(&planted).unwrap();
+    let journal = "{\"begin\":{\"key\":{\"dir\":\"p/a/e\",\"stem\":\"20260101T000000Z_a_7_00ff00\",\"tail\":\"_x.gz\"},\
+                   \"file\":{\"bytes\":22,\"changed\":0},\"part_size\":5242880,\"receipt\":{\"tool\":\"\",\"run_id\":\"\",\
+                   \"exit_code\":0,\"started\":\"\",\"pod\":{\"name\":\"\"}}}}\n";
+    let fifo = planted.join("20260101T000000Z_a_7_00ff01.hprof");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let link = planted.join("20260101T000000Z_a_7_00ff00+x");
+    std::os::unix::fs::symlink(&secret, &link).unwrap();
+    for file in [&fifo, &link] {
+        std::fs::write(format!("{}.upload", file.display()), journal).unwrap();
+    }
+    std::os::unix::fs::symlink(&sample, pod.path("link.hprof")).unwrap();
+    let watcher = pod.watch(&["--pattern", "*"]);
+    std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
+    wait_until("the dump is stored", SOON, || pod.dumps().len() == 1);
+    watcher.signal(Signal::TERM);
+    watcher.wait();
+    for key in pod.server.objects() {
+        let bytes = std::fs::read(pod.server.object(&key)).unwrap();
+        let mut raw = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut raw);
+        assert!(!String::from_utf8_lossy(&raw).contains("the keys to everything"), "{key}");
+    }
+    assert!(sample.exists() && secret.exists());
+    // A waiting place that somebody else has made is not used.
+    let other = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(pod.samples.path(), other.path().join("jmap-dump-tool")).unwrap();
+    let args = ["watch", "a", "b", "c", other.path().to_str().unwrap(), "--store", "/nowhere"];
+    assert!(Tool::new(&args).run().expect(2).stderr.contains("no directory of this user alone"));
+}
+
+#[test]
+fn a_dump_that_is_made_and_kept_in_the_watched_directory_is_stored_whole_and_once() {
+    for version in ["17", "25"] {
+        let (pod, Some(builder)) = (Pod::new(), TestJvm::builder(version)) else { return };
+        let jvm = builder.arg("mb=64").arg("markers=12").start();
+        let _watcher = pod.watch(&[]);
+        wait_until("it watches", SOON, || pod.status()["pid"].is_number());
+        pod.server.die_after_parts(1);
+        let flags = pod.server.flags();
+        let ended = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}"))
+            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .args(&["--dir", pod.dir.path().to_str().unwrap(), "--retry-for", "1s"])
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .run();
+        assert_eq!(ended.code, 7, "JDK {version}: {ended:?}");
+        pod.server.revive();
+        wait_until("it is stored", 2 * SOON, || pod.dumps().len() == 1);
+        wait_until("nothing is left", SOON, || {
+            crate::clean::files_in(pod.dir.path()).iter().all(|path| !path.contains("hprof"))
+        });
+        assert_eq!(pod.census(), BTreeMap::from([(12, 1)]), "JDK {version}");
+        let receipt = pod.dumps()[0].to_str().unwrap().replace(".hprof.gz", ".json");
+        let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
+        assert_eq!((&receipt["dump"]["walk"]["complete"], &receipt["dump"]["live_only"]), (&true.into(), &true.into()));
+        assert!(receipt["jvm"]["version"].is_string() && receipt["context"].is_string(), "{receipt}");
+    }
+}
+
+#[test]
 fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() {
     let pod = Pod::new();
     let samples: Vec<PathBuf> = (1..=3).filter_map(|markers| pod.sample(48, markers)).collect();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::hprof::ClassShare;
 use crate::store::Listed;
 use crate::store::receipt::Receipt;
-use crate::units::Bytes;
+use crate::units::{Bytes, printable};
 
 /// So many of its classes say what a heap is full of.
 const CLASSES: usize = 3;
@@ -103,11 +103,6 @@ pub fn table(rows: &[Row]) -> String {
         }
     }
     text
-}
-
-/// A name in a bucket may hold anything: it must not command a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
