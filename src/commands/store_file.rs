@@ -1,19 +1,19 @@
 //! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
 
+mod input;
+mod recall;
+
 use std::cell::OnceCell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chrono::{SecondsFormat, Utc};
 
-use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+use input::{Patient, open, remove_private_dir};
+use recall::{new_begin, recall};
 
-use super::dump_stage::SPOOL;
 use super::keep;
 use super::tell_stored;
 use super::temporary::nameless_beside;
@@ -23,21 +23,20 @@ use crate::deadline::Deadline;
 use crate::effort::{Effort, processors};
 use crate::error::Error;
 use crate::gzip;
-use crate::heap_dump::{DumpError, NAME, RoomError};
+use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary};
-use crate::incoming::{changed, parts::with_parts};
-use crate::journal::{self, Begin, FileState, Journal, JournalError};
+use crate::incoming::parts::with_parts;
+use crate::journal::{self, Begin, FileState};
 use crate::pipeline::{self, Verdict};
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::run_id::run_id;
-use crate::settings::{Settings, UsageError};
+use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::stages::{Scrutiny, Stream};
-use crate::store::key::{ObjectKey, Place, pid_of};
+use crate::store::key::Place;
 use crate::store::receipt::{DumpFacts, Receipt};
-use crate::store::url::StoreUrl;
-use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool, part_size};
+use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool};
 
 /// What is to be stored.
 #[derive(Debug, Clone)]
@@ -290,81 +289,6 @@ struct Piece {
     spool: Spool,
 }
 
-/// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
-fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<Ledger>, bool), Error> {
-    let path = &item.path;
-    let busy = || Error::from(UsageError::Busy { path: shown(path) });
-    let past = match Journal::reopen(path) {
-        Ok(past) => past,
-        Err(JournalError::Locked) => return Err(busy()),
-        Err(error) => {
-            log::warn!("the journal beside {} is left alone: {error}", path.display());
-            let begin = new_begin(item, settings)?;
-            return Ok((begin, None, false));
-        }
-    };
-    let new = new_begin(item, settings)?;
-    let Some((journal, past)) = past else { return first(item, settings, new, busy) };
-    let same_place = !item.by_name || past.begin.key.dir() == settings.place.to_string();
-    if past.begin.file == new.file && same_place {
-        let ledger = Ledger::in_journal(journal, past.open, past.whole, true);
-        return Ok((past.begin, Some(ledger), true));
-    }
-    if past.begin.file != new.file && !past.begin.order.is_empty() {
-        return Err(UsageError::Changed { path: shown(path) }.into());
-    }
-    // Another file of the same name, or another place: a new beginning, but for where its pieces lie.
-    let begin = Begin { order: past.begin.order, ..new };
-    let journal = Journal::replace(path, &begin);
-    let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, false));
-    let ledger =
-        ledger.map_err(|source| RoomError::Io { what: "write a journal beside", path: shown(path), source })?;
-    Ok((begin, Some(ledger), false))
-}
-
-/// A file whose own name tells its key may be in the store already.
-fn first(
-    item: &Item,
-    settings: &Settings,
-    begin: Begin,
-    busy: impl Fn() -> Error,
-) -> Result<(Begin, Option<Ledger>, bool), Error> {
-    let name = item.path.file_name().unwrap_or_default().to_string_lossy();
-    let named = ObjectKey::of_file(&settings.place, &name).is_some();
-    if settings.store.url == StoreUrl::Stdout {
-        return Ok((begin, None, false));
-    }
-    match Journal::create(&item.path, &begin) {
-        Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, named)), false)),
-        // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(busy()),
-        Err(error) => {
-            log::info!("no journal beside {}: a cut upload begins at its start: {error}", item.path.display());
-            Ok((begin, Some(Ledger::without_journal(named)), false))
-        }
-    }
-}
-
-/// The key is told by the name of a file that waits for the store; else it is made from the file's last change.
-fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
-    let mut receipt = new_receipt(&settings.place);
-    let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
-    if item.path != Path::new("-") {
-        let unreadable = |source| UsageError::File { path: shown(&item.path), source };
-        let meta = std::fs::metadata(&item.path).map_err(unreadable)?;
-        (file, bytes, time) = (FileState::of(&meta), Some(meta.len()), changed(&meta));
-    }
-    let key = ObjectKey::of_file(&settings.place, &name).unwrap_or_else(|| {
-        let key = ObjectKey::new(&settings.place, time, &receipt.pod.name, pid_of(&name), &receipt.run_id);
-        if item.scrutiny == Scrutiny::Anything { key.of_other(&name) } else { key }
-    });
-    receipt.run_id = key.run_id().to_owned();
-    let truncated = item.scrutiny == Scrutiny::Remains;
-    let (part_size, order) = (part_size(bytes), Vec::new());
-    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, context: None })
-}
-
 fn is_lost(result: &Result<(), Error>) -> bool {
     matches!(result, Err(Error::NotStored(error)) if error.is_of_lost_upload())
 }
@@ -373,52 +297,10 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Of a pipe nobody knows when it ends.
-fn open(item: &Item) -> Result<File, Error> {
-    let unreadable = |source| Error::from(UsageError::File { path: shown(&item.path), source });
-    let flags = OFlags::NONBLOCK | if item.by_name { OFlags::empty() } else { OFlags::NOFOLLOW };
-    let options = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&item.path);
-    let file = options.map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_file() {
-        return Ok(file);
-    }
-    Err(unreadable(io::Error::other("it is no regular file; '-' is standard input")))
-}
-
 fn is_damaged(result: &Result<(), Error>) -> bool {
     matches!(result, Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })))
 }
 
-/// Standard input, waited for no longer than the run lasts.
-struct Patient<'a> {
-    stdin: io::Stdin,
-    deadline: &'a Deadline,
-}
-
-impl Read for Patient<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let patience = self.deadline.remaining();
-        self.deadline
-            .wait(self.stdin.as_fd(), PollFlags::IN, patience, "reading standard input")
-            .map_err(io::Error::other)?;
-        Ok(rustix::io::read(&self.stdin, buf)?)
-    }
-}
-
 fn unread(path: &str, source: io::Error) -> Error {
     DumpError::Read { path: path.to_owned(), source }.into()
-}
-
-/// A run's own directory goes with the last of what it kept there.
-fn remove_private_dir(path: &Path, run_id: &str) {
-    let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("jmap-dump-tool-{run_id}"))) else { return };
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
-    for name in [SPOOL, NAME] {
-        for name in [name.to_owned(), format!("{name}{}", journal::SUFFIX)] {
-            let _ = unlinkat(&held, name, AtFlags::empty());
-        }
-    }
-    // Whatever else is there keeps it.
-    let _ = std::fs::remove_dir(dir);
 }

@@ -1,24 +1,29 @@
 //! Flags, environment, files and built-in defaults to one set of settings; every cross-check.
 
+mod context;
 mod layers;
 mod reading;
+mod upload;
 mod values;
 mod watch;
 
 use std::time::Duration;
 
+pub use context::Context;
 pub use layers::{FILE_NAME, Layers, Origin};
 pub use reading::{FetchSettings, Form, ListSettings};
+pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
 
-use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs, UploadArgs};
+use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs};
 use crate::condition::Condition;
 use crate::discovery::{Preference, Selection};
 use crate::heap_dump::CANDIDATES;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Secret, StoreSettings};
+use context::contexts;
 use values::{boolean, choice, duration, level, pid, size};
 
 /// The form of the receipt.
@@ -83,49 +88,6 @@ pub struct CheckSettings {
     pub attach: bool,
 }
 
-/// What `upload` needs.
-#[derive(Debug, Clone)]
-pub struct UploadSettings {
-    pub common: Settings,
-    pub files: Vec<String>,
-    /// What was left there is to be finished.
-    pub resume: Option<String>,
-    /// Whether the place was named, and not only what was left tells it.
-    pub has_place: bool,
-    pub truncated: bool,
-    pub delete: bool,
-}
-
-impl UploadSettings {
-    /// Settings of `upload`.
-    ///
-    /// # Errors
-    /// When something is missing or makes no sense.
-    pub fn of_upload(args: &UploadArgs) -> Result<Self, UsageError> {
-        let (place, files) = match args.words.as_slice() {
-            [] if args.resume.is_some() => (None, &[][..]),
-            [project, app, env, files @ ..] if files.is_empty() == args.resume.is_some() => {
-                (Some(Place::new(project, app, env)?), files)
-            }
-            _ => return Err(UsageError::UploadWords),
-        };
-        let layers = Layers::read(flags(&args.common), args.common.config.as_deref())?;
-        let has_place = place.is_some();
-        let common = Settings::read(place.unwrap_or_else(Place::unknown), &layers)?;
-        if args.resume.is_some() && common.store.url == StoreUrl::Stdout {
-            return Err(UsageError::UploadWords);
-        }
-        Ok(Self {
-            common,
-            files: files.to_vec(),
-            resume: args.resume.clone(),
-            has_place,
-            truncated: args.allow_truncated,
-            delete: args.delete,
-        })
-    }
-}
-
 impl Settings {
     /// The same for another place.
     #[must_use]
@@ -142,22 +104,6 @@ impl Settings {
             output: output(layers)?,
         })
     }
-}
-
-/// What can be asked of a JVM besides its heap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Context {
-    Threads,
-    Flags,
-}
-
-fn contexts(text: &str) -> Result<Vec<Context>, String> {
-    if text == "none" {
-        return Ok(Vec::new());
-    }
-    text.split(',')
-        .map(|word| choice(word.trim(), &[("threads", Context::Threads), ("flags", Context::Flags)]))
-        .collect()
 }
 
 fn conditions(text: &str) -> Result<Vec<Condition>, String> {

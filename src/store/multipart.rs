@@ -14,9 +14,11 @@ use object_store::path::Path;
 use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
 use tokio::sync::{mpsc, oneshot};
 
-use super::backend::{Backend, build};
-use super::{Ledger, OpenMultipart, PART_MIN, StoreError, StoreSettings, Verified};
-use crate::deadline::{Deadline, Stopped};
+use super::abort::ABORT_FOR;
+use super::backend::Backend;
+use super::stop::{LOOK, Stop};
+use super::{Ledger, OpenMultipart, StoreError, StoreSettings, Verified};
+use crate::deadline::Deadline;
 use crate::guard::{self, Undo};
 use crate::journal::SentPart;
 use crate::units::hex;
@@ -26,16 +28,6 @@ const IN_FLIGHT: usize = 2;
 
 /// How long the opening of an upload may fail before the store counts as unusable.
 pub(super) const OPEN_FOR: Duration = Duration::from_secs(8);
-
-/// How often the run's end is looked for.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// How long a failed upload is cleaned up, whatever the deadline says.
-const ABORT_FOR: Duration = Duration::from_secs(5);
-
-/// A part whose sender was killed may still arrive in the store: an abort before that does not see it, and so there
-/// is a second one (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
-const STILL_WRITES: Duration = Duration::from_millis(500);
 
 /// Why the worker left before it was asked to.
 pub(super) type Failure = Arc<Mutex<Option<StoreError>>>;
@@ -281,30 +273,6 @@ impl Job {
     }
 }
 
-/// Aborts what a run left that was killed.
-pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
-    let backend = build(&open.settings, PART_MIN, ABORT_FOR)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
-    let path = Path::parse(&open.path).map_err(|_| StoreError::ClientEnded)?;
-    let again = async {
-        let mut aborted = Ok(());
-        for _ in 0..2 {
-            tokio::time::sleep(STILL_WRITES).await;
-            aborted = aborted.and(backend.abort_multipart(&path, &open.id).await);
-        }
-        aborted
-    };
-    let aborted = runtime.block_on(async { tokio::time::timeout(ABORT_FOR, again).await });
-    runtime.shutdown_background();
-    match aborted {
-        // The second time there may be nothing to abort any more.
-        Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
-        Ok(Err(source)) => Err(StoreError::Remote { what: "abort the upload to", url: open.path.clone(), source }),
-        Err(_) => Err(StoreError::ClientEnded),
-    }
-}
-
 /// No later try will have another answer.
 fn is_final(error: &object_store::Error) -> bool {
     use object_store::Error as E;
@@ -322,31 +290,6 @@ fn multipart_e_tag(parts: &[SentPart]) -> String {
         md5.update(part.md5);
     }
     format!("{}-{}", hex(&md5.finalize()), parts.len())
-}
-
-/// The run's end, as a future.
-pub(super) struct Stop {
-    pub deadline: Deadline,
-    pub waiting_for: String,
-}
-
-impl Stop {
-    async fn tripped(&self) -> Stopped {
-        loop {
-            if let Err(stopped) = self.deadline.check(&self.waiting_for) {
-                return stopped;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// `work`, unless the run ends first.
-    pub async fn or<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::select! {
-            outcome = work => outcome,
-            stopped = self.tripped() => Err(stopped.into()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
 use super::backend::{Backend, build};
-use super::multipart::Stop;
+use super::stop::Stop;
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;

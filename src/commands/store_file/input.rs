@@ -1,0 +1,60 @@
+//! Files and standard input, opened and read with care; and what is removed of them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::event::PollFlags;
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+
+use super::{Item, shown};
+use crate::commands::dump_stage::SPOOL;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::heap_dump::NAME;
+use crate::journal;
+use crate::settings::UsageError;
+
+/// Of a pipe nobody knows when it ends.
+pub(super) fn open(item: &Item) -> Result<File, Error> {
+    let unreadable = |source| Error::from(UsageError::File { path: shown(&item.path), source });
+    let flags = OFlags::NONBLOCK | if item.by_name { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let options = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&item.path);
+    let file = options.map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_file() {
+        return Ok(file);
+    }
+    Err(unreadable(io::Error::other("it is no regular file; '-' is standard input")))
+}
+
+/// Standard input, waited for no longer than the run lasts.
+pub(super) struct Patient<'a> {
+    pub stdin: io::Stdin,
+    pub deadline: &'a Deadline,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let patience = self.deadline.remaining();
+        self.deadline
+            .wait(self.stdin.as_fd(), PollFlags::IN, patience, "reading standard input")
+            .map_err(io::Error::other)?;
+        Ok(rustix::io::read(&self.stdin, buf)?)
+    }
+}
+
+/// A run's own directory goes with the last of what it kept there.
+pub(super) fn remove_private_dir(path: &Path, run_id: &str) {
+    let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("jmap-dump-tool-{run_id}"))) else { return };
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
+    for name in [SPOOL, NAME] {
+        for name in [name.to_owned(), format!("{name}{}", journal::SUFFIX)] {
+            let _ = unlinkat(&held, name, AtFlags::empty());
+        }
+    }
+    // Whatever else is there keeps it.
+    let _ = std::fs::remove_dir(dir);
+}

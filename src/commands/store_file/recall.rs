@@ -1,0 +1,92 @@
+//! What was begun with a file before, by its journal; or else a new beginning.
+
+use std::io;
+use std::path::Path;
+
+use chrono::Utc;
+
+use super::{Item, new_receipt, shown};
+use crate::error::Error;
+use crate::heap_dump::RoomError;
+use crate::incoming::changed;
+use crate::journal::{Begin, FileState, Journal, JournalError};
+use crate::settings::{Settings, UsageError};
+use crate::stages::Scrutiny;
+use crate::store::key::{ObjectKey, pid_of};
+use crate::store::url::StoreUrl;
+use crate::store::{Ledger, part_size};
+
+/// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
+pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<Ledger>, bool), Error> {
+    let path = &item.path;
+    let busy = || Error::from(UsageError::Busy { path: shown(path) });
+    let past = match Journal::reopen(path) {
+        Ok(past) => past,
+        Err(JournalError::Locked) => return Err(busy()),
+        Err(error) => {
+            log::warn!("the journal beside {} is left alone: {error}", path.display());
+            let begin = new_begin(item, settings)?;
+            return Ok((begin, None, false));
+        }
+    };
+    let new = new_begin(item, settings)?;
+    let Some((journal, past)) = past else { return first(item, settings, new, busy) };
+    let same_place = !item.by_name || past.begin.key.dir() == settings.place.to_string();
+    if past.begin.file == new.file && same_place {
+        let ledger = Ledger::in_journal(journal, past.open, past.whole, true);
+        return Ok((past.begin, Some(ledger), true));
+    }
+    if past.begin.file != new.file && !past.begin.order.is_empty() {
+        return Err(UsageError::Changed { path: shown(path) }.into());
+    }
+    // Another file of the same name, or another place: a new beginning, but for where its pieces lie.
+    let begin = Begin { order: past.begin.order, ..new };
+    let journal = Journal::replace(path, &begin);
+    let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, false));
+    let ledger =
+        ledger.map_err(|source| RoomError::Io { what: "write a journal beside", path: shown(path), source })?;
+    Ok((begin, Some(ledger), false))
+}
+
+/// A file whose own name tells its key may be in the store already.
+fn first(
+    item: &Item,
+    settings: &Settings,
+    begin: Begin,
+    busy: impl Fn() -> Error,
+) -> Result<(Begin, Option<Ledger>, bool), Error> {
+    let name = item.path.file_name().unwrap_or_default().to_string_lossy();
+    let named = ObjectKey::of_file(&settings.place, &name).is_some();
+    if settings.store.url == StoreUrl::Stdout {
+        return Ok((begin, None, false));
+    }
+    match Journal::create(&item.path, &begin) {
+        Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, named)), false)),
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(busy()),
+        Err(error) => {
+            log::info!("no journal beside {}: a cut upload begins at its start: {error}", item.path.display());
+            Ok((begin, Some(Ledger::without_journal(named)), false))
+        }
+    }
+}
+
+/// The key is told by the name of a file that waits for the store; else it is made from the file's last change.
+pub(super) fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
+    let mut receipt = new_receipt(&settings.place);
+    let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
+    if item.path != Path::new("-") {
+        let unreadable = |source| UsageError::File { path: shown(&item.path), source };
+        let meta = std::fs::metadata(&item.path).map_err(unreadable)?;
+        (file, bytes, time) = (FileState::of(&meta), Some(meta.len()), changed(&meta));
+    }
+    let key = ObjectKey::of_file(&settings.place, &name).unwrap_or_else(|| {
+        let key = ObjectKey::new(&settings.place, time, &receipt.pod.name, pid_of(&name), &receipt.run_id);
+        if item.scrutiny == Scrutiny::Anything { key.of_other(&name) } else { key }
+    });
+    receipt.run_id = key.run_id().to_owned();
+    let truncated = item.scrutiny == Scrutiny::Remains;
+    let (part_size, order) = (part_size(bytes), Vec::new());
+    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, context: None })
+}

@@ -1,0 +1,50 @@
+//! What `upload` needs.
+
+use super::layers::Layers;
+use super::{Settings, UsageError, flags};
+use crate::cli::UploadArgs;
+use crate::store::key::Place;
+use crate::store::url::StoreUrl;
+
+/// See the module's words.
+#[derive(Debug, Clone)]
+pub struct UploadSettings {
+    pub common: Settings,
+    pub files: Vec<String>,
+    /// What was left there is to be finished.
+    pub resume: Option<String>,
+    /// Whether the place was named, and not only what was left tells it.
+    pub has_place: bool,
+    pub truncated: bool,
+    pub delete: bool,
+}
+
+impl UploadSettings {
+    /// Settings of `upload`.
+    ///
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_upload(args: &UploadArgs) -> Result<Self, UsageError> {
+        let (place, files) = match args.words.as_slice() {
+            [] if args.resume.is_some() => (None, &[][..]),
+            [project, app, env, files @ ..] if files.is_empty() == args.resume.is_some() => {
+                (Some(Place::new(project, app, env)?), files)
+            }
+            _ => return Err(UsageError::UploadWords),
+        };
+        let layers = Layers::read(flags(&args.common), args.common.config.as_deref())?;
+        let has_place = place.is_some();
+        let common = Settings::read(place.unwrap_or_else(Place::unknown), &layers)?;
+        if args.resume.is_some() && common.store.url == StoreUrl::Stdout {
+            return Err(UsageError::UploadWords);
+        }
+        Ok(Self {
+            common,
+            files: files.to_vec(),
+            resume: args.resume.clone(),
+            has_place,
+            truncated: args.allow_truncated,
+            delete: args.delete,
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! What can go wrong with a store, and what to do then.
+
+use std::io;
+
+use crate::deadline::Stopped;
+
+/// Settings that cannot work, whatever the store says.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("the proxy's URL cannot be used")]
+    Proxy,
+    #[error("the endpoint '{0}' has no scheme such as https://")]
+    Endpoint(String),
+    #[error("{scheme}:// needs a region, such as {example}, or an endpoint")]
+    Region { scheme: &'static str, example: &'static str },
+    #[error("cannot use the CA file {path}")]
+    CaFile { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the store's settings do not suffice")]
+    Client { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("no access_key_id and secret_access_key for this store")]
+    NoCredentials,
+    #[error("this store has no HTTP client")]
+    NotRemote,
+    #[error("nothing can be read from standard output")]
+    NotReadable,
+}
+
+impl SettingsError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoCredentials => {
+                "give both where the store is named: JMAP_DUMP_ACCESS_KEY_ID and JMAP_DUMP_SECRET_ACCESS_KEY, \
+                 or access_key_id and secret_access_key in the settings file"
+            }
+            _ => "correct the store's settings (see --help, 'Stores')",
+        }
+    }
+}
+
+/// The store did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("cannot {what} {url}")]
+    Remote { what: &'static str, url: String, source: object_store::Error },
+    #[error("cannot {what} {path}")]
+    Local { what: &'static str, path: String, source: io::Error },
+    #[error("{url} has {there} bytes in the store instead of {expected}")]
+    SizeDiffers { url: String, there: u64, expected: u64 },
+    #[error("cannot put {path} in order: it holds the dump with its head behind its heap")]
+    Unsorted { path: String, source: io::Error },
+    #[error("cannot read the compressed dump back")]
+    Spool(#[source] io::Error),
+    #[error("the store's client ended without an answer")]
+    ClientEnded,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl StoreError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Settings(error) => error.hint(),
+            Self::Remote { source, .. } => remote_hint(source),
+            Self::Unsorted { .. } => "make room there; it cannot be uploaded as it is",
+            Self::Local { .. } => "make the directory writable for this user, or name another store",
+            Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
+            Self::Spool(_) => "look into the state of the file system that holds it",
+            Self::ClientEnded => "report this with the output of -v",
+            Self::Stopped(_) => "give more time with --deadline",
+        }
+    }
+}
+
+impl StoreError {
+    /// What a store answers that knows a multipart upload or one of its parts no more (AWS: "Error responses",
+    /// NoSuchUpload and InvalidPart; others call it forbidden).
+    pub fn is_of_lost_upload(&self) -> bool {
+        use object_store::Error as E;
+        match self {
+            Self::Remote { source: E::NotFound { .. } | E::PermissionDenied { .. }, .. } => true,
+            Self::Remote { source, .. } => source.to_string().contains("InvalidPart"),
+            _ => false,
+        }
+    }
+}
+
+fn remote_hint(error: &object_store::Error) -> &'static str {
+    match error {
+        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+            "check the access key, its secret and its rights: putting objects below the prefix must be allowed"
+        }
+        object_store::Error::NotFound { .. } => "check the bucket's name, the region and the endpoint",
+        _ => "check the endpoint, the network policy and the proxy; --store names another store",
+    }
+}
