@@ -34,6 +34,20 @@ fn each_command_of_the_readme_works_as_it_is_written() {
     assert_eq!(container.say("ping"), "pong");
 }
 
+/// The other edition has the same commands.
+#[test]
+fn the_chinese_readme_has_the_commands_of_the_english_one() {
+    let chinese = include_str!("../../README.zh-CN.md");
+    assert_eq!(blocks(chinese, "sh"), blocks(README, "sh"));
+    let english = [blocks(README, "console"), blocks(README, "yaml")].concat();
+    for line in [blocks(chinese, "console"), blocks(chinese, "yaml")].concat() {
+        assert!(english.contains(&line), "{line}");
+    }
+    for status in 0..=9 {
+        assert!(chinese.contains(&format!("| {status} |")), "exit status {status}");
+    }
+}
+
 /// `make demo` installs, builds and then runs this; `make test` runs this test.
 #[test]
 fn the_demo_shows_a_receipt_and_a_listing() {
