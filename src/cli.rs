@@ -159,6 +159,9 @@ pub struct DumpArgs {
     /// Why there is a dump, for its receipt
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// A link in the receipt by which anybody can get the dump for so long, such as 24h
+    #[arg(long, value_name = "TIME")]
+    pub link: Option<String>,
     /// Dump although room or time may not suffice
     #[arg(long)]
     pub force: bool,

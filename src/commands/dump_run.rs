@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 
 use super::context::context;
 use super::dump::new_receipt;
@@ -23,7 +23,7 @@ use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Kept, Receipt};
-use crate::store::{Ledger, StoreError, Upload, part_size};
+use crate::store::{Ledger, Shelf, StoreError, Upload, part_size};
 use crate::units::Seconds;
 
 /// One dump on its way.
@@ -198,6 +198,7 @@ impl<'a> Run<'a> {
         match stored {
             Ok(finished) => {
                 tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
+                self.add_link();
                 Ok(())
             }
             Err(error) => {
@@ -208,6 +209,21 @@ impl<'a> Run<'a> {
                 }
                 Err(Error::not_stored(error))
             }
+        }
+    }
+
+    /// The dump is stored, whether there is a link or not.
+    pub fn add_link(&mut self) {
+        let Some(valid) = self.settings.link else { return };
+        let store = &self.settings.common.store;
+        let until = Utc::now() + valid;
+        match Shelf::open(store, self.deadline).and_then(|shelf| shelf.link(&self.key.dump(), valid)) {
+            Ok(Some(link)) => {
+                self.receipt.link = Some(link);
+                self.receipt.link_until = Some(until.to_rfc3339_opts(SecondsFormat::Secs, true));
+            }
+            Ok(None) => self.receipt.warn("this store has no links"),
+            Err(error) => self.receipt.warn(format!("there is no link: {}", Error::Store(error).chain())),
         }
     }
 

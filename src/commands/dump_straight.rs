@@ -46,6 +46,7 @@ impl Run<'_> {
         match finished {
             Ok(finished) => {
                 tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
+                self.add_link();
                 Ok(())
             }
             Err(StoreError::Stopped(stopped)) => Err(stopped.into()),

@@ -21,6 +21,8 @@ mod watch;
 
 use std::io::Write;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::cli::Command;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -93,11 +95,23 @@ fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, c
     }
 }
 
-/// A receipt of a command that goes on.
+/// How long a reader of standard output may stall before it misses the rest.
+const EMIT_WITHIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
+const PIPE_BUF: usize = 4096;
+
+/// A receipt of a command that goes on. A reader that went away, or that does not read, changes nothing of what is
+/// still to be done.
 fn emit(text: &str) {
     crate::log_copy::add(text);
-    // A reader that went away does not change what was done.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    for piece in text.as_bytes().chunks(PIPE_BUF) {
+        let ready = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], Some(&EMIT_WITHIN));
+        if !matches!(ready, Ok(1)) || stdout.write_all(piece).and_then(|()| stdout.flush()).is_err() {
+            return;
+        }
+    }
 }
 
 /// The receipt of a run that is over, in the form that was asked for.

@@ -53,6 +53,7 @@ const KEYS: &[&str] = &[
     "status",
     "grace",
     "links",
+    "link",
     "gunzip",
 ];
 const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];

@@ -24,7 +24,7 @@ use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Secret, StoreSettings};
 use context::contexts;
-use values::{boolean, choice, duration, level, pid, size};
+use values::{boolean, choice, duration, level, link_time, pid, size};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct DumpSettings {
     pub with: Vec<Context>,
     /// Why there is a dump, in the user's words.
     pub reason: Option<String>,
+    /// How long a link to it is to be valid, if there is to be one.
+    pub link: Option<Duration>,
     /// Through pipes, straight to the store.
     pub no_disk: bool,
     /// Of the application, when it has to wait for the store.
@@ -199,6 +201,7 @@ impl DumpSettings {
         flags.set("if", (!args.conditions.is_empty()).then(|| args.conditions.join(",")).as_deref());
         flags.set("with", args.with.as_deref());
         flags.set("reason", args.reason.as_deref());
+        flags.set("link", args.link.as_deref());
         for (key, on) in [("force", args.force), ("dry_run", args.dry_run), ("no_disk", args.no_disk)] {
             flags.set(key, on.then_some("true"));
         }
@@ -218,6 +221,7 @@ impl DumpSettings {
             no_disk,
             with: layers.parse("with", contexts)?.unwrap_or_else(|| vec![Context::Threads, Context::Flags]),
             reason: layers.get("reason").map(|value| value.text),
+            link: layers.parse("link", link_time)?,
             conditions: layers.parse("if", conditions)?.unwrap_or_default(),
             max_pause: layers.parse("max_pause", duration)?.unwrap_or(Duration::from_secs(20)),
             target: TargetSettings::read(&layers)?,

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::Layers;
-use super::values::{boolean, choice, duration};
+use super::values::{boolean, choice, link_time};
 use super::{Settings, UsageError, flags};
 use crate::cli::{FetchArgs, ListArgs};
-use crate::store::LINK_MAX;
 use crate::store::key::Place;
 
 /// The form of a listing.
@@ -50,10 +49,7 @@ impl ListSettings {
         let mut flags = flags(&args.common);
         flags.set("links", args.links.as_deref());
         let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let links = layers.parse("links", duration)?;
-        if links.is_some_and(|links| links > LINK_MAX) {
-            return Err(UsageError::LinksTooLong);
-        }
+        let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
         // A receipt is no page.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::layers::Origin;
 use crate::gzip::LEVELS;
-use crate::store::SettingsError;
 use crate::store::key::NameError;
 use crate::store::url::StoreUrlError;
+use crate::store::{LINK_MAX, SettingsError};
 
 /// Longest deadline that makes sense; also keeps clock arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -36,8 +36,6 @@ pub enum UsageError {
     Exists { path: String },
     #[error("'{0}' is no key of an object")]
     Key(String),
-    #[error("links end after 7 days at most")]
-    LinksTooLong,
     #[error("watch stores in a store, and standard output is none")]
     WatchStore,
     #[error("cannot take dumps out of {path}")]
@@ -78,7 +76,6 @@ impl UsageError {
             Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
             Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
             Self::Key(_) => "take one that 'list' shows".into(),
-            Self::LinksTooLong => "ask for a shorter time, such as --links 24h".into(),
             Self::WatchStore => "name another one with --store".into(),
             Self::WatchDir { path, .. } => {
                 format!("let this user list {path} and write there: the JVM's uid, or fsGroup")
@@ -148,6 +145,11 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     };
     let number: Option<u64> = digits.parse().ok();
     number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| "not a size such as 2Gi".into())
+}
+
+/// Stores sign no link for longer than a week.
+pub(super) fn link_time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| if time > LINK_MAX { Err("links end after 7 days".into()) } else { Ok(time) })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -25,6 +25,11 @@ pub struct Receipt {
     /// The key of the text beside the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// By which anybody can get the dump, and until when. Never in what is stored beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_until: Option<String>,
     /// When the run began, RFC 3339.
     pub started: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,6 +156,9 @@ impl Display for Receipt {
         }
         if let Some(reason) = &self.reason {
             line("reason", reason)?;
+        }
+        if let (Some(link), Some(until)) = (&self.link, &self.link_until) {
+            line("link", &format!("{link} until {until}"))?;
         }
         if let Some(context) = &self.context {
             line("context", context)?;

@@ -114,6 +114,24 @@ fn a_link_works_without_keys_and_ends() {
 }
 
 #[test]
+fn a_dump_s_receipt_has_a_link_on_request_and_what_is_stored_beside_it_has_none() {
+    let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
+    let (jvm, files) = (jvm.start(), tempfile::tempdir().unwrap());
+    let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&["--link", "2h"]);
+    let receipt = with_keys(&server, dump).run().expect(0).receipt();
+    let (link, path) = (receipt["link"].as_str().unwrap(), files.path().join("by-link"));
+    assert!(Command::new("curl").args(["-sf", "-o"]).arg(&path).arg(link).status().unwrap().success());
+    assert_eq!(sha256(&path), receipt["object"]["sha256"].as_str().unwrap());
+    let beside = receipt["object"]["key"].as_str().unwrap().replace(".hprof.gz", ".json");
+    let beside = std::fs::read_to_string(server.object(&beside)).unwrap();
+    assert!(!beside.contains("Signature") && receipt["link_until"].is_string(), "{beside}");
+    let dump = Tool::dump(jvm.pid(), files.path().to_str().unwrap()).args(&["--link", "2h"]);
+    assert!(dump.run().expect(0).receipt()["warnings"].to_string().contains("no links"));
+    let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&["--link", "8d"]);
+    with_keys(&server, dump).run().expect(2);
+}
+
+#[test]
 fn a_fetched_dump_is_the_one_that_was_stored_and_nothing_is_overwritten() {
     let Some(shelf) = Shelf::new(40) else { return };
     let ended = shelf.fetch(&[]).run().expect(0);

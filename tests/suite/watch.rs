@@ -307,10 +307,10 @@ fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice
         watcher.wait();
     }
     let _watcher = pod.watch(&[]);
-    let all = 3 * (moments() as usize + 1);
-    wait_until("all are stored", 4 * SOON, || pod.files().is_empty());
+    // Those that were killed early have left almost all to the last one.
+    wait_until("all are stored", SOON * (2 + moments() / 2), || pod.files().is_empty());
     let each = moments() as usize + 1;
-    assert_eq!(pod.census(), BTreeMap::from([(1, each), (2, each), (3, each)]), "{all} dumps");
+    assert_eq!(pod.census(), BTreeMap::from([(1, each), (2, each), (3, each)]));
 }
 
 /// Seconds for which the store is down; `JMAP_DUMP_TEST_OUTAGE` makes them more.
@@ -392,6 +392,18 @@ fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
         std::fs::read_dir(pod.path("jmap-dump-tool/stored")).is_ok_and(|dir| dir.count() == 2)
     });
     assert!(pod.path("gc.txt").exists());
+}
+
+/// More receipts than a pipe holds.
+#[test]
+fn a_reader_of_the_receipts_that_stalls_does_not_hold_up_the_dumps() {
+    let pod = Pod::new();
+    let Some(sample) = pod.sample(1, 2) else { return };
+    let _watcher = pod.watch(&[]);
+    for number in 0..30 {
+        std::fs::copy(&sample, pod.path(&format!("java_pid{number}.hprof"))).unwrap();
+    }
+    wait_until("all are stored", 3 * SOON, || pod.status()["stored"] == 30);
 }
 
 #[test]
