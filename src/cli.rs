@@ -213,7 +213,7 @@ pub struct WatchArgs {
     /// Do not remove what is stored, but put it aside
     #[arg(long)]
     pub keep: bool,
-    /// How many dumps may wait for the store: the first and the newest stay [default: all]
+    /// How many dumps may wait for the store, 2 at least: the first and the newest stay [default: all]
     #[arg(long, value_name = "N")]
     pub max_local: Option<String>,
     /// Where the watcher says how it is [default: DIR/jmap-dump-tool/status.json]

@@ -58,11 +58,14 @@ impl Queue {
         pause
     }
 
-    /// Those that go when no more than `most` may wait in `dir`: neither the first one nor the newest.
+    /// Those that go when no more than `most` may wait in `dir`: neither the first one nor the newest, and none that is
+    /// at work, whose turn comes with the next look.
     pub fn surplus(&mut self, dir: &Path, most: usize) -> Vec<PathBuf> {
         let here = || self.0.iter().filter(|((_, path), _)| path.parent() == Some(dir));
-        let surplus = here().count().saturating_sub(most.max(1));
-        let idle = here().skip(1).filter(|(_, waiting)| !waiting.at_work).map(|((_, path), _)| path.clone());
+        let count = here().count();
+        let (surplus, between) = (count.saturating_sub(most.max(2)), count.saturating_sub(2));
+        let idle =
+            here().skip(1).take(between).filter(|(_, waiting)| !waiting.at_work).map(|((_, path), _)| path.clone());
         let surplus: Vec<PathBuf> = idle.take(surplus).collect();
         for path in &surplus {
             self.0.remove(&by_name(path));
@@ -112,7 +115,7 @@ mod tests {
         let mut queue = queue(&["a", "b", "c", "d"]);
         queue.take_due();
         queue.take_due();
-        assert_eq!(queue.surplus(Path::new(""), 3), [PathBuf::from("c")]);
-        assert_eq!(queue.surplus(Path::new(""), 3), Vec::<PathBuf>::new());
+        assert_eq!(queue.surplus(Path::new(""), 2), [PathBuf::from("c")]);
+        assert_eq!(queue.surplus(Path::new(""), 2), Vec::<PathBuf>::new(), "the newest never goes");
     }
 }
