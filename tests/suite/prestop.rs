@@ -52,6 +52,9 @@ fn pod_dies(shape: &Shape, server: &S3Server, grace: Duration, deadline: Duratio
     while begun.elapsed() < grace && matches!(hook.child.try_wait(), Ok(None)) {
         std::thread::sleep(Duration::from_millis(10));
     }
+    // The kubelet's order: the JVM is asked to end once its hook is over, and whatever is left is killed.
+    let jvm = Pid::from_raw(shape.jvm.pid().cast_signed()).unwrap();
+    let _ = kill_process(jvm, Signal::TERM);
     for pid in marked(&mark).into_iter().chain([shape.jvm.pid()]) {
         let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
     }
