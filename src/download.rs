@@ -34,8 +34,8 @@ impl Download {
     /// # Errors
     /// When the files cannot be made.
     pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
-        let part = with_end(path, ".part");
-        let notes_path = with_end(path, ".part.pieces");
+        let part = path.with_added_extension("part");
+        let notes_path = part.with_added_extension("pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
         let known = std::fs::read_to_string(&notes_path).unwrap_or_default();
         let mut options = OpenOptions::new();
@@ -115,12 +115,6 @@ impl Download {
         let _ = std::fs::remove_file(&self.part);
         let _ = std::fs::remove_file(&self.notes_path);
     }
-}
-
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
 }
 
 /// Whole lines only.

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Malformed, Records, Summary, Tally, Walker};
+use crate::hprof::{Malformed, Summary, Tally, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -196,7 +196,7 @@ fn walk(
         return Err(PipelineError::Merged);
     }
     if scrutiny == Scrutiny::Anything {
-        return Ok(Summary { bytes, complete: true, damage: None, records: Records::default(), classes: None });
+        return Ok(Summary::of_anything(bytes));
     }
     let joined = Walker::join(sections.into_values().map(|(walker, _)| walker).collect());
     Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })

@@ -2,17 +2,13 @@
 
 use std::path::Path;
 
-use chrono::{SecondsFormat, Utc};
-
 use super::dump_run::Run;
-use super::{Answer, Outcome, start_clock, tell};
+use super::{Answer, Outcome, new_receipt, start_clock, tell};
 use crate::cli::DumpArgs;
 use crate::deadline::Deadline;
 use crate::discovery::{PROC, select};
 use crate::error::Error;
 use crate::guard;
-use crate::pod::Pod;
-use crate::run_id::run_id;
 use crate::settings::{DumpSettings, Output};
 use crate::single_run::{SingleRun, Turn};
 use crate::store::receipt::Receipt;
@@ -27,7 +23,7 @@ pub fn run(args: &DumpArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome
     match start_clock(settings.common.deadline, watch_signals) {
         Ok(deadline) => match find_and_dump(&settings, &deadline) {
             Ok(outcome) => outcome,
-            Err(error) => tell(new_receipt(&settings), Err(error), settings.common.output, aside).0,
+            Err(error) => tell(new_receipt(&settings.common.place), Err(error), settings.common.output, aside).0,
         },
         Err(error) => Outcome::failed(error),
     }
@@ -83,15 +79,4 @@ fn retell(json: &str, settings: &DumpSettings) -> Result<Outcome, Error> {
     let code = receipt.exit_code;
     let result = if code == 0 { Ok(()) } else { Err(Error::OtherRun(code)) };
     Ok(Outcome { result, answer: Some(Answer { text, aside: false }) })
-}
-
-pub(super) fn new_receipt(settings: &DumpSettings) -> Receipt {
-    Receipt {
-        tool: format!("jmap-dump-tool {}", crate::VERSION),
-        run_id: run_id(),
-        place: Some(settings.common.place.to_string()),
-        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        pod: Pod::current(),
-        ..Receipt::default()
-    }
 }

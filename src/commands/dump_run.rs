@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 
 use super::context::context;
-use super::dump::new_receipt;
 use super::dump_stage::{NEW_JOURNAL, SORTED, SPOOL};
 use super::keep::{keep, still_there};
-use super::tell_stored;
+use super::{new_receipt, tell_stored};
 use crate::attach::VirtualMachine;
 use crate::condition::{self, Judged};
 use crate::deadline::Deadline;
@@ -48,7 +47,11 @@ const CONTEXT_FROM: Duration = Duration::from_secs(10);
 
 impl<'a> Run<'a> {
     pub fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm) -> Self {
-        let receipt = Receipt { jvm: Some(facts_of(jvm)), reason: settings.reason.clone(), ..new_receipt(settings) };
+        let receipt = Receipt {
+            jvm: Some(facts_of(jvm)),
+            reason: settings.reason.clone(),
+            ..new_receipt(&settings.common.place)
+        };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
         Self {

@@ -9,7 +9,6 @@ use std::time::Instant;
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
-use super::list::receipt_of;
 use super::verify::walk;
 use super::{Answer, Outcome, start_clock};
 use crate::cli::FetchArgs;
@@ -20,6 +19,7 @@ use crate::heap_dump::{DumpError, RoomError};
 use crate::progress::Progress;
 use crate::settings::{FetchSettings, Output, UsageError};
 use crate::stages::Scrutiny;
+use crate::store::key::receipt_of;
 use crate::store::receipt::Receipt;
 use crate::store::{Shelf, StoreError};
 use crate::units::{Bytes, Seconds};

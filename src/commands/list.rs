@@ -11,9 +11,8 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::settings::{Form, ListSettings};
 use crate::store::Shelf;
+use crate::store::key::receipt_of;
 use row::Row;
-
-pub use row::receipt_of;
 
 pub fn run(args: &ListArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
     let settings = match ListSettings::of_list(args) {
@@ -38,12 +37,12 @@ fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error>
     let shelf = Shelf::open(&settings.common.store, deadline).map_err(Error::store)?;
     let objects = shelf.list(&settings.under).map_err(Error::store)?;
     let stored: Vec<_> = objects.iter().filter(|object| object.key.ends_with(".gz")).collect();
-    let receipts: Vec<String> = stored.iter().map(|object| row::receipt_of(&object.key)).collect();
+    let receipts: Vec<String> = stored.iter().map(|object| receipt_of(&object.key)).collect();
     let receipts = shelf.read_small(&receipts).map_err(Error::store)?;
     let mut rows: Vec<Row> = stored
         .into_iter()
         .map(|object| {
-            let receipt = receipts.get(&row::receipt_of(&object.key));
+            let receipt = receipts.get(&receipt_of(&object.key));
             let receipt = receipt.and_then(|json| serde_json::from_slice(json).ok());
             Row::of(object, settings.common.store.url.of_key(&object.key), receipt.as_ref())
         })

@@ -21,15 +21,18 @@ mod watch;
 
 use std::io::Write;
 
+use chrono::{SecondsFormat, Utc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::Command;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::pod::Pod;
+use crate::run_id::run_id;
 use crate::settings::Output;
-use crate::store::Finished;
-use crate::store::key::{CONTEXT_TAIL, ObjectKey, RECEIPT_TAIL};
+use crate::store::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
 use crate::store::receipt::Receipt;
+use crate::store::{Finished, PIPE_BUF};
 
 /// What a command leaves for the edge to print.
 #[derive(Debug)]
@@ -78,6 +81,18 @@ fn start_clock(limit: std::time::Duration, watch_signals: &mut dyn FnMut(&Deadli
     Ok(deadline)
 }
 
+/// What a run knows of itself before it has done anything.
+fn new_receipt(place: &Place) -> Receipt {
+    Receipt {
+        tool: format!("jmap-dump-tool {}", crate::VERSION),
+        run_id: run_id(),
+        place: Some(place.to_string()),
+        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        pod: Pod::current(),
+        ..Receipt::default()
+    }
+}
+
 /// The object is stored: its receipt says so, and is put beside it.
 fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
     receipt.object = Some(finished.object.clone());
@@ -97,9 +112,6 @@ fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, c
 
 /// How long a reader of standard output may stall before it misses the rest.
 const EMIT_WITHIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
-
-/// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
-const PIPE_BUF: usize = 4096;
 
 /// A receipt of a command that goes on. A reader that went away, or that does not read, changes nothing of what is
 /// still to be done.

@@ -9,12 +9,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use chrono::{SecondsFormat, Utc};
-
 use input::{Patient, open, remove_private_dir};
 use recall::{new_begin, recall};
 
 use super::keep;
+use super::new_receipt;
 use super::tell_stored;
 use super::temporary::nameless_beside;
 use super::verify::{is_gzip, walk};
@@ -28,9 +27,7 @@ use crate::hprof::{Histogram, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::{self, Begin, FileState};
 use crate::pipeline::{self, Verdict};
-use crate::pod::Pod;
 use crate::progress::Progress;
-use crate::run_id::run_id;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::stages::{Scrutiny, Stream};
@@ -84,17 +81,6 @@ pub fn store(
     }
     deposit.end(&mut receipt, &result);
     (receipt, result)
-}
-
-pub fn new_receipt(place: &Place) -> Receipt {
-    Receipt {
-        tool: format!("jmap-dump-tool {}", crate::VERSION),
-        run_id: run_id(),
-        place: Some(place.to_string()),
-        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        pod: Pod::current(),
-        ..Receipt::default()
-    }
 }
 
 impl<'a> Deposit<'a> {
@@ -201,13 +187,7 @@ impl<'a> Deposit<'a> {
     fn send_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
         let walk = match self.scrutiny() {
-            Scrutiny::Anything => Summary {
-                bytes: spool.stored_len(),
-                complete: true,
-                damage: None,
-                records: Default::default(),
-                classes: None,
-            },
+            Scrutiny::Anything => Summary::of_anything(spool.stored_len()),
             scrutiny => {
                 let (raw, mut histogram) = (spool.reader(), Histogram::new());
                 let walk = walk(raw, true, path, scrutiny, self.progress, self.deadline, &mut histogram)?;

@@ -80,7 +80,8 @@ pub fn is_gzip(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut magic, 0)? == 2 && magic == gzip::MAGIC)
 }
 
-/// Walks a dump, plain or gzipped, and tells `tally` of its objects. A gzip stream that ends in the middle is a truncated dump, no read error.
+/// Walks a dump, plain or gzipped, and tells `tally` of its objects. A gzip stream that ends in the middle is a
+/// truncated dump, no read error.
 pub fn walk(
     raw: impl Read,
     gzipped: bool,

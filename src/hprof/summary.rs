@@ -61,6 +61,13 @@ pub struct Summary {
     pub classes: Option<TopClasses>,
 }
 
+impl Summary {
+    /// Of bytes that need not be a dump, and so are all there is to them.
+    pub fn of_anything(bytes: u64) -> Self {
+        Self { bytes, complete: true, damage: None, records: Records::default(), classes: None }
+    }
+}
+
 /// What fills the heap, by shallow size.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopClasses {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::parts::main_of;
 use super::{STORED, WAITING};
 use crate::journal;
 use crate::store::key::{ObjectKey, Place};
@@ -35,23 +36,6 @@ pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<V
     Ok(found)
 }
 
-/// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
-fn release_parts(waiting: &Path, place: &Place) {
-    for entry in std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((main, number)) = name.rsplit_once(".p").filter(|(_, number)| number.parse::<u16>().is_ok()) else {
-            continue;
-        };
-        let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
-        if let Some(key) = ObjectKey::of_file(place, main)
-            && !waits(waiting.join(main))
-        {
-            let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
-            let _ = std::fs::rename(entry.path(), waiting.join(name));
-        }
-    }
-}
-
 /// The same for what a watcher of `dir` and runs with that directory have left there.
 pub fn left_for_watcher(dir: &Path, place: &Place) -> Vec<PathBuf> {
     release_parts(&dir.join(WAITING), place);
@@ -63,6 +47,21 @@ pub fn left_for_watcher(dir: &Path, place: &Place) -> Vec<PathBuf> {
         left_in(&entry.path(), 0, is_waiting.then_some(place)).unwrap_or_default()
     })
     .collect()
+}
+
+/// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
+fn release_parts(waiting: &Path, place: &Place) {
+    for entry in std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((main, number)) = main_of(&name) else { continue };
+        let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
+        if let Some(key) = ObjectKey::of_file(place, main)
+            && !waits(waiting.join(main))
+        {
+            let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
+            let _ = std::fs::rename(entry.path(), waiting.join(name));
+        }
+    }
 }
 
 fn left_file(entry: &DirEntry, place: Option<&Place>) -> Option<PathBuf> {

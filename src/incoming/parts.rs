@@ -8,10 +8,15 @@ use std::path::{Path, PathBuf};
 use crate::hprof::Walker;
 use crate::pages::PAGE;
 
+/// The name of the dump that the file of this name is a part of, and the part's number.
+pub fn main_of(name: &str) -> Option<(&str, u16)> {
+    let (main, number) = name.rsplit_once(".p")?;
+    Some((main, number.parse().ok()?))
+}
+
 /// Whether the file of this name is a part of another one there.
 pub fn is_part(dir: &Path, name: &str) -> bool {
-    let main = name.rsplit_once(".p").filter(|(_, number)| number.parse::<u16>().is_ok());
-    main.is_some_and(|(main, _)| dir.join(main).exists())
+    main_of(name).is_some_and(|(main, _)| dir.join(main).exists())
 }
 
 /// Those of a file, in their order.

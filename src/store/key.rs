@@ -75,6 +75,18 @@ pub fn pid_of(name: &str) -> i32 {
     digits[..end].parse().unwrap_or(0)
 }
 
+/// The key of the receipt beside an object, told by the object's.
+pub fn receipt_of(key: &str) -> String {
+    let stem = key.strip_suffix(DUMP_TAIL).or_else(|| key.strip_suffix(".gz")).unwrap_or(key);
+    format!("{stem}{RECEIPT_TAIL}")
+}
+
+/// The time that an object's name begins with.
+pub fn time_of(key: &str) -> Option<DateTime<Utc>> {
+    let name = key.rsplit('/').next()?;
+    NaiveDateTime::parse_from_str(name.split('_').next()?, TIME).ok().map(|time| time.and_utc())
+}
+
 fn clean(name: &str) -> String {
     name.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect()
 }

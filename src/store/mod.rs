@@ -27,6 +27,7 @@ pub use error::{SettingsError, StoreError};
 pub use ledger::Ledger;
 pub use settings::{Secret, StoreSettings};
 pub use shelf::{LINK_MAX, Listed, Shelf};
+pub use stdout::PIPE_BUF;
 
 use crate::deadline::Deadline;
 use crate::pipeline::Verdict;

@@ -15,7 +15,7 @@ use crate::spool::Spool;
 const PIECE: u64 = 1 << 20;
 
 /// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
-const PIPE_BUF: usize = 4096;
+pub const PIPE_BUF: usize = 4096;
 
 pub(super) fn write(spool: &Spool, digest: &Digest, deadline: &Deadline) -> Result<Finished, StoreError> {
     let mut buf = vec![0; PIECE as usize];

@@ -1,9 +1,11 @@
 //! One object of a listing, pure.
 
+use chrono::SecondsFormat;
 use serde::Serialize;
 
 use crate::hprof::ClassShare;
 use crate::store::Listed;
+use crate::store::key::time_of;
 use crate::store::receipt::Receipt;
 use crate::units::{Bytes, printable};
 
@@ -33,12 +35,6 @@ pub struct Row {
     pub link_until: Option<String>,
 }
 
-/// The receipt's key, for an object's.
-pub fn receipt_of(key: &str) -> String {
-    let stem = key.strip_suffix(".hprof.gz").or_else(|| key.strip_suffix(".gz")).unwrap_or(key);
-    format!("{stem}.json")
-}
-
 impl Row {
     pub fn of(object: &Listed, url: String, receipt: Option<&Receipt>) -> Self {
         let dump = receipt.and_then(|receipt| receipt.dump.as_ref());
@@ -48,7 +44,7 @@ impl Row {
         Self {
             key: object.key.clone(),
             url,
-            time: time_of(&object.key).unwrap_or_else(|| object.modified.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            time: time_of(&object.key).unwrap_or(object.modified).to_rfc3339_opts(SecondsFormat::Secs, true),
             bytes: object.bytes,
             complete: walk.map(|walk| walk.complete),
             raw_bytes: walk.map(|walk| walk.bytes),
@@ -77,13 +73,6 @@ impl Row {
     }
 }
 
-/// `20231114T221320Z` at the start of the name.
-fn time_of(key: &str) -> Option<String> {
-    let name = key.rsplit('/').next()?;
-    let time = chrono::NaiveDateTime::parse_from_str(name.split('_').next()?, "%Y%m%dT%H%M%SZ").ok()?;
-    Some(time.format("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
 /// A line for each, and one below it for its link.
 pub fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
@@ -108,6 +97,7 @@ pub fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::key::receipt_of;
 
     fn listed(key: &str) -> Listed {
         Listed { key: key.into(), bytes: 2048, modified: chrono::DateTime::UNIX_EPOCH, e_tag: None }

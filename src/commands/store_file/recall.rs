@@ -5,7 +5,8 @@ use std::path::Path;
 
 use chrono::Utc;
 
-use super::{Item, new_receipt, shown};
+use super::{Item, shown};
+use crate::commands::new_receipt;
 use crate::error::Error;
 use crate::heap_dump::RoomError;
 use crate::incoming::changed;
