@@ -51,6 +51,18 @@ fn text(ended: &Ended) -> String {
     String::from_utf8(ended.stdout.clone()).unwrap()
 }
 
+/// How many markers are in what the printed link leads to, without any key.
+#[track_caller]
+fn linked(ended: &Ended) -> u64 {
+    let receipt = text(ended);
+    let link = receipt.lines().find_map(|line| line.trim().strip_prefix("link")).unwrap_or_else(|| panic!("{receipt}"));
+    let link = link.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let got = std::process::Command::new("curl").args(["-sSf", "-o"]).arg(file.path()).arg(link).output().unwrap();
+    assert!(got.status.success(), "{got:?}");
+    assert_complete(file.path()).of("Marker")
+}
+
 #[test]
 fn the_plugin_copies_itself_in_by_what_the_image_has_and_leaves_nothing() {
     for (applets, way) in [(WITH_TAR, "copied by tar"), (WITH_SHELL, "copied by shell")] {
@@ -64,6 +76,7 @@ fn the_plugin_copies_itself_in_by_what_the_image_has_and_leaves_nothing() {
             assert!(text(&ended).starts_with("stored s3://dumps/heaps/shop/cart/prod/"), "{ended:?}");
             assert!(ended.stderr.contains(way), "{shell:?}: {}", ended.stderr);
             assert_eq!(stored(&server), [77], "{shell:?}, {way}");
+            assert_eq!(linked(&ended), 77, "{shell:?}, {way}");
             assert_eq!(files_but_the_socket(&container), before, "{shell:?}, {way}");
             assert_eq!(kubectl.temporary(), [""; 0], "{shell:?}, {way}");
             let log = kubectl.log();
@@ -114,6 +127,9 @@ fn the_plugin_ends_with_the_status_of_the_tool_and_prints_its_receipt() {
     let container = builder.start();
     let kubectl = Kubectl::of(&container, FACTS);
     let options = settings(&kubectl, &server);
+    let shorter = kubectl.plugin(SHELLS[0], &options, &["--link=30m", "--output", "json"]).wait().expect(0);
+    let receipt = shorter.receipt();
+    assert!(receipt["link"].as_str().unwrap().contains("X-Amz-Expires=1800"), "{receipt}");
     for shell in SHELLS {
         let ended = kubectl.plugin(shell, &options, &["--pid", "99", "--output", "json"]).wait().expect(3);
         assert_eq!(ended.receipt()["exit_code"], 3, "{ended:?}");
