@@ -116,6 +116,17 @@ pub struct CommonArgs {
     pub verbose: u8,
 }
 
+/// What is taken out of dumps before they are stored.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RedactArgs {
+    /// Take secrets out of the dump: strings (byte and char arrays), or all (every primitive array and field)
+    #[arg(long, value_name = "strings|all", num_args = 0..=1, require_equals = true, default_missing_value = "strings")]
+    pub redact: Option<String>,
+    /// Classes whose fields, strings and arrays stay readable, such as 'com.acme.Order*'; several with ',' between
+    #[arg(long, value_name = "GLOB")]
+    pub keep_class: Vec<String>,
+}
+
 /// Which JVM, and what of it.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TargetArgs {
@@ -150,6 +161,8 @@ pub struct DumpArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub redact: RedactArgs,
     /// Dump only when this holds, heap>85% or memory>90% for example; of several, one suffices
     #[arg(long = "if", value_name = "CONDITION")]
     pub conditions: Vec<String>,
@@ -191,6 +204,8 @@ pub struct UploadArgs {
     pub resume: Option<String>,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub redact: RedactArgs,
     /// Remove the file once it is stored and verified
     #[arg(long)]
     pub delete: bool,
@@ -207,6 +222,8 @@ pub struct WatchArgs {
     pub dir: String,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub redact: RedactArgs,
     /// Other files too, such as hs_err_pid*.log; may be given several times, or with ',' between
     #[arg(long, value_name = "GLOB")]
     pub pattern: Vec<String>,
@@ -345,8 +362,23 @@ impl Cli {
         if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
             words.insert(1, "dump".into());
         }
-        Self::try_parse_from(words)
+        Self::try_parse_from(with_values_joined(words))
     }
+}
+
+/// `--redact all` is `--redact=all`. Before another word, `--redact` has no value: that word is the project's.
+fn with_values_joined(words: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if last == "--redact" && (word == "all" || word == "strings") => {
+                last.push("=");
+                last.push(word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
 }
 
 impl Command {
@@ -396,6 +428,18 @@ mod tests {
         {
             let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
             assert_eq!((args.place.project.as_str(), args.place.env.as_str()), ("shop", "prod"));
+        }
+    }
+
+    #[test]
+    fn redact_takes_no_word_but_its_own() {
+        for (words, redact) in [
+            (&["--redact", "shop", "cart", "prod"][..], "strings"),
+            (&["--redact", "all", "shop", "cart", "prod"], "all"),
+            (&["shop", "cart", "prod", "--redact=all"], "all"),
+        ] {
+            let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
+            assert_eq!((args.redact.redact.as_deref(), args.place.project.as_str()), (Some(redact), "shop"));
         }
     }
 

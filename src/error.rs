@@ -167,6 +167,7 @@ impl Error {
             },
             PipelineError::Merged => DumpError::Merged { path }.into(),
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
+            PipelineError::Undescribed(source) => DumpError::Unredacted { path, source }.into(),
             PipelineError::Compress(error) => {
                 Self::Unexpected { what: "cannot compress the dump".into(), source: io::Error::other(error) }
             }

@@ -13,6 +13,7 @@ use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with}
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::redaction::Redaction;
 use crate::run_id::run_id;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::Receipt;
@@ -59,6 +60,9 @@ pub struct Begin {
     pub delete: bool,
     /// As far as it was known.
     pub receipt: Receipt,
+    /// What is to be taken out of the file on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redact: Option<Redaction>,
     /// The text that is to lie beside the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
@@ -306,6 +310,7 @@ mod tests {
             truncated: false,
             delete: true,
             receipt: Receipt::default(),
+            redact: None,
             context: Some("threads".into()),
         }
     }

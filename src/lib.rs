@@ -42,6 +42,7 @@ pub mod straight;
 pub mod spool;
 
 pub mod classes;
+pub mod redaction;
 
 pub mod store;
 

@@ -10,12 +10,12 @@ use ring::digest::{Context, SHA256};
 
 use crate::classes;
 use crate::deadline::Deadline;
-use crate::effort::{Effort, Gate, OpenAtLast};
+use crate::effort::{Gate, OpenAtLast};
 use crate::hprof::{Histogram, Summary};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::spool::{Member, Section, Slot, Spool};
-use crate::stages::{PipelineError, Source, compressed, joined};
+use crate::stages::{PipelineError, Source, Treatment, compressed, joined};
 use crate::store::{Digest, StoreError, Upload};
 use crate::units::hex;
 
@@ -55,12 +55,12 @@ pub fn run(
     raw: &mut impl Source,
     spool: &Spool,
     upload: Option<&mut Upload>,
-    effort: Effort,
+    mut treatment: Treatment,
     progress: &Progress,
     deadline: &Deadline,
     sealed: impl FnOnce(&Summary, bool),
 ) -> Result<Piped, PipelineError> {
-    let begun = Instant::now();
+    let (begun, effort) = (Instant::now(), treatment.effort);
     let early = upload.filter(|upload| upload.takes_parts_early());
     let (gate, mut histogram) = (Gate::default(), Histogram::new());
     std::thread::scope(|scope| {
@@ -72,11 +72,12 @@ pub fn run(
             }
             feed(spool, effort.part_size, early)
         });
-        let (mut walked, written) = compressed(raw, effort, &gate, progress, deadline, &mut histogram, |members| {
-            let lost = || io::Error::other("a worker has failed");
-            // The file of a sequential dump is the object itself, and can be kept as it is.
-            in_order(&members, effort.pages(), lost, |member| spool.append(&member))
-        });
+        let (mut walked, written) =
+            compressed(raw, &mut treatment, &gate, progress, deadline, &mut histogram, |members| {
+                let lost = || io::Error::other("a worker has failed");
+                // The file of a sequential dump is the object itself, and can be kept as it is.
+                in_order(&members, effort.pages(), lost, |member| spool.append(&member))
+            });
         drop(watch);
         match (&mut walked, &written) {
             (Ok(walk), Ok(())) => {
@@ -179,14 +180,15 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+    use crate::effort::Effort;
     use crate::stages::{Scrutiny, Stream};
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());
         let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
-        let piped =
-            run(&mut Stream::new(raw, Scrutiny::Dump), &spool, None, effort, &Progress::silent(), &deadline, |_, _| {});
+        let mut raw = Stream::new(raw, Scrutiny::Dump);
+        let piped = run(&mut raw, &spool, None, effort.into(), &Progress::silent(), &deadline, |_, _| {});
         (piped, spool)
     }
 

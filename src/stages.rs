@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Malformed, Summary, Tally, Walker};
+use crate::hprof::{Malformed, Mask, Redacting, Redactor, Summary, Tally, Undescribed, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -22,6 +22,8 @@ pub enum PipelineError {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error(transparent)]
+    Undescribed(#[from] Undescribed),
+    #[error(transparent)]
     Compress(#[from] CompressError),
     /// The JVM merged a part before its name was taken away.
     #[error("the JVM copied a part of its heap that was already read")]
@@ -34,17 +36,33 @@ pub enum PipelineError {
     Stopped(#[from] Stopped),
 }
 
-/// Walks `raw` to its end, tells `tally` of its objects, and has its members taken by `take` on a thread of its own.
-/// One that leaves early ends the walk. `gate` opens when the application runs again.
+/// What is done to a dump on its way.
+#[derive(Debug)]
+pub struct Treatment {
+    pub effort: Effort,
+    /// Takes secrets out of it.
+    pub redactor: Option<Redactor>,
+}
+
+impl From<Effort> for Treatment {
+    fn from(effort: Effort) -> Self {
+        Self { effort, redactor: None }
+    }
+}
+
+/// Walks `raw` to its end, tells `tally` of its objects, redacts them, and has the members taken by `take` on a thread
+/// of its own. One that leaves early ends the walk. `gate` opens when the application runs again.
 pub fn compressed<T: Send>(
     raw: &mut impl Source,
-    effort: Effort,
+    treatment: &mut Treatment,
     gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
     tally: &mut impl Tally,
     take: impl FnOnce(Receiver<Member>) -> T + Send,
 ) -> (Result<Summary, PipelineError>, T) {
+    let Treatment { effort, redactor } = treatment;
+    let effort = *effort;
     let (raw_pool, gz_pool) = (Pool::new(effort.pages()), Pool::new(effort.pages()));
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
@@ -64,7 +82,7 @@ pub fn compressed<T: Send>(
             .collect();
         drop((blocks, members_in));
         let taker = scope.spawn(move || take(members));
-        let walked = walk(raw, &raw_pool, &blocks_in, gate, progress, deadline, tally);
+        let walked = walk(raw, &raw_pool, &blocks_in, gate, progress, deadline, Looks { tally, redactor });
         drop((open_at_last, blocks_in));
         let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
         let taken = joined(taker);
@@ -153,6 +171,46 @@ impl<R: Read> Source for Stream<R> {
     }
 }
 
+/// Who looks at what passes by.
+struct Looks<'a, T> {
+    tally: &'a mut T,
+    redactor: &'a mut Option<Redactor>,
+}
+
+/// What is known of one section so far.
+struct Passing {
+    walker: Walker,
+    mask: Mask,
+    pages: u32,
+}
+
+impl Passing {
+    fn of(section: Section) -> Self {
+        let walker = if section == Section::Head { Walker::new() } else { Walker::after_head() };
+        Self { walker, mask: Mask::default(), pages: 0 }
+    }
+
+    /// Walks a page, and redacts it.
+    fn pass(
+        &mut self,
+        page: &mut [u8],
+        scrutiny: Scrutiny,
+        looks: &mut Looks<'_, impl Tally>,
+    ) -> Result<Option<String>, PipelineError> {
+        let Looks { tally, redactor: Some(redactor) } = looks else {
+            return Ok(scrutiny.judge(self.walker.push_to(page, looks.tally))?);
+        };
+        let mut redacting = Redacting { tally: *tally, redactor, mask: &mut self.mask };
+        let walked = self.walker.push_to(page, &mut redacting);
+        if let Err(error) = &walked {
+            self.mask.blank(page, error.offset);
+        }
+        self.mask.apply(page, redactor);
+        redactor.judge()?;
+        Ok(scrutiny.judge(walked)?)
+    }
+}
+
 /// Takes page by page, walks each, and hands it on.
 fn walk(
     raw: &mut impl Source,
@@ -161,9 +219,9 @@ fn walk(
     gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
-    tally: &mut impl Tally,
+    mut looks: Looks<'_, impl Tally>,
 ) -> Result<Summary, PipelineError> {
-    let mut sections: BTreeMap<Section, (Walker, u32)> = BTreeMap::new();
+    let mut sections: BTreeMap<Section, Passing> = BTreeMap::new();
     let (mut runs_again, mut bytes, mut damage) = (false, 0, None);
     let scrutiny = raw.scrutiny();
     loop {
@@ -177,33 +235,31 @@ fn walk(
         }
         let mut page = pool.take();
         let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
-        let (walker, seq) = sections.entry(section).or_insert_with(|| (walker_of(section), 0));
+        let passing = sections.entry(section).or_insert_with(|| Passing::of(section));
         if scrutiny != Scrutiny::Anything && damage.is_none() {
-            damage = scrutiny.judge(walker.push_to(page.as_slice(), tally))?;
+            damage = passing.pass(page.as_mut_vec(), scrutiny, &mut looks)?;
+        } else if scrutiny != Scrutiny::Anything && looks.redactor.is_some() {
+            page.as_mut_vec().fill(0);
         }
         bytes += page.as_slice().len() as u64;
         progress.add(page.as_slice().len() as u64);
-        let slot = Slot { section, seq: *seq };
-        *seq += 1;
+        let slot = Slot { section, seq: passing.pages };
+        passing.pages += 1;
         // The other end leaves only with an error of its own, which is told instead.
         if blocks.send(Block { slot, raw: page }).is_err() {
             break;
         }
     }
     let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
-        && sections.get(&Section::Head).is_some_and(|(head, _)| head.records().segments > 0);
+        && sections.get(&Section::Head).is_some_and(|head| head.walker.records().segments > 0);
     if twice {
         return Err(PipelineError::Merged);
     }
     if scrutiny == Scrutiny::Anything {
         return Ok(Summary::of_anything(bytes));
     }
-    let joined = Walker::join(sections.into_values().map(|(walker, _)| walker).collect());
+    let joined = Walker::join(sections.into_values().map(|passing| passing.walker).collect());
     Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })
-}
-
-fn walker_of(section: Section) -> Walker {
-    if section == Section::Head { Walker::new() } else { Walker::after_head() }
 }
 
 fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
-use crate::effort::{Effort, Gate};
+use crate::effort::Gate;
 use crate::pipeline::{Piped, in_order};
 use crate::progress::Progress;
 use crate::spool::Section;
-use crate::stages::{PipelineError, Source, compressed};
+use crate::stages::{PipelineError, Source, Treatment, compressed};
 use crate::store::{Digest, PART_MIN, StoreError, Upload};
 use crate::units::hex;
 
@@ -24,14 +24,15 @@ use crate::units::hex;
 pub fn run(
     raw: &mut impl Source,
     upload: &mut Upload,
-    effort: Effort,
+    mut treatment: Treatment,
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
+    let effort = treatment.effort;
     let pages = effort.pages();
     // Classes are not counted: there is nothing here to read their names from when the dump is whole.
-    let (walked, sent) = compressed(raw, effort, &Gate::default(), progress, deadline, &mut (), |members| {
+    let (walked, sent) = compressed(raw, &mut treatment, &Gate::default(), progress, deadline, &mut (), |members| {
         let mut put = |number, part| upload.put_part(number, part);
         let mut parts = Parts::new(&mut put, effort.part_size as usize);
         in_order(

@@ -63,7 +63,8 @@ fn wish(settings: &DumpSettings) -> String {
         return format!("of process {}", std::process::id());
     }
     let endpoint = store.endpoint.as_deref().unwrap_or_default();
-    format!("{} {endpoint} {} live={}", store.url, settings.common.place, settings.target.live)
+    let redact = &settings.common.redact;
+    format!("{} {endpoint} {} live={} {redact:?}", store.url, settings.common.place, settings.target.live)
 }
 
 /// The receipt of the run that was faster, as our own.

@@ -50,6 +50,7 @@ impl<'a> Run<'a> {
         let receipt = Receipt {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
+            redacted: settings.common.redact.as_ref().map(|redact| redact.word().to_owned()),
             ..new_receipt(&settings.common.place)
         };
         let run_id = receipt.run_id.clone();
@@ -230,7 +231,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What a journal begins with, for a file whose pieces are in this order.
+    /// What a journal begins with, for a compressed dump whose pieces are in this order.
     pub fn begin(&self, file: FileState, order: Vec<(u64, u64)>) -> Begin {
         Begin {
             key: self.key.clone(),
@@ -240,6 +241,7 @@ impl<'a> Run<'a> {
             truncated: false,
             delete: true,
             receipt: self.receipt.clone(),
+            redact: None,
             context: self.context.clone(),
         }
     }
@@ -291,7 +293,10 @@ impl<'a> Run<'a> {
     /// For `file`, which is to be called `name`. Held, so that nobody is at it before it is complete.
     fn write_journal(&self, plan: &Plan, file: &str, name: &str, ledger: Option<&Ledger>) -> Option<Journal> {
         let written = plan.dir.open_file(file).and_then(|file| {
-            let begin = self.begin(FileState::of(&file.metadata()?), Vec::new());
+            let mut begin = self.begin(FileState::of(&file.metadata()?), Vec::new());
+            if self.receipt.redacted.is_none() {
+                begin.redact.clone_from(&self.settings.common.redact);
+            }
             let journal = Journal::begin(plan.dir.create_file(NEW_JOURNAL)?, &begin)?;
             ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
             plan.dir.rename_file(NEW_JOURNAL, &format!("{name}{}", journal::SUFFIX))?;

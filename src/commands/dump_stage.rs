@@ -9,11 +9,11 @@ use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
-use crate::hprof::Summary;
+use crate::hprof::{Redactor, Summary};
 use crate::journal::{self, FileState, Journal};
 use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
-use crate::stages::{Scrutiny, Source, Stream};
+use crate::stages::{Scrutiny, Source, Stream, Treatment};
 use crate::store::receipt::DumpFacts;
 use crate::store::{Ledger, Upload};
 
@@ -59,7 +59,7 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let total = plan.estimate.map(|estimate| estimate.raw_upper);
         self.progress.stage("the JVM is dumping", total);
-        if !plan.can_be_captured() {
+        if !plan.can_be_captured() || self.redacts_whole_dump(plan) {
             return self.dump_then_read(vm, plan, upload);
         }
         let begun = Instant::now();
@@ -86,7 +86,10 @@ impl Run<'_> {
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
         let piped = self
-            .pipe(&mut Stream::new(file, Scrutiny::Dump), &dump.path, spool, plan, upload)
+            .redactor_of(&file, &dump.path)
+            .and_then(|redactor| {
+                self.pipe(&mut Stream::new(file, Scrutiny::Dump), &dump.path, spool, (plan, redactor), upload)
+            })
             .and_then(|piped| self.verified(piped, &dump));
         self.or_keep_raw(piped, plan)
     }
@@ -100,10 +103,13 @@ impl Run<'_> {
         let path = format!("{}/{NAME}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (live, waits) = (self.live, self.effort(plan).waits());
+        let redactor = self.redactor(vm);
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
         let piped = match plan.layout {
-            Layout::Patched => self.pipe(&mut Reframed::new(&mut capture, &path), &path, spool, plan, upload),
-            _ => self.pipe(&mut capture, &path, spool, plan, upload),
+            Layout::Patched => {
+                self.pipe(&mut Reframed::new(&mut capture, &path), &path, spool, (plan, redactor), upload)
+            }
+            _ => self.pipe(&mut capture, &path, spool, (plan, redactor), upload),
         };
         if !capture.releases() {
             self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
@@ -141,13 +147,13 @@ impl Run<'_> {
         raw: &mut impl Source,
         path: &str,
         spooled: Spooled,
-        plan: &Plan,
+        (plan, redactor): (&Plan, Option<Redactor>),
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
-        let (effort, mut journal) = (self.effort(plan), None);
+        let (treatment, mut journal) = (Treatment { effort: self.effort(plan), redactor }, None);
         let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger: upload.as_ref().map(|it| it.ledger()) };
         let sealed = |walk: &Summary, good: bool| journal = seal.outlive(walk, good);
-        let piped = pipeline::run(raw, &spooled.spool, upload, effort, &self.progress, self.deadline, sealed)
+        let piped = pipeline::run(raw, &spooled.spool, upload, treatment, &self.progress, self.deadline, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
         self.journal = journal;
         self.receipt.time("compress", piped.took);
@@ -183,6 +189,8 @@ impl Run<'_> {
             log::debug!("cannot remove {surplus} in {}: {error}", plan.dir.here);
         }
         if worth_keeping {
+            // Its journal says what is still to be taken out.
+            self.receipt.redacted = None;
             self.keep(plan, NAME, &self.key.raw_name());
         }
         piped

@@ -9,6 +9,7 @@ use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{NAME, Pipe, Plan};
 use crate::pipeline::{Piped, Verdict};
+use crate::stages::Treatment;
 use crate::store::{StoreError, Upload};
 use crate::straight;
 
@@ -19,9 +20,9 @@ impl Run<'_> {
         let path = format!("{}/{NAME}", plan.dir.here);
         self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.raw_upper));
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
-        let live = self.live;
+        let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, &plan.dir, plan.layout, live, settings.max_pause, self.deadline)?;
-        let piped = straight::run(&mut pipe, upload, effort, &self.progress, self.deadline)
+        let piped = straight::run(&mut pipe, upload, Treatment { effort, redactor }, &self.progress, self.deadline)
             .map_err(|error| Error::from_pipeline(error, &path, &path));
         // A JVM that still dumps is let go first: nobody reads what it writes.
         if piped.is_err() && !pipe.is_answered() {

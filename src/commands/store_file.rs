@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use flate2::read::MultiGzDecoder;
 use input::{Patient, open, remove_private_dir};
 use recall::{new_begin, recall};
 
@@ -23,14 +24,15 @@ use crate::effort::{Effort, processors};
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Histogram, Summary};
+use crate::hprof::{Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::{self, Begin, FileState};
 use crate::pipeline::{self, Verdict};
 use crate::progress::Progress;
+use crate::redaction::Redaction;
 use crate::settings::Settings;
 use crate::spool::Spool;
-use crate::stages::{Scrutiny, Stream};
+use crate::stages::{Scrutiny, Stream, Treatment};
 use crate::store::key::Place;
 use crate::store::receipt::{DumpFacts, Receipt};
 use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool};
@@ -128,6 +130,9 @@ impl<'a> Deposit<'a> {
             let known = facts.unwrap_or(DumpFacts { live_only: None, walk: None, words: None, pause: None });
             receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), ..known });
         }
+        if let Some(redact) = self.redact() {
+            receipt.redacted = Some(redact.word().to_owned());
+        }
         let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
         if !walk.complete {
             receipt.warn("the dump is not whole: whoever wrote it did not finish");
@@ -161,11 +166,14 @@ impl<'a> Deposit<'a> {
         }
         let (path, file) = (shown(&self.item.path), open(self.item)?);
         if is_gzip(&file).map_err(|source| unread(&path, source))? {
-            return self.send_gzipped(file, &path, upload);
+            return self.read_gzipped(file, &path, upload);
         }
         let (raw, parts) = with_parts(&self.item.path, file).map_err(|source| unread(&path, source))?;
         let _ = self.parts.set(parts);
-        self.compress(raw, &path, upload)
+        let redactor = self.redactor(&path, || {
+            with_parts(&self.item.path, open(self.item).map_err(io::Error::other)?).map(|(raw, _)| raw)
+        })?;
+        self.compress(raw, &path, redactor, upload)
     }
 
     /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
@@ -177,15 +185,24 @@ impl<'a> Deposit<'a> {
         let gzipped = first == gzip::MAGIC;
         let mut raw = first.as_slice().chain(stdin);
         if !gzipped {
-            return self.compress(raw, path, upload);
+            return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
         }
         let mut file = nameless_beside(Path::new("."), 0)?;
         io::copy(&mut raw, &mut file).map_err(|source| unread(path, source))?;
-        self.send_gzipped(file, path, upload)
+        self.read_gzipped(file, path, upload)
     }
 
-    fn send_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+    /// As it is, once it was walked; or else redacted and compressed again.
+    fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
+        let plain = || MultiGzDecoder::new(io::BufReader::new(spool.reader()));
+        match self.redactor(path, || Ok(plain()))? {
+            None => self.send_gzipped(spool, path, upload),
+            redactor => self.compress(plain(), path, redactor, upload),
+        }
+    }
+
+    fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let walk = match self.scrutiny() {
             Scrutiny::Anything => Summary::of_anything(spool.stored_len()),
             scrutiny => {
@@ -202,14 +219,32 @@ impl<'a> Deposit<'a> {
         Ok(Piece { walk, digest, sent, spool })
     }
 
-    fn compress(&self, raw: impl Read, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+    fn redact(&self) -> Option<&Redaction> {
+        self.begin.redact.as_ref().filter(|_| self.scrutiny() != Scrutiny::Anything)
+    }
+
+    fn redactor<R: Read>(&self, path: &str, open: impl Fn() -> io::Result<R>) -> Result<Option<Redactor>, Error> {
+        let Some(redact) = self.redact() else { return Ok(None) };
+        let found = redact.of_file(open, self.deadline);
+        self.deadline.check("looking for what is to stay readable")?;
+        found.map(Some).map_err(|source| unread(path, source))
+    }
+
+    fn compress(
+        &self,
+        raw: impl Read,
+        path: &str,
+        redactor: Option<Redactor>,
+        upload: &mut Upload,
+    ) -> Result<Piece, Error> {
         let in_store = upload.spool_file(false).map_err(Error::Store)?;
         let spool = Spool::new(
             in_store.map_or_else(|| nameless_beside(&self.item.path, self.begin.file.bytes), |(file, _)| Ok(file))?,
         );
         let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
+        let treatment = Treatment { effort, redactor };
         let mut raw = Stream::new(raw, self.scrutiny());
-        let piped = pipeline::run(&mut raw, &spool, Some(upload), effort, self.progress, self.deadline, |_, _| {})
+        let piped = pipeline::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         Ok(Piece { walk: piped.walk, digest: piped.digest, sent: piped.sent, spool })
     }

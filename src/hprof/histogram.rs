@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::summary::{Amount, ClassShare, TopClasses};
-use super::tally::Tally;
+use super::tally::{Body, Tally};
 use super::types;
 
 /// So many classes have a place of their own, whatever a dump says: with its index that is at most 5 MiB, and 640 KiB
@@ -64,7 +64,12 @@ impl Tally for Histogram {
     }
 
     #[inline]
-    fn instance(&mut self, class_id: u64, bytes: u64) {
+    fn instance(&mut self, class_id: u64, body: Body) {
+        self.object_array(class_id, body.bytes);
+    }
+
+    #[inline]
+    fn object_array(&mut self, class_id: u64, bytes: u64) {
         match self.place_of(class_id) {
             Some(at) => self.classes[at].amount.add_one(bytes),
             None => self.unsorted.add_one(bytes),
@@ -72,13 +77,8 @@ impl Tally for Histogram {
     }
 
     #[inline]
-    fn object_array(&mut self, class_id: u64, bytes: u64) {
-        self.instance(class_id, bytes);
-    }
-
-    #[inline]
-    fn primitive_array(&mut self, basic_type: u8, bytes: u64) {
-        self.primitive_arrays[usize::from(basic_type) % BASIC_TYPES].add_one(bytes);
+    fn primitive_array(&mut self, basic_type: u8, body: Body) {
+        self.primitive_arrays[usize::from(basic_type) % BASIC_TYPES].add_one(body.bytes);
     }
 }
 

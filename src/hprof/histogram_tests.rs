@@ -6,6 +6,11 @@ fn amount(instances: u64, bytes: u64) -> Amount {
     Amount { instances, bytes }
 }
 
+/// Where it lies is nobody's business here.
+fn of(bytes: u64) -> Body {
+    Body { id: 1, at: 0, bytes }
+}
+
 fn names(of: &[(u64, &str)]) -> BTreeMap<u64, String> {
     of.iter().map(|(id, name)| (*id, (*name).to_owned())).collect()
 }
@@ -14,14 +19,14 @@ fn names(of: &[(u64, &str)]) -> BTreeMap<u64, String> {
 fn classes_stand_in_the_order_of_their_bytes_with_their_names_and_the_rest_is_other() {
     let mut histogram = Histogram::new();
     // Since JDK 22 an object may come before its class.
-    histogram.instance(0x20, 40);
+    histogram.instance(0x20, of(40));
     histogram.load_class(0x10, 1);
     histogram.load_class(0x20, 2);
     histogram.load_class(0x30, 3);
-    (0..3).for_each(|_| histogram.instance(0x10, 16));
+    (0..3).for_each(|_| histogram.instance(0x10, of(16)));
     histogram.object_array(0x40, 8);
-    histogram.primitive_array(8, 1000);
-    histogram.primitive_array(11, 4);
+    histogram.primitive_array(8, of(1000));
+    histogram.primitive_array(11, of(4));
     let ranking = histogram.top(4);
     assert_eq!(ranking.name_ids(), [1, 2]);
     let named = ranking.named(&names(&[(1, "a.One"), (2, "a.Two")]));
@@ -38,9 +43,9 @@ fn what_finds_no_place_is_other_and_the_table_does_not_grow() {
     let mut histogram = Histogram::new();
     for id in 0..2 * CLASSES_MAX as u64 {
         histogram.load_class(id, id);
-        histogram.instance(id, 1);
+        histogram.instance(id, of(1));
     }
-    histogram.instance(5, 100);
+    histogram.instance(5, of(100));
     assert_eq!((histogram.classes.len(), histogram.slots.len()), (CLASSES_MAX, 2 * CLASSES_MAX));
     let ranking = histogram.top(1);
     assert_eq!(ranking.top[0].amount, amount(2, 101));
@@ -54,7 +59,7 @@ fn what_finds_no_place_is_other_and_the_table_does_not_grow() {
 fn the_table_costs_what_its_words_say() {
     let mut histogram = Histogram::new();
     let mut cost_at = |classes: u64| {
-        (0..classes).for_each(|id| histogram.instance(id << 7, 1));
+        (0..classes).for_each(|id| histogram.instance(id << 7, of(1)));
         histogram.classes.capacity() * size_of::<Class>() + histogram.slots.len() * size_of::<u32>()
     };
     assert_eq!(cost_at(10_000), 640 << 10);
@@ -69,7 +74,7 @@ proptest! {
         let (mut histogram, mut map) = (Histogram::new(), BTreeMap::<u64, Amount>::new());
         for (id, bytes, times) in told {
             for _ in 0..times {
-                histogram.instance(id << 3, bytes);
+                histogram.instance(id << 3, of(bytes));
                 map.entry(id << 3).or_default().add_one(bytes);
             }
         }

@@ -1,16 +1,24 @@
 //! The HPROF format, pure: bytes in, values out.
 
 mod histogram;
+mod layouts;
+mod lookout;
 pub mod names;
 pub mod records;
+mod redact;
 mod reframe;
+#[cfg(test)]
+mod sample;
 mod summary;
 mod tally;
 mod types;
 mod walker;
 
 pub use histogram::{CLASSES_MAX, Histogram, Ranking};
+pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
+pub use redact::{Keep, Mask, Redact, Redacting, Redactor, Undescribed};
 pub use reframe::Reframer;
 pub use summary::{Amount, ClassShare, Records, Summary, TopClasses};
-pub use tally::Tally;
+pub use tally::{Body, Tally};
+pub use types::java_name;
 pub use walker::{Malformed, Walker};

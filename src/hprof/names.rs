@@ -1,6 +1,7 @@
 //! Finds the names of a few classes in the head of a dump. HotSpot writes all its symbols first, before the classes
 //! that have them (JDK: `heapDumper.cpp`, `VM_HeapDumper::doit`), so a walk cannot know which of them to keep.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::io::{self, BufRead, BufReader, Read};
@@ -22,24 +23,63 @@ const HEAD_MAX: u64 = 512 << 20;
 /// # Errors
 /// When the head cannot be read.
 pub fn find(head: impl Read, wanted: &[u64]) -> io::Result<BTreeMap<u64, String>> {
-    let mut names = Names { wanted: wanted.iter().copied().collect(), found: BTreeMap::new() };
-    match names.read(&mut BufReader::new(head.take(HEAD_MAX))) {
+    let wanted = RefCell::new(wanted.iter().copied().collect::<BTreeSet<_>>());
+    let mut found = BTreeMap::new();
+    each(
+        head,
+        || !wanted.borrow().is_empty(),
+        |id| wanted.borrow_mut().remove(&id),
+        |id, text| drop(found.insert(id, java_name(&decoded(text.to_vec())))),
+    )?;
+    Ok(found)
+}
+
+/// The symbols that are `wanted`, with their identifiers, as they stand in the dump.
+///
+/// # Errors
+/// When the head cannot be read.
+pub fn which(head: impl Read, wanted: impl Fn(&str) -> bool) -> io::Result<BTreeMap<u64, String>> {
+    let mut found = BTreeMap::new();
+    each(
+        head,
+        || true,
+        |_| true,
+        |id, text| {
+            let text = String::from_utf8_lossy(text);
+            if wanted(&text) {
+                found.insert(id, text.into_owned());
+            }
+        },
+    )?;
+    Ok(found)
+}
+
+/// Takes the symbols before the first heap segment whose identifier is wanted, as long as it is to go on.
+fn each(
+    head: impl Read,
+    go_on: impl Fn() -> bool,
+    wanted: impl FnMut(u64) -> bool,
+    take: impl FnMut(u64, &[u8]),
+) -> io::Result<()> {
+    let mut symbols = Symbols { wanted, take, text: Vec::new() };
+    match symbols.read(&mut BufReader::new(head.take(HEAD_MAX)), go_on) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-        _ => Ok(names.found),
+        _ => Ok(()),
     }
 }
 
-struct Names {
-    wanted: BTreeSet<u64>,
-    found: BTreeMap<u64, String>,
+struct Symbols<W, T> {
+    wanted: W,
+    take: T,
+    text: Vec<u8>,
 }
 
-impl Names {
-    fn read(&mut self, head: &mut impl BufRead) -> io::Result<()> {
+impl<W: FnMut(u64) -> bool, T: FnMut(u64, &[u8])> Symbols<W, T> {
+    fn read(&mut self, head: &mut impl BufRead, go_on: impl Fn() -> bool) -> io::Result<()> {
         let mut header = [0; FILE_HEADER];
         head.read_exact(&mut header)?;
         let id_size = if be32(&header, ID_SIZE_AT) == 4 { 4 } else { 8 };
-        while !self.wanted.is_empty() {
+        while go_on() {
             let mut record = [0; TOP_HEADER];
             head.read_exact(&mut record)?;
             let length = u64::from(be32(&record, 5));
@@ -57,12 +97,12 @@ impl Names {
         let mut id = [0; 8];
         head.read_exact(&mut id[..id_size])?;
         let id = identifier(&id, 0, id_size);
-        if !self.wanted.remove(&id) {
+        if !(self.wanted)(id) {
             return skip(head, length);
         }
-        let mut text = vec![0; length.min(NAME_MAX) as usize];
-        head.read_exact(&mut text)?;
-        self.found.insert(id, java_name(&decoded(text)));
+        self.text.resize(length.min(NAME_MAX) as usize, 0);
+        head.read_exact(&mut self.text)?;
+        (self.take)(id, &self.text);
         skip(head, length.saturating_sub(NAME_MAX))
     }
 }

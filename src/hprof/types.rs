@@ -1,13 +1,18 @@
 //! The names of classes as Java source has them.
 
+/// A reference, among the basic types.
+pub const OBJECT: u8 = 2;
+pub const CHAR: u8 = 5;
+pub const BYTE: u8 = 8;
+
 /// Basic types by their HPROF number (JDK: `heapDumper.cpp`, "HPROF binary format", BASIC TYPE) and their letter in
 /// a descriptor (JVM specification, table 4.3-A).
 const BASIC_TYPES: [(u8, u8, &str); 8] = [
     (4, b'Z', "boolean"),
-    (5, b'C', "char"),
+    (CHAR, b'C', "char"),
     (6, b'F', "float"),
     (7, b'D', "double"),
-    (8, b'B', "byte"),
+    (BYTE, b'B', "byte"),
     (9, b'S', "short"),
     (10, b'I', "int"),
     (11, b'J', "long"),

@@ -10,7 +10,7 @@ use super::records::{
     primitive_array_head, root_width, sub, tag, value_width,
 };
 use super::summary::{Records, Summary};
-use super::tally::Tally;
+use super::tally::{Body, Tally};
 
 /// The bytes are not HPROF from this offset on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,11 +189,11 @@ impl Walker {
             State::LoadClass => Ok(self.load_class(b, tally)),
             State::Sub => self.sub_record(b, tally),
             State::SubBody(left) => Ok(self.sub_body(b, left)),
-            State::ConstantPool(left) => self.constant_pool(b, left),
+            State::ConstantPool(left) => self.constant_pool(b, left, tally),
             State::StaticCount => self.count(b, State::Statics),
-            State::Statics(left) => self.statics(b, left),
+            State::Statics(left) => self.statics(b, left, tally),
             State::FieldCount => self.count(b, State::Fields),
-            State::Fields(left) => self.fields(b, left),
+            State::Fields(left) => self.fields(b, left, tally),
             State::End => Err(self.malformed("bytes after the end of the dump")),
         }
     }
@@ -298,7 +298,8 @@ impl Walker {
                 }
                 self.records.instances += 1;
                 let body = u64::from(be32(b, head - 4));
-                let step = self.with_body(b, head, body)?;
+                let body = Body { id: identifier(b, 1, id), at: self.offset + head as u64, bytes: body };
+                let step = self.with_body(b, head, body.bytes)?;
                 tally.instance(identifier(b, 5 + id, id), body);
                 Ok(step)
             }
@@ -320,12 +321,13 @@ impl Walker {
                 }
                 let width = self.width(b[head - 1])?;
                 self.records.primitive_arrays += 1;
-                let body = u64::from(be32(b, 5 + id)) * width as u64;
-                let step = self.with_body(b, head, body)?;
+                let bytes = u64::from(be32(b, 5 + id)) * width as u64;
+                let body = Body { id: identifier(b, 1, id), at: self.offset + head as u64, bytes };
+                let step = self.with_body(b, head, bytes)?;
                 tally.primitive_array(b[head - 1], body);
                 Ok(step)
             }
-            sub::CLASS_DUMP => self.class_dump(b),
+            sub::CLASS_DUMP => self.class_dump(b, tally),
             other => self.root(b, other),
         }
     }

@@ -132,16 +132,16 @@ impl Tally for Told {
         self.0.push(("class", class_id, name_id));
     }
 
-    fn instance(&mut self, class_id: u64, bytes: u64) {
-        self.0.push(("instance", class_id, bytes));
+    fn instance(&mut self, class_id: u64, body: Body) {
+        self.0.push(("instance", class_id, body.bytes));
     }
 
     fn object_array(&mut self, class_id: u64, bytes: u64) {
         self.0.push(("object array", class_id, bytes));
     }
 
-    fn primitive_array(&mut self, basic_type: u8, bytes: u64) {
-        self.0.push(("primitive array", u64::from(basic_type), bytes));
+    fn primitive_array(&mut self, basic_type: u8, body: Body) {
+        self.0.push(("primitive array", u64::from(basic_type), body.bytes));
     }
 }
 

@@ -55,6 +55,8 @@ const KEYS: &[&str] = &[
     "links",
     "link",
     "gunzip",
+    "redact",
+    "keep_class",
 ];
 const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
 

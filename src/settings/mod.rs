@@ -16,15 +16,17 @@ pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
 
-use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, TargetArgs};
+use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, RedactArgs, TargetArgs};
 use crate::condition::Condition;
 use crate::discovery::{Preference, Selection};
 use crate::heap_dump::CANDIDATES;
+use crate::hprof::Redact;
+use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Secret, StoreSettings};
 use context::contexts;
-use values::{boolean, choice, duration, level, link_time, pid, size};
+use values::{boolean, choice, duration, level, link_time, patterns, pid, size};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub level: u32,
     pub deadline: Duration,
     pub output: Output,
+    /// What is taken out of a dump.
+    pub redact: Option<Redaction>,
 }
 
 /// Which JVM, and what of it.
@@ -104,12 +108,26 @@ impl Settings {
             level: layers.parse("level", level)?.unwrap_or(2),
             deadline: deadline(layers)?,
             output: output(layers)?,
+            redact: redaction(layers)?,
         })
     }
 }
 
 fn conditions(text: &str) -> Result<Vec<Condition>, String> {
     text.split(',').map(Condition::parse).collect()
+}
+
+fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
+    let words = [("strings", Some(Redact::Strings)), ("all", Some(Redact::All)), ("none", None)];
+    let keep_classes = layers.parse("keep_class", patterns)?.unwrap_or_default();
+    let keep_classes = keep_classes.iter().map(ToString::to_string).collect();
+    let what = layers.parse("redact", |text| choice(text, &words))?.flatten();
+    Ok(what.map(|what| Redaction { what, keep_classes }))
+}
+
+fn redact_flags(flags: &mut layers::Values, args: &RedactArgs) {
+    flags.set("redact", args.redact.as_deref());
+    flags.set("keep_class", (!args.keep_class.is_empty()).then(|| args.keep_class.join(",")).as_deref());
 }
 
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
@@ -196,6 +214,7 @@ impl DumpSettings {
         let place = place(&args.place)?;
         let mut flags = flags(&args.common);
         target_flags(&mut flags, &args.target);
+        redact_flags(&mut flags, &args.redact);
         flags.set("store_down", args.store_down.as_deref());
         flags.set("max_pause", args.max_pause.as_deref());
         flags.set("if", (!args.conditions.is_empty()).then(|| args.conditions.join(",")).as_deref());
@@ -212,6 +231,9 @@ impl DumpSettings {
         let keep_when_store_is_down = layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false);
         if no_disk && matches!(common.store.url, StoreUrl::Local { .. } | StoreUrl::Stdout) {
             return Err(UsageError::NoDiskStore);
+        }
+        if no_disk && common.redact.as_ref().is_some_and(|redact| !redact.keep_classes.is_empty()) {
+            return Err(UsageError::NoDiskKeepClass);
         }
         if no_disk && keep_when_store_is_down {
             return Err(UsageError::NoDiskKeep);

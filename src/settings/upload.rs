@@ -1,7 +1,7 @@
 //! What `upload` needs.
 
 use super::layers::Layers;
-use super::{Settings, UsageError, flags};
+use super::{Settings, UsageError, flags, redact_flags};
 use crate::cli::UploadArgs;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
@@ -32,7 +32,9 @@ impl UploadSettings {
             }
             _ => return Err(UsageError::UploadWords),
         };
-        let layers = Layers::read(flags(&args.common), args.common.config.as_deref())?;
+        let mut flags = flags(&args.common);
+        redact_flags(&mut flags, &args.redact);
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
         let has_place = place.is_some();
         let common = Settings::read(place.unwrap_or_else(Place::unknown), &layers)?;
         if args.resume.is_some() && common.store.url == StoreUrl::Stdout {

@@ -46,6 +46,8 @@ pub enum UsageError {
     Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
     NoDiskKeep,
+    #[error("--no-disk and --keep-class contradict each other: what a class holds is found in a dump on a disk")]
+    NoDiskKeepClass,
     #[error("the directory '{0}' is not an absolute path")]
     Dir(String),
     #[error("{path}: unknown key '{key}'; known are {known}")]
@@ -82,6 +84,7 @@ impl UsageError {
             }
             Self::Changed { path } => format!("restore the file as it was, or remove {path} and its journal"),
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
+            Self::NoDiskKeepClass => "leave --no-disk or --keep-class away".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
             Self::StoreSettings(error) => error.hint().into(),

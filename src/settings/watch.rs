@@ -7,7 +7,7 @@ use glob::Pattern;
 
 use super::layers::Layers;
 use super::values::{boolean, duration, number, patterns};
-use super::{Settings, UsageError, flags, place};
+use super::{Settings, UsageError, flags, place, redact_flags};
 use crate::cli::WatchArgs;
 use crate::incoming::WAITING;
 use crate::store::url::StoreUrl;
@@ -30,6 +30,7 @@ impl WatchSettings {
     /// When something is missing or makes no sense.
     pub fn of_watch(args: &WatchArgs) -> Result<Self, UsageError> {
         let mut flags = flags(&args.common);
+        redact_flags(&mut flags, &args.redact);
         flags.set("pattern", (!args.pattern.is_empty()).then(|| args.pattern.join(",")).as_deref());
         flags.set("keep", args.keep.then_some("true"));
         flags.set("max_local", args.max_local.as_deref());

@@ -25,6 +25,9 @@ pub struct Receipt {
     /// The key of the text beside the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// What was taken out of the dump: strings or all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<String>,
     /// By which anybody can get the dump, and until when. Never in what is stored beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -150,6 +153,9 @@ impl Display for Receipt {
         }
         if let Some(dump) = &self.dump {
             dump.lines(&mut line)?;
+        }
+        if let Some(redacted) = &self.redacted {
+            line("redacted", redacted)?;
         }
         if let Some(jvm) = &self.jvm {
             line("jvm", jvm)?;

@@ -73,7 +73,7 @@ fn size(object: &SubRecord<'_>, id_size: IdSize) -> Option<(Key, usize)> {
     })
 }
 
-fn numbers(array: &PrimitiveArray<'_>) -> usize {
+pub(super) fn numbers(array: &PrimitiveArray<'_>) -> usize {
     let bytes = array.booleans().map(Iterator::count).or(array.bytes().map(Iterator::count));
     let pairs = array.chars().map(Iterator::count).or(array.shorts().map(Iterator::count));
     let fours = array.ints().map(Iterator::count).or(array.floats().map(Iterator::count));

@@ -62,6 +62,12 @@ pub fn try_census(path: impl AsRef<Path>) -> Result<Census, String> {
 
 const NAMELESS: &str = "(nameless)";
 
+/// The bytes of the HPROF itself.
+#[track_caller]
+pub fn raw(path: impl AsRef<Path>) -> Vec<u8> {
+    read(path.as_ref()).expect("the dump can be read")
+}
+
 pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let bytes = fs::read(path)?;
     if !bytes.starts_with(&[0x1f, 0x8b]) {

@@ -5,10 +5,12 @@
 pub mod bed;
 pub mod console;
 pub mod container;
+pub mod heap_graph;
 pub mod heap_shares;
 pub mod hprof_check;
 pub mod jvm;
 pub mod kubectl;
 pub mod manifest;
+pub mod recorder;
 pub mod s3;
 pub mod tool;

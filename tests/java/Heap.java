@@ -10,7 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The JVM that the tests dump. Arguments, all key=value: markers (1000), garbage (0), mb (0), secret, out (a file
+ * The JVM that the tests dump. Arguments, all key=value: markers (1000), garbage (0), mb (0), secret, plant (a secret
+ * at many places), out (a file
  * that gets the READY line too), sap (seconds of time to safepoint for the command "busy").
  * Prints READY and its PID when all is allocated, then answers each line of standard input by one line.
  */
@@ -27,6 +28,9 @@ public final class Heap {
         HELD.add(markers(number(options, "markers", 1000)));
         if (options.containsKey("secret")) {
             HELD.add(options.get("secret"));
+        }
+        if (options.containsKey("plant")) {
+            HELD.add(new Planted(options.get("plant")));
         }
         double sap = Double.parseDouble(options.getOrDefault("sap", "0"));
         Busy busy = sap > 0 ? new Busy(sap) : null;

@@ -33,7 +33,7 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
     let new = new_begin(item, settings)?;
     let Some((journal, past)) = past else { return first(item, settings, new, busy) };
     let same_place = !item.by_name || past.begin.key.dir() == settings.place.to_string();
-    if past.begin.file == new.file && same_place {
+    if past.begin.file == new.file && same_place && suits(&past.begin, &new) {
         let ledger = Ledger::in_journal(journal, past.open, past.whole, true);
         return Ok((past.begin, Some(ledger), true));
     }
@@ -47,6 +47,11 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
     let ledger =
         ledger.map_err(|source| RoomError::Io { what: "write a journal beside", path: shown(path), source })?;
     Ok((begin, Some(ledger), false))
+}
+
+/// Nothing goes out that is to be taken out: what was begun without would be gone on with.
+fn suits(past: &Begin, new: &Begin) -> bool {
+    new.redact.is_none() || past.receipt.redacted.is_some() || past.redact == new.redact
 }
 
 /// A file whose own name tells its key may be in the store already.
@@ -89,5 +94,6 @@ pub(super) fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error
     receipt.run_id = key.run_id().to_owned();
     let truncated = item.scrutiny == Scrutiny::Remains;
     let (part_size, order) = (part_size(bytes), Vec::new());
-    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, context: None })
+    let redact = settings.redact.clone().filter(|_| item.scrutiny != Scrutiny::Anything);
+    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, redact, context: None })
 }

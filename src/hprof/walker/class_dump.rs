@@ -1,17 +1,19 @@
 //! The walk through a CLASS_DUMP, whose length nothing says: piece by piece.
 
-use super::super::records::{be16, class_head};
+use super::super::records::{be16, class_head, identifier};
+use super::super::tally::Tally;
 use super::{Malformed, State, Step, Walker};
 
 impl Walker {
     /// Class, trace, super, loader, signers, domain, two reserved, instance size, then the constant pool.
-    pub(super) fn class_dump(&mut self, b: &[u8]) -> Result<Step, Malformed> {
-        let head = class_head(self.id_size);
+    pub(super) fn class_dump(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
+        let (head, id) = (class_head(self.id_size), self.id_size);
         if b.len() < head {
             return Ok(Step::Need(head));
         }
         self.records.classes += 1;
         self.book(head as u64)?;
+        tally.class(identifier(b, 1, id), identifier(b, 1 + id + 4, id));
         self.state = State::ConstantPool(be16(b, head - 2));
         self.skip_empty();
         Ok(Step::Used(head))
@@ -28,29 +30,41 @@ impl Walker {
     }
 
     /// Index (u2), type (u1), value.
-    pub(super) fn constant_pool(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
-        self.typed_entry(b, 2, true, State::ConstantPool(left - 1))
+    pub(super) fn constant_pool(&mut self, b: &[u8], left: u16, tally: &mut impl Tally) -> Result<Step, Malformed> {
+        self.value(b, 2, State::ConstantPool(left - 1), tally)
     }
 
     /// Name (id), type (u1), value.
-    pub(super) fn statics(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
-        self.typed_entry(b, self.id_size, true, State::Statics(left - 1))
+    pub(super) fn statics(&mut self, b: &[u8], left: u16, tally: &mut impl Tally) -> Result<Step, Malformed> {
+        self.value(b, self.id_size, State::Statics(left - 1), tally)
     }
 
     /// Name (id), type (u1).
-    pub(super) fn fields(&mut self, b: &[u8], left: u16) -> Result<Step, Malformed> {
-        self.typed_entry(b, self.id_size, false, State::Fields(left - 1))
+    pub(super) fn fields(&mut self, b: &[u8], left: u16, tally: &mut impl Tally) -> Result<Step, Malformed> {
+        let size = self.id_size + 1;
+        if b.len() < size {
+            return Ok(Step::Need(size));
+        }
+        let bytes = self.width(b[size - 1])? as u32;
+        tally.field(identifier(b, 0, self.id_size), b[size - 1], bytes);
+        self.entry(size, State::Fields(left - 1))
     }
 
-    fn typed_entry(&mut self, b: &[u8], before: usize, has_value: bool, next: State) -> Result<Step, Malformed> {
+    /// It is told even when only its start is here: what is walked may be changed before the rest comes.
+    fn value(&mut self, b: &[u8], before: usize, next: State, tally: &mut impl Tally) -> Result<Step, Malformed> {
         if b.len() <= before {
             return Ok(Step::Need(before + 1));
         }
         let width = self.width(b[before])?;
-        let size = before + 1 + if has_value { width } else { 0 };
+        let (size, at) = (before + 1 + width, self.offset + before as u64 + 1);
+        tally.class_value(b[before], at, width as u64);
         if b.len() < size {
             return Ok(Step::Need(size));
         }
+        self.entry(size, next)
+    }
+
+    fn entry(&mut self, size: usize, next: State) -> Result<Step, Malformed> {
         self.book(size as u64)?;
         self.state = next;
         self.skip_empty();

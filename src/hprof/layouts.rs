@@ -1,0 +1,99 @@
+//! Where the fields of instances lie, learnt from the descriptions of their classes.
+
+use std::collections::HashMap;
+
+use super::types::OBJECT;
+
+#[derive(Debug, Default)]
+struct Class {
+    super_id: u64,
+    /// In their order; where they lie counts from the first of this class.
+    fields: Vec<Field>,
+}
+
+/// A field of an instance: its name, its basic type, and where in the values it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    pub name_id: u64,
+    pub basic_type: u8,
+    pub at: u32,
+    pub bytes: u32,
+}
+
+impl Field {
+    pub fn is_reference(&self) -> bool {
+        self.basic_type == OBJECT
+    }
+}
+
+/// See the module's words.
+#[derive(Debug, Default)]
+pub struct Layouts {
+    classes: HashMap<u64, Class>,
+    /// The class whose description is being read.
+    open: u64,
+}
+
+impl Layouts {
+    pub fn class(&mut self, class_id: u64, super_id: u64) {
+        self.open = class_id;
+        self.classes.insert(class_id, Class { super_id, fields: Vec::new() });
+    }
+
+    pub fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
+        if let Some(class) = self.classes.get_mut(&self.open) {
+            let at = class.fields.last().map_or(0, |before| before.at + before.bytes);
+            class.fields.push(Field { name_id, basic_type, at, bytes });
+        }
+    }
+
+    pub fn super_of(&self, class_id: u64) -> Option<u64> {
+        self.classes.get(&class_id).map(|class| class.super_id)
+    }
+
+    /// All fields of an instance, its own class's first (JDK: `heapDumper.cpp`, `DumperSupport::dump_instance_fields`);
+    /// `None` when one of its classes has not been described.
+    pub fn fields_of(&self, class_id: u64) -> Option<Vec<Field>> {
+        let (mut fields, mut next): (Vec<Field>, _) = (Vec::new(), class_id);
+        // Superclasses in a circle are no Java.
+        for _ in 0..=self.classes.len() {
+            if next == 0 {
+                return Some(fields);
+            }
+            let class = self.classes.get(&next)?;
+            let from = fields.last().map_or(0, |before| before.at + before.bytes);
+            fields.extend(class.fields.iter().map(|field| Field { at: from + field.at, ..*field }));
+            next = class.super_id;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_the_superclass_lie_behind_those_of_the_class() {
+        let mut layouts = Layouts::default();
+        layouts.class(2, 1);
+        layouts.field(20, 10, 4);
+        layouts.field(21, OBJECT, 8);
+        assert_eq!(layouts.fields_of(2), None, "its superclass is not known");
+        layouts.class(1, 0);
+        layouts.field(10, 8, 1);
+        let fields = layouts.fields_of(2).unwrap();
+        let lie: Vec<_> = fields.iter().map(|field| (field.name_id, field.at, field.bytes)).collect();
+        assert_eq!(lie, [(20, 0, 4), (21, 4, 8), (10, 12, 1)]);
+        assert!(fields[1].is_reference() && !fields[0].is_reference());
+        assert_eq!(layouts.super_of(2), Some(1));
+    }
+
+    #[test]
+    fn superclasses_in_a_circle_have_no_layout() {
+        let mut layouts = Layouts::default();
+        layouts.class(1, 2);
+        layouts.class(2, 1);
+        assert_eq!(layouts.fields_of(1), None);
+    }
+}

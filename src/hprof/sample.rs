@@ -1,0 +1,70 @@
+//! A dump in memory, for tests: identifiers of 8 bytes.
+
+use super::records::{sub, tag};
+
+/// See the module's words.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    head: Vec<u8>,
+    heap: Vec<u8>,
+}
+
+impl Sample {
+    pub fn new() -> Self {
+        let mut head = b"JAVA PROFILE 1.0.2\0".to_vec();
+        head.extend(8u32.to_be_bytes());
+        head.extend(0u64.to_be_bytes());
+        Self { head, heap: Vec::new() }
+    }
+
+    pub fn symbol(mut self, id: u64, text: &str) -> Self {
+        top(&mut self.head, tag::UTF8, &[&id.to_be_bytes()[..], text.as_bytes()].concat());
+        self
+    }
+
+    /// Declared, and described: with one static `int` and fields of names and basic types.
+    pub fn class(mut self, class: u64, name: u64, parent: u64, fields: &[(u64, u8)]) -> Self {
+        let [class_id, name, parent] = [class, name, parent].map(u64::to_be_bytes);
+        top(&mut self.head, tag::LOAD_CLASS, &[&[0, 0, 0, 7], &class_id[..], &[0, 0, 0, 1], &name].concat());
+        self.heap.push(sub::CLASS_DUMP);
+        self.heap.extend([&class_id[..], &[0; 4], &parent, &[0; 5 * 8 + 4], &[0, 0]].concat());
+        self.heap.extend([0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 10, 0xDE, 0xAD, 0xBE, 0xEF]);
+        self.heap.extend((fields.len() as u16).to_be_bytes());
+        for (name, basic_type) in fields {
+            self.heap.extend(name.to_be_bytes());
+            self.heap.push(*basic_type);
+        }
+        self
+    }
+
+    pub fn instance(mut self, id: u64, class: u64, values: &[u8]) -> Self {
+        self.heap.push(sub::INSTANCE_DUMP);
+        self.heap.extend([&id.to_be_bytes()[..], &[0; 4], &class.to_be_bytes()].concat());
+        self.heap.extend((values.len() as u32).to_be_bytes());
+        self.heap.extend(values);
+        self
+    }
+
+    /// Of bytes as they stand in the dump; `width` of them are one element.
+    pub fn array(mut self, id: u64, basic_type: u8, width: usize, bytes: &[u8]) -> Self {
+        self.heap.push(sub::PRIM_ARRAY_DUMP);
+        self.heap.extend([&id.to_be_bytes()[..], &[0; 4], &((bytes.len() / width) as u32).to_be_bytes()].concat());
+        self.heap.push(basic_type);
+        self.heap.extend(bytes);
+        self
+    }
+
+    pub fn build(self) -> Vec<u8> {
+        let mut dump = self.head;
+        top(&mut dump, tag::HEAP_DUMP_SEGMENT, &self.heap);
+        top(&mut dump, tag::HEAP_DUMP_END, &[]);
+        dump
+    }
+}
+
+fn top(dump: &mut Vec<u8>, record: u8, body: &[u8]) {
+    dump.push(record);
+    dump.extend([0; 4]);
+    dump.extend((body.len() as u32).to_be_bytes());
+    dump.extend(body);
+}

@@ -1,0 +1,179 @@
+//! Credentials of Aliyun OSS: a key in the variables of Alibaba Cloud's own tools, or a role for a service account
+//! (RRSA), whose token goes to STS.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::future::BoxFuture;
+use object_store::StaticCredentialProvider;
+use object_store::aws::{AwsCredential, AwsCredentialProvider};
+use reqwest::Client;
+use serde::Deserialize;
+
+use super::environment::Environment;
+use super::error::{CredentialsError, TokenError};
+use super::exchange::{FORM, ask, form, token_file};
+use super::refreshed::{Lease, Refreshed, TokenSource};
+
+/// The operation and the version of its interface; it is not signed, the token proves who asks
+/// (Alibaba Cloud: "AssumeRoleWithOIDC", `help/en/ram/developer-reference/api-sts-2015-04-01-assumerolewithoidc`).
+const ACTION: &str = "AssumeRoleWithOIDC";
+const VERSION: &str = "2015-04-01";
+
+/// For how long a role is asked for, the interface's own default (the same page, DurationSeconds).
+const SECONDS: &str = "3600";
+
+/// A role that a service account may take.
+#[derive(Debug)]
+struct RoleSource {
+    role_arn: String,
+    provider_arn: String,
+    token_file: String,
+    session_name: String,
+    sts: String,
+    client: Client,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    credentials: Credentials,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Credentials {
+    access_key_id: String,
+    access_key_secret: String,
+    security_token: String,
+    expiration: DateTime<Utc>,
+}
+
+/// What Alibaba Cloud's variables give: a key, else a role; `None` when they give nothing.
+///
+/// # Errors
+/// When they give a half of something.
+pub fn credentials(
+    environment: &Environment,
+    client: Client,
+) -> Result<Option<AwsCredentialProvider>, CredentialsError> {
+    if let Some(id) = environment.get("ALIBABA_CLOUD_ACCESS_KEY_ID") {
+        let secret = need(environment, "ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")?;
+        let token = environment.get("ALIBABA_CLOUD_SECURITY_TOKEN").map(str::to_owned);
+        let credential = AwsCredential { key_id: id.to_owned(), secret_key: secret, token };
+        return Ok(Some(Arc::new(StaticCredentialProvider::new(credential))));
+    }
+    let Some(source) = RoleSource::of(environment, client)? else { return Ok(None) };
+    log::debug!("credentials of {} by the token in {}", source.role_arn, source.token_file);
+    Ok(Some(Arc::new(Refreshed::new(source))))
+}
+
+fn need(environment: &Environment, given: &'static str, name: &'static str) -> Result<String, CredentialsError> {
+    environment.get(name).map(str::to_owned).ok_or(CredentialsError::Half(given, name))
+}
+
+/// Where STS is (ACK: "Use RRSA to authorize different pods", the variables that ack-pod-identity-webhook injects).
+fn sts(environment: &Environment) -> String {
+    let region = environment.get("ALIBABA_CLOUD_STS_REGION");
+    let host = match (environment.get("ALIBABA_CLOUD_STS_ENDPOINT"), region) {
+        (Some(endpoint), _) => endpoint.trim_end_matches('/').to_owned(),
+        (None, Some(region)) if environment.is_on("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED") => {
+            format!("sts-vpc.{region}.aliyuncs.com")
+        }
+        (None, Some(region)) => format!("sts.{region}.aliyuncs.com"),
+        (None, None) => "sts.aliyuncs.com".to_owned(),
+    };
+    // The variable holds a host; with a scheme, it is as it stands.
+    if host.contains("://") { host } else { format!("https://{host}") }
+}
+
+impl RoleSource {
+    fn of(environment: &Environment, client: Client) -> Result<Option<Self>, CredentialsError> {
+        const TOKEN: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
+        let Some(token_file) = environment.get(TOKEN) else { return Ok(None) };
+        Ok(Some(Self {
+            role_arn: need(environment, TOKEN, "ALIBABA_CLOUD_ROLE_ARN")?,
+            provider_arn: need(environment, TOKEN, "ALIBABA_CLOUD_OIDC_PROVIDER_ARN")?,
+            token_file: token_file.to_owned(),
+            session_name: environment.get("ALIBABA_CLOUD_ROLE_SESSION_NAME").unwrap_or("jmap-dump-tool").to_owned(),
+            sts: sts(environment),
+            client,
+        }))
+    }
+
+    async fn ask(&self) -> Result<Lease<AwsCredential>, TokenError> {
+        let token = token_file(&self.token_file)?;
+        let request = || {
+            // Each try is a request of its own: STS wants the time, and a number that it has not seen.
+            let now = Utc::now();
+            let body = form(&[
+                ("Action", ACTION),
+                ("Version", VERSION),
+                ("Format", "JSON"),
+                ("Timestamp", &now.to_rfc3339_opts(SecondsFormat::Secs, true)),
+                ("SignatureNonce", &format!("{}-{}", std::process::id(), now.timestamp_micros())),
+                ("RoleArn", &self.role_arn),
+                ("OIDCProviderArn", &self.provider_arn),
+                ("OIDCToken", token.reveal()),
+                ("RoleSessionName", &self.session_name),
+                ("DurationSeconds", SECONDS),
+            ]);
+            self.client.post(&self.sts).header("Content-Type", FORM).header("Accept", "application/json").body(body)
+        };
+        let Answer { credentials } = ask(&self.sts, &token, request).await?;
+        let credential = AwsCredential {
+            key_id: credentials.access_key_id,
+            secret_key: credentials.access_key_secret,
+            token: Some(credentials.security_token),
+        };
+        Ok(Lease::until(credential, credentials.expiration))
+    }
+}
+
+impl TokenSource for RoleSource {
+    type Credential = AwsCredential;
+    const STORE: &'static str = "OSS";
+
+    fn fetch(&self) -> BoxFuture<'_, Result<Lease<AwsCredential>, TokenError>> {
+        Box::pin(self.ask())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreSettings;
+    use crate::store::client::Connector;
+    use crate::store::url::StoreUrl;
+
+    #[test]
+    fn sts_is_where_the_variables_say() {
+        let of = |variables: &[(&str, &str)]| sts(&Environment::from_iter(variables.iter().copied()));
+        let (endpoint, region) = ("ALIBABA_CLOUD_STS_ENDPOINT", ("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou"));
+        assert_eq!(of(&[]), "https://sts.aliyuncs.com");
+        assert_eq!(of(&[region]), "https://sts.cn-hangzhou.aliyuncs.com");
+        assert_eq!(
+            of(&[region, ("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "true")]),
+            "https://sts-vpc.cn-hangzhou.aliyuncs.com"
+        );
+        assert_eq!(of(&[region, (endpoint, "sts-vpc.cn-x.aliyuncs.com")]), "https://sts-vpc.cn-x.aliyuncs.com");
+        assert_eq!(of(&[(endpoint, "http://127.0.0.1:1/")]), "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn a_half_of_a_role_or_of_a_key_is_an_error() {
+        let settings = StoreSettings::of(StoreUrl::Stdout);
+        let client = Connector::new(&settings, 0).unwrap().client();
+        let of = |variables: &[(&str, &str)]| {
+            let environment = Environment::from_iter(variables.iter().copied());
+            credentials(&environment, client.clone()).map(|found| found.is_some())
+        };
+        assert!(matches!(of(&[]), Ok(false)));
+        let error = of(&[("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/t")]).unwrap_err().to_string();
+        assert!(error.contains("ALIBABA_CLOUD_ROLE_ARN"), "{error}");
+        let error = of(&[("ALIBABA_CLOUD_ACCESS_KEY_ID", "id")]).unwrap_err().to_string();
+        assert!(error.contains("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), "{error}");
+        let key = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")];
+        assert!(matches!(of(&key), Ok(true)));
+    }
+}

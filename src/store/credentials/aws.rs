@@ -1,0 +1,223 @@
+//! Which credentials an S3 store gets. object_store reads keys, web identities and tasks out of AWS's variables
+//! itself; profiles, pods and the wait for a metadata service are ours.
+
+use std::sync::Arc;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use reqwest::Client;
+
+use super::container::{Authorization, ContainerSource};
+use super::environment::Environment;
+use super::error::CredentialsError;
+use super::metadata::{Service, expect_answer};
+use super::profile::{Profile, ProfileCredentials};
+use super::refreshed::Refreshed;
+use crate::store::{Secret, SettingsError, StoreError, StoreSettings};
+
+/// EC2's (AWS: "Instance metadata and user data").
+const METADATA: &str = "http://169.254.169.254";
+
+/// Where an ECS task asks (AWS: "Task IAM role"); object_store has it built in, too.
+const TASK_METADATA: &str = "http://169.254.170.2";
+
+/// Where credentials come from, besides our own settings.
+#[derive(Debug)]
+enum Source {
+    /// A key in the variables, or none wanted.
+    Variables,
+    /// Variables that name a role and a token; the token goes to STS.
+    WebIdentity,
+    Profile(ProfileCredentials),
+    /// A task of ECS.
+    Task,
+    /// An address to ask, as EKS Pod Identity gives it to a pod.
+    Container {
+        url: String,
+        authorization: Authorization,
+    },
+    Metadata,
+}
+
+/// The same builder with the credentials that AWS's own tools would take, unless our settings have a key.
+///
+/// # Errors
+/// When there are none, or they come from where we cannot take them.
+pub fn with_credentials(
+    builder: AmazonS3Builder,
+    settings: &StoreSettings,
+    client: Client,
+) -> Result<AmazonS3Builder, StoreError> {
+    if settings.access_key_id.is_some() {
+        return Ok(builder);
+    }
+    let environment = if settings.vendor_environment { Environment::of_process() } else { Environment::default() };
+    let key_is_there = environment.get("AWS_ACCESS_KEY_ID").is_some();
+    let profile = if key_is_there { Ok(None) } else { Profile::find(&environment) };
+    let builder = match &profile {
+        Ok(Some(profile)) => with_region(builder, profile.region()),
+        _ => builder,
+    };
+    match source(&environment, profile)? {
+        Source::Variables => Ok(builder),
+        Source::WebIdentity => Ok(with_sts_of_partition(builder)),
+        Source::Profile(credentials) => Ok(with_profile(builder, credentials)),
+        Source::Task => {
+            expect_answer(container(TASK_METADATA))?;
+            Ok(builder)
+        }
+        Source::Container { url, authorization } => {
+            expect_answer(container(&url))?;
+            let source = ContainerSource { url, authorization, client };
+            Ok(builder.with_credentials(Arc::new(Refreshed::new(source))))
+        }
+        Source::Metadata => with_metadata(builder, settings, &environment),
+    }
+}
+
+/// A path that gives nothing: any answer will do.
+fn container(url: &str) -> Service<'_> {
+    Service { cloud: "the container's credentials", url, question: "GET /", header: "Accept: application/json" }
+}
+
+/// In the order of AWS's own tools (AWS SDK for Java 2.x: "Default credentials provider chain").
+fn source(
+    environment: &Environment,
+    profile: Result<Option<Profile>, CredentialsError>,
+) -> Result<Source, CredentialsError> {
+    let get = |name: &str| environment.get(name);
+    if get("AWS_ACCESS_KEY_ID").is_some() || environment.is_on("AWS_SKIP_SIGNATURE") {
+        return Ok(Source::Variables);
+    }
+    if get("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+        let role = get("AWS_ROLE_ARN").ok_or(CredentialsError::Half("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"))?;
+        log::debug!("credentials of {role} by the web identity in AWS_WEB_IDENTITY_TOKEN_FILE");
+        return Ok(Source::WebIdentity);
+    }
+    if let Some(profile) = profile?
+        && let Some(credentials) = profile.credentials()?
+    {
+        log::debug!("credentials of {profile:?}");
+        return Ok(Source::Profile(credentials));
+    }
+    if get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some() {
+        return Ok(Source::Task);
+    }
+    let Some(url) = get("AWS_CONTAINER_CREDENTIALS_FULL_URI") else { return Ok(Source::Metadata) };
+    let file = get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Authorization::File(path.to_owned()));
+    let value = || get("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|token| Authorization::Value(Secret::new(token)));
+    Ok(Source::Container { url: url.to_owned(), authorization: file.or_else(value).unwrap_or(Authorization::Nothing) })
+}
+
+/// A region from our settings or the variables is the stronger one.
+fn with_region(builder: AmazonS3Builder, region: Option<&str>) -> AmazonS3Builder {
+    match region {
+        Some(region) if builder.get_config_value(&AmazonS3ConfigKey::Region).is_none() => builder.with_region(region),
+        _ => builder,
+    }
+}
+
+fn with_profile(builder: AmazonS3Builder, credentials: ProfileCredentials) -> AmazonS3Builder {
+    match credentials {
+        ProfileCredentials::Keys { id, secret, token } => {
+            let builder = builder.with_access_key_id(id.reveal()).with_secret_access_key(secret.reveal());
+            match token {
+                Some(token) => builder.with_token(token.reveal()),
+                None => builder,
+            }
+        }
+        ProfileCredentials::WebIdentity { role_arn, token_file, session_name } => {
+            let builder = builder
+                .with_config(AmazonS3ConfigKey::RoleArn, role_arn)
+                .with_config(AmazonS3ConfigKey::WebIdentityTokenFile, token_file);
+            with_sts_of_partition(match session_name {
+                Some(name) => builder.with_config(AmazonS3ConfigKey::RoleSessionName, name),
+                None => builder,
+            })
+        }
+    }
+}
+
+/// STS in China has another domain than the one that object_store makes up (AWS: "AWS STS Regions and endpoints",
+/// and "Endpoints and ARNs for AWS in China").
+fn with_sts_of_partition(builder: AmazonS3Builder) -> AmazonS3Builder {
+    let region = builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_default();
+    if !region.starts_with("cn-") || builder.get_config_value(&AmazonS3ConfigKey::StsEndpoint).is_some() {
+        return builder;
+    }
+    builder.with_config(AmazonS3ConfigKey::StsEndpoint, format!("https://sts.{region}.amazonaws.com.cn"))
+}
+
+/// The role of the machine, which a store that only speaks like S3 has no use for: there, the address of the
+/// metadata service has to be set.
+fn with_metadata(
+    builder: AmazonS3Builder,
+    settings: &StoreSettings,
+    environment: &Environment,
+) -> Result<AmazonS3Builder, StoreError> {
+    let named = environment.get("AWS_METADATA_ENDPOINT");
+    // As AWS's own tools call it (AWS SDKs and Tools Reference Guide: "IMDS credential provider").
+    let named = named.or_else(|| environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"));
+    let elsewhere = settings.endpoint.is_some() && named.is_none();
+    if elsewhere || environment.is_on("AWS_EC2_METADATA_DISABLED") {
+        return Err(SettingsError::NoCredentials.into());
+    }
+    let url = named.unwrap_or(METADATA).trim_end_matches('/');
+    expect_answer(Service {
+        cloud: "Amazon EC2",
+        url,
+        question: "PUT /latest/api/token",
+        header: "X-aws-ec2-metadata-token-ttl-seconds: 1",
+    })?;
+    Ok(builder.with_metadata_endpoint(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> Result<Source, CredentialsError> {
+        let environment = Environment::from_iter(variables.iter().copied());
+        let profile = Profile::find(&environment);
+        source(&environment, profile)
+    }
+
+    #[test]
+    fn the_order_is_that_of_aws_s_own_tools() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        let keys = "[default]\naws_access_key_id=a\naws_secret_access_key=b\n";
+        std::fs::write(home.path().join(".aws/credentials"), keys).unwrap();
+        let home = home.path().to_str().unwrap();
+        let all = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/t"),
+            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x"),
+            ("HOME", home),
+            ("AWS_ROLE_ARN", "arn"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/t"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+        ];
+        assert!(matches!(of(&all[..0]), Ok(Source::Metadata)));
+        assert!(matches!(of(&all[..1]), Ok(Source::Container { authorization: Authorization::Nothing, .. })));
+        assert!(matches!(of(&all[..2]), Ok(Source::Container { authorization: Authorization::File(_), .. })));
+        assert!(matches!(of(&all[..3]), Ok(Source::Task)));
+        assert!(matches!(of(&all[..5]), Ok(Source::Profile(ProfileCredentials::Keys { .. }))));
+        assert!(matches!(of(&all[..6]), Ok(Source::WebIdentity)));
+        assert!(matches!(of(&all), Ok(Source::Variables)));
+    }
+
+    #[test]
+    fn a_token_without_a_role_is_an_error() {
+        assert!(matches!(of(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/t")]), Err(CredentialsError::Half(..))));
+    }
+
+    #[test]
+    fn sts_in_china_has_a_domain_of_its_own() {
+        let endpoint = |region: &str| {
+            let builder = with_sts_of_partition(AmazonS3Builder::new().with_region(region));
+            builder.get_config_value(&AmazonS3ConfigKey::StsEndpoint)
+        };
+        assert_eq!(endpoint("cn-north-1").as_deref(), Some("https://sts.cn-north-1.amazonaws.com.cn"));
+        assert_eq!(endpoint("eu-west-1"), None);
+    }
+}

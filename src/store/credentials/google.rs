@@ -1,0 +1,126 @@
+//! Which credentials a Google store gets. object_store knows the keys of service accounts, gcloud's own file and the
+//! metadata service; workload identity federation is ours, and so is the wait for the metadata service.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::StaticCredentialProvider;
+use object_store::gcp::{GcpSigningCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
+use reqwest::Client;
+
+use super::environment::{Environment, is_on};
+use super::error::CredentialsError;
+use super::google_account::AccountSource;
+use super::metadata::{Service, expect_answer};
+use super::refreshed::Refreshed;
+use crate::store::StoreSettings;
+
+/// Where gcloud puts its own file (Google: "How Application Default Credentials works").
+const WELL_KNOWN: &str = ".config/gcloud/application_default_credentials.json";
+
+/// What a file of credentials says that it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    /// Also what says nothing: files for emulators.
+    ServiceAccount,
+    AuthorizedUser,
+    ExternalAccount,
+    /// No file, or none that can be read.
+    Unknown,
+}
+
+/// The same builder with the credentials that Google's own tools would take.
+///
+/// # Errors
+/// When a file says what we cannot do, or a metadata service would be asked that does not answer.
+pub fn with_credentials(
+    builder: GoogleCloudStorageBuilder,
+    settings: &StoreSettings,
+    client: Client,
+) -> Result<GoogleCloudStorageBuilder, CredentialsError> {
+    let environment = Environment::of_process();
+    if let Some(path) = &settings.service_account_file {
+        return match kind(path)? {
+            Kind::ExternalAccount => with_account(builder, path, client),
+            Kind::AuthorizedUser => Ok(builder.with_application_credentials(path)),
+            Kind::ServiceAccount | Kind::Unknown => Ok(builder.with_service_account_path(path)),
+        };
+    }
+    let own = [GoogleConfigKey::ServiceAccount, GoogleConfigKey::ServiceAccountKey, GoogleConfigKey::BearerToken];
+    let unsigned = builder.get_config_value(&GoogleConfigKey::SkipSignature).is_some_and(|value| is_on(&value));
+    if unsigned || own.iter().any(|key| builder.get_config_value(key).is_some()) {
+        return Ok(builder);
+    }
+    let named = builder.get_config_value(&GoogleConfigKey::ApplicationCredentials);
+    let Some(path) = named.or_else(|| well_known(&environment)) else {
+        expect_metadata(&environment)?;
+        return Ok(builder);
+    };
+    match kind(&path)? {
+        Kind::ExternalAccount => with_account(builder, &path, client),
+        _ => Ok(builder),
+    }
+}
+
+fn with_account(
+    builder: GoogleCloudStorageBuilder,
+    path: &str,
+    client: Client,
+) -> Result<GoogleCloudStorageBuilder, CredentialsError> {
+    let account = AccountSource::read(path, client)?;
+    // Links are signed by Google in the account's name; without one there are none, and nobody else is to be asked.
+    let signer = GcpSigningCredential { email: account.email().unwrap_or_default().to_owned(), private_key: None };
+    let builder = builder.with_signing_credentials(Arc::new(StaticCredentialProvider::new(signer)));
+    Ok(builder.with_credentials(Arc::new(Refreshed::new(account))))
+}
+
+/// gcloud's own file, when it is there.
+fn well_known(environment: &Environment) -> Option<String> {
+    let path = Path::new(environment.get("HOME")?).join(WELL_KNOWN);
+    path.exists().then(|| path.display().to_string())
+}
+
+fn kind(path: &str) -> Result<Kind, CredentialsError> {
+    let text = std::fs::read(path).unwrap_or_default();
+    let Ok(file) = serde_json::from_slice::<serde_json::Value>(&text) else { return Ok(Kind::Unknown) };
+    match file.get("type").and_then(serde_json::Value::as_str) {
+        None | Some("service_account") => Ok(Kind::ServiceAccount),
+        Some("authorized_user") => Ok(Kind::AuthorizedUser),
+        Some("external_account") => Ok(Kind::ExternalAccount),
+        Some(other) => {
+            let what = format!("the type '{}'", other.chars().take(40).collect::<String>());
+            Err(CredentialsError::AccountFile { path: path.to_owned(), what })
+        }
+    }
+}
+
+/// By its number, as Google's own tools look for it: without a metadata service its name may take long to look up
+/// (google-auth: "Environment Variables", GCE_METADATA_IP). object_store reads these variables whoever named the
+/// store, so they count here, too.
+fn expect_metadata(environment: &Environment) -> Result<(), CredentialsError> {
+    let names = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
+    let host = names.iter().find_map(|name| environment.get(name)).unwrap_or("169.254.169.254");
+    let url = format!("http://{host}");
+    expect_answer(Service { cloud: "Google Cloud", url: &url, question: "GET /", header: "Metadata-Flavor: Google" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let of = |text: &str| {
+            std::fs::write(path, text).unwrap();
+            kind(path)
+        };
+        assert_eq!(of(r#"{"type": "external_account"}"#).unwrap(), Kind::ExternalAccount);
+        assert_eq!(of(r#"{"type": "authorized_user"}"#).unwrap(), Kind::AuthorizedUser);
+        assert_eq!(of(r#"{"disable_oauth": true}"#).unwrap(), Kind::ServiceAccount);
+        assert_eq!(of("garbage").unwrap(), Kind::Unknown);
+        assert!(of(r#"{"type": "impersonated_service_account"}"#).is_err());
+        assert_eq!(kind("/nowhere").unwrap(), Kind::Unknown);
+    }
+}

@@ -1,0 +1,147 @@
+//! Credentials that end, kept until shortly before.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use object_store::CredentialProvider;
+use tokio::sync::Mutex;
+
+use super::error::TokenError;
+
+/// How long before its end a credential is replaced. A request goes out as it was signed, and object_store may repeat
+/// it for two minutes.
+const BEFORE_END: Duration = Duration::from_secs(5 * 60);
+
+/// No token lives longer; keeps clock arithmetic from overflowing.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A credential and how long it is valid from now on.
+pub struct Lease<C> {
+    pub credential: C,
+    pub valid_for: Duration,
+}
+
+impl<C> Lease<C> {
+    /// One that ends at a time of day.
+    pub fn until(credential: C, end: DateTime<Utc>) -> Self {
+        Self { credential, valid_for: (end - Utc::now()).to_std().unwrap_or_default() }
+    }
+}
+
+/// Where new credentials come from. Its `Debug` output shows no secret.
+pub trait TokenSource: std::fmt::Debug + Send + Sync + 'static {
+    type Credential: Send + Sync + 'static;
+
+    /// The store's name in errors.
+    const STORE: &'static str;
+
+    /// Asks for a new credential.
+    fn fetch(&self) -> BoxFuture<'_, Result<Lease<Self::Credential>, TokenError>>;
+}
+
+/// Gives the credential of a source, a new one from five minutes before its end on. One that lives shorter is asked
+/// for with each request.
+pub struct Refreshed<S: TokenSource> {
+    source: S,
+    kept: Mutex<Option<Kept<S::Credential>>>,
+}
+
+struct Kept<C> {
+    credential: Arc<C>,
+    end: Instant,
+}
+
+impl<S: TokenSource> Refreshed<S> {
+    pub fn new(source: S) -> Self {
+        Self { source, kept: Mutex::new(None) }
+    }
+
+    /// Whoever comes while another one asks waits for that answer.
+    async fn credential(&self) -> Result<Arc<S::Credential>, TokenError> {
+        let mut kept = self.kept.lock().await;
+        let now = Instant::now();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.end > now + BEFORE_END) {
+            return Ok(Arc::clone(&kept.credential));
+        }
+        match self.source.fetch().await {
+            Ok(lease) => {
+                log::debug!("new credentials for {}, valid for {} s", S::STORE, lease.valid_for.as_secs());
+                let credential = Arc::new(lease.credential);
+                *kept = Some(Kept { credential: Arc::clone(&credential), end: now + lease.valid_for.min(LONGEST) });
+                Ok(credential)
+            }
+            Err(error) => match kept.as_ref().filter(|kept| kept.end > now) {
+                Some(kept) => {
+                    log::warn!("the credentials, which end soon, could not be replaced: {error}");
+                    Ok(Arc::clone(&kept.credential))
+                }
+                None => Err(error),
+            },
+        }
+    }
+}
+
+impl<S: TokenSource> std::fmt::Debug for Refreshed<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refreshed").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Written out as the trait's own macro (async-trait) writes it.
+impl<S: TokenSource> CredentialProvider for Refreshed<S> {
+    type Credential = S::Credential;
+
+    fn get_credential<'life0, 'async_trait>(
+        &'life0 self,
+    ) -> BoxFuture<'async_trait, object_store::Result<Arc<S::Credential>>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move { self.credential().await.map_err(|error| error.into_store_error(S::STORE)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Gives its answers in their order: how many seconds a credential is valid, or none.
+    #[derive(Debug)]
+    struct Answers(Vec<Option<u64>>, AtomicUsize);
+
+    impl TokenSource for Answers {
+        type Credential = usize;
+        const STORE: &'static str = "test";
+
+        fn fetch(&self) -> BoxFuture<'_, Result<Lease<usize>, TokenError>> {
+            let number = self.1.fetch_add(1, Ordering::SeqCst);
+            let answer = self.0.get(number).copied().flatten();
+            let lease = answer.map(|seconds| Lease { credential: number, valid_for: Duration::from_secs(seconds) });
+            Box::pin(std::future::ready(lease.ok_or(TokenError::NoToken { path: "x".into() })))
+        }
+    }
+
+    fn asked(answers: &[Option<u64>], times: usize) -> Vec<Option<usize>> {
+        let provider = Refreshed::new(Answers(answers.to_vec(), AtomicUsize::new(0)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ask = || runtime.block_on(provider.get_credential()).ok().map(|credential| *credential);
+        (0..times).map(|_| ask()).collect()
+    }
+
+    #[test]
+    fn a_credential_is_kept_until_five_minutes_before_its_end() {
+        assert_eq!(asked(&[Some(3600), Some(3600)], 3), [Some(0), Some(0), Some(0)]);
+        assert_eq!(asked(&[Some(299), Some(299), Some(3600)], 4), [Some(0), Some(1), Some(2), Some(2)]);
+    }
+
+    #[test]
+    fn one_that_cannot_be_replaced_is_used_to_its_end() {
+        assert_eq!(asked(&[Some(299), None, Some(3600)], 3), [Some(0), Some(0), Some(2)]);
+        assert_eq!(asked(&[Some(0), None], 2), [Some(0), None]);
+    }
+}

@@ -1,0 +1,217 @@
+//! `--redact`: what a dump must not tell, and what it still tells.
+
+use std::path::Path;
+
+use crate::common::bed::VERSIONS;
+use crate::common::heap_graph::graph;
+use crate::common::hprof_check::{assert_complete, raw};
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::{Ended, Tool};
+
+/// Never in a class file: what is there is a symbol, and stays.
+fn secret() -> String {
+    ["Hunter2", "Korrekt", "Pferd"].join("+")
+}
+
+const NUMBER: u64 = 0x5EC2_E75E_C2E7;
+const READABLE: u64 = 0x600D_600D_600D;
+const THREAD: &str = "a readable thread";
+
+fn jvm(version: &str) -> Option<TestJvm> {
+    jvm_of(version, "mb=8")
+}
+
+fn jvm_of(version: &str, megabytes: &str) -> Option<TestJvm> {
+    let jvm = TestJvm::builder(version)?.arg("markers=555").arg(megabytes).arg(format!("plant={}", secret()));
+    Some(jvm.jvm_arg(format!("-Dplanted.argument={}", secret())).start())
+}
+
+fn dump(jvm: &TestJvm, store: &Path, args: &[&str]) -> Ended {
+    Tool::dump(jvm.pid(), store.to_str().unwrap()).args(args).run().expect(0)
+}
+
+fn holds(dump: &[u8], bytes: &[u8]) -> bool {
+    dump.windows(bytes.len()).any(|window| window == bytes)
+}
+
+/// Each way in which a text may stand in a dump.
+fn spellings(text: &str) -> [Vec<u8>; 3] {
+    let utf16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect();
+    [text.as_bytes().to_vec(), utf16(u16::to_be_bytes), utf16(u16::to_le_bytes)]
+}
+
+#[track_caller]
+fn assert_tells(dump: &[u8], text: &str, expected: bool) {
+    let told = spellings(text).iter().any(|spelling| holds(dump, spelling));
+    assert_eq!(told, expected, "'{text}'");
+}
+
+#[test]
+fn strings_are_taken_out_of_each_jvm_s_dump_and_threads_keep_their_names() {
+    for version in VERSIONS {
+        let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
+        let plain = raw(dump(&jvm, store.path(), &[]).stored());
+        let [latin, big, little] = spellings(&secret());
+        assert!(holds(&plain, &latin) && (holds(&plain, &big) || holds(&plain, &little)), "JDK {version}: planted");
+        let ended = dump(&jvm, store.path(), &["--redact"]);
+        assert_eq!(ended.receipt()["redacted"], "strings");
+        assert_eq!(assert_complete(ended.stored()).of("Marker"), 555, "JDK {version}");
+        let redacted = raw(ended.stored());
+        assert_tells(&redacted, &secret(), false);
+        assert_tells(&redacted, "readable-note", true); // a literal is a symbol of its class
+        assert_tells(&redacted, "readable-note-kept", false);
+        assert_tells(&redacted, THREAD, true);
+        assert!(holds(&redacted, &NUMBER.to_be_bytes()), "JDK {version}: numbers stay");
+        assert_eq!(jvm.say("ping"), "pong");
+    }
+}
+
+#[test]
+fn with_all_numbers_go_too_and_the_classes_to_be_kept_stay() {
+    for version in VERSIONS {
+        let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
+        let plain = raw(dump(&jvm, store.path(), &[]).stored());
+        assert!(holds(&plain, &NUMBER.to_be_bytes()) && holds(&plain, &READABLE.to_be_bytes()));
+        let ended = dump(&jvm, store.path(), &["--redact", "all"]);
+        assert_eq!(ended.receipt()["redacted"], "all");
+        assert_eq!(assert_complete(ended.stored()).of("Marker"), 555, "JDK {version}");
+        let all = raw(ended.stored());
+        assert!(!holds(&all, &NUMBER.to_be_bytes()) && !holds(&all, &READABLE.to_be_bytes()), "JDK {version}");
+        assert_tells(&all, &secret(), false);
+        assert_tells(&all, "readable-note-kept", false);
+        assert_tells(&all, THREAD, true);
+        let ended = dump(&jvm, store.path(), &["--redact=all", "--keep-class", "Order,no.such.*"]);
+        let kept = raw(ended.stored());
+        assert!(holds(&kept, &READABLE.to_be_bytes()) && !holds(&kept, &NUMBER.to_be_bytes()), "JDK {version}");
+        assert_tells(&kept, &secret(), false);
+        assert_tells(&kept, "readable-note-kept", true);
+        assert_tells(&kept, "readable-note-letters", true);
+        assert_tells(&kept, THREAD, true);
+    }
+}
+
+/// The same dump, so that both can be compared object by object.
+#[test]
+fn a_redacted_dump_has_the_objects_references_and_sizes_of_the_one_that_it_was() {
+    for version in VERSIONS {
+        let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
+        let plain = dump(&jvm, store.path(), &[]).stored();
+        let file = store.path().join("plain.hprof");
+        std::fs::write(&file, raw(&plain)).unwrap();
+        let (objects, bytes) = (graph(&file), raw(&plain));
+        assert!(objects.len() > 1000);
+        for (redact, source) in [("--redact=strings", &file), ("--redact=all", &file), ("--redact=all", &plain)] {
+            let words = ["upload", "shop", "cart", "prod", source.to_str().unwrap(), redact, "--output", "json"];
+            // Its name tells the key, which is taken in the store that it is in.
+            let other = tempfile::tempdir().unwrap();
+            let ended = Tool::new(&words).args(&["--store", other.path().to_str().unwrap()]).run().expect(0);
+            let redacted = raw(ended.stored());
+            assert_eq!(redacted.len(), bytes.len(), "JDK {version} {redact}");
+            assert!(graph(ended.stored()) == objects, "JDK {version} {redact}");
+            assert_tells(&redacted, &secret(), false);
+            assert_tells(&redacted, THREAD, true);
+            assert_eq!(holds(&redacted, &NUMBER.to_be_bytes()), redact == "--redact=strings");
+            // Beside the file there was nothing but the dump.
+            assert!(source.exists() && ended.receipt()["redacted"] == redact.trim_start_matches("--redact="));
+        }
+    }
+}
+
+#[test]
+fn without_a_disk_it_is_redacted_in_passing() {
+    let server = S3Server::start();
+    for version in ["17", "21", "25"] {
+        let Some(jvm) = jvm(version) else { continue };
+        for redact in ["--redact=strings", "--redact=all"] {
+            let flags = server.flags();
+            let ended = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}"))
+                .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+                .args(&["--no-disk", redact])
+                .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+                .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+                .run()
+                .expect(0);
+            let object = server.object(ended.receipt()["object"]["key"].as_str().unwrap());
+            assert_eq!(assert_complete(&object).of("Marker"), 555, "JDK {version}");
+            let redacted = raw(object);
+            assert_tells(&redacted, &secret(), false);
+            assert_tells(&redacted, THREAD, true);
+            assert_eq!(holds(&redacted, &NUMBER.to_be_bytes()), redact == "--redact=strings", "JDK {version}");
+        }
+    }
+}
+
+#[test]
+fn a_truncated_dump_tells_no_more_than_a_whole_one() {
+    let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
+    let whole = raw(dump(&jvm, store.path(), &[]).stored());
+    for (name, bytes) in [("cut", whole[..whole.len() * 2 / 3].to_vec()), ("broken", broken(&whole))] {
+        let file = store.path().join(format!("{name}.hprof"));
+        std::fs::write(&file, bytes).unwrap();
+        let words = ["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--redact", "--output", "json"];
+        let store = store.path().to_str().unwrap();
+        let ended = Tool::new(&words).args(&["--store", store, "--allow-truncated"]).run().expect(0);
+        assert_tells(&raw(ended.stored()), &secret(), false);
+    }
+}
+
+/// No record from the middle of its heap on, and the secret behind that.
+fn broken(whole: &[u8]) -> Vec<u8> {
+    let mut bytes = whole[..whole.len() / 2].to_vec();
+    bytes.extend([0xEE; 4096]);
+    bytes.extend(secret().into_bytes());
+    bytes.extend([0xEE; 4096]);
+    bytes
+}
+
+/// What is kept after a failure is redacted, or its journal says that it is to be.
+#[test]
+fn what_is_kept_is_stored_redacted_later_without_being_told_again() {
+    let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
+    let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
+        .args(&["--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s", "--store-down", "keep"])
+        .args(&["--redact", "--dir", dir.path().to_str().unwrap()])
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .run()
+        .expect(7);
+    assert_tells(&raw(ended.receipt()["kept"]["path"].as_str().unwrap()), &secret(), false);
+    let store = tempfile::tempdir().unwrap();
+    let words = ["upload", "--resume", dir.path().to_str().unwrap(), "--output", "json"];
+    let stored = Tool::new(&words).args(&["--store", store.path().to_str().unwrap()]).run().expect(0);
+    assert_eq!(stored.receipt()["redacted"], "strings", "{stored:?}");
+    assert_tells(&raw(stored.stored()), &secret(), false);
+}
+
+#[test]
+fn an_upload_that_began_without_is_begun_anew_with_redaction() {
+    let (server, Some(jvm)) = (S3Server::start(), jvm_of("17", "mb=60")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("heap.hprof");
+    std::fs::write(&file, raw(dump(&jvm, dir.path(), &[]).stored())).unwrap();
+    let upload = |redact: &[&str]| {
+        let flags = server.flags();
+        Tool::new(&["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--output", "json"])
+            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
+            .args(redact)
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .run()
+    };
+    server.die_after_parts(1);
+    upload(&[]).expect(7);
+    server.revive();
+    let ended = upload(&["--redact"]).expect(0);
+    let object = server.object(ended.receipt()["object"]["key"].as_str().unwrap());
+    assert_tells(&raw(object), &secret(), false);
+}
+
+#[test]
+fn contradictions_are_usage_errors() {
+    let s3 = ["--store", "s3://b", "--region", "x", "--no-disk", "--redact", "--keep-class", "a.*"];
+    let ended = Tool::new(&["shop", "cart", "prod"]).args(&s3).run().expect(2);
+    assert!(ended.stderr.contains("--keep-class"), "{}", ended.stderr);
+    Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--redact=some"]).run().expect(2);
+}
