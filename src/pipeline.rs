@@ -52,7 +52,7 @@ pub struct Piped {
 /// # Errors
 /// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
 pub fn run(
-    raw: &mut impl Source,
+    raw: &mut dyn Source,
     spool: &Spool,
     upload: Option<&mut Upload>,
     mut treatment: Treatment,

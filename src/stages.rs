@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Malformed, Mask, Redacting, Redactor, Summary, Tally, Undescribed, Walker};
+use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Undescribed, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -53,12 +53,12 @@ impl From<Effort> for Treatment {
 /// Walks `raw` to its end, tells `tally` of its objects, redacts them, and has the members taken by `take` on a thread
 /// of its own. One that leaves early ends the walk. `gate` opens when the application runs again.
 pub fn compressed<T: Send>(
-    raw: &mut impl Source,
+    raw: &mut dyn Source,
     treatment: &mut Treatment,
     gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
-    tally: &mut impl Tally,
+    tally: &mut Histogram,
     take: impl FnOnce(Receiver<Member>) -> T + Send,
 ) -> (Result<Summary, PipelineError>, T) {
     let Treatment { effort, redactor } = treatment;
@@ -172,8 +172,8 @@ impl<R: Read> Source for Stream<R> {
 }
 
 /// Who looks at what passes by.
-struct Looks<'a, T> {
-    tally: &'a mut T,
+struct Looks<'a> {
+    tally: &'a mut Histogram,
     redactor: &'a mut Option<Redactor>,
 }
 
@@ -195,7 +195,7 @@ impl Passing {
         &mut self,
         page: &mut [u8],
         scrutiny: Scrutiny,
-        looks: &mut Looks<'_, impl Tally>,
+        looks: &mut Looks<'_>,
     ) -> Result<Option<String>, PipelineError> {
         let Looks { tally, redactor: Some(redactor) } = looks else {
             return Ok(scrutiny.judge(self.walker.push_to(page, looks.tally))?);
@@ -213,13 +213,13 @@ impl Passing {
 
 /// Takes page by page, walks each, and hands it on.
 fn walk(
-    raw: &mut impl Source,
+    raw: &mut dyn Source,
     pool: &Pool,
     blocks: &Sender<Block>,
     gate: &Gate,
     progress: &Progress,
     deadline: &Deadline,
-    mut looks: Looks<'_, impl Tally>,
+    mut looks: Looks<'_>,
 ) -> Result<Summary, PipelineError> {
     let mut sections: BTreeMap<Section, Passing> = BTreeMap::new();
     let (mut runs_again, mut bytes, mut damage) = (false, 0, None);

@@ -10,6 +10,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
 use crate::effort::Gate;
+use crate::hprof::Histogram;
 use crate::pipeline::{Piped, in_order};
 use crate::progress::Progress;
 use crate::spool::Section;
@@ -22,7 +23,7 @@ use crate::units::hex;
 /// # Errors
 /// When the dump is damaged, or the store fails: the dump is nowhere then.
 pub fn run(
-    raw: &mut impl Source,
+    raw: &mut dyn Source,
     upload: &mut Upload,
     mut treatment: Treatment,
     progress: &Progress,
@@ -31,8 +32,10 @@ pub fn run(
     let begun = Instant::now();
     let effort = treatment.effort;
     let pages = effort.pages();
-    // Classes are not counted: there is nothing here to read their names from when the dump is whole.
-    let (walked, sent) = compressed(raw, &mut treatment, &Gate::default(), progress, deadline, &mut (), |members| {
+    // There is nothing here to read the names of classes from when the dump is whole: their numbers are not told.
+    let mut histogram = Histogram::new();
+    let gate = Gate::default();
+    let (walked, sent) = compressed(raw, &mut treatment, &gate, progress, deadline, &mut histogram, |members| {
         let mut put = |number, part| upload.put_part(number, part);
         let mut parts = Parts::new(&mut put, effort.part_size as usize);
         in_order(

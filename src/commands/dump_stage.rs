@@ -144,7 +144,7 @@ impl Run<'_> {
 
     fn pipe(
         &mut self,
-        raw: &mut impl Source,
+        raw: &mut dyn Source,
         path: &str,
         spooled: Spooled,
         (plan, redactor): (&Plan, Option<Redactor>),

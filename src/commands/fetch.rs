@@ -16,6 +16,7 @@ use crate::deadline::Deadline;
 use crate::download::Download;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
+use crate::hprof::Histogram;
 use crate::progress::Progress;
 use crate::settings::{FetchSettings, Output, UsageError};
 use crate::stages::Scrutiny;
@@ -128,7 +129,7 @@ fn check(
         // Of one that was stored in spite of that, nothing else is expected.
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
-        let walk = walk(file, true, &path, scrutiny, progress, deadline, &mut ())?;
+        let walk = walk(file, true, &path, scrutiny, progress, deadline, &mut Histogram::new())?;
         if !walk.complete && !truncated {
             return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
         }

@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Histogram, Summary, Tally, Walker};
+use crate::hprof::{Histogram, Summary, Walker};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::settings::{Output, UsageError, output_of};
@@ -89,7 +89,7 @@ pub fn walk(
     scrutiny: Scrutiny,
     progress: &Progress,
     deadline: &Deadline,
-    tally: &mut impl Tally,
+    tally: &mut Histogram,
 ) -> Result<Summary, Error> {
     let mut raw: Box<dyn Read + '_> =
         if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(raw))) } else { Box::new(raw) };

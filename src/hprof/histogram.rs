@@ -4,8 +4,8 @@
 //! records or of objects. So a class has other sums than in `jmap -histo`, which counts what the JVM allocated.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 
+use super::ids::{seed, spread};
 use super::summary::{Amount, ClassShare, TopClasses};
 use super::tally::{Body, Tally};
 use super::types;
@@ -48,7 +48,7 @@ impl Default for Histogram {
         Self {
             classes: Vec::new(),
             slots: vec![0; SLOTS_MIN],
-            seed: RandomState::new().hash_one(0),
+            seed: seed(),
             last: 0,
             primitive_arrays: [Amount::default(); BASIC_TYPES],
             unsorted: Amount::default(),
@@ -128,12 +128,8 @@ impl Histogram {
         }
     }
 
-    /// Identifiers are addresses: their low bits are alike, so both halves of a product with all of them are mixed.
     fn first_slot(&self, id: u64) -> usize {
-        /// The golden ratio's bits, as in Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
-        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-        let product = u128::from(id ^ self.seed) * u128::from(SPREAD);
-        ((product >> 64) as u64 ^ product as u64) as usize & (self.slots.len() - 1)
+        spread(id, self.seed) as usize & (self.slots.len() - 1)
     }
 
     fn next_slot(&self, slot: usize) -> usize {

@@ -1,7 +1,6 @@
 //! Where the fields of instances lie, learnt from the descriptions of their classes.
 
-use std::collections::HashMap;
-
+use super::ids::IdMap;
 use super::types::OBJECT;
 
 #[derive(Debug, Default)]
@@ -29,7 +28,7 @@ impl Field {
 /// See the module's words.
 #[derive(Debug, Default)]
 pub struct Layouts {
-    classes: HashMap<u64, Class>,
+    classes: IdMap<Class>,
     /// The class whose description is being read.
     open: u64,
 }

@@ -1,8 +1,9 @@
 //! Finds objects by what refers to them, in a dump that can be read more than once: what threads are named by, what
 //! the instances of chosen classes hold, and then the arrays of the strings among these.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use super::ids::{IdMap, IdSet};
 use super::layouts::{Field, Layouts};
 use super::records::identifier;
 use super::tally::{Body, Tally};
@@ -21,7 +22,7 @@ pub struct Goals {
     pub thread_name: u64,
     pub string: u64,
     /// Symbols of the classes all of whose references are followed.
-    pub kept: HashSet<u64>,
+    pub kept: IdSet,
 }
 
 impl Goals {
@@ -45,16 +46,16 @@ pub const STRING: &str = "java/lang/String";
 pub struct Lookout {
     goals: Goals,
     layouts: Layouts,
-    names: HashMap<u64, u64>,
-    followed: HashMap<u64, Followed>,
+    names: IdMap<u64>,
+    followed: IdMap<Followed>,
     /// The class of the last instance, and whether it is followed: those of one class often come in a row.
     last: (u64, bool),
     /// Only the strings among these are followed.
-    strings_of: Option<HashSet<u64>>,
+    strings_of: Option<IdSet>,
     /// Instances whose values have not all passed by.
     open: Vec<Caught>,
     at: u64,
-    found: HashSet<u64>,
+    found: IdSet,
     pub too_many: bool,
 }
 
@@ -73,13 +74,13 @@ impl Lookout {
         Self {
             goals,
             layouts: Layouts::default(),
-            names: HashMap::new(),
-            followed: HashMap::new(),
+            names: IdMap::default(),
+            followed: IdMap::default(),
             last: (0, false),
             strings_of: None,
             open: Vec::new(),
             at: 0,
-            found: HashSet::new(),
+            found: IdSet::default(),
             too_many: false,
         }
     }
@@ -127,7 +128,7 @@ impl Lookout {
     }
 
     /// All objects that were found, and the classes that were chosen.
-    pub fn finish(self) -> (HashSet<u64>, HashSet<u64>) {
+    pub fn finish(self) -> (IdSet, IdSet) {
         let chosen = self.names.iter().filter(|(_, name_id)| self.goals.kept.contains(name_id));
         let classes = chosen.map(|(class_id, _)| *class_id).collect();
         let mut objects = self.found;

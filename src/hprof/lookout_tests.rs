@@ -34,7 +34,7 @@ fn dump() -> Vec<u8> {
         .build()
 }
 
-fn look(piece: usize, is_kept: impl Fn(&str) -> bool + Copy) -> (HashSet<u64>, HashSet<u64>) {
+fn look(piece: usize, is_kept: impl Fn(&str) -> bool + Copy) -> (IdSet, IdSet) {
     let dump = dump();
     let symbols = names::which(&dump[..], |text| [THREAD, THREAD_NAME, STRING].contains(&text) || is_kept(text));
     let pass = |mut lookout: Lookout| {
@@ -66,6 +66,6 @@ fn what_a_chosen_class_holds_is_found_arrays_and_strings() {
         let (objects, classes) = look(piece, |text| text == "com/acme/Order");
         assert!(objects.contains(&0xA3) && objects.contains(&0xA4) && objects.contains(&0xA1), "{objects:x?}");
         assert!(!objects.contains(&0xA2));
-        assert_eq!(classes, HashSet::from([ORDER]));
+        assert_eq!(classes, IdSet::from_iter([ORDER]));
     }
 }

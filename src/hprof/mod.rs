@@ -1,6 +1,7 @@
 //! The HPROF format, pure: bytes in, values out.
 
 mod histogram;
+mod ids;
 mod layouts;
 mod lookout;
 pub mod names;
@@ -15,6 +16,7 @@ mod types;
 mod walker;
 
 pub use histogram::{CLASSES_MAX, Histogram, Ranking};
+pub use ids::IdSet;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
 pub use redact::{Keep, Mask, Redact, Redacting, Redactor, Undescribed};
 pub use reframe::Reframer;

@@ -1,10 +1,11 @@
 //! Takes secrets out of a dump as it passes by: what arrays hold is overwritten in place, and so are the values of
 //! fields if that is wanted. References, sizes and all else stay, so that leak analysis still works.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::{IdMap, IdSet};
 use super::layouts::Layouts;
 use super::tally::{Body, Tally};
 use super::types;
@@ -26,11 +27,11 @@ pub enum Redact {
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Arrays by their identifiers.
-    pub arrays: HashSet<u64>,
+    pub arrays: IdSet,
     /// Whatever a byte or character array is, when it is nothing but one of these.
     pub texts: HashSet<Vec<u8>>,
     /// Classes whose instances keep their fields.
-    pub classes: HashSet<u64>,
+    pub classes: IdSet,
 }
 
 impl Keep {
@@ -68,14 +69,14 @@ pub struct Redactor {
     keep: Keep,
     longest_text: u64,
     layouts: Layouts,
-    primitives: HashMap<u64, Primitives>,
+    primitives: IdMap<Primitives>,
     undescribed: Option<Undescribed>,
 }
 
 impl Redactor {
     pub fn new(what: Redact, keep: Keep) -> Self {
         let longest_text = keep.texts.iter().map(Vec::len).max().unwrap_or(0) as u64;
-        let (layouts, primitives) = (Layouts::default(), HashMap::new());
+        let (layouts, primitives) = (Layouts::default(), IdMap::default());
         Self { what, keep, longest_text, layouts, primitives, undescribed: None }
     }
 

@@ -38,7 +38,7 @@ fn redacted(dump: &[u8], piece: usize, mut redactor: Redactor) -> Vec<u8> {
 }
 
 fn keep() -> Keep {
-    let mut keep = Keep { arrays: HashSet::from([0x97]), ..Keep::default() };
+    let mut keep = Keep { arrays: IdSet::from_iter([0x97]), ..Keep::default() };
     keep.text("main");
     keep
 }
@@ -84,7 +84,7 @@ fn all_takes_numbers_too_and_leaves_references() {
 
 #[test]
 fn an_instance_of_a_class_that_is_kept_keeps_its_fields() {
-    let keep = Keep { classes: HashSet::from([CLASS]), ..Keep::default() };
+    let keep = Keep { classes: IdSet::from_iter([CLASS]), ..Keep::default() };
     let out = redacted(&dump(), 1000, Redactor::new(Redact::All, keep));
     assert!(holds(&out, b"SECR\0\0\0\0\0\0\0\x77E"));
 }
