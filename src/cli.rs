@@ -10,9 +10,11 @@ Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml b
   oss://, obs://       Aliyun OSS, Huawei OBS (region or endpoint, access_key_id, secret_access_key)
   gs://BUCKET/PREFIX   Google Cloud Storage (service_account_file)
   az://CONTAINER/PREFIX  Azure Blob Storage (account, account_key)
+  https://HOST/DIR     WebDAV (username, password)
+  https://…?SIGNATURE  one object, by a URL that 'presign' has made; in JMAP_DUMP_STORE, for it is a secret
   /DIR or file:///DIR  a directory
   -                    standard output
-What a flag sets, the environment variable JMAP_DUMP_FLAG and a key in that file set as well; secrets have only those.
+What a flag sets, the environment variable JMAP_DUMP_FLAG and a key in that file set as well; secrets have only those, or KEY_file.
 
 Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM; 4 attach not possible;
 5 dump failed or incomplete; 6 no room or local I/O; 7 dumped but not stored, kept; 8 deadline or signal;
@@ -47,6 +49,8 @@ pub enum Command {
     List(ListArgs),
     /// Get objects out of the store, checked
     Fetch(FetchArgs),
+    /// A URL by which one dump can be stored without a key
+    Presign(PresignArgs),
     /// Walk a dump, plain or gzipped, to its end
     Verify(VerifyArgs),
     /// Have a running JVM write its heap on OutOfMemoryError
@@ -84,6 +88,15 @@ pub struct CommonArgs {
     /// Account of an Azure store
     #[arg(long)]
     pub account: Option<String>,
+    /// User of a WebDAV store
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// How the store encrypts: sse, sse-kms or dsse-kms [default: as the bucket says]
+    #[arg(long, value_name = "HOW")]
+    pub encryption: Option<String>,
+    /// Key of the store's key service
+    #[arg(long, value_name = "ID")]
+    pub kms_key_id: Option<String>,
     /// Key file of a Google service account
     #[arg(long, value_name = "FILE")]
     pub service_account_file: Option<String>,
@@ -272,6 +285,17 @@ pub struct FetchArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PresignArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// How long the URL can be used, such as 30m [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    pub valid: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The watcher's status file
     pub file: String,
@@ -341,6 +365,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "list",
     "fetch",
+    "presign",
     "verify",
     "arm",
     "install",
@@ -390,6 +415,7 @@ impl Command {
             Self::Watch(args) => &args.common.log_to,
             Self::List(args) => &args.common.log_to,
             Self::Fetch(args) => &args.common.log_to,
+            Self::Presign(args) => &args.common.log_to,
             Self::Check(args) => &args.common.log_to,
             Self::Verify(_) | Self::Ps(_) | Self::Arm(_) | Self::Install(_) | Self::Status(_) => return None,
         };
@@ -404,6 +430,7 @@ impl Command {
             Self::Watch(args) => args.common.verbose,
             Self::List(args) => args.common.verbose,
             Self::Fetch(args) => args.common.verbose,
+            Self::Presign(args) => args.common.verbose,
             Self::Verify(args) => args.verbose,
             Self::Ps(args) => args.verbose,
             Self::Arm(args) => args.verbose,

@@ -10,7 +10,7 @@ use crate::heap_dump::{DumpError, DumpFailure, PlanError, RoomError};
 use crate::settings::UsageError;
 use crate::stages::PipelineError;
 use crate::store::StoreError;
-use crate::units::Seconds;
+use crate::units::{Bytes, Seconds};
 
 /// Why a run did not end with 0.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,10 @@ pub enum Error {
     StoreDown(#[source] StoreError),
     #[error("the dump of pid {pid} takes at least {needed}, and the run ends in {left}: nothing was done to the JVM")]
     TooLate { pid: i32, needed: Seconds, left: Seconds },
+    #[error(
+        "the dump of pid {pid} will have about {likely}, and a signed URL takes {most} at most: nothing was done to the JVM"
+    )]
+    TooLarge { pid: i32, likely: Bytes, most: Bytes },
     #[error("{key} is damaged: its SHA-256 is {sha256}, and its receipt says {expected}")]
     Damaged { key: String, expected: String, sha256: String },
     #[error("the watcher is not well: {0}")]
@@ -61,6 +65,7 @@ impl Error {
             // The application was let go, and its dump with it.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => 5,
             Self::Stopped(_) | Self::TooLate { .. } => 8,
+            Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
             Self::OtherRun(code) => *code,
         }
@@ -73,6 +78,9 @@ impl Error {
             Self::TooLate { .. } => {
                 "give more time with --deadline (and terminationGracePeriodSeconds), or try all the same with --force"
                     .into()
+            }
+            Self::TooLarge { .. } => {
+                "store it with a key, which sends it in parts, or try all the same with --force".into()
             }
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),

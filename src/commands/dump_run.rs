@@ -22,8 +22,9 @@ use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Kept, Receipt};
-use crate::store::{Ledger, Shelf, StoreError, Upload, part_size};
-use crate::units::Seconds;
+use crate::store::url::StoreUrl;
+use crate::store::{Ledger, PUT_MAX, Shelf, StoreError, Upload, part_size};
+use crate::units::{Bytes, Seconds};
 
 /// One dump on its way.
 pub(super) struct Run<'a> {
@@ -41,6 +42,10 @@ pub(super) struct Run<'a> {
     /// What was asked of the JVM besides.
     pub context: Option<String>,
 }
+
+/// A dump is seldom smaller than this part of the heap that it is of: gzip makes it a third, and it may be larger than
+/// the heap.
+const COMPRESSED_TO: u64 = 4;
 
 /// Less time than this is all for the dump.
 const CONTEXT_FROM: Duration = Duration::from_secs(10);
@@ -90,6 +95,7 @@ impl<'a> Run<'a> {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
         }
+        self.plan_size(&plan)?;
         self.ask_besides(&vm)?;
         self.plan_time(&plan)?;
         if self.settings.no_disk {
@@ -165,6 +171,16 @@ impl<'a> Run<'a> {
         if self.live && estimate.likely_with_collection() > left && (room_for_all || self.settings.no_disk) {
             self.live = false;
             self.receipt.warn("there is no time for a collection before the dump: it has unreachable objects, too");
+        }
+        Ok(())
+    }
+
+    /// One PUT has a limit.
+    fn plan_size(&self, plan: &Plan) -> Result<(), Error> {
+        let Some(estimate) = plan.estimate.filter(|_| !self.settings.force) else { return Ok(()) };
+        let likely = estimate.heap_used / COMPRESSED_TO;
+        if matches!(self.settings.common.store.url, StoreUrl::Presigned { .. }) && likely > PUT_MAX {
+            return Err(Error::TooLarge { pid: self.jvm.pid(), likely: Bytes(likely), most: Bytes(PUT_MAX) });
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::discovery::mountinfo::{Lifetime, Mount};
 use crate::heap_dump::DumpDir;
 use crate::settings::Settings;
 use crate::store::receipt::Kept;
+use crate::store::url::StoreUrl;
 
 /// Names `file` in `dir` as `name` and leaves it there.
 ///
@@ -47,6 +48,10 @@ fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Setting
 
 fn store_flags(settings: &Settings) -> String {
     let store = &settings.store;
+    if matches!(store.url, StoreUrl::Presigned { .. }) {
+        // It is a secret, and has perhaps ended: the next one is told by the variable again.
+        return String::new();
+    }
     let path_style = store.path_style.map(|on| on.to_string());
     let flags = [
         ("--store", Some(store.url.to_string())),
@@ -54,6 +59,8 @@ fn store_flags(settings: &Settings) -> String {
         ("--region", store.region.clone()),
         ("--path-style", path_style),
         ("--account", store.account.clone()),
+        ("--username", store.username.clone()),
+        ("--kms-key-id", store.kms_key_id.clone()),
         ("--service-account-file", store.service_account_file.clone()),
         ("--ca-file", store.ca_file.clone()),
     ];

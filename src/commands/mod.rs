@@ -12,6 +12,7 @@ mod fetch;
 mod install;
 mod keep;
 mod list;
+mod presign;
 mod ps;
 mod status;
 mod store_file;
@@ -65,6 +66,7 @@ pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
         Command::Watch(args) => watch::run(args, watch_signals),
         Command::List(args) => list::run(args, watch_signals),
         Command::Fetch(args) => fetch::run(args, watch_signals),
+        Command::Presign(args) => presign::run(args, watch_signals),
         Command::Status(args) => status::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Ps(args) => ps::run(args),

@@ -1,6 +1,7 @@
 //! Where settings come from, the strongest first: flags, environment, the file given by `--config`, the file
 //! beside the program, built-in defaults.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -8,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::values::UsageError;
+use crate::store::Secret;
 
 /// What begins the name of each environment variable of ours.
 const ENV_PREFIX: &str = "JMAP_DUMP_";
@@ -57,8 +59,18 @@ const KEYS: &[&str] = &[
     "gunzip",
     "redact",
     "keep_class",
+    "access_key_id_file",
+    "secret_access_key_file",
+    "session_token_file",
+    "account_key_file",
+    "username",
+    "encryption",
+    "kms_key_id",
+    "cname",
+    "valid",
+    "password_file",
 ];
-const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key"];
+const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key", "password"];
 
 /// Defaults that were built in: never a secret.
 const BUILT_IN: &[(&str, Option<&str>)] = &[
@@ -184,6 +196,24 @@ impl Layers {
 }
 
 impl Layers {
+    /// A secret: its text, or that of the file which `KEY_file` names. The stronger source counts.
+    ///
+    /// # Errors
+    /// When one source says both, or the file gives nothing.
+    pub fn secret(&self, key: &str) -> Result<Option<Secret>, UsageError> {
+        let twin = format!("{key}_file");
+        match (self.get(key), self.get(&twin)) {
+            (None, None) => Ok(None),
+            (Some(value), None) => Ok(Some(Secret::new(&value.text))),
+            (None, Some(file)) => secret_of(file, twin).map(Some),
+            (Some(value), Some(file)) => match value.origin.rank().cmp(&file.origin.rank()) {
+                Ordering::Less => Ok(Some(Secret::new(&value.text))),
+                Ordering::Greater => secret_of(file, twin).map(Some),
+                Ordering::Equal => Err(UsageError::SecretTwice { origin: file.origin, key: twin }),
+            },
+        }
+    }
+
     /// As if nobody had said anything about `key`.
     #[must_use]
     pub fn without(&self, key: &str) -> Self {
@@ -193,6 +223,17 @@ impl Layers {
         };
         Self(self.0.iter().map(without).collect())
     }
+}
+
+fn secret_of(file: Value, key: String) -> Result<Secret, UsageError> {
+    let (path, mut text) = (file.text.trim().to_owned(), String::new());
+    let read = File::open(&path).and_then(|open| open.take(FILE_MAX).read_to_string(&mut text));
+    read.map_err(|source| UsageError::File { path: path.clone(), source })?;
+    if text.trim().is_empty() {
+        let why = "the file is empty".to_owned();
+        return Err(UsageError::Value { origin: file.origin, key, text: path, why });
+    }
+    Ok(Secret::new(&text))
 }
 
 fn known_keys() -> impl Iterator<Item = &'static str> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use context::Context;
 pub use layers::{FILE_NAME, Layers, Origin};
-pub use reading::{FetchSettings, Form, ListSettings};
+pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
@@ -24,7 +24,7 @@ use crate::hprof::Redact;
 use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
-use crate::store::{Secret, StoreSettings};
+use crate::store::{Encryption, StoreSettings};
 use context::contexts;
 use values::{boolean, choice, duration, level, link_time, patterns, pid, size};
 
@@ -229,7 +229,7 @@ impl DumpSettings {
         let common = Settings::read(place, &layers)?;
         let no_disk = layers.parse("no_disk", boolean)?.unwrap_or(false);
         let keep_when_store_is_down = layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false);
-        if no_disk && matches!(common.store.url, StoreUrl::Local { .. } | StoreUrl::Stdout) {
+        if no_disk && !common.store.url.takes_parts() {
             return Err(UsageError::NoDiskStore);
         }
         if no_disk && common.redact.as_ref().is_some_and(|redact| !redact.keep_classes.is_empty()) {
@@ -281,6 +281,9 @@ fn flags(args: &CommonArgs) -> layers::Values {
         ("region", &args.region),
         ("path_style", &args.path_style),
         ("account", &args.account),
+        ("username", &args.username),
+        ("encryption", &args.encryption),
+        ("kms_key_id", &args.kms_key_id),
         ("service_account_file", &args.service_account_file),
         ("proxy", &args.proxy),
         ("ca_file", &args.ca_file),
@@ -295,6 +298,9 @@ fn flags(args: &CommonArgs) -> layers::Values {
     flags
 }
 
+const ENCRYPTIONS: &[(&str, Encryption)] =
+    &[("sse", Encryption::Store), ("sse-kms", Encryption::Kms), ("dsse-kms", Encryption::DoubleKms)];
+
 /// The store and what belongs to it, which counts only from the source that named the store or a stronger one:
 /// a key for another store, or the application's, must not get in.
 fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
@@ -306,13 +312,18 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
     }
     let own = layers.down_to(&named.origin);
     let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());
-    let secret = |key: &str| own.get(key).map(|value| Secret::new(&value.text));
-    let access_key_id = secret("access_key_id");
-    let secret_access_key = secret("secret_access_key");
+    let secret = |key: &str| own.secret(key);
+    let access_key_id = secret("access_key_id")?;
+    let secret_access_key = secret("secret_access_key")?;
     if access_key_id.is_some() != secret_access_key.is_some() {
         return Err(UsageError::HalfAKey);
     }
-    let account_key = secret("account_key");
+    let account_key = secret("account_key")?;
+    if matches!(url, StoreUrl::Presigned { .. }) && named.origin == Origin::Flag {
+        log::warn!(
+            "the store's signature is on the command line, which every process here can read: rather set JMAP_DUMP_STORE"
+        );
+    }
     let has_credentials = access_key_id.is_some() || account_key.is_some() || own.get("service_account_file").is_some();
     Ok(StoreSettings {
         endpoint: text("endpoint"),
@@ -320,10 +331,15 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         path_style: own.parse("path_style", boolean)?,
         access_key_id,
         secret_access_key,
-        session_token: secret("session_token"),
+        session_token: secret("session_token")?,
         account: text("account"),
         account_key,
+        username: text("username"),
+        password: secret("password")?,
         service_account_file: text("service_account_file"),
+        encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
+        kms_key_id: text("kms_key_id"),
+        cname: own.parse("cname", boolean)?.unwrap_or(false),
         proxy: text("proxy"),
         ca_file: text("ca_file"),
         config: match &named.origin {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::values::{boolean, choice, link_time};
-use super::{Settings, UsageError, flags};
-use crate::cli::{FetchArgs, ListArgs};
+use super::{Settings, UsageError, flags, place};
+use crate::cli::{FetchArgs, ListArgs, PresignArgs};
 use crate::store::key::Place;
 
 /// The form of a listing.
@@ -36,6 +36,26 @@ pub struct FetchSettings {
     pub keys: Vec<String>,
     pub to: PathBuf,
     pub gunzip: bool,
+}
+
+/// What `presign` needs.
+#[derive(Debug, Clone)]
+pub struct PresignSettings {
+    pub common: Settings,
+    /// How long the URL is to be valid.
+    pub valid: Duration,
+}
+
+impl PresignSettings {
+    /// # Errors
+    /// When something is missing or makes no sense.
+    pub fn of_presign(args: &PresignArgs) -> Result<Self, UsageError> {
+        let mut flags = flags(&args.common);
+        flags.set("valid", args.valid.as_deref());
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let common = Settings::read(place(&args.place)?, &layers)?;
+        Ok(Self { common, valid: layers.parse("valid", link_time)?.unwrap_or(Duration::from_secs(3600)) })
+    }
 }
 
 impl ListSettings {

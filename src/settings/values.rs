@@ -28,6 +28,8 @@ pub enum UsageError {
     HalfAKey,
     #[error("{origin}: {key} = '{text}': {why}")]
     Value { origin: Origin, key: String, text: String, why: String },
+    #[error("{origin}: {key} and the secret itself are both given")]
+    SecretTwice { origin: Origin, key: String },
     #[error("--no-disk streams to a store that takes parts, which a directory and standard output are not")]
     NoDiskStore,
     #[error("upload takes PROJECT APP ENV and files, or --resume DIR")]
@@ -88,6 +90,7 @@ impl UsageError {
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
             Self::StoreSettings(error) => error.hint().into(),
+            Self::SecretTwice { .. } => "give one of them".into(),
             Self::HalfAKey => "give both in the same place, the environment or the settings file".into(),
             Self::Value { .. } | Self::Dir(_) => "correct it, or leave it out; --help tells what is possible".into(),
             Self::UnknownKey { .. } | Self::ConfigSyntax { .. } => {

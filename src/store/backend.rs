@@ -1,19 +1,22 @@
 //! From the settings of a remote store to object_store's client for it.
 
-use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::ClientOptions;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::signer::Signer;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
-use super::client::Connector;
-use super::settings::StoreSettings;
-use super::url::StoreUrl;
+use super::client::{Connector, ExtraHeader};
+use super::credentials::{Environment, aliyun, aws, azure, google};
+use super::encryption::{self, encrypted};
+use super::settings::{Secret, StoreSettings};
+use super::url::{StoreUrl, path_of};
 use super::{SettingsError, StoreError};
 
 /// What an upload, a listing and a link need of a store.
@@ -26,21 +29,27 @@ impl<T: ObjectStore + MultipartStore + Signer> Backend for T {}
 /// # Errors
 /// When the settings do not suffice.
 pub fn build(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn Backend>, StoreError> {
-    let connector = Connector::new(settings, part_size)?;
-    let backoff = BackoffConfig {
-        init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(10),
-        ..BackoffConfig::default()
-    };
-    let retry = RetryConfig { backoff, max_retries: 20, retry_timeout: retry_for.min(Duration::from_secs(120)) };
+    let connector = Connector::new(settings, part_size)?.with_headers(encryption::headers(settings)?);
+    let retry = retry_of(retry_for);
     match &settings.url {
         StoreUrl::S3 { bucket, .. } => s3(settings, bucket, connector, retry),
         StoreUrl::Oss { bucket, .. } => s3_dialect(settings, bucket, &oss_endpoint(settings)?, connector, retry),
         StoreUrl::Obs { bucket, .. } => s3_dialect(settings, bucket, &obs_endpoint(settings)?, connector, retry),
         StoreUrl::Gs { bucket, .. } => gs(settings, bucket, connector, retry),
         StoreUrl::Az { container, .. } => az(settings, container, connector, retry),
-        StoreUrl::Local { .. } | StoreUrl::Stdout => Err(SettingsError::NotRemote.into()),
+        StoreUrl::Dav { .. } | StoreUrl::Presigned { .. } | StoreUrl::Local { .. } | StoreUrl::Stdout => {
+            Err(SettingsError::NotRemote.into())
+        }
     }
+}
+
+fn retry_of(retry_for: Duration) -> RetryConfig {
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(10),
+        ..BackoffConfig::default()
+    };
+    RetryConfig { backoff, max_retries: 20, retry_timeout: retry_for.min(Duration::from_secs(120)) }
 }
 
 fn s3(
@@ -49,36 +58,23 @@ fn s3(
     connector: Connector,
     retry: RetryConfig,
 ) -> Result<Arc<dyn Backend>, StoreError> {
-    let by_vendor = settings.vendor_environment && std::env::vars_os().any(|(name, _)| is_aws_credential(&name));
-    if settings.endpoint.is_some() && settings.access_key_id.is_none() && !by_vendor {
-        return Err(SettingsError::NoCredentials.into());
-    }
     // TLS protects the bytes already, and a second hash of them costs time (AWS: "Signature calculations",
     // UNSIGNED-PAYLOAD).
     let by_tls = settings.endpoint.as_deref().is_none_or(|endpoint| endpoint.starts_with("https://"));
-    let mut builder = s3_builder(settings, bucket, connector, retry).with_unsigned_payload(by_tls);
+    let client = connector.client();
+    let builder = s3_builder(settings, bucket, connector, retry).with_unsigned_payload(by_tls);
+    let mut builder = encrypted(aws::with_credentials(builder, settings, client)?, settings)?;
     if let Some(endpoint) = &settings.endpoint {
-        let path_style = settings.path_style.unwrap_or(true);
-        builder = if path_style {
+        let path_style = settings.path_style.unwrap_or(!settings.cname);
+        builder = if settings.cname {
+            builder.with_endpoint(endpoint).with_virtual_hosted_style_request(true)
+        } else if path_style {
             builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false)
         } else {
             builder.with_endpoint(with_bucket(endpoint, bucket)?).with_virtual_hosted_style_request(true)
         };
     }
     finish_s3(builder)
-}
-
-fn is_aws_credential(name: &OsStr) -> bool {
-    matches!(
-        name.to_str(),
-        Some(
-            "AWS_ACCESS_KEY_ID"
-                | "AWS_WEB_IDENTITY_TOKEN_FILE"
-                | "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
-                | "AWS_CONTAINER_CREDENTIALS_FULL_URI"
-                | "AWS_SKIP_SIGNATURE"
-        )
-    )
 }
 
 /// A store that speaks S3 and wants the bucket in the host name. object_store does not put it there.
@@ -90,10 +86,22 @@ fn s3_dialect(
     retry: RetryConfig,
 ) -> Result<Arc<dyn Backend>, StoreError> {
     // Nothing else could give a key: the metadata service that object_store would ask is Amazon's.
-    let _ = settings.access_key_id.as_ref().ok_or(SettingsError::NoCredentials)?;
-    let builder = s3_builder(settings, bucket, connector, retry).with_conditional_put(S3ConditionalPut::Disabled);
-    let virtual_hosted = !settings.path_style.unwrap_or(false);
-    let endpoint = if virtual_hosted { with_bucket(endpoint, bucket)? } else { endpoint.to_owned() };
+    let keyless = match (&settings.access_key_id, &settings.url) {
+        (Some(_), _) => None,
+        (None, StoreUrl::Oss { .. }) if settings.vendor_environment => {
+            let found = aliyun::credentials(&Environment::of_process(), connector.client())?;
+            Some(found.ok_or(SettingsError::NoCredentials)?)
+        }
+        (None, _) => return Err(SettingsError::NoCredentials.into()),
+    };
+    let mut builder = s3_builder(settings, bucket, connector, retry).with_conditional_put(S3ConditionalPut::Disabled);
+    if let Some(credentials) = keyless {
+        builder = builder.with_credentials(credentials);
+    }
+    let virtual_hosted = settings.cname || !settings.path_style.unwrap_or(false);
+    let add_bucket = virtual_hosted && !settings.cname;
+    let endpoint = if add_bucket { with_bucket(endpoint, bucket)? } else { endpoint.to_owned() };
+    let builder = encrypted(builder, settings)?;
     finish_s3(builder.with_endpoint(endpoint).with_virtual_hosted_style_request(virtual_hosted))
 }
 
@@ -118,8 +126,11 @@ fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retr
 /// What AWS's own tools read, but for the endpoint when the user named one: object_store would prefer
 /// AWS_ENDPOINT_URL_S3 to it.
 fn with_aws_environment(builder: AmazonS3Builder, settings: &StoreSettings) -> AmazonS3Builder {
-    let variables = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
-    let wanted = variables.filter(|(name, _)| settings.endpoint.is_none() || !name.starts_with("AWS_ENDPOINT"));
+    let environment = Environment::of_process();
+    let all = environment.beginning_with("AWS_");
+    let wanted = all.filter(|(name, _)| {
+        settings.endpoint.is_none() || *name == "AWS_ENDPOINT_URL_STS" || !name.starts_with("AWS_ENDPOINT")
+    });
     wanted.fold(builder, |builder, (name, value)| match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
         Ok(key) => builder.with_config(key, value),
         Err(_) => builder,
@@ -186,10 +197,9 @@ fn gs(
     } else {
         GoogleCloudStorageBuilder::new()
     };
-    let mut builder = builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry);
-    if let Some(path) = &settings.service_account_file {
-        builder = builder.with_service_account_path(path);
-    }
+    let client = connector.client();
+    let builder = builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry);
+    let mut builder = google::with_credentials(builder, settings, client)?;
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_base_url(endpoint);
     }
@@ -215,7 +225,32 @@ fn az(
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
+    let builder = azure::with_credentials(builder)?;
     Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+}
+
+/// Who reads, as each request says it (RFC 7617).
+fn basic(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, StoreError> {
+    let Some(user) = &settings.username else { return Ok(Vec::new()) };
+    let password = settings.password.as_ref().map(Secret::reveal);
+    let request = reqwest::Client::new().get("http://localhost").basic_auth(user, password).build();
+    let request = request.map_err(|source| SettingsError::Client { source: source.into() })?;
+    let value = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    Ok(value.and_then(|value| ExtraHeader::new("authorization", value, false)).into_iter().collect())
+}
+
+/// The reading side of WebDAV.
+///
+/// # Errors
+/// When the settings do not suffice.
+pub fn dav(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let StoreUrl::Dav { base } = &settings.url else { return Err(SettingsError::NotRemote.into()) };
+    let connector = Connector::new(settings, part_size)?.with_headers(basic(settings)?);
+    let host = base.strip_suffix(path_of(base)).unwrap_or(base);
+    let builder = HttpBuilder::new().with_url(host).with_http_connector(connector).with_retry(retry_of(retry_for));
+    let options = ClientOptions::new().with_allow_http(true);
+    let store = builder.with_client_options(options).build();
+    Ok(Arc::new(store.map_err(|source| SettingsError::Client { source: source.into() })?))
 }
 
 #[cfg(test)]

@@ -3,11 +3,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::client::{ClientOptions, HttpClient, HttpConnector};
-use reqwest::{Certificate, NoProxy, Proxy};
+use async_trait::async_trait;
+use object_store::client::{
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Certificate, Method, NoProxy, Proxy};
 
+use super::names::Names;
 use super::settings::StoreSettings;
 use super::{SettingsError, StoreError};
 
@@ -19,8 +25,8 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 /// Time for a request without a body worth mentioning.
 const SMALL_REQUEST: Duration = Duration::from_secs(30);
 
-/// Where cloud metadata services are: no proxy reaches them.
-const LINK_LOCAL: &str = "169.254.0.0/16,fd00:ec2::254";
+/// Where metadata services and the agents of pods are: no proxy reaches them.
+const LINK_LOCAL: &str = "169.254.0.0/16,fe80::/10,fd00:ec2::/32,100.100.100.200,metadata.google.internal";
 
 /// Bundles of the usual distributions (Debian, Red Hat, SUSE, Alpine), as OpenSSL's users look for them.
 const BUNDLES: &[&str] = &[
@@ -35,6 +41,7 @@ const BUNDLES: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Connector {
     client: reqwest::Client,
+    headers: Vec<ExtraHeader>,
 }
 
 impl Connector {
@@ -49,23 +56,94 @@ impl Connector {
             .user_agent(concat!("jmap-dump-tool/", env!("CARGO_PKG_VERSION")))
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
+            .dns_resolver(Arc::new(Names))
             .timeout(SMALL_REQUEST + Duration::from_secs(part_size / SLOWEST_BYTES_PER_SECOND))
             .tls_certs_only(roots(settings)?);
         if let Some(url) = &settings.proxy {
             let proxy = Proxy::all(url).map_err(|_| SettingsError::Proxy)?.no_proxy(NoProxy::from_string(LINK_LOCAL));
             builder = builder.no_proxy().proxy(proxy);
-        } else if !settings.vendor_environment {
-            builder = builder.no_proxy();
+        } else {
+            let proxies = if settings.vendor_environment { proxies_of_environment() } else { Vec::new() };
+            builder = proxies.into_iter().fold(builder.no_proxy(), reqwest::ClientBuilder::proxy);
         }
         let client = builder.build().map_err(|source| SettingsError::Client { source: source.into() })?;
-        Ok(Self { client })
+        Ok(Self { client, headers: Vec::new() })
+    }
+
+    /// The same with these headers on each request, or on those that create an object.
+    #[must_use]
+    pub fn with_headers(self, headers: Vec<ExtraHeader>) -> Self {
+        Self { headers, ..self }
+    }
+
+    pub fn client(&self) -> reqwest::Client {
+        self.client.clone()
     }
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.client.clone()))
+        Ok(if self.headers.is_empty() {
+            HttpClient::new(self.client.clone())
+        } else {
+            HttpClient::new(WithHeaders { client: self.client.clone(), headers: self.headers.clone() })
+        })
     }
+}
+
+/// Adds headers that object_store knows nothing of, after it has signed the request.
+#[derive(Debug)]
+struct WithHeaders {
+    client: reqwest::Client,
+    headers: Vec<ExtraHeader>,
+}
+
+#[async_trait]
+impl HttpService for WithHeaders {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let creates = creates_object(request.method(), request.uri().query().unwrap_or_default());
+        for header in self.headers.iter().filter(|header| creates || !header.where_created) {
+            request.headers_mut().insert(header.name.clone(), header.value.clone());
+        }
+        self.client.call(request).await
+    }
+}
+
+/// A whole object's PUT, or the opening of a multipart upload; not a part of one.
+fn creates_object(method: &Method, query: &str) -> bool {
+    let names = || query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    match *method {
+        Method::PUT => !names().any(|name| name == "partNumber"),
+        Method::POST => names().any(|name| name == "uploads"),
+        _ => false,
+    }
+}
+
+/// One header more.
+#[derive(Debug, Clone)]
+pub struct ExtraHeader {
+    name: HeaderName,
+    /// Marked as a secret, which its `Debug` output hides.
+    value: HeaderValue,
+    where_created: bool,
+}
+
+impl ExtraHeader {
+    /// `None` when the value is no header's.
+    pub fn new(name: &'static str, value: &str, where_created: bool) -> Option<Self> {
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(true);
+        Some(Self { name: HeaderName::from_static(name), value, where_created })
+    }
+}
+
+/// Those that curl and reqwest take, but never for a metadata service.
+fn proxies_of_environment() -> Vec<Proxy> {
+    let first = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let no = first(&["NO_PROXY", "no_proxy"]).map_or_else(|| LINK_LOCAL.to_owned(), |no| format!("{no},{LINK_LOCAL}"));
+    let http = first(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::http(url).ok());
+    let https = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::https(url).ok());
+    http.into_iter().chain(https).map(|proxy| proxy.no_proxy(NoProxy::from_string(&no))).collect()
 }
 
 /// The given file, else the system's bundle, else the built-in roots: distroless images have no bundle.

@@ -1,7 +1,10 @@
 //! What can go wrong with a store, and what to do then.
 
 use std::io;
+use std::time::Duration;
 
+use super::credentials::CredentialsError;
+use super::whole::HttpError;
 use crate::deadline::Stopped;
 
 /// Settings that cannot work, whatever the store says.
@@ -17,6 +20,10 @@ pub enum SettingsError {
     CaFile { path: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the store's settings do not suffice")]
     Client { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the store's encryption is not possible: {0}")]
+    Encryption(&'static str),
+    #[error("this store signs no URLs")]
+    NoSignature,
     #[error("no access_key_id and secret_access_key for this store")]
     NoCredentials,
     #[error("this store has no HTTP client")]
@@ -42,12 +49,20 @@ impl SettingsError {
 pub enum StoreError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error("cannot {what} {url}")]
     Remote { what: &'static str, url: String, source: object_store::Error },
     #[error("cannot {what} {path}")]
     Local { what: &'static str, path: String, source: io::Error },
     #[error("{url} has {there} bytes in the store instead of {expected}")]
     SizeDiffers { url: String, there: u64, expected: u64 },
+    #[error(transparent)]
+    Http(HttpError),
+    #[error("{url} accepts requests and does not answer within {} s", after.as_secs())]
+    Silent { url: String, after: Duration },
+    #[error("the store has another part {number} of {url} than was sent")]
+    PartDiffers { url: String, number: usize },
     #[error("cannot put {path} in order: it holds the dump with its head behind its heap")]
     Unsorted { path: String, source: io::Error },
     #[error("cannot read the compressed dump back")]
@@ -62,9 +77,13 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Settings(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
             Self::Remote { source, .. } => remote_hint(source),
             Self::Unsorted { .. } => "make room there; it cannot be uploaded as it is",
             Self::Local { .. } => "make the directory writable for this user, or name another store",
+            Self::Http(error) => error.hint(),
+            Self::Silent { .. } => "check the endpoint, the network policy and the proxy; --store names another store",
+            Self::PartDiffers { .. } => "look for what changes bytes on the way: a proxy, or its memory",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
             Self::Spool(_) => "look into the state of the file system that holds it",
             Self::ClientEnded => "report this with the output of -v",
@@ -87,11 +106,29 @@ impl StoreError {
 }
 
 fn remote_hint(error: &object_store::Error) -> &'static str {
+    let words = said(error);
+    // AWS: "Error responses"; the others say it alike.
+    if ["RequestTimeTooSkewed", "RequestExpired"].iter().any(|code| words.contains(code)) {
+        return "set this machine's clock: the store takes no request that is minutes off";
+    }
+    if ["ExpiredToken", "TokenRefreshRequired", "InvalidToken"].iter().any(|code| words.contains(code)) {
+        return "get new credentials: the session token has ended";
+    }
+    if words.contains("403 Forbidden") || words.contains("401 Unauthorized") {
+        return REFUSED;
+    }
     match error {
-        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
-            "check the access key, its secret and its rights: putting objects below the prefix must be allowed"
-        }
+        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => REFUSED,
         object_store::Error::NotFound { .. } => "check the bucket's name, the region and the endpoint",
         _ => "check the endpoint, the network policy and the proxy; --store names another store",
     }
+}
+
+const REFUSED: &str =
+    "check the access key, its secret and its rights: putting objects below the prefix must be allowed";
+
+/// The words of an error and all its causes: object_store keeps the store's answer in there.
+fn said(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }

@@ -4,11 +4,17 @@
 mod abort;
 mod backend;
 mod client;
+mod credentials;
+mod dav;
+mod encryption;
 mod error;
 pub mod key;
 mod ledger;
 mod local;
 mod multipart;
+mod names;
+mod part;
+mod presigned;
 pub mod receipt;
 mod remote;
 mod settings;
@@ -16,6 +22,7 @@ mod shelf;
 mod stdout;
 mod stop;
 pub mod url;
+mod whole;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -23,8 +30,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use credentials::CredentialsError;
+pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
 pub use ledger::Ledger;
+pub use presigned::PUT_MAX;
 pub use settings::{Secret, StoreSettings};
 pub use shelf::{LINK_MAX, Listed, Shelf};
 pub use stdout::PIPE_BUF;
@@ -36,6 +46,7 @@ use key::ObjectKey;
 use local::LocalUpload;
 use remote::RemoteUpload;
 use url::StoreUrl;
+use whole::WholeUpload;
 
 /// The smallest part that S3 takes, but for the last (AWS: "Amazon S3 multipart upload limits").
 pub const PART_MIN: u64 = 5 << 20;
@@ -105,6 +116,7 @@ pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
 pub enum Upload {
     Remote(RemoteUpload),
     Local(LocalUpload),
+    Whole(Box<WholeUpload>),
     Stdout(Deadline),
 }
 
@@ -135,6 +147,9 @@ impl Upload {
     ) -> Result<Self, StoreError> {
         match &settings.url {
             StoreUrl::Stdout => Ok(Self::Stdout(deadline.clone())),
+            StoreUrl::Dav { .. } | StoreUrl::Presigned { .. } => {
+                WholeUpload::open(settings, key, deadline, ledger).map(|upload| Self::Whole(Box::new(upload)))
+            }
             StoreUrl::Local { dir } => LocalUpload::open(dir, key, ledger).map(Self::Local),
             _ => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
         }
@@ -145,6 +160,7 @@ impl Upload {
         match self {
             Self::Remote(upload) => Some(upload.ledger()),
             Self::Local(upload) => Some(upload.ledger()),
+            Self::Whole(upload) => Some(upload.ledger()),
             Self::Stdout(_) => None,
         }
     }
@@ -167,7 +183,7 @@ impl Upload {
     pub fn spool_file(&mut self, only_copy: bool) -> Result<Option<(File, PathBuf)>, StoreError> {
         match self {
             Self::Local(upload) => upload.spool_file(only_copy).map(Some),
-            Self::Remote(_) | Self::Stdout(_) => Ok(None),
+            Self::Remote(_) | Self::Whole(_) | Self::Stdout(_) => Ok(None),
         }
     }
 
@@ -175,7 +191,7 @@ impl Upload {
     pub fn spooled_at(&self) -> Option<String> {
         match self {
             Self::Local(upload) => upload.spooled_at(),
-            Self::Remote(_) | Self::Stdout(_) => None,
+            Self::Remote(_) | Self::Whole(_) | Self::Stdout(_) => None,
         }
     }
 
@@ -186,7 +202,7 @@ impl Upload {
     pub fn put_part(&mut self, number: usize, part: Bytes) -> Result<(), StoreError> {
         match self {
             Self::Remote(upload) => upload.put_part(number, part),
-            Self::Local(_) | Self::Stdout(_) => Ok(()),
+            Self::Local(_) | Self::Whole(_) | Self::Stdout(_) => Ok(()),
         }
     }
 
@@ -197,7 +213,7 @@ impl Upload {
     pub fn finish_sent(self, _: &Verdict, digest: &Digest) -> Result<Finished, StoreError> {
         match self {
             Self::Remote(upload) => upload.finish(digest),
-            Self::Local(_) | Self::Stdout(_) => Err(SettingsError::NotRemote.into()),
+            Self::Local(_) | Self::Whole(_) | Self::Stdout(_) => Err(SettingsError::NotRemote.into()),
         }
     }
 
@@ -209,6 +225,7 @@ impl Upload {
         match self {
             Self::Remote(upload) => upload.finish(digest),
             Self::Local(upload) => upload.finish(digest, spool),
+            Self::Whole(upload) => upload.finish(digest, spool),
             Self::Stdout(deadline) => stdout::write(spool, digest, &deadline),
         }
     }
@@ -225,6 +242,7 @@ pub struct Finished {
 enum Beside {
     Remote(RemoteUpload),
     Local(LocalUpload),
+    Whole(Box<WholeUpload>),
     Nowhere,
 }
 
@@ -237,6 +255,7 @@ impl Finished {
         match &mut self.beside {
             Beside::Remote(upload) => upload.put_beside(tail, bytes),
             Beside::Local(upload) => upload.put_beside(tail, &bytes),
+            Beside::Whole(upload) => upload.put_beside(tail, bytes),
             Beside::Nowhere => Ok(()),
         }
     }

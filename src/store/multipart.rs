@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use md5::{Digest as _, Md5};
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
@@ -16,18 +15,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
 use super::backend::Backend;
+use super::part::{is_final, multipart_e_tag};
 use super::stop::{LOOK, Stop};
 use super::{Ledger, OpenMultipart, StoreError, StoreSettings, Verified};
 use crate::deadline::Deadline;
 use crate::guard::{self, Undo};
 use crate::journal::SentPart;
-use crate::units::hex;
 
 /// Parts in flight at a time.
 const IN_FLIGHT: usize = 2;
 
 /// How long the opening of an upload may fail before the store counts as unusable.
 pub(super) const OPEN_FOR: Duration = Duration::from_secs(8);
+
+/// For the last try's own error to come before ours.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Why the worker left before it was asked to.
 pub(super) type Failure = Arc<Mutex<Option<StoreError>>>;
@@ -56,6 +58,8 @@ pub(super) struct Job {
     pub path: Path,
     pub url: String,
     pub is_azure: bool,
+    /// What the store answers to a part is its MD5.
+    pub tells_md5: bool,
     pub retry_for: Duration,
     pub deadline: Deadline,
     pub failure: Failure,
@@ -90,7 +94,9 @@ impl Job {
 
     async fn upload(self, opened: oneshot::Sender<()>, mut inbox: mpsc::Receiver<Order>) -> Result<(), StoreError> {
         let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
-        let found = stop.or(self.find()).await?;
+        // One request may take longer than this by itself, where somebody accepts it and says nothing.
+        let found = tokio::time::timeout(self.opens_within() + SLACK, stop.or(self.find())).await;
+        let found = found.map_err(|_| StoreError::Silent { url: self.url.clone(), after: self.opens_within() })??;
         // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
         let _ = opened.send(());
         let finished = self.take_orders(&found, &mut inbox, &stop).await;
@@ -149,17 +155,36 @@ impl Job {
         }
     }
 
+    /// Tried again for a while: opening twice does no harm, and not every client of object_store does it.
     async fn create(&self) -> Result<MultipartId, StoreError> {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
-        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let id = self.probe.create_multipart_opts(&self.path, options).await;
-        let id = id.map_err(|source| self.error("open an upload to", source))?;
+        let begun = Instant::now();
+        let id = loop {
+            match self.probe.create_multipart_opts(&self.path, self.options()).await {
+                Ok(id) => break id,
+                Err(source) if is_final(&source) || begun.elapsed() + LOOK >= self.opens_within() => {
+                    return Err(self.error("open an upload to", source));
+                }
+                Err(source) => log::info!("opening {} failed, trying again: {source}", self.url),
+            }
+            tokio::time::sleep(LOOK).await;
+        };
         if self.is_azure {
             // There, opening sends nothing. A block that no list names vanishes by itself.
             let probe = self.probe.put_part(&self.path, &id, 0, PutPayload::from_static(b"probe")).await;
             probe.map_err(|source| self.error("open an upload to", source))?;
         }
         Ok(id)
+    }
+
+    /// object_store takes none for Azure.
+    fn options(&self) -> PutMultipartOptions {
+        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
+        let attributes = if self.is_azure { Attributes::new() } else { attributes };
+        PutMultipartOptions { attributes, ..PutMultipartOptions::default() }
+    }
+
+    fn opens_within(&self) -> Duration {
+        OPEN_FOR.min(self.retry_for)
     }
 
     /// True when the object was completed, false when the upload was given up.
@@ -205,32 +230,8 @@ impl Job {
         if there == expected { Ok(Verified::Size) } else { Err(differs()) }
     }
 
-    /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
-    async fn put_part(&self, id: &MultipartId, number: usize, bytes: Bytes) -> Result<(usize, SentPart), StoreError> {
-        let md5: [u8; 16] = Md5::digest(&bytes).into();
-        if let Some(part) = self.ledger.part(number, &md5) {
-            return Ok((number, part));
-        }
-        let begun = Instant::now();
-        loop {
-            let payload = PutPayload::from_bytes(bytes.clone());
-            match self.backend.put_part(&self.path, id, number, payload).await {
-                Ok(PartId { content_id: id }) => {
-                    let part = SentPart { id, md5 };
-                    self.ledger.sent(number, &part);
-                    return Ok((number, part));
-                }
-                Err(source) if is_final(&source) || begun.elapsed() >= self.retry_for => {
-                    return Err(self.error("upload a part of", source));
-                }
-                Err(source) => log::warn!("part {} of {} failed, trying again: {source}", number + 1, self.url),
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-
     async fn complete(&self, id: &MultipartId, parts: Vec<SentPart>, bytes: u64) -> Result<Verified, StoreError> {
-        let e_tag = multipart_e_tag(&parts);
+        let (e_tag, count) = (multipart_e_tag(&parts), parts.len());
         let ids = parts.into_iter().map(|part| PartId { content_id: part.id }).collect();
         let completed = self.backend.complete_multipart(&self.path, id, ids).await;
         let head = self.backend.head(&self.path).await;
@@ -247,7 +248,9 @@ impl Job {
         self.same_size(there, bytes)?;
         let theirs = completed.ok().and_then(|result| result.e_tag);
         let same = theirs.is_some_and(|theirs| theirs.trim_matches('"').eq_ignore_ascii_case(&e_tag));
-        Ok(if same { Verified::Checksum } else { Verified::Size })
+        // Each part was compared as it went out.
+        let checked = self.tells_md5 && count > 0;
+        Ok(if same || checked { Verified::Checksum } else { Verified::Size })
     }
 
     async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
@@ -268,38 +271,7 @@ impl Job {
         }
     }
 
-    fn error(&self, what: &'static str, source: object_store::Error) -> StoreError {
+    pub(super) fn error(&self, what: &'static str, source: object_store::Error) -> StoreError {
         StoreError::Remote { what, url: self.url.clone(), source }
-    }
-}
-
-/// No later try will have another answer.
-fn is_final(error: &object_store::Error) -> bool {
-    use object_store::Error as E;
-    matches!(
-        error,
-        E::NotFound { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::NotImplemented { .. }
-    )
-}
-
-/// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, unless they encrypt with a key of a
-/// key service (AWS: "Checking object integrity", ETags of multipart uploads).
-fn multipart_e_tag(parts: &[SentPart]) -> String {
-    let mut md5 = Md5::new();
-    for part in parts {
-        md5.update(part.md5);
-    }
-    format!("{}-{}", hex(&md5.finalize()), parts.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_e_tag_of_a_multipart_upload_is_the_md5_of_its_parts_md5s() {
-        let part = |bytes: &[u8]| SentPart { id: String::new(), md5: Md5::digest(bytes).into() };
-        // Computed with md5sum and xxd.
-        assert_eq!(multipart_e_tag(&[part(b"a"), part(b"b")]), "96e024ba2074fe77e8e965ba43a704be-2");
     }
 }

@@ -45,6 +45,8 @@ impl RemoteUpload {
             path: Path::from(settings.url.object_path(&key.dump())),
             url: url.clone(),
             is_azure: matches!(settings.url, StoreUrl::Az { .. }),
+            // Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a Multipart Upload", by the object's ETag.
+            tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. }),
             retry_for: settings.retry_for,
             deadline: deadline.clone(),
             failure: Arc::clone(&failure),

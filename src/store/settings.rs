@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::encryption::Encryption;
 use super::url::StoreUrl;
 
 /// A value that is never printed. Serialised, it goes to the run's own guard and nowhere else.
@@ -41,8 +42,16 @@ pub struct StoreSettings {
     /// Azure: the storage account and its key.
     pub account: Option<String>,
     pub account_key: Option<Secret>,
+    /// WebDAV: who puts.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
     /// Google: the file of a service account's key.
     pub service_account_file: Option<String>,
+    /// How the store encrypts, and by which key of its key service.
+    pub encryption: Option<Encryption>,
+    pub kms_key_id: Option<String>,
+    /// The endpoint's host is the bucket's own domain.
+    pub cname: bool,
     pub proxy: Option<String>,
     /// PEM file of the certificate authorities to trust, instead of the system's.
     pub ca_file: Option<String>,
@@ -70,7 +79,12 @@ impl StoreSettings {
             session_token: None,
             account: None,
             account_key: None,
+            username: None,
+            password: None,
             service_account_file: None,
+            encryption: None,
+            kms_key_id: None,
+            cname: false,
             proxy: None,
             ca_file: None,
             by_hand: false,

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::signer::Method;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::signer::{Method, Signer};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-use super::backend::{Backend, build};
+use super::backend::{build, dav};
 use super::stop::Stop;
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
@@ -50,7 +50,43 @@ pub struct Shelf {
 
 enum Place {
     Local(PathBuf),
-    Remote(Arc<dyn Backend>, Runtime),
+    Remote(Remote, Runtime),
+}
+
+struct Remote {
+    store: Arc<dyn ObjectStore>,
+    signer: Option<Arc<dyn Signer>>,
+}
+
+impl Remote {
+    fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
+        if matches!(settings.url, StoreUrl::Dav { .. }) {
+            return Ok(Self { store: dav(settings, PART_MIN, settings.retry_for)?, signer: None });
+        }
+        let backend = build(settings, PART_MIN, settings.retry_for)?;
+        Ok(Self { store: backend.clone(), signer: Some(backend) })
+    }
+
+    /// Every object below `path`. WebDAV is asked collection by collection: many servers refuse to list all at once
+    /// (RFC 4918, section 9.1, `Depth: infinity`).
+    async fn list(&self, path: &Path) -> object_store::Result<Vec<ObjectMeta>> {
+        if self.signer.is_some() {
+            return self.store.list(Some(path)).try_collect().await;
+        }
+        let (mut found, mut open) = (Vec::new(), vec![path.clone()]);
+        while let Some(collection) = open.pop() {
+            let listed = match self.store.list_with_delimiter(Some(&collection)).await {
+                Err(object_store::Error::NotFound { .. }) => continue,
+                other => other?,
+            };
+            open.extend(listed.common_prefixes);
+            found.extend(listed.objects.into_iter().filter(|meta| {
+                // What begins with a dot has no name yet.
+                meta.location.filename().is_some_and(|name| !name.starts_with('.'))
+            }));
+        }
+        Ok(found)
+    }
 }
 
 impl Shelf {
@@ -59,11 +95,11 @@ impl Shelf {
     pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
         let place = match &settings.url {
             StoreUrl::Local { dir } => Place::Local(dir.into()),
-            StoreUrl::Stdout => return Err(SettingsError::NotReadable.into()),
+            StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
             _ => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let error = |source| StoreError::Local { what: "start", path: "the store's client".into(), source };
-                Place::Remote(build(settings, PART_MIN, settings.retry_for)?, runtime.map_err(error)?)
+                Place::Remote(Remote::open(settings)?, runtime.map_err(error)?)
             }
         };
         let waiting_for = format!("reading from {}", settings.url);
@@ -81,12 +117,9 @@ impl Shelf {
                 list_dir(&base.join(dir), base, &mut found)?;
                 Ok(found)
             }
-            Place::Remote(backend, runtime) => {
+            Place::Remote(remote, runtime) => {
                 let path = self.path(dir);
-                let listing = async {
-                    let all = backend.list(Some(&path)).try_collect::<Vec<ObjectMeta>>().await;
-                    all.map_err(|source| self.error("list", dir, source))
-                };
+                let listing = async { remote.list(&path).await.map_err(|source| self.error("list", dir, source)) };
                 let all = runtime.block_on(self.stop.or(listing))?;
                 Ok(all.into_iter().filter_map(|meta| self.listed(meta)).collect())
             }
@@ -98,9 +131,9 @@ impl Shelf {
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
         match &self.place {
             Place::Local(base) => listed_file(&base.join(key), base),
-            Place::Remote(backend, runtime) => {
+            Place::Remote(remote, runtime) => {
                 let path = self.path(key);
-                let head = async { backend.head(&path).await.map_err(|source| self.error("find", key, source)) };
+                let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
                 let meta = runtime.block_on(self.stop.or(head))?;
                 self.listed(meta).ok_or(StoreError::ClientEnded)
             }
@@ -121,11 +154,11 @@ impl Shelf {
                 };
                 Ok(keys.iter().filter_map(read).collect())
             }
-            Place::Remote(backend, runtime) => {
+            Place::Remote(remote, runtime) => {
                 let read = |key: &String| {
                     let (key, path) = (key.clone(), self.path(key));
                     async move {
-                        let bytes = backend.get_range(&path, 0..SMALL).await;
+                        let bytes = remote.store.get_range(&path, 0..SMALL).await;
                         bytes.inspect_err(|error| log::info!("{key}: {error}")).ok().map(|bytes| (key, bytes.to_vec()))
                     }
                 };
@@ -158,11 +191,11 @@ impl Shelf {
                     each(range, &bytes)
                 })
             }
-            Place::Remote(backend, runtime) => {
+            Place::Remote(remote, runtime) => {
                 let path = self.path(key);
                 let read = |range: Range<u64>| {
                     let path = path.clone();
-                    async move { (range.clone(), backend.get_range(&path, range).await) }
+                    async move { (range.clone(), remote.store.get_range(&path, range).await) }
                 };
                 let mut all = futures_util::stream::iter(ranges.into_iter().map(read)).buffer_unordered(AT_ONCE);
                 runtime.block_on(self.stop.or(async {
@@ -181,10 +214,22 @@ impl Shelf {
     /// # Errors
     /// When the store's settings do not suffice for a signature.
     pub fn link(&self, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
-        let Place::Remote(backend, runtime) = &self.place else { return Ok(None) };
+        self.signed(Method::GET, key, valid)
+    }
+
+    /// The same, to put it there.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub fn upload_link(&self, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
+        self.signed(Method::PUT, key, valid)
+    }
+
+    fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
+        let Place::Remote(Remote { signer: Some(signer), .. }, runtime) = &self.place else { return Ok(None) };
         let path = self.path(key);
         let signed = async {
-            let url = backend.signed_url(Method::GET, &path, valid).await;
+            let url = signer.signed_url(method, &path, valid).await;
             url.map_err(|source| self.error("sign a link to", key, source))
         };
         Ok(Some(runtime.block_on(self.stop.or(signed))?.to_string()))
@@ -192,7 +237,9 @@ impl Shelf {
 
     /// Whether links are signed with a token that may end before they do.
     pub fn signs_with_token(&self) -> bool {
-        self.settings.session_token.is_some() || self.settings.access_key_id.is_none()
+        let settings = &self.settings;
+        let own = settings.access_key_id.is_some() || settings.account_key.is_some();
+        settings.session_token.is_some() || !(own || settings.service_account_file.is_some())
     }
 
     fn path(&self, key: &str) -> Path {

@@ -1,6 +1,10 @@
 //! What names a store, pure.
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
+
+use super::presigned::shown;
+use super::settings::Secret;
 
 /// A store, as `--store` names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,14 @@ pub enum StoreUrl {
         container: String,
         prefix: String,
     },
+    /// WebDAV; no slash at the end.
+    Dav {
+        base: String,
+    },
+    /// One object, for which somebody else has signed.
+    Presigned {
+        url: Secret,
+    },
     Local {
         dir: String,
     },
@@ -42,7 +54,9 @@ pub enum StoreUrlError {
     NoBucket(String),
     #[error("the store '{0}' is neither a URL nor a path that begins with '/' or '.'")]
     NoScheme(String),
-    #[error("unknown store scheme '{0}://'; known are s3, oss, obs, gs, az and file")]
+    #[error("the store's URL cannot be understood")]
+    Url,
+    #[error("unknown store scheme '{0}://'; known are s3, oss, obs, gs, az, https and file")]
     Scheme(String),
     #[error("the store's URL holds '{0}', which has no meaning here")]
     Extra(char),
@@ -61,7 +75,22 @@ impl StoreUrl {
             None if text.starts_with(['/', '.']) => Ok(Self::Local { dir: text.to_owned() }),
             None => Err(StoreUrlError::NoScheme(text.chars().take(40).collect())),
             Some(("file", dir)) if dir.starts_with('/') => Ok(Self::Local { dir: dir.to_owned() }),
+            Some(("https" | "http", _)) => Self::web(text),
             Some((scheme, rest)) => Self::remote(scheme, rest, text),
+        }
+    }
+
+    /// With a query it is one that somebody signed, without it WebDAV.
+    fn web(text: &str) -> Result<Self, StoreUrlError> {
+        let url = Url::parse(text).map_err(|_| StoreUrlError::Url)?;
+        // A user part might be a credential: it is never shown.
+        if url.has_authority() && (!url.username().is_empty() || url.password().is_some()) {
+            return Err(StoreUrlError::Extra('@'));
+        }
+        match (url.query(), url.fragment()) {
+            (_, Some(_)) => Err(StoreUrlError::Extra('#')),
+            (Some(_), None) => Ok(Self::Presigned { url: Secret::new(text) }),
+            (None, None) => Ok(Self::Dav { base: url.as_str().trim_end_matches('/').to_owned() }),
         }
     }
 
@@ -99,6 +128,10 @@ impl StoreUrl {
             Self::Obs { bucket, prefix } => ("obs", bucket, prefix),
             Self::Gs { bucket, prefix } => ("gs", bucket, prefix),
             Self::Az { container, prefix } => ("az", container, prefix),
+            Self::Dav { base } => return format!("{base}/{key}"),
+            Self::Presigned { url } => {
+                return Url::parse(url.reveal()).map_or_else(|_| String::new(), |url| shown(&url));
+            }
             Self::Local { dir } => return format!("{}/{key}", dir.trim_end_matches('/')),
             Self::Stdout => return "-".to_owned(),
         };
@@ -107,6 +140,11 @@ impl StoreUrl {
         } else {
             format!("{scheme}://{bucket}/{prefix}/{key}")
         }
+    }
+
+    /// Whether an object can be sent in parts, before it is whole.
+    pub fn takes_parts(&self) -> bool {
+        !matches!(self, Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout)
     }
 
     /// `key` below the prefix: the name inside the bucket.
@@ -121,9 +159,20 @@ impl StoreUrl {
             {
                 format!("{prefix}/{key}")
             }
+            // What is at a URL of the server's own, is there.
+            Self::Dav { base } => match path_of(base) {
+                "" => key.to_owned(),
+                path => format!("{}/{key}", path.trim_start_matches('/')),
+            },
             _ => key.to_owned(),
         }
     }
+}
+
+/// What stands behind the host, with its first slash.
+pub fn path_of(url: &str) -> &str {
+    let behind = url.find("://").map_or(0, |at| at + 3);
+    url[behind..].find('/').map_or("", |at| &url[behind + at..])
 }
 
 impl std::fmt::Display for StoreUrl {
@@ -147,6 +196,10 @@ mod tests {
             StoreUrl::parse("/d/").map(|_| StoreUrl::Local { dir: "/d".into() }).unwrap()
         );
         assert_eq!(StoreUrl::parse("-").unwrap(), StoreUrl::Stdout);
+        assert_eq!(StoreUrl::parse("https://h/dav/heaps/").unwrap().of_key("k"), "https://h/dav/heaps/k");
+        let signed = StoreUrl::parse("https://h:1/b/k?X-Amz-Signature=secret").unwrap();
+        assert_eq!(signed.to_string(), "https://h:1/b/k");
+        assert!(!format!("{signed:?}").contains("secret"));
         assert_eq!(StoreUrl::parse("s3://b/p").unwrap().object_path("k"), "p/k");
     }
 
@@ -155,6 +208,8 @@ mod tests {
         assert_eq!(StoreUrl::parse(" "), Err(StoreUrlError::Empty));
         assert!(matches!(StoreUrl::parse("s3:/bucket"), Err(StoreUrlError::NoScheme(_))));
         assert!(matches!(StoreUrl::parse("ftp://x/y"), Err(StoreUrlError::Scheme(_))));
+        assert_eq!(StoreUrl::parse("https://me:word@h/dav"), Err(StoreUrlError::Extra('@')));
+        assert_eq!(StoreUrl::parse("https://"), Err(StoreUrlError::Url));
         assert!(matches!(StoreUrl::parse("s3:///p"), Err(StoreUrlError::NoBucket(_))));
         assert!(matches!(StoreUrl::parse("s3://key:secret@b/p"), Err(StoreUrlError::Extra('@'))));
         assert!(matches!(StoreUrl::parse("s3://b/a/../c"), Err(StoreUrlError::Segment(_))));

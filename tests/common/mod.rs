@@ -2,9 +2,11 @@
 //! `tests/bed/install.sh` fetches what it needs; what is missing is skipped loudly, and fails where CI=true.
 #![allow(dead_code)]
 
+pub mod azurite;
 pub mod bed;
 pub mod console;
 pub mod container;
+pub mod gcs;
 pub mod heap_graph;
 pub mod heap_shares;
 pub mod hprof_check;
@@ -12,5 +14,8 @@ pub mod jvm;
 pub mod kubectl;
 pub mod manifest;
 pub mod recorder;
+pub mod relay;
 pub mod s3;
+pub mod tokens;
 pub mod tool;
+pub mod webdav;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::StaticCredentialProvider;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use reqwest::Client;
 
 use super::container::{Authorization, ContainerSource};
@@ -76,7 +77,7 @@ pub fn with_credentials(
 
 /// A path that gives nothing: any answer will do.
 fn container(url: &str) -> Service<'_> {
-    Service { cloud: "the container's credentials", url, question: "GET /", header: "Accept: application/json" }
+    Service { cloud: "the container's agent", url, question: "GET /", header: "Accept: application/json" }
 }
 
 /// In the order of AWS's own tools (AWS SDK for Java 2.x: "Default credentials provider chain").
@@ -119,11 +120,11 @@ fn with_region(builder: AmazonS3Builder, region: Option<&str>) -> AmazonS3Builde
 fn with_profile(builder: AmazonS3Builder, credentials: ProfileCredentials) -> AmazonS3Builder {
     match credentials {
         ProfileCredentials::Keys { id, secret, token } => {
-            let builder = builder.with_access_key_id(id.reveal()).with_secret_access_key(secret.reveal());
-            match token {
-                Some(token) => builder.with_token(token.reveal()),
-                None => builder,
-            }
+            // Not with the builder's own setters: a session token in the variables would belong to another key.
+            let token = token.map(|token| token.reveal().to_owned());
+            let credential =
+                AwsCredential { key_id: id.reveal().to_owned(), secret_key: secret.reveal().to_owned(), token };
+            builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
         }
         ProfileCredentials::WebIdentity { role_arn, token_file, session_name } => {
             let builder = builder

@@ -5,7 +5,7 @@ use std::io;
 /// Found out before any request.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    #[error("there are no credentials: none are set, and nobody answers at {address}, the metadata service of {cloud}")]
+    #[error("there are no credentials: none are set, and nobody answers at {address}, where {cloud} gives them")]
     NoMetadata { cloud: &'static str, address: String },
     #[error("'{0}' is no address of a metadata service")]
     Address(String),

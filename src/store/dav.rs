@@ -1,0 +1,150 @@
+//! One object in a WebDAV store (RFC 4918): put under another name, and moved to its own when all of it is there.
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+
+use super::key::ObjectKey;
+use super::settings::{Secret, StoreSettings};
+use super::url::{StoreUrl, path_of};
+use super::whole::{HttpError, checked};
+use super::{SettingsError, StoreError, Verified};
+
+/// Where an object lies, and who puts it there.
+#[derive(Debug)]
+pub struct Dav {
+    base: String,
+    dir: String,
+    pub url: String,
+    pub temporary: String,
+    user: Option<(String, Option<Secret>)>,
+}
+
+impl Dav {
+    pub fn new(settings: &StoreSettings, key: &ObjectKey) -> Result<Self, StoreError> {
+        let StoreUrl::Dav { base } = &settings.url else { return Err(SettingsError::NotRemote.into()) };
+        let (dump, user) = (key.dump(), settings.username.clone());
+        let (dir, name) = dump.rsplit_once('/').unwrap_or(("", &dump));
+        Ok(Self {
+            base: base.clone(),
+            dir: dir.to_owned(),
+            url: format!("{base}/{dump}"),
+            temporary: format!("{base}/{dir}/.{name}.part"),
+            user: user.map(|user| (user, settings.password.clone())),
+        })
+    }
+
+    fn request(&self, client: &Client, method: Method, url: &str) -> RequestBuilder {
+        let request = client.request(method, url);
+        match &self.user {
+            Some((user, password)) => request.basic_auth(user, password.as_ref().map(Secret::reveal)),
+            None => request,
+        }
+    }
+
+    /// Makes the collections, and the temporary name in the last one: the probe, with the rights of the upload.
+    pub async fn prepare(&self, client: &Client) -> Result<(), HttpError> {
+        match self.make_collections(client).await {
+            // What the store's own URL names may be missing as well.
+            Err(HttpError::Refused { status: StatusCode::CONFLICT, .. }) => {
+                self.make_base(client).await?;
+                self.make_collections(client).await?;
+            }
+            other => other?,
+        }
+        checked(&self.temporary, "put", self.put(client).body("")).await.map(drop)
+    }
+
+    async fn make_collections(&self, client: &Client) -> Result<(), HttpError> {
+        let mut collection = self.base.clone();
+        for name in self.dir.split('/').filter(|name| !name.is_empty()) {
+            collection = format!("{collection}/{name}");
+            self.make_collection(client, &collection).await?;
+        }
+        Ok(())
+    }
+
+    /// From the outermost on; what is not ours to make says no.
+    async fn make_base(&self, client: &Client) -> Result<(), HttpError> {
+        let path = path_of(&self.base);
+        let mut collection = self.base[..self.base.len() - path.len()].to_owned();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            collection = format!("{collection}/{name}");
+            match self.make_collection(client, &collection).await {
+                Err(HttpError::Refused { .. }) | Ok(()) => {}
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 4918, section 9.3.1: 405 where there is one. Some servers refuse to make what is there.
+    async fn make_collection(&self, client: &Client, url: &str) -> Result<(), HttpError> {
+        let method = Method::from_bytes(b"MKCOL").unwrap_or_default();
+        let made = checked(url, "make the collection", self.request(client, method, &format!("{url}/"))).await;
+        match made {
+            Err(HttpError::Refused { status: StatusCode::METHOD_NOT_ALLOWED | StatusCode::FORBIDDEN, .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Without a body.
+    pub fn put(&self, client: &Client) -> RequestBuilder {
+        self.request(client, Method::PUT, &self.temporary).header("Content-Type", "application/gzip")
+    }
+
+    /// How many bytes are at `url`; `None` where nothing is, or the store does not say.
+    pub async fn size(&self, client: &Client, url: &str) -> Result<Option<u64>, HttpError> {
+        match checked(url, "look at", self.request(client, Method::HEAD, url)).await {
+            Ok(response) => {
+                let length = response.headers().get("Content-Length").and_then(|value| value.to_str().ok());
+                Ok(length.and_then(|text| text.parse().ok()))
+            }
+            Err(HttpError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the object its name, unless it has another size than was sent. Never over another one.
+    pub async fn name(&self, client: &Client, bytes: u64) -> Result<Verified, HttpError> {
+        let verified = match self.size(client, &self.temporary).await {
+            Ok(Some(there)) if there != bytes => return Err(HttpError::Size { url: self.url.clone(), there }),
+            Ok(Some(_)) => Verified::Size,
+            Ok(None) => Verified::Acknowledged,
+            Err(error) => {
+                log::info!("it cannot be looked at: {error}");
+                Verified::Acknowledged
+            }
+        };
+        let method = Method::from_bytes(b"MOVE").unwrap_or_default();
+        let request = self.request(client, method, &self.temporary);
+        let request = request.header("Destination", &self.url).header("Overwrite", "F");
+        match checked(&self.url, "name", request).await {
+            Ok(_) => Ok(verified),
+            // The answer to an earlier try may have been lost.
+            Err(error) => match self.size(client, &self.url).await {
+                Ok(Some(there)) if there == bytes => Ok(Verified::Size),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Something beside the object.
+    pub async fn put_small(
+        &self,
+        client: &Client,
+        key: &str,
+        content_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), HttpError> {
+        let url = format!("{}/{key}", self.base);
+        let request = self.request(client, Method::PUT, &url).header("Content-Type", content_type).body(bytes);
+        checked(&url, "store something beside", request).await.map(drop)
+    }
+
+    pub async fn remove_temporary(&self, client: &Client) -> Result<(), HttpError> {
+        let request = self.request(client, Method::DELETE, &self.temporary);
+        match checked(&self.temporary, "remove", request).await {
+            Err(HttpError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How a store encrypts what it keeps: by its own keys, or by one of a key service. Nothing said is the bucket's own
+//! setting.
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use serde::{Deserialize, Serialize};
+
+use super::SettingsError;
+use super::client::ExtraHeader;
+use super::settings::StoreSettings;
+use super::url::StoreUrl;
+
+/// Whose key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// The store's.
+    Store,
+    /// One of the key service.
+    Kms,
+    /// Amazon's double encryption with one of the key service.
+    DoubleKms,
+}
+
+/// For S3, and for OBS, whose own clients send the same headers (AWS: "Specifying server-side encryption";
+/// huaweicloud-sdk-go-obs, `const.go`).
+///
+/// # Errors
+/// When the settings contradict each other.
+pub fn encrypted(builder: AmazonS3Builder, settings: &StoreSettings) -> Result<AmazonS3Builder, SettingsError> {
+    let key = || settings.kms_key_id.clone().unwrap_or_default();
+    let only_s3 = matches!(settings.url, StoreUrl::S3 { .. });
+    Ok(match check(settings)? {
+        None => builder,
+        Some(_) if matches!(settings.url, StoreUrl::Oss { .. }) => builder,
+        Some(Encryption::Store) => by_name(builder, "AES256")?,
+        Some(Encryption::Kms) if settings.kms_key_id.is_none() => by_name(builder, "aws:kms")?,
+        Some(Encryption::Kms) => builder.with_sse_kms_encryption(key()),
+        Some(Encryption::DoubleKms) if only_s3 => builder.with_dsse_kms_encryption(key()),
+        Some(Encryption::DoubleKms) => return Err(SettingsError::Encryption("dsse-kms is Amazon's alone")),
+    })
+}
+
+/// The header's own value, without a key.
+fn by_name(builder: AmazonS3Builder, value: &str) -> Result<AmazonS3Builder, SettingsError> {
+    let key: Result<AmazonS3ConfigKey, _> = "aws_server_side_encryption".parse();
+    Ok(builder.with_config(key.map_err(|source| SettingsError::Client { source: Box::new(source) })?, value))
+}
+
+/// For stores whose client knows nothing of it: on what creates an object, and on no part (Alibaba Cloud:
+/// "Server-side encryption"; Google: "XML API reference headers").
+///
+/// # Errors
+/// When the settings contradict each other.
+pub fn headers(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, SettingsError> {
+    let Some(encryption) = check(settings)? else { return Ok(Vec::new()) };
+    let key = settings.kms_key_id.as_deref();
+    let pairs = match (&settings.url, encryption, key) {
+        (StoreUrl::Oss { .. }, Encryption::Store, _) => vec![("x-oss-server-side-encryption", "AES256")],
+        (StoreUrl::Oss { .. }, Encryption::Kms, None) => vec![("x-oss-server-side-encryption", "KMS")],
+        (StoreUrl::Oss { .. }, Encryption::Kms, Some(key)) => {
+            vec![("x-oss-server-side-encryption", "KMS"), ("x-oss-server-side-encryption-key-id", key)]
+        }
+        (StoreUrl::Oss { .. }, Encryption::DoubleKms, _) => {
+            return Err(SettingsError::Encryption("dsse-kms is Amazon's alone"));
+        }
+        (StoreUrl::Gs { .. }, Encryption::Kms, Some(key)) => vec![("x-goog-encryption-kms-key-name", key)],
+        _ => Vec::new(),
+    };
+    let headers = pairs.into_iter().map(|(name, value)| ExtraHeader::new(name, value, true));
+    headers
+        .collect::<Option<_>>()
+        .ok_or(SettingsError::Encryption("kms_key_id holds characters that no key's name has"))
+}
+
+fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsError> {
+    let wanted = settings.encryption.or(settings.kms_key_id.as_ref().map(|_| Encryption::Kms));
+    let why = match (&settings.url, wanted) {
+        (_, None) => return Ok(None),
+        (_, Some(Encryption::Store)) if settings.kms_key_id.is_some() => "sse has no kms_key_id; sse-kms has",
+        (StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. }, _) => return Ok(wanted),
+        (StoreUrl::Gs { .. }, Some(Encryption::Kms)) if settings.kms_key_id.is_some() => return Ok(wanted),
+        (StoreUrl::Gs { .. }, _) => "Google encrypts by itself; for a key of yours give sse-kms and kms_key_id",
+        (StoreUrl::Az { .. }, _) => "Azure encrypts by itself; set a default encryption scope on the container",
+        _ => "this store does not encrypt",
+    };
+    Err(SettingsError::Encryption(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str, encryption: Option<Encryption>, key: Option<&str>) -> StoreSettings {
+        let url = StoreUrl::parse(url).unwrap();
+        StoreSettings { encryption, kms_key_id: key.map(str::to_owned), ..StoreSettings::of(url) }
+    }
+
+    #[test]
+    fn what_a_store_cannot_do_is_said_and_not_left_out() {
+        for (url, encryption, key) in [
+            ("az://c", Some(Encryption::Kms), Some("k")),
+            ("/d", Some(Encryption::Store), None),
+            ("gs://b", Some(Encryption::Kms), None),
+            ("s3://b", Some(Encryption::Store), Some("k")),
+            ("oss://b", Some(Encryption::DoubleKms), None),
+        ] {
+            assert!(headers(&settings(url, encryption, key)).is_err(), "{url}");
+        }
+        let obs = settings("obs://b", Some(Encryption::DoubleKms), None);
+        assert!(encrypted(AmazonS3Builder::new(), &obs).is_err());
+    }
+
+    #[test]
+    fn a_key_alone_means_the_key_service() {
+        assert_eq!(headers(&settings("oss://b", None, Some("k"))).unwrap().len(), 2);
+        assert_eq!(headers(&settings("gs://b", None, Some("k"))).unwrap().len(), 1);
+        assert_eq!(headers(&settings("s3://b", None, Some("k"))).unwrap().len(), 0);
+        assert!(headers(&settings("oss://b", None, Some("k\n"))).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! One part of a multipart upload on its way: tried again, and compared with what the store says that it got.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use object_store::multipart::PartId;
+use object_store::{MultipartId, PutPayload};
+
+use super::StoreError;
+use super::multipart::Job;
+use crate::journal::SentPart;
+use crate::units::hex;
+
+impl Job {
+    /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
+    pub(super) async fn put_part(
+        &self,
+        id: &MultipartId,
+        number: usize,
+        bytes: Bytes,
+    ) -> Result<(usize, SentPart), StoreError> {
+        let md5: [u8; 16] = Md5::digest(&bytes).into();
+        if let Some(part) = self.ledger.part(number, &md5) {
+            return Ok((number, part));
+        }
+        let begun = Instant::now();
+        loop {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            let late = begun.elapsed() >= self.retry_for;
+            match self.backend.put_part(&self.path, id, number, payload).await {
+                Ok(PartId { content_id }) if self.tells_md5 && is_another_md5(&content_id, &md5) => {
+                    let differs = StoreError::PartDiffers { url: self.url.clone(), number: number + 1 };
+                    if late {
+                        return Err(differs);
+                    }
+                    log::warn!("{differs}, trying again");
+                }
+                Ok(PartId { content_id: id }) => {
+                    let part = SentPart { id, md5 };
+                    self.ledger.sent(number, &part);
+                    return Ok((number, part));
+                }
+                Err(source) if is_final(&source) || late => return Err(self.error("upload a part of", source)),
+                Err(source) => log::warn!("part {} of {} failed, trying again: {source}", number + 1, self.url),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+fn is_another_md5(e_tag: &str, md5: &[u8]) -> bool {
+    !e_tag.trim_matches('"').eq_ignore_ascii_case(&hex(md5))
+}
+
+/// No later try will have another answer.
+pub(super) fn is_final(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    matches!(
+        error,
+        E::NotFound { .. }
+            | E::PermissionDenied { .. }
+            | E::Unauthenticated { .. }
+            | E::NotImplemented { .. }
+            | E::NotSupported { .. }
+    )
+}
+
+/// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, but for OSS, unless they encrypt with a
+/// key of a key service (AWS: "Checking object integrity", ETags of multipart uploads; Alibaba Cloud:
+/// "CompleteMultipartUpload").
+pub(super) fn multipart_e_tag(parts: &[SentPart]) -> String {
+    let mut md5 = Md5::new();
+    for part in parts {
+        md5.update(part.md5);
+    }
+    format!("{}-{}", hex(&md5.finalize()), parts.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_e_tag_of_a_multipart_upload_is_the_md5_of_its_parts_md5s() {
+        let part = |bytes: &[u8]| SentPart { id: String::new(), md5: Md5::digest(bytes).into() };
+        // Computed with md5sum and xxd.
+        assert_eq!(multipart_e_tag(&[part(b"a"), part(b"b")]), "96e024ba2074fe77e8e965ba43a704be-2");
+    }
+
+    #[test]
+    fn an_e_tag_in_quotes_or_capitals_is_the_same_md5() {
+        let md5: [u8; 16] = Md5::digest(b"a").into();
+        assert!(!is_another_md5("\"0CC175B9C0F1B6A831C399E269772661\"", &md5));
+        assert!(is_another_md5("0cc175b9c0f1b6a831c399e269772662", &md5));
+    }
+}

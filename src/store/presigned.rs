@@ -1,0 +1,121 @@
+//! A URL that somebody signed, so that no key enters the container: good for one object, and for a while.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use reqwest::{Client, Method, RequestBuilder, Url};
+
+use super::settings::Secret;
+use super::whole::{HttpError, checked};
+use super::{SettingsError, StoreError};
+use crate::deadline::Deadline;
+
+/// One PUT takes no more (AWS: "Amazon S3 multipart upload limits"; Alibaba Cloud: "PutObject"; Huawei Cloud: "PUT
+/// Objects"; Azure takes 5000 MiB).
+pub const PUT_MAX: u64 = 5000 << 20;
+
+/// For a run that has all the time, the upload's own part of it.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(60);
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct Presigned {
+    url: Secret,
+    /// Without the query, which is the signature.
+    pub shown: String,
+    /// As the URL has it.
+    pub key: String,
+}
+
+impl Presigned {
+    /// # Errors
+    /// When it is no URL, or will have ended before a minute is over.
+    pub fn new(url: &Secret, deadline: &Deadline) -> Result<Self, StoreError> {
+        let parsed = Url::parse(url.reveal()).map_err(|_| SettingsError::NotRemote)?;
+        let presigned =
+            Self { url: url.clone(), shown: shown(&parsed), key: parsed.path().trim_start_matches('/').to_owned() };
+        let soonest = Utc::now() + UPLOAD_WITHIN.min(deadline.remaining());
+        match end(&parsed) {
+            Some(end) if end < soonest => {
+                let until = end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                Err(StoreError::Http(HttpError::Expired { url: presigned.shown, until }))
+            }
+            _ => Ok(presigned),
+        }
+    }
+
+    /// Whether its server answers, whatever it says: the signature is good for one thing only, and that is not tried
+    /// before there is a dump.
+    pub async fn reach(&self, client: &Client) -> Result<(), HttpError> {
+        match checked(&self.shown, "reach", client.head(&self.shown)).await {
+            Err(error @ HttpError::Silent { .. }) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Without a body. What is not signed is not sent, but for what Azure demands (Azure: "Put Blob").
+    pub fn put(&self, client: &Client) -> RequestBuilder {
+        let request = client.request(Method::PUT, self.url.reveal());
+        let is_azure = self.url.reveal().contains("&sig=") || self.url.reveal().contains("?sig=");
+        if is_azure { request.header("x-ms-blob-type", "BlockBlob") } else { request }
+    }
+}
+
+/// Without user, query and fragment.
+pub fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// When its signature ends, where it says so: X-Amz-Date and X-Amz-Expires, the same of Google, or Azure's `se` (AWS:
+/// "Authenticating requests: using query parameters"; Google: "Signed URLs"; Azure: "Create a service SAS").
+fn end(url: &Url) -> Option<DateTime<Utc>> {
+    let get = |name: &str| {
+        let found = url.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.into_owned())
+    };
+    if let Some(end) = get("se") {
+        return DateTime::parse_from_rfc3339(&end).ok().map(|end| end.with_timezone(&Utc));
+    }
+    let of = |vendor: &str| {
+        let begun = NaiveDateTime::parse_from_str(&get(&format!("X-{vendor}-Date"))?, "%Y%m%dT%H%M%SZ").ok()?;
+        let seconds: i64 = get(&format!("X-{vendor}-Expires"))?.parse().ok()?;
+        Some(begun.and_utc() + chrono::Duration::try_seconds(seconds)?)
+    };
+    of("Amz").or_else(|| of("Goog"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_a_signature_is_read_from_each_vendor_s_url() {
+        let expected = DateTime::parse_from_rfc3339("2026-11-22T01:00:00Z").unwrap();
+        for url in [
+            "https://b.s3.x/k?X-Amz-Date=20261122T000000Z&X-Amz-Expires=3600&X-Amz-Signature=s",
+            "https://storage.x/b/k?X-Goog-Date=20261122T000000Z&X-Goog-Expires=3600",
+            "https://a.blob.x/c/k?sv=1&se=2026-11-22T01%3A00%3A00Z&sig=s",
+        ] {
+            assert_eq!(end(&parsed(url)), Some(expected.with_timezone(&Utc)), "{url}");
+        }
+        assert_eq!(end(&parsed("https://x/k?token=1")), None);
+    }
+
+    #[test]
+    fn a_signature_is_never_shown() {
+        let url = "https://user:word@host:444/b/k.gz?X-Amz-Signature=secret#f";
+        assert_eq!(shown(&parsed(url)), "https://host:444/b/k.gz");
+        let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
+        let presigned = Presigned::new(&Secret::new(url), &deadline).unwrap();
+        assert!(!format!("{presigned:?}").contains("secret"));
+        assert_eq!(presigned.key, "b/k.gz");
+        let old = "https://h/k?X-Amz-Date=20200101T000000Z&X-Amz-Expires=60&X-Amz-Signature=secret";
+        let error = Presigned::new(&Secret::new(old), &deadline).unwrap_err().to_string();
+        assert!(error.contains("2020-01-01T00:01:00Z") && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,356 @@
+//! Stores that take an object as a whole, by one PUT: WebDAV, and a URL that somebody signed beforehand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use md5::{Digest as _, Md5};
+use reqwest::header::{CONTENT_LENGTH, ETAG};
+use reqwest::{Body, Client, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::client::Connector;
+use super::dav::Dav;
+use super::key::{CONTEXT_TAIL, ObjectKey};
+use super::multipart::OPEN_FOR;
+use super::presigned::{PUT_MAX, Presigned};
+use super::settings::StoreSettings;
+use super::stop::{LOOK, Stop};
+use super::url::StoreUrl;
+use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
+use crate::deadline::Deadline;
+use crate::spool::Spool;
+use crate::units::hex;
+
+/// What is read from the spool at a time.
+const PIECE: usize = 256 << 10;
+
+/// A store that takes no byte for so long has forgotten us.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How one of them is spoken to.
+#[derive(Debug)]
+enum Kind {
+    Dav(Dav),
+    Presigned(Presigned),
+}
+
+/// An object on its way.
+#[derive(Debug)]
+pub struct WholeUpload {
+    kind: Kind,
+    settings: StoreSettings,
+    key: ObjectKey,
+    deadline: Deadline,
+    ledger: Ledger,
+    runtime: tokio::runtime::Runtime,
+    finished: bool,
+}
+
+impl WholeUpload {
+    pub(super) fn open(
+        settings: &StoreSettings,
+        key: &ObjectKey,
+        deadline: &Deadline,
+        ledger: Ledger,
+    ) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
+        let client = Connector::new(settings, 0)?.client();
+        let kind = match &settings.url {
+            StoreUrl::Presigned { url } => Kind::Presigned(Presigned::new(url, deadline)?),
+            _ => Kind::Dav(Dav::new(settings, key)?),
+        };
+        let (settings, key, deadline) = (settings.clone(), key.clone(), deadline.clone());
+        let upload = Self { kind, settings, key, deadline, ledger, runtime, finished: false };
+        upload.probe(&client)?;
+        Ok(upload)
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
+    fn stop(&self) -> Stop {
+        Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url()) }
+    }
+
+    /// For people.
+    fn url(&self) -> String {
+        match &self.kind {
+            Kind::Dav(dav) => dav.url.clone(),
+            Kind::Presigned(presigned) => presigned.shown.clone(),
+        }
+    }
+
+    /// With the rights that the upload needs, as far as that leaves nothing.
+    fn probe(&self, client: &Client) -> Result<(), StoreError> {
+        let within = OPEN_FOR.min(self.settings.retry_for);
+        let work = async {
+            let begun = Instant::now();
+            loop {
+                let probed = match &self.kind {
+                    Kind::Dav(dav) => dav.prepare(client).await,
+                    Kind::Presigned(presigned) => presigned.reach(client).await,
+                };
+                match probed {
+                    Err(error) if error.may_pass() && begun.elapsed() + LOOK < within => {
+                        log::info!("opening {} failed, trying again: {error}", self.url());
+                        tokio::time::sleep(LOOK).await;
+                    }
+                    other => return other.map_err(StoreError::Http),
+                }
+            }
+        };
+        let stop = self.stop();
+        let bounded = async { tokio::time::timeout(within + LOOK, stop.or(work)).await };
+        let opened = self.runtime.block_on(bounded);
+        opened.map_err(|_| StoreError::Silent { url: self.url(), after: within })?
+    }
+
+    pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
+        let stored = self.ledger.stored_before();
+        let digest = stored.as_ref().unwrap_or(digest);
+        if matches!(self.kind, Kind::Presigned(_)) && digest.bytes > PUT_MAX {
+            return Err(StoreError::Http(HttpError::TooLarge { url: self.url(), bytes: digest.bytes }));
+        }
+        self.ledger.note_whole(digest);
+        let verified = match self.there_already(digest)? {
+            Some(verified) => verified,
+            None => self.put_until_stored(digest.bytes, spool)?,
+        };
+        self.finished = true;
+        self.ledger.settle();
+        let (url, key) = match &self.kind {
+            Kind::Dav(dav) => (dav.url.clone(), self.key.dump()),
+            Kind::Presigned(presigned) => (presigned.shown.clone(), presigned.key.clone()),
+        };
+        let object = StoredObject { url, key, bytes: digest.bytes, sha256: digest.sha256.clone(), verified };
+        Ok(Finished { object, beside: Beside::Whole(Box::new(self)) })
+    }
+
+    /// An earlier process may have been killed between its last request and the answer.
+    fn there_already(&self, digest: &Digest) -> Result<Option<Verified>, StoreError> {
+        let Kind::Dav(dav) = &self.kind else { return Ok(None) };
+        if !self.ledger.is_resumed() {
+            return Ok(None);
+        }
+        let client = Connector::new(&self.settings, 0)?.client();
+        let there = self.runtime.block_on(self.stop().or(async { Ok(dav.size(&client, &dav.url).await) }))?;
+        Ok((there.ok().flatten() == Some(digest.bytes)).then_some(Verified::Size))
+    }
+
+    fn put_until_stored(&self, bytes: u64, spool: &Spool) -> Result<Verified, StoreError> {
+        let client = Connector::new(&self.settings, bytes)?.client();
+        let begun = Instant::now();
+        loop {
+            let error = match self.put_once(&client, bytes, spool) {
+                Err(StoreError::Http(error)) => error,
+                other => return other,
+            };
+            if !error.may_pass() || begun.elapsed() >= self.settings.retry_for {
+                return Err(StoreError::Http(error));
+            }
+            log::warn!("{} failed, trying again: {error}", self.url());
+            self.deadline.sleep(Duration::from_secs(1), "trying the upload again")?;
+        }
+    }
+
+    /// A thread reads the spool, and this one sends.
+    fn put_once(&self, client: &Client, bytes: u64, spool: &Spool) -> Result<Verified, StoreError> {
+        let (pieces, body) = mpsc::channel::<Bytes>(2);
+        let taken = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&taken);
+        let body = futures_util::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) });
+        let body = Body::wrap_stream(body.map(move |piece| {
+            counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(piece)
+        }));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| read(spool, bytes, pieces, &over));
+            let sent = self.runtime.block_on(self.stop().or(async {
+                tokio::select! {
+                    sent = self.send(client, bytes, body) => sent.map_err(StoreError::Http),
+                    () = silence(&taken) => Err(StoreError::Silent { url: self.url(), after: SILENCE }),
+                }
+            }));
+            over.store(true, Ordering::Relaxed);
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match (sent, read) {
+                (Ok(e_tag), Ok(md5)) => self.judge(client, bytes, e_tag.as_deref() == Some(md5.as_str())),
+                // What could not be read ended the request.
+                (_, Err(source)) if source.kind() != std::io::ErrorKind::BrokenPipe => Err(StoreError::Spool(source)),
+                (Err(error), _) => Err(error),
+                (Ok(_), Err(source)) => Err(StoreError::Spool(source)),
+            }
+        })
+    }
+
+    /// Gives the ETag of the answer: the MD5 of what was put, where the store does not encrypt with a key of a service.
+    async fn send(&self, client: &Client, bytes: u64, body: Body) -> Result<Option<String>, HttpError> {
+        let request = match &self.kind {
+            Kind::Dav(dav) => dav.put(client),
+            Kind::Presigned(presigned) => presigned.put(client),
+        };
+        let response = checked(&self.url(), "put", request.header(CONTENT_LENGTH, bytes).body(body)).await?;
+        let e_tag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
+        Ok(e_tag.map(|text| text.trim_matches('"').to_ascii_lowercase()))
+    }
+
+    fn judge(&self, client: &Client, bytes: u64, same_md5: bool) -> Result<Verified, StoreError> {
+        let Kind::Dav(dav) = &self.kind else {
+            return Ok(if same_md5 { Verified::Checksum } else { Verified::Acknowledged });
+        };
+        let named = self.runtime.block_on(self.stop().or(async { Ok(dav.name(client, bytes).await) }))?;
+        match named {
+            Ok(verified) => Ok(verified),
+            Err(HttpError::Size { there, .. }) => {
+                Err(StoreError::SizeDiffers { url: self.url(), there, expected: bytes })
+            }
+            Err(error) => Err(StoreError::Http(error)),
+        }
+    }
+
+    pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        // A signed URL is for one object.
+        let Kind::Dav(dav) = &self.kind else { return Ok(()) };
+        let client = Connector::new(&self.settings, 0)?.client();
+        let content_type = if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" };
+        let key = self.key.beside(tail);
+        let put = dav.put_small(&client, &key, content_type, bytes);
+        self.runtime.block_on(self.stop().or(async { put.await.map_err(StoreError::Http) }))
+    }
+}
+
+impl Drop for WholeUpload {
+    fn drop(&mut self) {
+        let Kind::Dav(dav) = &self.kind else { return };
+        if self.finished {
+            return;
+        }
+        let Ok(client) = Connector::new(&self.settings, 0).map(|connector| connector.client()) else { return };
+        let removed = self
+            .runtime
+            .block_on(async { tokio::time::timeout(super::abort::ABORT_FOR, dav.remove_temporary(&client)).await });
+        if !matches!(removed, Ok(Ok(()))) {
+            log::warn!("{} could not be removed", dav.temporary);
+        }
+    }
+}
+
+/// Ends when no more is taken.
+async fn silence(taken: &AtomicU64) {
+    let (mut last, mut since) = (0, Instant::now());
+    while since.elapsed() < SILENCE {
+        tokio::time::sleep(LOOK).await;
+        let now = taken.load(Ordering::Relaxed);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// Reads the object into `pieces`, and gives its MD5. A request that is over is a broken pipe; its body may live on in
+/// the client, and nobody takes from it.
+fn read(spool: &Spool, bytes: u64, pieces: mpsc::Sender<Bytes>, over: &AtomicBool) -> std::io::Result<String> {
+    let (mut md5, mut at) = (Md5::new(), 0);
+    while at < bytes {
+        let mut piece = vec![0; (bytes - at).min(PIECE as u64) as usize];
+        spool.read_exact_at(&mut piece, at)?;
+        md5.update(&piece);
+        at += piece.len() as u64;
+        let mut waiting = Bytes::from(piece);
+        while let Err(refused) = pieces.try_send(waiting) {
+            if over.load(Ordering::Relaxed) || matches!(refused, TrySendError::Closed(_)) {
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+            waiting = refused.into_inner();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(hex(&md5.finalize()))
+}
+
+/// A request to such a store failed. A URL is shown without its query: that may be a signature.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("cannot {what} {url}")]
+    Silent { what: &'static str, url: String, source: reqwest::Error },
+    #[error("cannot {what} {url}: the store answers {status}{why}")]
+    Refused { what: &'static str, url: String, status: StatusCode, why: String },
+    #[error("{url} has {there} bytes in the store")]
+    Size { url: String, there: u64 },
+    #[error("{url} takes {PUT_MAX} bytes at most by one PUT, and the dump has {bytes}")]
+    TooLarge { url: String, bytes: u64 },
+    #[error("{url} was signed to be used until {until}, which is too early")]
+    Expired { url: String, until: String },
+}
+
+impl HttpError {
+    /// Another try may have another answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Size { .. } | Self::TooLarge { .. } | Self::Expired { .. } => false,
+        }
+    }
+
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Silent { .. } => "check the URL, the network policy and the proxy",
+            Self::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => {
+                "check the user and the password, or have the URL signed anew"
+            }
+            Self::Refused { status, .. } if status.as_u16() == 507 => "make room in the store",
+            Self::Refused { .. } => "check the URL, and that the store takes PUT",
+            Self::TooLarge { .. } => "store it with a key, which sends it in parts",
+            Self::Size { .. } => "do not use that object; upload the dump again",
+            Self::Expired { .. } => "have a URL signed anew, by 'presign' for example, with --valid long enough",
+        }
+    }
+}
+
+/// The answer, if it is a good one.
+///
+/// # Errors
+/// When there is none, or the store refuses.
+pub(super) async fn checked(
+    url: &str,
+    what: &'static str,
+    request: reqwest::RequestBuilder,
+) -> Result<Response, HttpError> {
+    let shown = || url.to_owned();
+    let sent = request.send().await;
+    let response = sent.map_err(|source| HttpError::Silent { what, url: shown(), source: source.without_url() })?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.text().await.unwrap_or_default();
+    Err(HttpError::Refused { what, url: shown(), status, why: code_of(&body) })
+}
+
+/// The code of an S3-like error: the whole answer may hold what was signed.
+fn code_of(body: &str) -> String {
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    let code = code.filter(|code| code.len() < 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    code.map(|code| format!(", {code}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_code_of_an_answer_is_told() {
+        assert_eq!(code_of("<Error><Code>AccessDenied</Code><Sig>secret</Sig></Error>"), ", AccessDenied");
+        assert_eq!(code_of("<Code>a b</Code>"), "");
+        assert_eq!(code_of("no"), "");
+    }
+}

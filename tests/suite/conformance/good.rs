@@ -1,0 +1,144 @@
+//! What a store does while all goes well.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::hprof::{Dump, LARGE, SMALL};
+use super::stores::Store;
+use crate::common::tool::{Ended, Tool};
+
+/// Stores it, and looks at what is in the store: the dump and its receipt, nothing else.
+#[track_caller]
+pub fn stored(store: &Store, dump: &Dump) -> Value {
+    let receipt = store.upload(dump).run().expect(0).receipt();
+    assert_stored(store, dump, &receipt);
+    receipt
+}
+
+#[track_caller]
+pub fn assert_stored(store: &Store, dump: &Dump, receipt: &Value) {
+    let key = key_of(receipt);
+    assert_eq!(store.keys(), [key.to_owned(), key.replace(".hprof.gz", ".json")]);
+    let bytes = store.read(key);
+    assert_eq!(receipt["object"]["bytes"], bytes.len());
+    dump.assert_is(&bytes);
+}
+
+#[track_caller]
+pub fn key_of(receipt: &Value) -> &str {
+    receipt["object"]["key"].as_str().unwrap_or_else(|| panic!("nothing stored: {receipt}"))
+}
+
+#[track_caller]
+fn listed(store: &Store, flags: &[&str]) -> (Value, String) {
+    let ended = store.tool(&["list", "shop", "--output", "json"]).args(flags).run().expect(0);
+    (serde_json::from_slice(&ended.stdout).unwrap(), ended.stderr)
+}
+
+#[track_caller]
+fn fetch(store: &Store, key: &str, dir: &Path) -> Ended {
+    let dir = dir.to_str().unwrap();
+    store.tool(&["fetch", key, "--to", dir, "--output", "json", "--retry-for", "5s"]).run()
+}
+
+pub fn a_small_dump_is_stored_whole(store: &Store) {
+    let receipt = stored(store, &Dump::of(SMALL));
+    let beside = key_of(&receipt).replace(".hprof.gz", ".json");
+    let beside: Value = serde_json::from_slice(&store.read(&beside)).unwrap();
+    assert_eq!(beside["object"], receipt["object"]);
+}
+
+pub fn a_large_dump_goes_up_in_parts(store: &Store) {
+    stored(store, &Dump::of(LARGE));
+    assert!(store.relay().parts() > 2, "{} parts", store.relay().parts());
+}
+
+pub fn a_large_dump_is_stored_whole(store: &Store) {
+    stored(store, &Dump::of(LARGE));
+}
+
+pub fn what_is_stored_is_listed(store: &Store) {
+    let receipt = stored(store, &Dump::of(SMALL));
+    let (rows, _) = listed(store, &[]);
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+    let row = &rows[0];
+    assert_eq!((&row["key"], &row["bytes"]), (&receipt["object"]["key"], &receipt["object"]["bytes"]));
+    assert_eq!((&row["sha256"], &row["complete"]), (&receipt["object"]["sha256"], &Value::Bool(true)));
+}
+
+/// Without the signature the link leads nowhere.
+pub fn a_link_works_without_credentials(store: &Store) {
+    let dump = Dump::of(SMALL);
+    let receipt = stored(store, &dump);
+    let (rows, stderr) = listed(store, &["--links", "1h"]);
+    let link = rows[0]["link"].as_str().unwrap_or_else(|| panic!("no link: {rows} {stderr}"));
+    assert!(!store.secrets().any(|secret| link.contains(secret)), "{link}");
+    assert!(follow(store, link) == Some(store.read(key_of(&receipt))), "{link}");
+    assert_eq!(follow(store, link.split('?').next().unwrap()), None, "{link}");
+}
+
+/// `None` for what is no success.
+fn follow(store: &Store, link: &str) -> Option<Vec<u8>> {
+    let ended = Command::new("curl").args(["-sS", "--fail"]).args(&store.curl).arg(link).output().unwrap();
+    ended.status.success().then_some(ended.stdout)
+}
+
+pub fn that_there_are_no_links_is_said(store: &Store) {
+    stored(store, &Dump::of(SMALL));
+    let (rows, stderr) = listed(store, &["--links", "1h"]);
+    assert_eq!(rows[0]["link"], Value::Null, "{rows}");
+    assert!(stderr.contains("no links"), "{stderr}");
+}
+
+pub fn a_fetch_gets_the_bytes_that_were_stored(store: &Store) {
+    let (dump, dir) = (Dump::of(LARGE), tempfile::tempdir().unwrap());
+    let receipt = stored(store, &dump);
+    let fetched = fetch(store, key_of(&receipt), dir.path()).expect(0).receipt();
+    assert_eq!(fetched["sha256"], receipt["object"]["sha256"]);
+    let file = std::fs::read(fetched["file"].as_str().unwrap()).unwrap();
+    assert!(file == store.read(key_of(&receipt)), "{fetched}");
+}
+
+/// In pieces, so that one that is cut goes on with what is missing.
+pub fn a_fetch_reads_ranges(store: &Store) {
+    a_fetch_gets_the_bytes_that_were_stored(store);
+    let ranges = store.relay().seen().into_iter().filter(|seen| {
+        // Google's client escapes all but letters and digits.
+        let of_dump = seen.target.contains("hprof");
+        seen.method == http::Method::GET && of_dump && seen.headers.contains_key(http::header::RANGE)
+    });
+    let ranges = ranges.count();
+    assert!(ranges > 1, "{ranges} ranges");
+}
+
+pub fn the_receipt_says_how_it_was_verified(store: &Store) {
+    let receipt = stored(store, &Dump::of(SMALL));
+    assert_eq!(receipt["object"]["verified"], store.verified);
+}
+
+pub fn damage_in_the_store_is_noticed(store: &Store) {
+    let (dump, dir) = (Dump::of(SMALL), tempfile::tempdir().unwrap());
+    let receipt = stored(store, &dump);
+    let mut bytes = store.read(key_of(&receipt));
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    store.write(key_of(&receipt), &bytes);
+    let ended = fetch(store, key_of(&receipt), dir.path()).expect(5);
+    assert!(ended.stderr.contains("is damaged"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// Whether a JVM is there or not: nothing is done to one.
+pub fn a_check_says_whether_the_store_takes_uploads(store: &Store) {
+    let words = ["check", "--no-attach", "--output", "json", "--retry-for", "5s", "shop", "cart", "prod"];
+    let state_of = |tool: Tool| {
+        let lines = tool.run().receipt();
+        let line = lines.as_array().and_then(|lines| lines.iter().find(|line| line["what"] == "store")).cloned();
+        line.unwrap_or_else(|| panic!("the store is not told: {lines}"))["state"].clone()
+    };
+    assert_eq!(state_of(store.tool(&words)), "ok");
+    assert_eq!(state_of(store.tool(&words).args(&["--store", &store.elsewhere])), "obstacle");
+    assert_eq!(store.keys(), Vec::<String>::new());
+}
