@@ -143,7 +143,9 @@ fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Resul
     let piece = if upload.is_some() { part_size as usize } else { PAGE };
     let mut part = Vec::new();
     while let Some(ready) = spool.wait_ready(bytes, piece) {
-        part.resize(ready.len, 0);
+        if part.len() != ready.len {
+            part = vec![0; ready.len];
+        }
         spool.read_exact_at(&mut part, bytes)?;
         sha256.update(&part);
         if bytes / CACHED != (bytes + ready.len as u64) / CACHED {

@@ -2,7 +2,7 @@
 //! behind the reader.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
@@ -32,6 +32,13 @@ impl Growing {
         Self { file, section, read: 0, released: 0 }
     }
 
+    /// Puts the next `n` bytes, which are there, into the empty `page`.
+    fn take(&mut self, n: u64, page: &mut Vec<u8>) -> io::Result<()> {
+        let taken = At { file: &self.file, at: self.read }.take(n).read_to_end(page)?;
+        self.read += taken as u64;
+        if taken as u64 == n { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
     /// Gives back what was read before the kernel writes it to the disk.
     fn release(&mut self, at_least: u64) -> io::Result<()> {
         let (from, len) = (self.released, self.read - self.released);
@@ -49,6 +56,20 @@ impl Growing {
     pub fn release_all(&mut self) -> io::Result<()> {
         self.read = self.file.metadata()?.len().max(self.read);
         self.release(1)
+    }
+}
+
+/// A file from some place on. Read this way, a page need not be filled with zeros first.
+struct At<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buf, self.at)?;
+        self.at += n as u64;
+        Ok(n)
     }
 }
 
@@ -137,9 +158,7 @@ impl<'a> Files<'a> {
         }
         let Some(index) = best.filter(|_| most >= PAGE as u64 || done) else { return Ok(None) };
         let growing = &mut self.files[index];
-        page.resize(most.min(PAGE as u64) as usize, 0);
-        growing.file.read_exact_at(page, growing.read)?;
-        growing.read += page.len() as u64;
+        growing.take(most.min(PAGE as u64), page)?;
         if self.releases
             && let Err(error) = growing.release(RELEASE)
         {
@@ -159,9 +178,7 @@ impl<'a> Files<'a> {
         if self.layout != Layout::Parts || left == 0 {
             return Ok(None);
         }
-        page.resize(left as usize, 0);
-        head.file.read_exact_at(page, head.read)?;
-        head.read += left;
+        head.take(left, page)?;
         Ok(Some(Section::End))
     }
 }

@@ -117,6 +117,7 @@ impl Histogram {
         Some(self.last)
     }
 
+    #[inline(always)]
     fn find(&mut self, id: u64) -> Option<usize> {
         let mut slot = self.first_slot(id);
         loop {

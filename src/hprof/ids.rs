@@ -11,7 +11,7 @@ pub type IdSet = HashSet<u64, IdState>;
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Identifiers are addresses: their low bits are alike, so both halves of a product with all of them are mixed.
-#[inline]
+#[inline(always)]
 pub fn spread(id: u64, seed: u64) -> u64 {
     let product = u128::from(id ^ seed) * u128::from(SPREAD);
     (product >> 64) as u64 ^ product as u64
@@ -34,7 +34,7 @@ impl Default for IdState {
 impl BuildHasher for IdState {
     type Hasher = IdHasher;
 
-    #[inline]
+    #[inline(always)]
     fn build_hasher(&self) -> IdHasher {
         IdHasher(self.0)
     }
@@ -44,7 +44,7 @@ impl BuildHasher for IdState {
 pub struct IdHasher(u64);
 
 impl Hasher for IdHasher {
-    #[inline]
+    #[inline(always)]
     fn write_u64(&mut self, id: u64) {
         self.0 = spread(id, self.0);
     }
@@ -53,7 +53,7 @@ impl Hasher for IdHasher {
         bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&self) -> u64 {
         self.0
     }

@@ -197,7 +197,7 @@ impl Tally for Lookout {
         self.layouts.field(name_id, basic_type, bytes);
     }
 
-    #[inline]
+    #[inline(always)]
     fn instance(&mut self, class_id: u64, body: Body) {
         if self.last.0 != class_id {
             self.last = (class_id, self.is_followed(class_id));

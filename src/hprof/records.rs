@@ -89,13 +89,13 @@ pub fn load_class_body(id: usize) -> usize {
 }
 
 /// An identifier: 4 or 8 bytes.
-#[inline]
+#[inline(always)]
 pub fn identifier(b: &[u8], at: usize, id: usize) -> u64 {
     let low = u64::from(be32(b, at + id - 4));
     if id == 8 { u64::from(be32(b, at)) << 32 | low } else { low }
 }
 
-#[inline]
+#[inline(always)]
 pub fn be32(b: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
 }

@@ -111,6 +111,7 @@ impl Redactor {
         }
     }
 
+    #[inline(always)]
     fn primitive_array(&self, basic_type: u8, body: Body, mask: &mut Mask) {
         let fill = match (basic_type, self.what) {
             (types::CHAR, _) => Fill::Text { unit: 2 },
@@ -190,6 +191,7 @@ pub struct Mask {
 }
 
 impl Mask {
+    #[inline(always)]
     fn add(&mut self, span: Span) {
         if span.bytes > 0 {
             self.spans.push(span);
@@ -251,18 +253,18 @@ impl<T: Tally> Tally for Redacting<'_, T> {
         self.tally.field(name_id, basic_type, bytes);
     }
 
-    #[inline]
+    #[inline(always)]
     fn instance(&mut self, class_id: u64, body: Body) {
         self.redactor.instance(class_id, body, self.mask);
         self.tally.instance(class_id, body);
     }
 
-    #[inline]
+    #[inline(always)]
     fn object_array(&mut self, class_id: u64, bytes: u64) {
         self.tally.object_array(class_id, bytes);
     }
 
-    #[inline]
+    #[inline(always)]
     fn primitive_array(&mut self, basic_type: u8, body: Body) {
         self.redactor.primitive_array(basic_type, body, self.mask);
         self.tally.primitive_array(basic_type, body);
