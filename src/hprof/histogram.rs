@@ -68,7 +68,7 @@ impl Tally for Histogram {
         self.object_array(class_id, body.bytes);
     }
 
-    #[inline]
+    #[inline(always)]
     fn object_array(&mut self, class_id: u64, bytes: u64) {
         match self.place_of(class_id) {
             Some(at) => self.classes[at].amount.add_one(bytes),

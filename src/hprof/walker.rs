@@ -276,6 +276,7 @@ impl Walker {
     }
 
     /// Books `n` bytes of the open segment.
+    #[inline(always)]
     fn book(&mut self, n: u64) -> Result<(), Malformed> {
         self.segment_left =
             self.segment_left.checked_sub(n).ok_or_else(|| self.malformed("a sub-record leaves its segment"))?;
@@ -360,6 +361,7 @@ impl Walker {
         Ok(Step::Used(1 + width))
     }
 
+    #[inline(always)]
     fn width(&self, basic_type: u8) -> Result<usize, Malformed> {
         value_width(basic_type, self.id_size).ok_or_else(|| self.malformed(format!("unknown basic type {basic_type}")))
     }

@@ -183,6 +183,8 @@ install_native_image
 chmod -R a+rX "$bed/classes" "$bed/embed" 2>/dev/null
 build_roots
 check_other_uid
+# The servers that the tests of stores run against.
+"$here/stores.sh" || failed=1
 
 if [ "${CI:-}" = true ]; then
     for name in "${needed_by_ci[@]}" classes; do

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod recorder;
 pub mod relay;
 pub mod s3;
+pub mod secrets;
 pub mod tokens;
 pub mod tool;
 pub mod webdav;

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::secrets;
+
 /// Longer than any run here takes; a run that hangs fails its test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -52,7 +54,13 @@ impl Tool {
 
     pub fn of(binary: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(binary);
-        command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(args)
+            .env_clear()
+            .env("RUST_LOG", "trace")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         Self(command)
     }
 
@@ -89,13 +97,16 @@ impl Tool {
 
     #[track_caller]
     pub fn spawn(mut self) -> Run {
-        Run { child: self.0.spawn().expect("the tool can be started") }
+        let said = self.0.get_args().filter_map(|word| word.to_str()).filter(|word| word.starts_with("-v"));
+        let verbosity = said.map(|word| word.len() - 1).sum();
+        Run { child: self.0.spawn().expect("the tool can be started"), verbosity }
     }
 }
 
 /// A run that is at it.
 pub struct Run {
     pub child: Child,
+    pub verbosity: usize,
 }
 
 impl Run {
@@ -109,6 +120,7 @@ impl Run {
     pub fn wait(self) -> Ended {
         let pid = rustix::process::Pid::from_child(&self.child);
         let (done, ended) = mpsc::channel();
+        let verbosity = self.verbosity;
         std::thread::spawn(move || done.send(self.child.wait_with_output()));
         let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -119,6 +131,8 @@ impl Run {
             .status
             .code()
             .unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or_default());
-        Ended { code, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+        let (stderr, stdout) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        secrets::assert_told_in_none(&[&stderr, &stdout]);
+        Ended { code, stderr: secrets::as_asked_for(&stderr, verbosity), stdout: output.stdout }
     }
 }

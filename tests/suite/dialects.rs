@@ -233,3 +233,51 @@ fn the_double_refuses_what_oss_refuses() {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{line}: {answer}");
     }
 }
+
+/// What creates an object says how it is encrypted, and no part does (AWS: "Specifying server-side encryption"; Alibaba
+/// Cloud refuses it there).
+#[test]
+fn the_store_is_told_how_to_encrypt_where_an_object_is_created() {
+    let dump = Dump::new();
+    for (cloud, flags, expected) in [
+        (&CLOUDS[0], &["--encryption", "sse"][..], vec![("x-oss-server-side-encryption", "AES256")]),
+        (
+            &CLOUDS[0],
+            &["--kms-key-id", "k-1"],
+            vec![("x-oss-server-side-encryption", "KMS"), ("x-oss-server-side-encryption-key-id", "k-1")],
+        ),
+        (&CLOUDS[1], &["--encryption", "sse-kms"], vec![("x-amz-server-side-encryption", "aws:kms")]),
+        (
+            &CLOUDS[1],
+            &["--encryption", "sse-kms", "--kms-key-id", "k-2"],
+            vec![("x-amz-server-side-encryption", "aws:kms"), ("x-amz-server-side-encryption-aws-kms-key-id", "k-2")],
+        ),
+    ] {
+        let recorder = Recorder::start(Manners::default());
+        upload(&recorder, cloud, &dump).args(flags).run().expect(0);
+        for request in recorder.requests() {
+            let creates = matches!(request.step(), Step::Open | Step::Put);
+            for (name, value) in &expected {
+                assert_eq!(request.header(name), creates.then_some(*value), "{name}: {request:?}");
+            }
+        }
+    }
+    for (scheme, flags) in [("az", ["--kms-key-id", "k"]), ("oss", ["--encryption", "dsse-kms"])] {
+        let recorder = Recorder::start(Manners::default());
+        let ended = through(&recorder, scheme, &dump).args(&flags).args(&["--region", "cn-hangzhou"]).run().expect(2);
+        assert!(ended.stderr.contains("encryption is not possible"), "{}", ended.stderr);
+        assert_eq!(recorder.requests().len(), 0);
+    }
+}
+
+/// New accounts reach OSS by a domain of their own: it is the bucket (Alibaba Cloud: "Access OSS by custom domain name").
+#[test]
+fn a_domain_that_is_the_bucket_s_own_stays_as_it_is() {
+    let (recorder, dump) = (Recorder::start(Manners::default()), Dump::new());
+    let own = ["--endpoint", "http://heaps.example.com", "--region", "cn-hangzhou"];
+    through(&recorder, "oss", &dump).args(&own).env("JMAP_DUMP_CNAME", "true").run().expect(0);
+    for request in recorder.requests() {
+        assert_eq!(request.header("host"), Some("heaps.example.com"), "{request:?}");
+        assert!(request.uri.path().starts_with("/heaps/shop/cart/prod/"), "{request:?}");
+    }
+}

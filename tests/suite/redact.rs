@@ -7,11 +7,12 @@ use crate::common::heap_graph::graph;
 use crate::common::hprof_check::{assert_complete, raw};
 use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::secrets::PLANTED;
 use crate::common::tool::{Ended, Tool};
 
 /// Never in a class file: what is there is a symbol, and stays.
 fn secret() -> String {
-    ["Hunter2", "Korrekt", "Pferd"].join("+")
+    PLANTED.to_owned()
 }
 
 const NUMBER: u64 = 0x5EC2_E75E_C2E7;

@@ -85,6 +85,34 @@ fn follow(store: &Store, link: &str) -> Option<Vec<u8>> {
     ended.status.success().then_some(ended.stdout)
 }
 
+/// What the application's container gets is the URL, and nothing of it is told again.
+pub fn a_signed_url_takes_one_dump_without_any_key(store: &Store) {
+    let dump = Dump::of(SMALL);
+    let signed = store.tool(&["presign", "shop", "cart", "prod", "--valid", "5m", "--output", "json"]).run().expect(0);
+    let signed: Value = serde_json::from_slice(&signed.stdout).unwrap();
+    let (url, key) = (signed["url"].as_str().unwrap(), signed["key"].as_str().unwrap());
+    let (file, query) = (dump.word(), url.split_once('?').unwrap().1);
+    let upload = |url: &str| {
+        let words = ["upload", "shop", "cart", "prod", &file, "--output", "json", "--retry-for", "2s", "-vvv"];
+        store.proxied(Tool::new(&words)).env("JMAP_DUMP_STORE", url).run()
+    };
+    let ended = upload(url).expect(0);
+    dump.assert_is(&store.read(key));
+    let receipt = ended.receipt();
+    assert!(key_of(&receipt).ends_with(key), "{receipt}");
+    let told = format!("{}{}", String::from_utf8_lossy(&ended.stdout), ended.stderr);
+    let signature =
+        query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Signature=").or(pair.strip_prefix("sig=")));
+    assert!(!told.contains(signature.unwrap()) && !told.contains(query), "{told}");
+    let forged = upload(&url.replace(signature.unwrap(), &"0".repeat(signature.unwrap().len()))).expect(7);
+    assert!(forged.stderr.contains("403") && forged.stderr.contains("signed anew"), "{}", forged.stderr);
+}
+
+pub fn that_no_url_is_signed_is_said(store: &Store) {
+    let ended = store.tool(&["presign", "shop", "cart", "prod"]).run().expect(2);
+    assert!(ended.stderr.contains("signs no URLs"), "{}", ended.stderr);
+}
+
 pub fn that_there_are_no_links_is_said(store: &Store) {
     stored(store, &Dump::of(SMALL));
     let (rows, stderr) = listed(store, &["--links", "1h"]);

@@ -79,6 +79,15 @@ impl Store {
         self.wrong.1.iter().fold(tool, |tool, (name, value)| tool.env(name, value))
     }
 
+    /// By the proxy that stands for the store's own host.
+    pub fn proxied(&self, tool: Tool) -> Tool {
+        let proxy = self.flags.iter().position(|flag| flag == "--proxy");
+        match proxy {
+            Some(at) => tool.args(&["--proxy", &self.flags[at + 1]]),
+            None => tool,
+        }
+    }
+
     pub fn upload(&self, dump: &Dump) -> Tool {
         let file = dump.word();
         self.tool(&["upload", "--output", "json", "--retry-for", "10s", "shop", "cart", "prod", file.as_str()])

@@ -1,0 +1,38 @@
+//! Whatever a test runs is run at trace level, and says nothing that is secret.
+
+use super::azurite;
+use super::s3;
+use super::webdav;
+
+/// Keys and passwords of all test servers, what tests plant in a JVM, and the private parts of a key.
+const SECRETS: &[&str] = &[s3::SECRET, azurite::KEY, webdav::PASSWORD, PLANTED, "PRIVATE KEY"];
+
+/// A `-D` argument of a JVM.
+pub const PLANTED: &str = "Hunter2+Korrekt+Pferd";
+
+/// What a run has printed, each with the lines that nobody has asked for.
+#[track_caller]
+pub fn assert_told_in_none(told: &[&str]) {
+    for text in told {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "'{secret}' is told: {}", around(text, secret));
+        }
+    }
+    // A signature is told in a link, which is an answer, and in no message.
+    assert!(!told[0].contains("X-Amz-Signature="), "{}", around(told[0], "X-Amz-Signature="));
+}
+
+fn around<'a>(text: &'a str, what: &str) -> &'a str {
+    let line = text.lines().find(|line| line.contains(what));
+    line.unwrap_or_default()
+}
+
+/// Without the lines of the log that are below this verbosity.
+pub fn as_asked_for(stderr: &str, verbosity: usize) -> String {
+    let surplus = &[" INFO ", " DEBUG", " TRACE"][verbosity.min(3)..];
+    let asked_for = |line: &&str| {
+        let level = line.strip_prefix('[').and_then(|rest| rest.get("2026-11-22T04:31:00Z".len()..));
+        level.is_none_or(|level| !surplus.iter().any(|surplus| level.starts_with(surplus)))
+    };
+    stderr.split_inclusive('\n').filter(asked_for).collect()
+}

@@ -1,0 +1,83 @@
+//! A JVM whose container holds no key: the store is a URL that somebody else has signed.
+
+use std::path::Path;
+
+use crate::common::bed::VERSIONS;
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::Tool;
+
+/// By whoever has the key.
+fn presign(server: &S3Server, valid: &str) -> String {
+    let flags = server.flags();
+    let ended = Tool::new(&["presign", "shop", "cart", "prod", "--valid", valid])
+        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .args(&["--store", &format!("s3://{BUCKET}/heaps")])
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .run()
+        .expect(0);
+    String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+}
+
+fn dump(pid: u32, url: &str) -> Tool {
+    let pid = pid.to_string();
+    Tool::new(&["shop", "cart", "prod", "--output", "json", "--pid", &pid]).env("JMAP_DUMP_STORE", url)
+}
+
+#[test]
+fn each_jvm_s_dump_goes_to_the_url_and_the_store_s_checksum_is_ours() {
+    let server = S3Server::start();
+    for version in VERSIONS {
+        let Some(jvm) = TestJvm::builder(version) else { continue };
+        let jvm = jvm.arg("markers=321").start();
+        let url = presign(&server, "10m");
+        let ended = dump(jvm.pid(), &url).args(&["-vvv"]).run().expect(0);
+        let receipt = ended.receipt();
+        assert_eq!(receipt["object"]["verified"], "checksum", "JDK {version}");
+        let key = receipt["object"]["key"].as_str().unwrap().strip_prefix(&format!("{BUCKET}/")).unwrap();
+        assert!(key.starts_with("heaps/shop/cart/prod/20") && key.ends_with(".hprof.gz"), "{key}");
+        assert_eq!(assert_complete(server.object(key)).of("Marker"), 321, "JDK {version}");
+        let told = format!("{}{receipt}", ended.stderr);
+        assert!(!told.contains("X-Amz") && !told.contains(KEY), "{told}");
+    }
+}
+
+#[test]
+fn a_url_that_ends_too_early_is_noticed_before_the_jvm_is_touched() {
+    let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
+    let (jvm, url) = (jvm.start(), presign(&server, "20s"));
+    let ended = dump(jvm.pid(), &url).run().expect(9);
+    assert!(ended.stderr.contains("too early") && ended.stderr.contains("presign"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("X-Amz-Signature"), "{}", ended.stderr);
+    assert!(!Path::new(&format!("/tmp/.java_pid{}", jvm.pid())).exists());
+}
+
+#[test]
+fn a_store_that_refuses_leaves_the_dump_and_another_url_takes_it() {
+    let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
+    let (jvm, dir) = (jvm.arg("markers=321").start(), tempfile::tempdir().unwrap());
+    let url = presign(&server, "10m");
+    let forged = url.replace("X-Amz-Signature=", "X-Amz-Signature=0");
+    let dir = dir.path().to_str().unwrap();
+    let ended = dump(jvm.pid(), &forged).args(&["--dir", dir]).run().expect(7);
+    let kept = ended.receipt()["kept"].clone();
+    let resume = kept["resume"].as_str().unwrap();
+    assert!(!resume.contains("X-Amz") && resume.starts_with("jmap-dump-tool upload shop cart prod /"), "{resume}");
+    let words: Vec<&str> = resume.split(' ').skip(1).collect();
+    Tool::new(&words).env("JMAP_DUMP_STORE", &url).run().expect(0);
+    let stored = server.objects();
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    assert_eq!(assert_complete(server.object(&stored[0])).of("Marker"), 321);
+    assert!(!Path::new(kept["path"].as_str().unwrap()).exists());
+}
+
+#[test]
+fn a_signature_on_the_command_line_is_warned_of_and_no_disk_needs_parts() {
+    let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
+    let (jvm, url) = (jvm.start(), presign(&server, "10m"));
+    let ended = Tool::dump(jvm.pid(), &url).run().expect(0);
+    assert!(ended.stderr.contains("rather set JMAP_DUMP_STORE"), "{}", ended.stderr);
+    dump(jvm.pid(), &url).args(&["--no-disk"]).run().expect(2);
+}
