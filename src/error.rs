@@ -9,7 +9,7 @@ use crate::discovery::DiscoveryError;
 use crate::heap_dump::{DumpError, DumpFailure, PlanError, RoomError};
 use crate::settings::UsageError;
 use crate::stages::PipelineError;
-use crate::store::StoreError;
+use crate::store::{CredentialsError, StoreError};
 use crate::units::{Bytes, Seconds};
 
 /// Why a run did not end with 0.
@@ -116,6 +116,9 @@ impl Error {
         match error {
             StoreError::Stopped(stopped) => Self::Stopped(stopped),
             StoreError::Settings(error) => UsageError::from(error).into(),
+            StoreError::Credentials(error) if !matches!(error, CredentialsError::NoMetadata { .. }) => {
+                UsageError::Credentials(error).into()
+            }
             other => Self::Store(other),
         }
     }
@@ -175,7 +178,6 @@ impl Error {
             },
             PipelineError::Merged => DumpError::Merged { path }.into(),
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
-            PipelineError::Undescribed(source) => DumpError::Unredacted { path, source }.into(),
             PipelineError::Compress(error) => {
                 Self::Unexpected { what: "cannot compress the dump".into(), source: io::Error::other(error) }
             }

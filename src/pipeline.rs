@@ -44,6 +44,8 @@ pub struct Piped {
     /// Whether all parts went out, where the store takes them early.
     pub sent: Result<(), StoreError>,
     pub took: Duration,
+    /// Instances that lost their references as well, for nobody could tell them apart from what had to be taken out.
+    pub blanked: u64,
 }
 
 /// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go
@@ -91,7 +93,8 @@ pub fn run(
         let walk = walked?;
         written.map_err(PipelineError::Spool)?;
         let (digest, sent) = fed.map_err(PipelineError::Spool)?;
-        Ok(Piped { walk, digest, sent, took: begun.elapsed() })
+        let blanked = treatment.blanked();
+        Ok(Piped { walk, digest, sent, took: begun.elapsed(), blanked })
     })
 }
 

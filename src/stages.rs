@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Undescribed, Walker};
+use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -21,8 +21,6 @@ pub enum PipelineError {
     Read(#[source] io::Error),
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    #[error(transparent)]
-    Undescribed(#[from] Undescribed),
     #[error(transparent)]
     Compress(#[from] CompressError),
     /// The JVM merged a part before its name was taken away.
@@ -42,6 +40,13 @@ pub struct Treatment {
     pub effort: Effort,
     /// Takes secrets out of it.
     pub redactor: Option<Redactor>,
+}
+
+impl Treatment {
+    /// See [`Redactor::blanked`].
+    pub fn blanked(&self) -> u64 {
+        self.redactor.as_ref().map_or(0, |redactor| redactor.blanked)
+    }
 }
 
 impl From<Effort> for Treatment {
@@ -206,7 +211,6 @@ impl Passing {
             self.mask.blank(page, error.offset);
         }
         self.mask.apply(page, redactor);
-        redactor.judge()?;
         Ok(scrutiny.judge(walked)?)
     }
 }

@@ -49,7 +49,7 @@ pub fn run(
     // A walk that has no error of its own ends early when the store does.
     let walk = walked?;
     let digest = sent.map_err(PipelineError::Store)?;
-    Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed() })
+    Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed(), blanked: treatment.blanked() })
 }
 
 /// Where a part goes, by its number.

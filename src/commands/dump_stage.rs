@@ -169,6 +169,7 @@ impl Run<'_> {
     }
 
     pub fn verify(&mut self, piped: &Piped, dump: &HeapDump) -> Result<(), Error> {
+        self.receipt.warn_of_blanked(piped.blanked);
         if let Some(facts) = &mut self.receipt.dump {
             facts.walk = Some(piped.walk.clone());
         }

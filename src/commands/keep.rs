@@ -4,6 +4,7 @@ use std::io;
 
 use crate::discovery::mountinfo::{Lifetime, Mount};
 use crate::heap_dump::DumpDir;
+use crate::redaction::Redaction;
 use crate::settings::Settings;
 use crate::store::receipt::Kept;
 use crate::store::url::StoreUrl;
@@ -38,12 +39,25 @@ fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Setting
         None if settings.store.by_hand => store_flags(settings),
         None => String::new(),
     };
+    let redact = settings.redact.as_ref().map(redact_flags).unwrap_or_default();
     Kept {
         bytes,
         lifetime: lifetime.map_or_else(|| "how long it stays there is unknown".into(), |lifetime| lifetime.to_string()),
-        resume: format!("jmap-dump-tool upload {store}{} {} {} {}", place.project, place.app, place.env, quoted(&path)),
+        resume: format!(
+            "jmap-dump-tool upload {store}{redact}{} {} {} {}",
+            place.project,
+            place.app,
+            place.env,
+            quoted(&path)
+        ),
         path,
     }
+}
+
+fn redact_flags(redaction: &Redaction) -> String {
+    let keep = redaction.keep_classes.join(",");
+    let keep = if keep.is_empty() { keep } else { format!("--keep-class {} ", quoted(&keep)) };
+    format!("--redact={} {keep}", redaction.word())
 }
 
 fn store_flags(settings: &Settings) -> String {
@@ -60,6 +74,7 @@ fn store_flags(settings: &Settings) -> String {
         ("--path-style", path_style),
         ("--account", store.account.clone()),
         ("--username", store.username.clone()),
+        ("--encryption", store.encryption.map(|encryption| encryption.word().to_owned())),
         ("--kms-key-id", store.kms_key_id.clone()),
         ("--service-account-file", store.service_account_file.clone()),
         ("--ca-file", store.ca_file.clone()),

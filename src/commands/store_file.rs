@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use input::{Patient, open, remove_private_dir};
+use input::{Lenient, Patient, open, remove_private_dir};
 use recall::{new_begin, recall};
 
 use super::keep;
@@ -27,7 +27,7 @@ use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::{self, Begin, FileState};
-use crate::pipeline::{self, Verdict};
+use crate::pipeline::{self, Piped, Verdict};
 use crate::progress::Progress;
 use crate::redaction::Redaction;
 use crate::settings::Settings;
@@ -123,7 +123,7 @@ impl<'a> Deposit<'a> {
         let path = shown(&self.item.path);
         self.progress.stage(&format!("reading {path}"), self.item.path.metadata().ok().map(|meta| meta.len()));
         let Some(open) = upload else { return Ok(()) };
-        let Piece { walk, digest, sent, spool } = self.read(open)?;
+        let Piece { walk, digest, sent, spool, blanked } = self.read(open)?;
         let verdict = self.verdict(&walk);
         if self.scrutiny() != Scrutiny::Anything {
             let facts = receipt.dump.take();
@@ -132,6 +132,7 @@ impl<'a> Deposit<'a> {
         }
         if let Some(redact) = self.redact() {
             receipt.redacted = Some(redact.word().to_owned());
+            receipt.warn_of_blanked(blanked);
         }
         let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
         if !walk.complete {
@@ -195,7 +196,8 @@ impl<'a> Deposit<'a> {
     /// As it is, once it was walked; or else redacted and compressed again.
     fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
-        let plain = || MultiGzDecoder::new(io::BufReader::new(spool.reader()));
+        let ends_early = self.scrutiny() == Scrutiny::Remains;
+        let plain = || Lenient { inner: MultiGzDecoder::new(io::BufReader::new(spool.reader())), ends_early };
         match self.redactor(path, || Ok(plain()))? {
             None => self.send_gzipped(spool, path, upload),
             redactor => self.compress(plain(), path, redactor, upload),
@@ -216,7 +218,7 @@ impl<'a> Deposit<'a> {
         }
         let sent = pipeline::send(&spool, self.begin.part_size, Some(upload));
         let (digest, sent) = sent.map_err(|source| unread(path, source))?;
-        Ok(Piece { walk, digest, sent, spool })
+        Ok(Piece { walk, digest, sent, spool, blanked: 0 })
     }
 
     fn redact(&self) -> Option<&Redaction> {
@@ -246,7 +248,8 @@ impl<'a> Deposit<'a> {
         let mut raw = Stream::new(raw, self.scrutiny());
         let piped = pipeline::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
-        Ok(Piece { walk: piped.walk, digest: piped.digest, sent: piped.sent, spool })
+        let Piped { walk, digest, sent, blanked, .. } = piped;
+        Ok(Piece { walk, digest, sent, spool, blanked })
     }
 
     /// Removes what is not needed any more, or says what is still there.
@@ -270,6 +273,14 @@ impl<'a> Deposit<'a> {
         let seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
         let delete = (self.item.delete || self.begin.delete) && path != Path::new("-");
         let same = std::fs::symlink_metadata(path).is_ok_and(|meta| FileState::of(&meta) == self.begin.file);
+        let blanked = receipt.redacted.is_some() && walk_of(receipt).is_some_and(|walk| walk.damage.is_some());
+        if delete && blanked {
+            receipt.warn(format!(
+                "{} is not removed: it is damaged, and what could not be redacted was blanked",
+                path.display()
+            ));
+            return;
+        }
         if delete && !seen {
             receipt.warn(format!("{} is not removed: nobody can tell that it is stored", path.display()));
         } else if delete && !same {
@@ -302,6 +313,11 @@ struct Piece {
     digest: Digest,
     sent: Result<(), StoreError>,
     spool: Spool,
+    blanked: u64,
+}
+
+fn walk_of(receipt: &Receipt) -> Option<&Summary> {
+    receipt.dump.as_ref()?.walk.as_ref()
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {

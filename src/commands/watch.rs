@@ -13,7 +13,7 @@ use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::error::Error;
 use crate::incoming::parts::parts_of;
-use crate::incoming::{Inbox, Queue, STORED, Scan, Status, left_for_watcher};
+use crate::incoming::{Inbox, Queue, STORED, Scan, Status, left_for_watcher, stray_parts};
 use crate::journal::{self, Journal, JournalError};
 use crate::pod::Pod;
 use crate::progress::Progress;
@@ -125,7 +125,15 @@ impl Watcher {
             let obstacle = format!("{} cannot be listed: {error}", self.settings.dir.display());
             Scan { obstacles: vec![obstacle], ..Scan::default() }
         });
-        let left = left_for_watcher(&self.settings.dir, &self.settings.common.place);
+        let redacts = self.settings.common.redact.is_some();
+        let left = left_for_watcher(&self.settings.dir, &self.settings.common.place, !redacts);
+        let mut scan = scan;
+        if redacts {
+            let stray = stray_parts(self.inbox.waiting(), &self.settings.common.place);
+            scan.obstacles.extend(stray.into_iter().map(|(path, ..)| {
+                format!("{} is a part of a dump, which cannot be redacted by itself: it stays there", path.display())
+            }));
+        }
         let mut shared = self.lock();
         for (name, path) in &scan.taken {
             log::info!("{name} is complete, and waits as {}", path.display());

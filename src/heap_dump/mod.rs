@@ -34,7 +34,7 @@ use crate::discovery::Jvm;
 use crate::discovery::hsperfdata::PerfData;
 use crate::discovery::maps::Vm;
 use crate::effort;
-use crate::hprof::{Malformed, Undescribed};
+use crate::hprof::Malformed;
 use crate::units::Bytes;
 
 /// Directories that are tried when none is named, as the JVM sees them.
@@ -51,8 +51,6 @@ pub enum DumpError {
     Truncated { path: String, bytes: u64 },
     #[error("the dump {path} is damaged")]
     Malformed { path: String, source: Malformed },
-    #[error("the dump {path} cannot be redacted, and so was not stored")]
-    Unredacted { path: String, source: Undescribed },
     #[error("pid {pid} did not take the flag {flag}: {words}")]
     Flag { pid: i32, flag: String, words: String },
     #[error("the JVM copied a part of the dump {path} that was already read")]
@@ -71,9 +69,6 @@ impl DumpError {
             Self::Died { .. } => "look for the reason in the pod's events: it may have run out of memory".into(),
             Self::Truncated { .. } | Self::Malformed { .. } => {
                 "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
-            }
-            Self::Unredacted { .. } => {
-                "--redact=strings needs to know less; it leaves primitive fields as they are".into()
             }
             Self::Flag { .. } => "set it on the command line of the JVM, by JAVA_TOOL_OPTIONS for example".into(),
             Self::Merged { .. } => "nothing was stored; try again".into(),

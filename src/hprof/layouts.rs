@@ -10,6 +10,12 @@ struct Class {
     fields: Vec<Field>,
 }
 
+/// The deepest hierarchies of real applications have some dozens of superclasses.
+const DEPTH_MAX: usize = 1000;
+
+/// A class has at most 65535 (JVM specification, 4.1), and its instances are far smaller than this.
+const FIELDS_MAX: usize = 1 << 17;
+
 /// A field of an instance: its name, its basic type, and where in the values it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -54,13 +60,16 @@ impl Layouts {
     /// `None` when one of its classes has not been described.
     pub fn fields_of(&self, class_id: u64) -> Option<Vec<Field>> {
         let (mut fields, mut next): (Vec<Field>, _) = (Vec::new(), class_id);
-        // Superclasses in a circle are no Java.
-        for _ in 0..=self.classes.len() {
+        // Superclasses in a circle are no Java, nor is a class with more fields than its superclasses can have.
+        for _ in 0..DEPTH_MAX {
             if next == 0 {
                 return Some(fields);
             }
             let class = self.classes.get(&next)?;
             let from = fields.last().map_or(0, |before| before.at + before.bytes);
+            if fields.len() + class.fields.len() > FIELDS_MAX {
+                return None;
+            }
             fields.extend(class.fields.iter().map(|field| Field { at: from + field.at, ..*field }));
             next = class.super_id;
         }

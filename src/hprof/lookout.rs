@@ -56,6 +56,7 @@ pub struct Lookout {
     open: Vec<Caught>,
     at: u64,
     found: IdSet,
+    /// In this reading or an earlier one.
     pub too_many: bool,
 }
 
@@ -119,8 +120,9 @@ impl Lookout {
             let (at, bytes) = (field.at as usize, field.bytes as usize);
             if at + bytes <= caught.values.len() {
                 let id = identifier(&caught.values, at, bytes);
-                self.too_many |= self.found.len() >= FOUND_MAX;
-                if id != 0 && !self.too_many {
+                let full = self.found.len() >= FOUND_MAX;
+                self.too_many |= full;
+                if id != 0 && !full {
                     self.found.insert(id);
                 }
             }

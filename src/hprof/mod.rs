@@ -18,7 +18,7 @@ mod walker;
 pub use histogram::{CLASSES_MAX, Histogram, Ranking};
 pub use ids::IdSet;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
-pub use redact::{Keep, Mask, Redact, Redacting, Redactor, Undescribed};
+pub use redact::{Keep, Mask, Redact, Redacting, Redactor};
 pub use reframe::Reframer;
 pub use summary::{Amount, ClassShare, Records, Summary, TopClasses};
 pub use tally::{Body, Tally};

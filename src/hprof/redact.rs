@@ -46,13 +46,6 @@ impl Keep {
     }
 }
 
-/// The class of an instance was not described before it: which of its values are references cannot be known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an instance of class {class_id:#x} comes before its class: what to take out of it is unknown")]
-pub struct Undescribed {
-    class_id: u64,
-}
-
 /// The primitive fields of the instances of a class.
 #[derive(Debug)]
 struct Primitives {
@@ -70,44 +63,53 @@ pub struct Redactor {
     longest_text: u64,
     layouts: Layouts,
     primitives: IdMap<Primitives>,
-    undescribed: Option<Undescribed>,
+    /// Instances that were zeroed with their references: their classes were not described before them.
+    pub blanked: u64,
+    /// The class whose static values pass by is to be kept.
+    in_kept_class: bool,
+    /// Of the last instance: those of one class often come in a row.
+    last: u64,
 }
 
 impl Redactor {
     pub fn new(what: Redact, keep: Keep) -> Self {
         let longest_text = keep.texts.iter().map(Vec::len).max().unwrap_or(0) as u64;
         let (layouts, primitives) = (Layouts::default(), IdMap::default());
-        Self { what, keep, longest_text, layouts, primitives, undescribed: None }
-    }
-
-    /// What could not be redacted, and so must not be stored.
-    ///
-    /// # Errors
-    /// When there is something.
-    pub fn judge(&self) -> Result<(), Undescribed> {
-        self.undescribed.map_or(Ok(()), Err)
+        Self { what, keep, longest_text, layouts, primitives, blanked: 0, in_kept_class: false, last: 0 }
     }
 
     fn instance(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
         if self.what == Redact::Strings || self.keep.classes.contains(&class_id) {
             return;
         }
-        if !self.primitives.contains_key(&class_id) {
-            let Some(fields) = self.layouts.fields_of(class_id) else {
-                self.undescribed = self.undescribed.or(Some(Undescribed { class_id }));
-                return;
-            };
+        if self.last != class_id {
+            self.learn(class_id);
+            self.last = class_id;
+        }
+        match self.primitives.get(&class_id) {
+            Some(Primitives { length, ranges }) if *length == body.bytes => {
+                for (from, bytes) in ranges {
+                    mask.add(Span { at: body.at + u64::from(*from), bytes: u64::from(*bytes), fill: Fill::Zero });
+                }
+            }
+            // Which of its values are references cannot be known.
+            _ => {
+                self.blanked += 1;
+                self.last = 0;
+                mask.add(Span { at: body.at, bytes: body.bytes, fill: Fill::Zero });
+            }
+        }
+    }
+
+    fn learn(&mut self, class_id: u64) {
+        if self.primitives.contains_key(&class_id) {
+            return;
+        }
+        if let Some(fields) = self.layouts.fields_of(class_id) {
             let length = fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
             let primitive = fields.iter().filter(|field| !field.is_reference());
             let ranges = joined(primitive.map(|field| (field.at, field.bytes)));
             self.primitives.insert(class_id, Primitives { length, ranges });
-        }
-        let Primitives { length, ranges } = &self.primitives[&class_id];
-        if *length != body.bytes {
-            self.undescribed = self.undescribed.or(Some(Undescribed { class_id }));
-        }
-        for (from, bytes) in ranges {
-            mask.add(Span { at: body.at + u64::from(*from), bytes: u64::from(*bytes), fill: Fill::Zero });
         }
     }
 
@@ -125,7 +127,7 @@ impl Redactor {
     }
 
     fn class_value(&self, basic_type: u8, at: u64, bytes: u64, mask: &mut Mask) {
-        if self.what == Redact::All && basic_type != types::OBJECT {
+        if self.what == Redact::All && basic_type != types::OBJECT && !self.in_kept_class {
             mask.add(Span { at, bytes, fill: Fill::Zero });
         }
     }
@@ -237,6 +239,7 @@ impl<T: Tally> Tally for Redacting<'_, T> {
     fn class(&mut self, class_id: u64, super_id: u64) {
         if self.redactor.what == Redact::All {
             self.redactor.layouts.class(class_id, super_id);
+            self.redactor.in_kept_class = self.redactor.keep.classes.contains(&class_id);
         }
         self.tally.class(class_id, super_id);
     }

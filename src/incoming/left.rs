@@ -37,8 +37,10 @@ pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<V
 }
 
 /// The same for what a watcher of `dir` and runs with that directory have left there.
-pub fn left_for_watcher(dir: &Path, place: &Place) -> Vec<PathBuf> {
-    release_parts(&dir.join(WAITING), place);
+pub fn left_for_watcher(dir: &Path, place: &Place, releases: bool) -> Vec<PathBuf> {
+    if releases {
+        release_parts(&dir.join(WAITING), place);
+    }
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(WAITING));
     let ours = ours.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -51,17 +53,23 @@ pub fn left_for_watcher(dir: &Path, place: &Place) -> Vec<PathBuf> {
 
 /// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
 fn release_parts(waiting: &Path, place: &Place) {
-    for entry in std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((main, number)) = main_of(&name) else { continue };
-        let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
-        if let Some(key) = ObjectKey::of_file(place, main)
-            && !waits(waiting.join(main))
-        {
-            let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
-            let _ = std::fs::rename(entry.path(), waiting.join(name));
-        }
+    for (path, key, number) in stray_parts(waiting, place) {
+        let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
+        let _ = std::fs::rename(path, waiting.join(name));
     }
+}
+
+/// Parts whose dump waits no more, its key, and their numbers. By itself a part cannot be redacted.
+pub fn stray_parts(waiting: &Path, place: &Place) -> Vec<(PathBuf, ObjectKey, u16)> {
+    let entries = std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok);
+    let stray = entries.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let (main, number) = main_of(&name)?;
+        let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
+        let key = ObjectKey::of_file(place, main).filter(|_| !waits(waiting.join(main)))?;
+        Some((entry.path(), key, number))
+    });
+    stray.collect()
 }
 
 fn left_file(entry: &DirEntry, place: Option<&Place>) -> Option<PathBuf> {

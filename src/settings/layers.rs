@@ -301,7 +301,10 @@ fn parse(text: &str, path: &str) -> Result<Values, UsageError> {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(flag) => flag.to_string(),
-            toml::Value::Array(list) => list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(":"),
+            toml::Value::Array(list) => {
+                let between = if key == "dir" { ":" } else { "," };
+                list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(between)
+            }
             _ => {
                 return Err(UsageError::ConfigSyntax {
                     path: path.to_owned(),

@@ -122,6 +122,9 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     let keep_classes = layers.parse("keep_class", patterns)?.unwrap_or_default();
     let keep_classes = keep_classes.iter().map(ToString::to_string).collect();
     let what = layers.parse("redact", |text| choice(text, &words))?.flatten();
+    if what.is_none() && layers.get("keep_class").is_some_and(|value| value.origin == Origin::Flag) {
+        return Err(UsageError::KeepClassAlone);
+    }
     Ok(what.map(|what| Redaction { what, keep_classes }))
 }
 
@@ -324,8 +327,14 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
             "the store's signature is on the command line, which every process here can read: rather set JMAP_DUMP_STORE"
         );
     }
-    let has_credentials = access_key_id.is_some() || account_key.is_some() || own.get("service_account_file").is_some();
-    Ok(StoreSettings {
+    let password = secret("password")?;
+    let is_signed = matches!(url, StoreUrl::Presigned { .. });
+    let has_credentials = is_signed
+        || password.is_some()
+        || access_key_id.is_some()
+        || account_key.is_some()
+        || own.get("service_account_file").is_some();
+    let settings = StoreSettings {
         endpoint: text("endpoint"),
         region: text("region"),
         path_style: own.parse("path_style", boolean)?,
@@ -335,7 +344,7 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         account: text("account"),
         account_key,
         username: text("username"),
-        password: secret("password")?,
+        password,
         service_account_file: text("service_account_file"),
         encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
         kms_key_id: text("kms_key_id"),
@@ -350,5 +359,7 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         vendor_environment: named.origin.is_by_hand() && !has_credentials,
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
-    })
+    };
+    settings.check()?;
+    Ok(settings)
 }

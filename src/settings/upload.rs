@@ -40,6 +40,14 @@ impl UploadSettings {
         if args.resume.is_some() && common.store.url == StoreUrl::Stdout {
             return Err(UsageError::UploadWords);
         }
+        let from_stdin = files.iter().any(|file| file == "-");
+        if from_stdin && common.redact.as_ref().is_some_and(|redact| !redact.keep_classes.is_empty()) {
+            return Err(UsageError::KeepClassStdin);
+        }
+        let is_signed = matches!(common.store.url, StoreUrl::Presigned { .. });
+        if is_signed && (files.len() > 1 || args.resume.is_some()) {
+            return Err(UsageError::OneObject);
+        }
         Ok(Self {
             common,
             files: files.to_vec(),

@@ -6,7 +6,7 @@ use super::layers::Origin;
 use crate::gzip::LEVELS;
 use crate::store::key::NameError;
 use crate::store::url::StoreUrlError;
-use crate::store::{LINK_MAX, SettingsError};
+use crate::store::{CredentialsError, LINK_MAX, SettingsError};
 
 /// Longest deadline that makes sense; also keeps clock arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -28,6 +28,8 @@ pub enum UsageError {
     HalfAKey,
     #[error("{origin}: {key} = '{text}': {why}")]
     Value { origin: Origin, key: String, text: String, why: String },
+    #[error(transparent)]
+    Credentials(CredentialsError),
     #[error("{origin}: {key} and the secret itself are both given")]
     SecretTwice { origin: Origin, key: String },
     #[error("--no-disk streams to a store that takes parts, which a directory and standard output are not")]
@@ -48,6 +50,12 @@ pub enum UsageError {
     Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
     NoDiskKeep,
+    #[error("--keep-class says what stays readable, and nothing is redacted")]
+    KeepClassAlone,
+    #[error("standard input is read once: --keep-class cannot find there what a class holds")]
+    KeepClassStdin,
+    #[error("a signed URL takes one dump, and this may be several")]
+    OneObject,
     #[error("--no-disk and --keep-class contradict each other: what a class holds is found in a dump on a disk")]
     NoDiskKeepClass,
     #[error("the directory '{0}' is not an absolute path")]
@@ -86,10 +94,14 @@ impl UsageError {
             }
             Self::Changed { path } => format!("restore the file as it was, or remove {path} and its journal"),
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
+            Self::KeepClassAlone => "give --redact as well".into(),
+            Self::KeepClassStdin => "write the dump to a file first, or leave --keep-class away".into(),
+            Self::OneObject => "name a store with a key, or one file at a time".into(),
             Self::NoDiskKeepClass => "leave --no-disk or --keep-class away".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
             Self::StoreSettings(error) => error.hint().into(),
+            Self::Credentials(error) => error.hint().into(),
             Self::SecretTwice { .. } => "give one of them".into(),
             Self::HalfAKey => "give both in the same place, the environment or the settings file".into(),
             Self::Value { .. } | Self::Dir(_) => "correct it, or leave it out; --help tells what is possible".into(),

@@ -41,6 +41,9 @@ impl WatchSettings {
         if common.store.url == StoreUrl::Stdout {
             return Err(UsageError::WatchStore);
         }
+        if matches!(common.store.url, StoreUrl::Presigned { .. }) {
+            return Err(UsageError::OneObject);
+        }
         let dir = PathBuf::from(&args.dir);
         let status = layers.get("status").map(|value| PathBuf::from(value.text));
         Ok(Self {

@@ -11,13 +11,14 @@ use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
 };
 use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method, NoProxy, Proxy};
 
 use super::names::Names;
 use super::settings::StoreSettings;
 use super::{SettingsError, StoreError};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The slowest uplink that still gets a part through before its request times out.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
@@ -55,6 +56,9 @@ impl Connector {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("jmap-dump-tool/", env!("CARGO_PKG_VERSION")))
             .http1_only()
+            // What was put is put where it was said, and a signature is told to nobody else.
+            .redirect(Policy::none())
+            .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .dns_resolver(Arc::new(Names))
             .timeout(SMALL_REQUEST + Duration::from_secs(part_size / SLOWEST_BYTES_PER_SECOND))

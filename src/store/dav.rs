@@ -2,10 +2,10 @@
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
+use super::http_error::{HttpError, checked};
 use super::key::ObjectKey;
 use super::settings::{Secret, StoreSettings};
 use super::url::{StoreUrl, path_of};
-use super::whole::{HttpError, checked};
 use super::{SettingsError, StoreError, Verified};
 
 /// Where an object lies, and who puts it there.
@@ -50,7 +50,21 @@ impl Dav {
             }
             other => other?,
         }
-        checked(&self.temporary, "put", self.put(client).body("")).await.map(drop)
+        let probe = format!("{}.probe", self.temporary);
+        let put = self.request(client, Method::PUT, &probe).body("");
+        checked(&probe, "put", put).await?;
+        let moved = self.rename(client, &probe, &self.temporary, true).await;
+        if moved.is_err() {
+            let _ = self.request(client, Method::DELETE, &probe).send().await;
+        }
+        moved
+    }
+
+    async fn rename(&self, client: &Client, from: &str, to: &str, overwrite: bool) -> Result<(), HttpError> {
+        let method = Method::from_bytes(b"MOVE").unwrap_or_default();
+        let request = self.request(client, method, from).header("Destination", to);
+        let request = request.header("Overwrite", if overwrite { "T" } else { "F" });
+        checked(to, "name", request).await.map(drop)
     }
 
     async fn make_collections(&self, client: &Client) -> Result<(), HttpError> {
@@ -114,16 +128,13 @@ impl Dav {
                 Verified::Acknowledged
             }
         };
-        let method = Method::from_bytes(b"MOVE").unwrap_or_default();
-        let request = self.request(client, method, &self.temporary);
-        let request = request.header("Destination", &self.url).header("Overwrite", "F");
-        match checked(&self.url, "name", request).await {
-            Ok(_) => Ok(verified),
-            // The answer to an earlier try may have been lost.
-            Err(error) => match self.size(client, &self.url).await {
-                Ok(Some(there)) if there == bytes => Ok(Verified::Size),
-                _ => Err(error),
-            },
+        // The answer to an earlier try may have been lost.
+        let named = self.rename(client, &self.temporary, &self.url, false).await;
+        match (self.size(client, &self.url).await, named) {
+            (Ok(Some(there)), Ok(())) if there != bytes => Err(HttpError::Size { url: self.url.clone(), there }),
+            (Ok(Some(there)), _) if there == bytes => Ok(Verified::Size),
+            (_, Err(error)) => Err(error),
+            (_, Ok(())) => Ok(verified),
         }
     }
 

@@ -20,6 +20,17 @@ pub enum Encryption {
     DoubleKms,
 }
 
+impl Encryption {
+    /// As the settings have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Store => "sse",
+            Self::Kms => "sse-kms",
+            Self::DoubleKms => "dsse-kms",
+        }
+    }
+}
+
 /// For S3, and for OBS, whose own clients send the same headers (AWS: "Specifying server-side encryption";
 /// huaweicloud-sdk-go-obs, `const.go`).
 ///
@@ -71,7 +82,11 @@ pub fn headers(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, SettingsErr
         .ok_or(SettingsError::Encryption("kms_key_id holds characters that no key's name has"))
 }
 
-fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsError> {
+/// Which one it is to be.
+///
+/// # Errors
+/// When the store cannot do it.
+pub fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsError> {
     let wanted = settings.encryption.or(settings.kms_key_id.as_ref().map(|_| Encryption::Kms));
     let why = match (&settings.url, wanted) {
         (_, None) => return Ok(None),

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::credentials::CredentialsError;
-use super::whole::HttpError;
+use super::http_error::HttpError;
 use crate::deadline::Stopped;
 
 /// Settings that cannot work, whatever the store says.
@@ -22,13 +22,15 @@ pub enum SettingsError {
     Client { source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the store's encryption is not possible: {0}")]
     Encryption(&'static str),
+    #[error("cname means that the endpoint's host is the domain of an s3, oss or obs bucket, and not in its path")]
+    Cname,
     #[error("this store signs no URLs")]
     NoSignature,
     #[error("no access_key_id and secret_access_key for this store")]
     NoCredentials,
     #[error("this store has no HTTP client")]
     NotRemote,
-    #[error("nothing can be read from standard output")]
+    #[error("nothing can be read from this store")]
     NotReadable,
 }
 
@@ -61,8 +63,6 @@ pub enum StoreError {
     Http(HttpError),
     #[error("{url} accepts requests and does not answer within {} s", after.as_secs())]
     Silent { url: String, after: Duration },
-    #[error("the store has another part {number} of {url} than was sent")]
-    PartDiffers { url: String, number: usize },
     #[error("cannot put {path} in order: it holds the dump with its head behind its heap")]
     Unsorted { path: String, source: io::Error },
     #[error("cannot read the compressed dump back")]
@@ -83,7 +83,6 @@ impl StoreError {
             Self::Local { .. } => "make the directory writable for this user, or name another store",
             Self::Http(error) => error.hint(),
             Self::Silent { .. } => "check the endpoint, the network policy and the proxy; --store names another store",
-            Self::PartDiffers { .. } => "look for what changes bytes on the way: a proxy, or its memory",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
             Self::Spool(_) => "look into the state of the file system that holds it",
             Self::ClientEnded => "report this with the output of -v",

@@ -64,6 +64,12 @@ impl Ledger {
         entries.whole.clone().filter(|_| entries.present)
     }
 
+    /// All that an earlier process had sent, whether or not it arrived.
+    pub(super) fn sent_before(&self) -> Option<Digest> {
+        let entries = self.lock();
+        entries.whole.clone().filter(|_| entries.resumed)
+    }
+
     /// From now on it outlives this process: `journal` gets all that has happened.
     ///
     /// # Errors

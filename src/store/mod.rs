@@ -8,6 +8,7 @@ mod credentials;
 mod dav;
 mod encryption;
 mod error;
+mod http_error;
 pub mod key;
 mod ledger;
 mod local;
@@ -109,6 +110,15 @@ pub fn clear_spool(spool: &std::path::Path) {
 /// When the store refuses, or does not answer.
 pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
     abort::abort(open)
+}
+
+/// The same of one that is known by its key.
+///
+/// # Errors
+/// As [`abort`].
+pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), StoreError> {
+    let path = settings.url.object_path(key);
+    abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
 }
 
 /// An object that is being put into the store. Dropped without [`Upload::finish`], it is as if it had never been.

@@ -31,8 +31,9 @@ fn system(name: &str) -> io::Result<Vec<SocketAddr>> {
 fn look_up(name: &str, ask: impl Fn(&str) -> io::Result<Vec<SocketAddr>>) -> io::Result<Vec<SocketAddr>> {
     ask(name).or_else(|error| {
         let is_absolute = name.ends_with('.');
-        // Without a dot it is no name of the whole world.
-        if is_absolute || !name.contains('.') {
+        // One with fewer dots may be a service of the cluster, which is not found for a moment: nothing goes to whoever
+        // has that name in the world.
+        if is_absolute || name.matches('.').count() < 2 {
             return Err(error);
         }
         log::debug!("{name} is not found ({error}): it is looked up as an absolute name");
@@ -60,6 +61,7 @@ mod tests {
         assert_eq!(asked("s3.x.com", "s3.x.com."), (true, vec!["s3.x.com".into(), "s3.x.com.".into()]));
         assert_eq!(asked("minio.store", "minio.store"), (true, vec!["minio.store".into()]));
         assert_eq!(asked("minio", "minio."), (false, vec!["minio".into()]));
+        assert_eq!(asked("minio.store", "minio.store."), (false, vec!["minio.store".into()]));
         assert_eq!(asked("s3.x.com.", ""), (false, vec!["s3.x.com.".into()]));
     }
 }

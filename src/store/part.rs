@@ -1,5 +1,6 @@
 //! One part of a multipart upload on its way: tried again, and compared with what the store says that it got.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,19 +25,21 @@ impl Job {
         if let Some(part) = self.ledger.part(number, &md5) {
             return Ok((number, part));
         }
-        let begun = Instant::now();
+        let (begun, mut again) = (Instant::now(), false);
         loop {
             let payload = PutPayload::from_bytes(bytes.clone());
             let late = begun.elapsed() >= self.retry_for;
             match self.backend.put_part(&self.path, id, number, payload).await {
-                Ok(PartId { content_id }) if self.tells_md5 && is_another_md5(&content_id, &md5) => {
-                    let differs = StoreError::PartDiffers { url: self.url.clone(), number: number + 1 };
-                    if late {
-                        return Err(differs);
-                    }
-                    log::warn!("{differs}, trying again");
+                Ok(PartId { content_id }) if self.tells_md5 && !again && is_another_md5(&content_id, &md5) => {
+                    log::warn!("the store has another part {} of {} than was sent, trying again", number + 1, self.url);
+                    again = true;
+                    continue;
                 }
                 Ok(PartId { content_id: id }) => {
+                    // Twice the same is no damage: the store says something else than an MD5.
+                    if self.tells_md5 && is_another_md5(&id, &md5) {
+                        self.strange.store(true, Ordering::Relaxed);
+                    }
                     let part = SentPart { id, md5 };
                     self.ledger.sent(number, &part);
                     return Ok((number, part));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::{Client, Method, RequestBuilder, Url};
 
+use super::http_error::{HttpError, checked};
 use super::settings::Secret;
-use super::whole::{HttpError, checked};
 use super::{SettingsError, StoreError};
 use crate::deadline::Deadline;
 
@@ -82,7 +82,8 @@ fn end(url: &Url) -> Option<DateTime<Utc>> {
         let seconds: i64 = get(&format!("X-{vendor}-Expires"))?.parse().ok()?;
         Some(begun.and_utc() + chrono::Duration::try_seconds(seconds)?)
     };
-    of("Amz").or_else(|| of("Goog"))
+    let since_1970 = || DateTime::from_timestamp(get("Expires")?.parse().ok()?, 0);
+    of("Amz").or_else(|| of("Goog")).or_else(since_1970)
 }
 
 #[cfg(test)]
@@ -99,6 +100,7 @@ mod tests {
         for url in [
             "https://b.s3.x/k?X-Amz-Date=20261122T000000Z&X-Amz-Expires=3600&X-Amz-Signature=s",
             "https://storage.x/b/k?X-Goog-Date=20261122T000000Z&X-Goog-Expires=3600",
+            "https://b.oss.x/k?OSSAccessKeyId=1&Expires=1795309200&Signature=s",
             "https://a.blob.x/c/k?sv=1&se=2026-11-22T01%3A00%3A00Z&sig=s",
         ] {
             assert_eq!(end(&parsed(url)), Some(expected.with_timezone(&Utc)), "{url}");
@@ -108,14 +110,14 @@ mod tests {
 
     #[test]
     fn a_signature_is_never_shown() {
-        let url = "https://user:word@host:444/b/k.gz?X-Amz-Signature=secret#f";
+        let url = "https://user:word@host:444/b/k.gz?X-Amz-Signature=hunter2#f";
         assert_eq!(shown(&parsed(url)), "https://host:444/b/k.gz");
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let presigned = Presigned::new(&Secret::new(url), &deadline).unwrap();
-        assert!(!format!("{presigned:?}").contains("secret"));
+        assert!(!format!("{presigned:?}").contains("hunter2"));
         assert_eq!(presigned.key, "b/k.gz");
-        let old = "https://h/k?X-Amz-Date=20200101T000000Z&X-Amz-Expires=60&X-Amz-Signature=secret";
+        let old = "https://h/k?X-Amz-Date=20200101T000000Z&X-Amz-Expires=60&X-Amz-Signature=hunter2";
         let error = Presigned::new(&Secret::new(old), &deadline).unwrap_err().to_string();
-        assert!(error.contains("2020-01-01T00:01:00Z") && !error.contains("secret"), "{error}");
+        assert!(error.contains("2020-01-01T00:01:00Z") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -115,6 +115,13 @@ impl Receipt {
         self.warnings.push(warning);
     }
 
+    /// Instances that were redacted with their references.
+    pub fn warn_of_blanked(&mut self, blanked: u64) {
+        if blanked > 0 {
+            self.warn(format!("{blanked} instances come before their classes: they lost their references as well"));
+        }
+    }
+
     pub fn time(&mut self, stage: &str, took: std::time::Duration) {
         let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
         self.seconds.push(StageTime { stage: stage.to_owned(), seconds });

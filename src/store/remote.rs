@@ -1,5 +1,6 @@
 //! A multipart upload, seen from the stages: parts go to a thread of its own through a channel of one.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
@@ -46,7 +47,10 @@ impl RemoteUpload {
             url: url.clone(),
             is_azure: matches!(settings.url, StoreUrl::Az { .. }),
             // Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a Multipart Upload", by the object's ETag.
-            tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. }),
+            tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. })
+                && settings.encryption.is_none()
+                && settings.kms_key_id.is_none(),
+            strange: AtomicBool::new(false),
             retry_for: settings.retry_for,
             deadline: deadline.clone(),
             failure: Arc::clone(&failure),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::encryption::Encryption;
+use super::SettingsError;
+use super::encryption::{self, Encryption};
 use super::url::StoreUrl;
 
 /// A value that is never printed. Serialised, it goes to the run's own guard and nowhere else.
@@ -67,6 +68,17 @@ pub struct StoreSettings {
 }
 
 impl StoreSettings {
+    /// # Errors
+    /// When they contradict each other, or the store cannot do what they say.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        encryption::check(self)?;
+        let in_host = matches!(self.url, StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. });
+        if self.cname && (!in_host || self.endpoint.is_none() || self.path_style == Some(true)) {
+            return Err(SettingsError::Cname);
+        }
+        Ok(())
+    }
+
     /// A store without any credentials.
     pub fn of(url: StoreUrl) -> Self {
         Self {

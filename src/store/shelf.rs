@@ -14,10 +14,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::signer::{Method, Signer};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use tokio::runtime::Runtime;
 
 use super::backend::{build, dav};
-use super::stop::Stop;
+use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;
@@ -50,7 +49,7 @@ pub struct Shelf {
 
 enum Place {
     Local(PathBuf),
-    Remote(Remote, Runtime),
+    Remote(Remote, ClientRuntime),
 }
 
 struct Remote {
@@ -96,11 +95,7 @@ impl Shelf {
         let place = match &settings.url {
             StoreUrl::Local { dir } => Place::Local(dir.into()),
             StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
-            _ => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let error = |source| StoreError::Local { what: "start", path: "the store's client".into(), source };
-                Place::Remote(Remote::open(settings)?, runtime.map_err(error)?)
-            }
+            _ => Place::Remote(Remote::open(settings)?, ClientRuntime::start()?),
         };
         let waiting_for = format!("reading from {}", settings.url);
         Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
@@ -243,12 +238,12 @@ impl Shelf {
     }
 
     fn path(&self, key: &str) -> Path {
-        Path::from(self.settings.url.object_path(key))
+        decoded(&self.settings.url, key)
     }
 
     fn listed(&self, meta: ObjectMeta) -> Option<Listed> {
-        let prefix = self.settings.url.object_path("");
-        let key = meta.location.as_ref().strip_prefix(&prefix)?.to_owned();
+        let prefix = decoded(&self.settings.url, "");
+        let key = meta.location.as_ref().strip_prefix(prefix.as_ref())?.trim_start_matches('/').to_owned();
         Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag: meta.e_tag })
     }
 
@@ -283,4 +278,13 @@ fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {
     let key = path.strip_prefix(base).unwrap_or(path).display().to_string();
     let modified = meta.modified().map_or_else(|_| Utc::now(), DateTime::from);
     Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })
+}
+
+/// The path of a URL is encoded once; object_store encodes it again.
+fn decoded(url: &StoreUrl, key: &str) -> Path {
+    let path = url.object_path(key);
+    match url {
+        StoreUrl::Dav { .. } => Path::from_url_path(&path).unwrap_or_else(|_| Path::from(path)),
+        _ => Path::from(path),
+    }
 }

@@ -1,6 +1,9 @@
 //! The run's end among the futures of a store's client.
 
+use std::ops::Deref;
 use std::time::Duration;
+
+use tokio::runtime::Runtime;
 
 use super::StoreError;
 use crate::deadline::{Deadline, Stopped};
@@ -29,6 +32,34 @@ impl Stop {
         tokio::select! {
             outcome = work => outcome,
             stopped = self.tripped() => Err(stopped.into()),
+        }
+    }
+}
+
+/// The runtime of a client that is used by blocking code. Dropped, it waits for nobody: a name may still be looked up.
+#[derive(Debug)]
+pub(super) struct ClientRuntime(Option<Runtime>);
+
+impl ClientRuntime {
+    pub fn start() -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let error = |source| StoreError::Local { what: "start", path: "the store's client".into(), source };
+        Ok(Self(Some(runtime.map_err(error)?)))
+    }
+}
+
+impl Deref for ClientRuntime {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("there is one until it is dropped")
+    }
+}
+
+impl Drop for ClientRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -8,17 +8,18 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use md5::{Digest as _, Md5};
 use reqwest::header::{CONTENT_LENGTH, ETAG};
-use reqwest::{Body, Client, Response, StatusCode};
+use reqwest::{Body, Client};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::Connector;
 use super::dav::Dav;
+use super::http_error::{HttpError, checked};
 use super::key::{CONTEXT_TAIL, ObjectKey};
-use super::multipart::OPEN_FOR;
+use super::multipart::{OPEN_FOR, SLACK};
 use super::presigned::{PUT_MAX, Presigned};
 use super::settings::StoreSettings;
-use super::stop::{LOOK, Stop};
+use super::stop::{ClientRuntime, LOOK, Stop};
 use super::url::StoreUrl;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
 use crate::deadline::Deadline;
@@ -30,6 +31,9 @@ const PIECE: usize = 256 << 10;
 
 /// A store that takes no byte for so long has forgotten us.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The same when it has all of it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// How one of them is spoken to.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ pub struct WholeUpload {
     key: ObjectKey,
     deadline: Deadline,
     ledger: Ledger,
-    runtime: tokio::runtime::Runtime,
+    runtime: ClientRuntime,
     finished: bool,
 }
 
@@ -57,9 +61,7 @@ impl WholeUpload {
         deadline: &Deadline,
         ledger: Ledger,
     ) -> Result<Self, StoreError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime =
-            runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
+        let runtime = ClientRuntime::start()?;
         let client = Connector::new(settings, 0)?.client();
         let kind = match &settings.url {
             StoreUrl::Presigned { url } => Kind::Presigned(Presigned::new(url, deadline)?),
@@ -107,21 +109,22 @@ impl WholeUpload {
             }
         };
         let stop = self.stop();
-        let bounded = async { tokio::time::timeout(within + LOOK, stop.or(work)).await };
+        let bounded = async { tokio::time::timeout(within + SLACK, stop.or(work)).await };
         let opened = self.runtime.block_on(bounded);
         opened.map_err(|_| StoreError::Silent { url: self.url(), after: within })?
     }
 
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
+        let before = self.there_already()?;
         let stored = self.ledger.stored_before();
         let digest = stored.as_ref().unwrap_or(digest);
         if matches!(self.kind, Kind::Presigned(_)) && digest.bytes > PUT_MAX {
             return Err(StoreError::Http(HttpError::TooLarge { url: self.url(), bytes: digest.bytes }));
         }
         self.ledger.note_whole(digest);
-        let verified = match self.there_already(digest)? {
-            Some(verified) => verified,
-            None => self.put_until_stored(digest.bytes, spool)?,
+        let verified = match before {
+            true => Verified::Size,
+            false => self.put_until_stored(digest.bytes, spool)?,
         };
         self.finished = true;
         self.ledger.settle();
@@ -133,27 +136,48 @@ impl WholeUpload {
         Ok(Finished { object, beside: Beside::Whole(Box::new(self)) })
     }
 
-    /// An earlier process may have been killed between its last request and the answer.
-    fn there_already(&self, digest: &Digest) -> Result<Option<Verified>, StoreError> {
-        let Kind::Dav(dav) = &self.kind else { return Ok(None) };
-        if !self.ledger.is_resumed() {
-            return Ok(None);
-        }
+    /// An earlier process may have been killed between its last request and the answer: what is there is what it sent.
+    fn there_already(&self) -> Result<bool, StoreError> {
+        let (Kind::Dav(dav), Some(sent)) = (&self.kind, self.ledger.sent_before()) else { return Ok(false) };
         let client = Connector::new(&self.settings, 0)?.client();
         let there = self.runtime.block_on(self.stop().or(async { Ok(dav.size(&client, &dav.url).await) }))?;
-        Ok((there.ok().flatten() == Some(digest.bytes)).then_some(Verified::Size))
+        let found = there.ok().flatten() == Some(sent.bytes);
+        if found {
+            self.ledger.found();
+        }
+        Ok(found)
     }
 
     fn put_until_stored(&self, bytes: u64, spool: &Spool) -> Result<Verified, StoreError> {
         let client = Connector::new(&self.settings, bytes)?.client();
-        let begun = Instant::now();
+        let same_md5 = self.until_it_works(|| self.put_once(&client, bytes, spool))?;
+        let Kind::Dav(dav) = &self.kind else {
+            return Ok(if same_md5 { Verified::Checksum } else { Verified::Acknowledged });
+        };
+        let name = || self.runtime.block_on(self.stop().or(async { Ok(dav.name(&client, bytes).await) }));
+        self.until_it_works(|| match name()? {
+            Err(HttpError::Size { there, .. }) => {
+                Err(StoreError::SizeDiffers { url: self.url(), there, expected: bytes })
+            }
+            other => other.map_err(StoreError::Http),
+        })
+    }
+
+    /// As long as it fails for a reason that may pass, counted from the first failure on.
+    fn until_it_works<T>(&self, mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut failing: Option<Instant> = None;
         loop {
-            let error = match self.put_once(&client, bytes, spool) {
-                Err(StoreError::Http(error)) => error,
-                other => return other,
+            let error = match work() {
+                Err(error) => error,
+                done => return done,
             };
-            if !error.may_pass() || begun.elapsed() >= self.settings.retry_for {
-                return Err(StoreError::Http(error));
+            let may_pass = match &error {
+                StoreError::Http(error) => error.may_pass(),
+                error => matches!(error, StoreError::Silent { .. }),
+            };
+            let since = failing.get_or_insert_with(Instant::now);
+            if !may_pass || since.elapsed() >= self.settings.retry_for {
+                return Err(error);
             }
             log::warn!("{} failed, trying again: {error}", self.url());
             self.deadline.sleep(Duration::from_secs(1), "trying the upload again")?;
@@ -161,7 +185,8 @@ impl WholeUpload {
     }
 
     /// A thread reads the spool, and this one sends.
-    fn put_once(&self, client: &Client, bytes: u64, spool: &Spool) -> Result<Verified, StoreError> {
+    /// Whether the answer's ETag is the MD5 of what was sent.
+    fn put_once(&self, client: &Client, bytes: u64, spool: &Spool) -> Result<bool, StoreError> {
         let (pieces, body) = mpsc::channel::<Bytes>(2);
         let taken = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&taken);
@@ -176,13 +201,16 @@ impl WholeUpload {
             let sent = self.runtime.block_on(self.stop().or(async {
                 tokio::select! {
                     sent = self.send(client, bytes, body) => sent.map_err(StoreError::Http),
-                    () = silence(&taken) => Err(StoreError::Silent { url: self.url(), after: SILENCE }),
+                    () = silence(&taken, bytes) => Err(StoreError::Silent { url: self.url(), after: SILENCE }),
                 }
             }));
             over.store(true, Ordering::Relaxed);
             let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             match (sent, read) {
-                (Ok(e_tag), Ok(md5)) => self.judge(client, bytes, e_tag.as_deref() == Some(md5.as_str())),
+                (Ok(_), Ok(_)) if taken.load(Ordering::Relaxed) != bytes => {
+                    Err(StoreError::Http(HttpError::Early { url: self.url() }))
+                }
+                (Ok(e_tag), Ok(md5)) => Ok(e_tag.as_deref() == Some(md5.as_str())),
                 // What could not be read ended the request.
                 (_, Err(source)) if source.kind() != std::io::ErrorKind::BrokenPipe => Err(StoreError::Spool(source)),
                 (Err(error), _) => Err(error),
@@ -200,20 +228,6 @@ impl WholeUpload {
         let response = checked(&self.url(), "put", request.header(CONTENT_LENGTH, bytes).body(body)).await?;
         let e_tag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
         Ok(e_tag.map(|text| text.trim_matches('"').to_ascii_lowercase()))
-    }
-
-    fn judge(&self, client: &Client, bytes: u64, same_md5: bool) -> Result<Verified, StoreError> {
-        let Kind::Dav(dav) = &self.kind else {
-            return Ok(if same_md5 { Verified::Checksum } else { Verified::Acknowledged });
-        };
-        let named = self.runtime.block_on(self.stop().or(async { Ok(dav.name(client, bytes).await) }))?;
-        match named {
-            Ok(verified) => Ok(verified),
-            Err(HttpError::Size { there, .. }) => {
-                Err(StoreError::SizeDiffers { url: self.url(), there, expected: bytes })
-            }
-            Err(error) => Err(StoreError::Http(error)),
-        }
     }
 
     pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
@@ -243,10 +257,10 @@ impl Drop for WholeUpload {
     }
 }
 
-/// Ends when no more is taken.
-async fn silence(taken: &AtomicU64) {
+/// Ends when no more is taken, or when all was, and no answer comes: some stores first look at all that they got.
+async fn silence(taken: &AtomicU64, bytes: u64) {
     let (mut last, mut since) = (0, Instant::now());
-    while since.elapsed() < SILENCE {
+    while since.elapsed() < if last == bytes { ANSWER_WITHIN } else { SILENCE } {
         tokio::time::sleep(LOOK).await;
         let now = taken.load(Ordering::Relaxed);
         if now != last {
@@ -274,83 +288,4 @@ fn read(spool: &Spool, bytes: u64, pieces: mpsc::Sender<Bytes>, over: &AtomicBoo
         }
     }
     Ok(hex(&md5.finalize()))
-}
-
-/// A request to such a store failed. A URL is shown without its query: that may be a signature.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    #[error("cannot {what} {url}")]
-    Silent { what: &'static str, url: String, source: reqwest::Error },
-    #[error("cannot {what} {url}: the store answers {status}{why}")]
-    Refused { what: &'static str, url: String, status: StatusCode, why: String },
-    #[error("{url} has {there} bytes in the store")]
-    Size { url: String, there: u64 },
-    #[error("{url} takes {PUT_MAX} bytes at most by one PUT, and the dump has {bytes}")]
-    TooLarge { url: String, bytes: u64 },
-    #[error("{url} was signed to be used until {until}, which is too early")]
-    Expired { url: String, until: String },
-}
-
-impl HttpError {
-    /// Another try may have another answer.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Silent { .. } => true,
-            Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
-            Self::Size { .. } | Self::TooLarge { .. } | Self::Expired { .. } => false,
-        }
-    }
-
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Silent { .. } => "check the URL, the network policy and the proxy",
-            Self::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => {
-                "check the user and the password, or have the URL signed anew"
-            }
-            Self::Refused { status, .. } if status.as_u16() == 507 => "make room in the store",
-            Self::Refused { .. } => "check the URL, and that the store takes PUT",
-            Self::TooLarge { .. } => "store it with a key, which sends it in parts",
-            Self::Size { .. } => "do not use that object; upload the dump again",
-            Self::Expired { .. } => "have a URL signed anew, by 'presign' for example, with --valid long enough",
-        }
-    }
-}
-
-/// The answer, if it is a good one.
-///
-/// # Errors
-/// When there is none, or the store refuses.
-pub(super) async fn checked(
-    url: &str,
-    what: &'static str,
-    request: reqwest::RequestBuilder,
-) -> Result<Response, HttpError> {
-    let shown = || url.to_owned();
-    let sent = request.send().await;
-    let response = sent.map_err(|source| HttpError::Silent { what, url: shown(), source: source.without_url() })?;
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let body = response.text().await.unwrap_or_default();
-    Err(HttpError::Refused { what, url: shown(), status, why: code_of(&body) })
-}
-
-/// The code of an S3-like error: the whole answer may hold what was signed.
-fn code_of(body: &str) -> String {
-    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    let code = code.filter(|code| code.len() < 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    code.map(|code| format!(", {code}")).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_code_of_an_answer_is_told() {
-        assert_eq!(code_of("<Error><Code>AccessDenied</Code><Sig>secret</Sig></Error>"), ", AccessDenied");
-        assert_eq!(code_of("<Code>a b</Code>"), "");
-        assert_eq!(code_of("no"), "");
-    }
 }

@@ -6,6 +6,7 @@ pub mod azurite;
 pub mod bed;
 pub mod console;
 pub mod container;
+pub mod dns;
 pub mod gcs;
 pub mod heap_graph;
 pub mod heap_shares;

@@ -9,6 +9,8 @@ use super::bed::{bed, cannot_run};
 pub const USER: &str = "dumper";
 /// With what has to be kept apart from the user's name, and from a URL.
 pub const PASSWORD: &str = "pass:word/@ 1";
+/// Both, as a request says them (RFC 7617).
+pub const BASIC: &str = "ZHVtcGVyOnBhc3M6d29yZC9AIDE=";
 
 pub struct WebDav {
     process: Process,

@@ -3,6 +3,7 @@
 mod bad;
 mod good;
 mod hprof;
+mod names;
 mod network;
 mod stores;
 
@@ -44,6 +45,7 @@ conformance! {
             a_stalled_request_is_waited_for,
             a_stall_does_not_outlast_the_deadline,
             a_store_that_never_answers_is_given_up,
+            a_redirect_is_no_success,
             a_broken_connection_is_tried_again,
             a_broken_connection_anywhere_is_no_failure,
             a_wrong_clock_is_named,
@@ -72,6 +74,7 @@ conformance! {
             a_stalled_request_is_waited_for,
             a_stall_does_not_outlast_the_deadline,
             a_store_that_never_answers_is_given_up,
+            a_redirect_is_no_success,
             a_broken_connection_is_tried_again,
             a_broken_connection_anywhere_is_no_failure,
             a_wrong_clock_is_named,
@@ -100,6 +103,7 @@ conformance! {
             a_stalled_request_is_waited_for,
             a_stall_does_not_outlast_the_deadline,
             a_store_that_never_answers_is_given_up,
+            a_redirect_is_no_success,
             a_broken_connection_is_tried_again,
             a_broken_connection_anywhere_is_no_failure,
             a_token_that_ends_in_the_middle_leaves_the_dump,
@@ -125,6 +129,7 @@ conformance! {
             a_stalled_request_is_waited_for,
             a_stall_does_not_outlast_the_deadline,
             a_store_that_never_answers_is_given_up,
+            a_redirect_is_no_success,
             a_broken_connection_is_tried_again,
             a_broken_connection_anywhere_is_no_failure,
             a_token_that_ends_in_the_middle_leaves_the_dump,
@@ -151,6 +156,7 @@ conformance! {
             a_stalled_request_is_waited_for,
             a_stall_does_not_outlast_the_deadline,
             a_store_that_never_answers_is_given_up,
+            a_redirect_is_no_success,
             a_broken_connection_is_tried_again,
             a_broken_connection_anywhere_is_no_failure,
             a_token_that_ends_in_the_middle_leaves_the_dump,
@@ -192,6 +198,7 @@ const COLUMNS: &[Column] = &[
     ("stall", &["a_stalled_request_is_waited_for", "a_stall_does_not_outlast_the_deadline"], ""),
     ("no answer", &["a_store_that_never_answers_is_given_up"], ""),
     ("reset", &["a_broken_connection_is_tried_again", "a_broken_connection_anywhere_is_no_failure"], ""),
+    ("redirect", &["a_redirect_is_no_success"], ""),
     ("clock skew", &["a_wrong_clock_is_named"], ""),
     ("token ends", &["a_token_that_ends_in_the_middle_leaves_the_dump"], ""),
     ("parts kept", &["after_a_token_that_ended_only_the_missing_parts_are_sent"], ""),

@@ -174,7 +174,7 @@ fn a_profile_gives_its_keys_and_its_region() {
     pod.mount(".aws/credentials", &format!("[dev]\n{keys}\n"));
     let of = |name: &str| pod.to_s3(&server.endpoint()).env("AWS_PROFILE", name);
     assert_stored(&server, of("dev").run());
-    let people = of("people").run().expect(9);
+    let people = of("people").run().expect(2);
     assert!(people.stderr.contains("IAM Identity Center (sso_session)"), "{}", people.stderr);
     assert!(people.stderr.contains("aws configure export-credentials"), "{}", people.stderr);
     assert!(of("nobody").run().expect(9).stderr.contains("there is no profile 'nobody'"));

@@ -80,4 +80,11 @@ fn a_signature_on_the_command_line_is_warned_of_and_no_disk_needs_parts() {
     let ended = Tool::dump(jvm.pid(), &url).run().expect(0);
     assert!(ended.stderr.contains("rather set JMAP_DUMP_STORE"), "{}", ended.stderr);
     dump(jvm.pid(), &url).args(&["--no-disk"]).run().expect(2);
+    // One URL is one object: a second dump would take the place of the first.
+    let dir = tempfile::tempdir().unwrap();
+    let of_several = |words: &[&str]| Tool::new(words).env("JMAP_DUMP_STORE", &url).run().expect(2);
+    of_several(&["upload", "shop", "cart", "prod", "/a.hprof", "/b.hprof"]);
+    of_several(&["upload", "--resume", dir.path().to_str().unwrap()]);
+    let ended = of_several(&["watch", "shop", "cart", "prod", dir.path().to_str().unwrap()]);
+    assert!(ended.stderr.contains("takes one dump"), "{}", ended.stderr);
 }

@@ -66,7 +66,7 @@ fn the_readme_tells_every_exit_status_and_every_flag() {
     for status in 0..=9 {
         assert!(README.contains(&format!("| {status} |")), "exit status {status} is not in the README");
     }
-    let help = ["dump", "upload", "watch", "list", "fetch"].map(|command| {
+    let help = ["dump", "upload", "watch", "list", "fetch", "presign"].map(|command| {
         let help = crate::common::tool::Tool::new(&[command, "--help"]).run().expect(0);
         String::from_utf8_lossy(&help.stdout).into_owned()
     });

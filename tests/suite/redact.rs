@@ -9,6 +9,8 @@ use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::secrets::PLANTED;
 use crate::common::tool::{Ended, Tool};
+use crate::recipes::wait_until;
+use crate::secrets::files_below;
 
 /// Never in a class file: what is there is a symbol, and stays.
 fn secret() -> String {
@@ -205,8 +207,75 @@ fn an_upload_that_began_without_is_begun_anew_with_redaction() {
     upload(&[]).expect(7);
     server.revive();
     let ended = upload(&["--redact"]).expect(0);
+    assert_eq!(server.listed_uploads(), Vec::<String>::new(), "what was sent before is not left there");
     let object = server.object(ended.receipt()["object"]["key"].as_str().unwrap());
     assert_tells(&raw(object), &secret(), false);
+}
+
+/// The journal says what is to be taken out, wherever the file goes then.
+#[test]
+fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_asked_for() {
+    let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
+    let file = dir.path().join("heap.hprof");
+    std::fs::write(&file, raw(dump(&jvm, dir.path(), &[]).stored())).unwrap();
+    let down = ["--store", "s3://dumps", "--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s"];
+    let upload = |env: &str, flags: &[&str]| {
+        Tool::new(&["upload", "shop", "cart", env, file.to_str().unwrap(), "--output", "json"])
+            .args(flags)
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .run()
+    };
+    upload("prod", &[&down[..], &["--redact"]].concat()).expect(9);
+    let store = tempfile::tempdir().unwrap();
+    let ended = upload("staging", &["--store", store.path().to_str().unwrap()]).expect(0);
+    assert_eq!(ended.receipt()["redacted"], "strings");
+    assert_tells(&raw(ended.stored()), &secret(), false);
+    upload("prod", &[&down[..], &["--redact"]].concat()).expect(9);
+    let ended = upload("prod", &["--store", store.path().to_str().unwrap(), "--redact=all"]).expect(0);
+    assert_eq!(ended.receipt()["redacted"], "all");
+    assert!(!holds(&raw(ended.stored()), &NUMBER.to_be_bytes()));
+}
+
+#[test]
+fn a_compressed_dump_that_ends_early_is_redacted_as_far_as_it_goes() {
+    let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
+    let whole = std::fs::read(dump(&jvm, dir.path(), &[]).stored()).unwrap();
+    let file = dir.path().join("cut.hprof.gz");
+    std::fs::write(&file, &whole[..whole.len() * 9 / 10]).unwrap();
+    let words = ["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--redact", "--output", "json"];
+    let store = dir.path().join("store");
+    let ended = Tool::new(&words).args(&["--store", store.to_str().unwrap(), "--allow-truncated"]).run().expect(0);
+    assert_eq!(ended.receipt()["dump"]["walk"]["complete"], false);
+    let redacted = raw(ended.stored());
+    assert!(redacted.len() > 1_000_000);
+    assert_tells(&redacted, &secret(), false);
+}
+
+/// The sidecar: what a JVM wrote is stored redacted, and a part of a dump that nobody can redact is not stored at all.
+#[test]
+fn a_watcher_stores_nothing_that_is_not_redacted() {
+    let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("25")) else { return };
+    let (store, watched) = (dir.path().join("store"), dir.path().join("dumps"));
+    std::fs::create_dir(&watched).unwrap();
+    let plain = raw(dump(&jvm, dir.path(), &[]).stored());
+    std::fs::write(watched.join("java_pid7.hprof"), &plain).unwrap();
+    // As a JVM leaves it that dies while it merges.
+    std::fs::write(watched.join("java_pid7.hprof.p1"), &plain[plain.len() / 2..]).unwrap();
+    let words = ["watch", "shop", "cart", "prod", watched.to_str().unwrap(), "--redact", "--output", "json"];
+    let run = Tool::new(&words).args(&["--store", store.to_str().unwrap(), "--grace", "1s"]).spawn();
+    let stored = || files_below(&store).into_iter().filter(|path| path.extension().is_some_and(|e| e == "gz"));
+    wait_until("the dump", || stored().count() == 1);
+    let status = watched.join("jmap-dump-tool/status.json");
+    let tells = |what: &str| std::fs::read_to_string(&status).is_ok_and(|text| text.contains(what));
+    wait_until("the obstacle", || tells("cannot be redacted by itself"));
+    run.signal(rustix::process::Signal::TERM);
+    let ended = run.wait();
+    assert_eq!(stored().count(), 1, "{ended:?}");
+    let redacted = raw(stored().next().unwrap());
+    assert_tells(&redacted, &secret(), false);
+    assert_eq!(redacted.len(), plain.len());
+    assert!(files_below(&watched).iter().any(|path| path.to_string_lossy().ends_with(".p1")));
 }
 
 #[test]
@@ -215,4 +284,7 @@ fn contradictions_are_usage_errors() {
     let ended = Tool::new(&["shop", "cart", "prod"]).args(&s3).run().expect(2);
     assert!(ended.stderr.contains("--keep-class"), "{}", ended.stderr);
     Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--redact=some"]).run().expect(2);
+    Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--keep-class", "a.*"]).run().expect(2);
+    let stdin = ["upload", "shop", "cart", "prod", "-", "--store", "/tmp", "--redact", "--keep-class", "a.*"];
+    Tool::new(&stdin).run().expect(2);
 }

@@ -11,7 +11,7 @@ use crate::common::secrets::PLANTED;
 use crate::common::tool::Tool;
 use crate::recipes::wait_until;
 
-fn files_below(dir: &Path) -> Vec<PathBuf> {
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .flat_map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { vec![entry.path()] })

@@ -29,6 +29,25 @@ pub(super) fn open(item: &Item) -> Result<File, Error> {
     Err(unreadable(io::Error::other("it is no regular file; '-' is standard input")))
 }
 
+/// A gzip stream that may end in the middle: what comes before is all there is.
+pub(super) struct Lenient<R> {
+    pub inner: R,
+    pub ends_early: bool,
+}
+
+impl<R: Read> Read for Lenient<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        match self.inner.read(buf) {
+            Err(error) if self.ends_early && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
+                log::info!("the compressed dump ends early: {error}");
+                Ok(0)
+            }
+            other => other,
+        }
+    }
+}
+
 /// Standard input, waited for no longer than the run lasts.
 pub(super) struct Patient<'a> {
     pub stdin: io::Stdin,

@@ -10,12 +10,12 @@ use crate::commands::new_receipt;
 use crate::error::Error;
 use crate::heap_dump::RoomError;
 use crate::incoming::changed;
-use crate::journal::{Begin, FileState, Journal, JournalError};
+use crate::journal::{Begin, FileState, Journal, JournalError, SoFar};
 use crate::settings::{Settings, UsageError};
 use crate::stages::Scrutiny;
 use crate::store::key::{ObjectKey, pid_of};
 use crate::store::url::StoreUrl;
-use crate::store::{Ledger, part_size};
+use crate::store::{Ledger, abort_at, part_size};
 
 /// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
 pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<Ledger>, bool), Error> {
@@ -40,8 +40,13 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
     if past.begin.file != new.file && !past.begin.order.is_empty() {
         return Err(UsageError::Changed { path: shown(path) }.into());
     }
-    // Another file of the same name, or another place: a new beginning, but for where its pieces lie.
-    let begin = Begin { order: past.begin.order, ..new };
+    // Another file of the same name, or another place: a new beginning, but for where its pieces lie, and what is to be
+    // taken out of them.
+    let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
+    let begin = Begin { order: past.begin.order.clone(), redact, ..new };
+    if let Some(open) = &past.open {
+        abandon(settings, &past.begin, open);
+    }
     let journal = Journal::replace(path, &begin);
     let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, false));
     let ledger =
@@ -51,7 +56,19 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
 
 /// Nothing goes out that is to be taken out: what was begun without would be gone on with.
 fn suits(past: &Begin, new: &Begin) -> bool {
-    new.redact.is_none() || past.receipt.redacted.is_some() || past.redact == new.redact
+    let Some(wanted) = &new.redact else { return true };
+    let done = past.receipt.redacted.as_deref();
+    past.redact.as_ref() == Some(wanted) || done == Some("all") || done == Some(wanted.word())
+}
+
+/// Parts that nobody goes on with: they may hold what is to be taken out now.
+fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
+    let key = past.key.dump();
+    if open.store == settings.store.url.to_string()
+        && let Err(error) = abort_at(&settings.store, &key, &open.id)
+    {
+        log::warn!("the unfinished upload to {} could not be aborted: {error}", settings.store.url.of_key(&key));
+    }
 }
 
 /// A file whose own name tells its key may be in the store already.

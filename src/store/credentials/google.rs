@@ -38,7 +38,7 @@ pub fn with_credentials(
     settings: &StoreSettings,
     client: Client,
 ) -> Result<GoogleCloudStorageBuilder, CredentialsError> {
-    let environment = Environment::of_process();
+    let environment = if settings.vendor_environment { Environment::of_process() } else { Environment::default() };
     if let Some(path) = &settings.service_account_file {
         return match kind(path)? {
             Kind::ExternalAccount => with_account(builder, path, client),

@@ -114,6 +114,19 @@ pub fn a_store_that_never_answers_is_given_up(store: &Store) {
     assert_kept(&dump, &ended);
 }
 
+/// A login page answers everything with good words.
+pub fn a_redirect_is_no_success(store: &Store) {
+    let dump = Dump::of(SMALL);
+    for status in [302, 303, 307] {
+        store.relay().fail(Fault::answer(status, "elsewhere").on(&["PUT", "POST"]));
+        let ended = store.upload(&dump).args(&["--retry-for", "1s"]).run();
+        assert!(matches!(ended.code, 7 | 9), "{status}: {ended:?}");
+        assert_kept(&dump, &ended);
+        store.relay().heal();
+    }
+    goes_on(store, &dump);
+}
+
 pub fn a_broken_connection_is_tried_again(store: &Store) {
     let dump = Dump::of(LARGE);
     store.fail_in_the_middle(Fault::reset(1 << 20).times(1));

@@ -9,7 +9,7 @@ use crate::common::relay::Relay;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::{Tool, binary};
 
-const CHROOT: &str = "/usr/sbin/chroot";
+pub const CHROOT: &str = "/usr/sbin/chroot";
 
 /// A certificate authority that nobody knows, and a certificate of it for this machine.
 struct Authority {
@@ -54,7 +54,7 @@ impl Authority {
     }
 }
 
-fn with_keys(tool: Tool, endpoint: &str) -> Tool {
+pub fn with_keys(tool: Tool, endpoint: &str) -> Tool {
     tool.args(&["--store", &format!("s3://{BUCKET}"), "--endpoint", endpoint, "--region", "us-east-1"])
         .args(&["--retry-for", "5s", "--output", "json"])
         .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
