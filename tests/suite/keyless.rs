@@ -177,7 +177,7 @@ fn a_profile_gives_its_keys_and_its_region() {
     let people = of("people").run().expect(2);
     assert!(people.stderr.contains("IAM Identity Center (sso_session)"), "{}", people.stderr);
     assert!(people.stderr.contains("aws configure export-credentials"), "{}", people.stderr);
-    assert!(of("nobody").run().expect(9).stderr.contains("there is no profile 'nobody'"));
+    assert!(of("nobody").run().expect(2).stderr.contains("there is no profile 'nobody'"));
 }
 
 #[test]
