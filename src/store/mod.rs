@@ -115,7 +115,7 @@ pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
 /// The same of one that is known by its key.
 ///
 /// # Errors
-/// As [`abort`].
+/// As [`abort()`].
 pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), StoreError> {
     let path = settings.url.object_path(key);
     abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
