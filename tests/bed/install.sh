@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tests=$(dirname "$here")
 bed=${JMAP_BED:-$(dirname "$tests")/target/bed}
 
-packages=(curl chromium runc shellcheck unzip python3-pip busybox-static gcc libc6-dev binutils musl
+packages=(curl chromium chromium-driver openssl iproute2 runc shellcheck unzip python3-pip busybox-static gcc libc6-dev binutils musl
     golang-github-containers-common)
 optional_packages=(jattach)
 needed_by_ci=(8 11 17 21 25)

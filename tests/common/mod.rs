@@ -4,6 +4,7 @@
 
 pub mod azurite;
 pub mod bed;
+pub mod browser;
 pub mod console;
 pub mod container;
 pub mod dns;

@@ -6,11 +6,13 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::common::bed::cannot_run;
+use crate::common::browser::Browser;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::{Ended, Tool};
 use crate::guard::moments;
+use crate::recipes::wait_until;
 
 /// A store with one dump in it.
 struct Shelf {
@@ -211,12 +213,17 @@ fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
     let Some(dom) = browser(&["--dump-dom".as_ref(), format!("file://{}", page.display()).as_ref()]) else { return };
     // The script has run: it shows the filter and makes the titles buttons.
     assert!(dom.contains("<button>Time</button>") && !dom.contains("hidden=\"\" type=\"search\""), "{dom}");
-    let link = dom.split("download=\"\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    let path = shelf.files.path().join("by-page");
-    assert!(
-        Command::new("curl").args(["-sf", "-o"]).arg(&path).arg(link.replace("&amp;", "&")).status().unwrap().success()
-    );
-    assert_eq!(sha256(&path), shelf.receipt["object"]["sha256"].as_str().unwrap());
+    let downloads = tempfile::tempdir().unwrap();
+    let Some(driven) = Browser::start(downloads.path()) else { return };
+    driven.open(&format!("file://{}", page.display()));
+    driven.click("a[download]");
+    let downloaded = || {
+        let files = std::fs::read_dir(downloads.path()).unwrap().flatten().map(|entry| entry.path());
+        files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "gz"))
+    };
+    wait_until("the download", || downloaded().is_some());
+    assert_eq!(sha256(&downloaded().unwrap()), shelf.receipt["object"]["sha256"].as_str().unwrap());
+    drop(driven);
     for (width, height) in [(390, 844), (1280, 800)] {
         let shot = screenshots().join(format!("list-{width}.png"));
         let size = format!("--window-size={width},{height}");
