@@ -1,12 +1,20 @@
 //! Host names to addresses: as the system does it, and then once more as an absolute name.
 //!
-//! musl gives up at the first search domain whose server fails (kubernetes/kubernetes#64924), where glibc goes on.
-//! The plain name comes first: in a cluster, `minio.store` is a service, and elsewhere somebody else's domain.
+//! musl gives up at a search domain whose server fails, and that after five seconds (kubernetes/kubernetes#64924);
+//! glibc goes on. The plain name comes first: in a cluster, `minio.store` is a service, and elsewhere somebody else's
+//! domain.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::task::spawn_blocking;
+
+/// What answers at all answers within this time.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+type Found = io::Result<Vec<SocketAddr>>;
 
 /// See the module's words.
 #[derive(Debug)]
@@ -14,54 +22,91 @@ pub struct Names;
 
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
-        let name = name.as_str().to_owned();
-        Box::pin(async move {
-            let found = tokio::task::spawn_blocking(move || look_up(&name, system)).await;
-            let addresses = found.map_err(io::Error::other)??;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
+        Box::pin(async move { Ok(Box::new(look_up(name.as_str(), system).await?.into_iter()) as Addrs) })
     }
 }
 
-fn system(name: &str) -> io::Result<Vec<SocketAddr>> {
+fn system(name: &str) -> Found {
     // The port is that of the URL.
     Ok((name, 0).to_socket_addrs()?.collect())
 }
 
-fn look_up(name: &str, ask: impl Fn(&str) -> io::Result<Vec<SocketAddr>>) -> io::Result<Vec<SocketAddr>> {
-    ask(name).or_else(|error| {
-        let is_absolute = name.ends_with('.');
-        // One with fewer dots may be a service of the cluster, which is not found for a moment: nothing goes to whoever
-        // has that name in the world.
-        if is_absolute || name.matches('.').count() < 2 {
-            return Err(error);
+/// Blocking, on a thread of its own.
+async fn asked(name: String, ask: fn(&str) -> Found) -> Found {
+    spawn_blocking(move || ask(&name)).await.map_err(io::Error::other)?
+}
+
+async fn look_up(name: &str, ask: fn(&str) -> Found) -> Found {
+    let plain = asked(name.to_owned(), ask);
+    // One with fewer dots may be a service of the cluster, which is not found for a moment: nothing goes to whoever has
+    // that name in the world.
+    if name.ends_with('.') || name.matches('.').count() < 2 {
+        return plain.await;
+    }
+    tokio::pin!(plain);
+    let soon = tokio::time::timeout(PATIENCE, &mut plain).await;
+    let absolute = asked(format!("{name}."), ask);
+    let why = match soon {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => error,
+        Err(_) => {
+            log::debug!("{name} is not found yet: it is looked up as an absolute name, too");
+            tokio::pin!(absolute);
+            return tokio::select! {
+                found = &mut plain => match found {
+                    Ok(found) => Ok(found),
+                    Err(error) => absolute.await.map_err(|_| error),
+                },
+                found = &mut absolute => match found {
+                    Ok(found) => Ok(found),
+                    Err(_) => plain.await,
+                },
+            };
         }
-        log::debug!("{name} is not found ({error}): it is looked up as an absolute name");
-        ask(&format!("{name}.")).map_err(|_| error)
-    })
+    };
+    log::debug!("{name} is not found ({why}): it is looked up as an absolute name");
+    absolute.await.map_err(|_| why)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use super::*;
 
-    fn asked(name: &str, known: &str) -> (bool, Vec<String>) {
-        let asked = RefCell::new(Vec::new());
-        let found = look_up(name, |name| {
-            asked.borrow_mut().push(name.to_owned());
-            if name == known { Ok(Vec::new()) } else { Err(io::Error::other("Try again")) }
-        });
-        (found.is_ok(), asked.into_inner())
+    /// Only absolute names are known, but for one of the cluster; one name takes long to fail.
+    fn ask(name: &str) -> Found {
+        match name {
+            "slow.example.org" => std::thread::sleep(2 * PATIENCE),
+            "s3.example.org." | "slow.example.org." | "minio.store." | "minio.apps.svc" => return Ok(Vec::new()),
+            _ => {}
+        }
+        Err(io::Error::other("Try again"))
+    }
+
+    fn is_found(name: &str) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = runtime.block_on(look_up(name, ask)).is_ok();
+        runtime.shutdown_background();
+        found
     }
 
     #[test]
-    fn a_name_that_fails_is_looked_up_as_an_absolute_one() {
-        assert_eq!(asked("s3.x.com", "s3.x.com."), (true, vec!["s3.x.com".into(), "s3.x.com.".into()]));
-        assert_eq!(asked("minio.store", "minio.store"), (true, vec!["minio.store".into()]));
-        assert_eq!(asked("minio", "minio."), (false, vec!["minio".into()]));
-        assert_eq!(asked("minio.store", "minio.store."), (false, vec!["minio.store".into()]));
-        assert_eq!(asked("s3.x.com.", ""), (false, vec!["s3.x.com.".into()]));
+    fn a_name_that_fails_is_looked_up_as_an_absolute_one_unless_it_may_be_somebody_else_s() {
+        for (name, found) in [
+            ("s3.example.org", true),
+            ("s3.example.org.", true),
+            ("minio.apps.svc", true),
+            ("other.example.org", false),
+            ("minio.store", false),
+            ("minio", false),
+        ] {
+            assert_eq!(is_found(name), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_that_takes_long_to_fail_is_not_waited_for() {
+        let begun = std::time::Instant::now();
+        assert!(is_found("slow.example.org"));
+        assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
     }
 }
