@@ -31,9 +31,12 @@ impl Run<'_> {
         Some(redact.in_passing(&threads))
     }
 
-    /// For a dump that is there as a whole.
-    pub fn redactor_of(&self, file: &File, path: &str) -> Result<Option<Redactor>, Error> {
+    /// For a dump that is there as a whole. It is read for what stays only when the JVM cannot tell that.
+    pub fn redactor_of(&mut self, vm: &VirtualMachine<'_>, file: &File, path: &str) -> Result<Option<Redactor>, Error> {
         let Some(redact) = &self.settings.common.redact else { return Ok(None) };
+        if redact.keep_classes.is_empty() {
+            return Ok(self.redactor(vm));
+        }
         let open = || {
             let mut file = file;
             file.seek(SeekFrom::Start(0)).map(|_| file)

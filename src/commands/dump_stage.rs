@@ -86,7 +86,7 @@ impl Run<'_> {
         self.tell_dump(&dump);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
         let piped = self
-            .redactor_of(&file, &dump.path)
+            .redactor_of(vm, &file, &dump.path)
             .and_then(|redactor| {
                 self.pipe(&mut Stream::new(file, Scrutiny::Dump), &dump.path, spool, (plan, redactor), upload)
             })
