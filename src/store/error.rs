@@ -61,7 +61,7 @@ pub enum StoreError {
     SizeDiffers { url: String, there: u64, expected: u64 },
     #[error(transparent)]
     Http(HttpError),
-    #[error("{url} accepts requests and does not answer within {} s", after.as_secs())]
+    #[error("{url} gave no answer within {} s", after.as_secs())]
     Silent { url: String, after: Duration },
     #[error("cannot put {path} in order: it holds the dump with its head behind its heap")]
     Unsorted { path: String, source: io::Error },
