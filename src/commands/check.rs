@@ -18,7 +18,6 @@ use crate::run_id::run_id;
 use crate::settings::{CheckSettings, Output, Settings};
 use crate::single_run::SingleRun;
 use crate::store::key::ObjectKey;
-use crate::store::url::StoreUrl;
 use crate::store::{PART_MIN, Upload};
 use crate::units::{Bytes, Seconds};
 
@@ -186,7 +185,7 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
 fn try_store(settings: &Settings, findings: &mut Findings, deadline: &Deadline) {
     let key = ObjectKey::new(&settings.place, Utc::now(), &Pod::current().name, 0, &run_id());
     match Upload::open(&settings.store, &key, PART_MIN, deadline) {
-        Ok(_) if matches!(settings.store.url, StoreUrl::Presigned { .. }) => findings.other(
+        Ok(_) if settings.store.url.is_presigned() => findings.other(
             "store",
             State::Unknown,
             format!("{} answers; whether the signature is good is seen when there is a dump", settings.store.url),

@@ -22,7 +22,6 @@ use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Kept, Receipt};
-use crate::store::url::StoreUrl;
 use crate::store::{Ledger, PUT_MAX, Shelf, StoreError, Upload, part_size};
 use crate::units::{Bytes, Seconds};
 
@@ -179,7 +178,7 @@ impl<'a> Run<'a> {
     fn plan_size(&self, plan: &Plan) -> Result<(), Error> {
         let Some(estimate) = plan.estimate.filter(|_| !self.settings.force) else { return Ok(()) };
         let likely = estimate.heap_used / COMPRESSED_TO;
-        if matches!(self.settings.common.store.url, StoreUrl::Presigned { .. }) && likely > PUT_MAX {
+        if self.settings.common.store.url.is_presigned() && likely > PUT_MAX {
             return Err(Error::TooLarge { pid: self.jvm.pid(), likely: Bytes(likely), most: Bytes(PUT_MAX) });
         }
         Ok(())

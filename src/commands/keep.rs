@@ -7,7 +7,6 @@ use crate::heap_dump::DumpDir;
 use crate::redaction::Redaction;
 use crate::settings::Settings;
 use crate::store::receipt::Kept;
-use crate::store::url::StoreUrl;
 
 /// Names `file` in `dir` as `name` and leaves it there.
 ///
@@ -62,7 +61,7 @@ fn redact_flags(redaction: &Redaction) -> String {
 
 fn store_flags(settings: &Settings) -> String {
     let store = &settings.store;
-    if matches!(store.url, StoreUrl::Presigned { .. }) {
+    if store.url.is_presigned() {
         // It is a secret, and has perhaps ended: the next one is told by the variable again.
         return String::new();
     }

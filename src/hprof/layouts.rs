@@ -11,7 +11,7 @@ struct Class {
 }
 
 /// The deepest hierarchies of real applications have some dozens of superclasses.
-const DEPTH_MAX: usize = 1000;
+pub const DEPTH_MAX: usize = 1000;
 
 /// A class has at most 65535 (JVM specification, 4.1), and its instances are far smaller than this.
 const FIELDS_MAX: usize = 1 << 17;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::ids::{IdMap, IdSet};
-use super::layouts::{Field, Layouts};
+use super::layouts::{DEPTH_MAX, Field, Layouts};
 use super::records::identifier;
 use super::tally::{Body, Tally};
 
@@ -173,7 +173,7 @@ impl Lookout {
     fn is_thread(&self, class_id: u64) -> Option<bool> {
         let mut next = class_id;
         // Superclasses in a circle are no Java.
-        for _ in 0..1000 {
+        for _ in 0..DEPTH_MAX {
             if next == 0 {
                 return Some(false);
             }

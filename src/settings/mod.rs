@@ -322,13 +322,13 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         return Err(UsageError::HalfAKey);
     }
     let account_key = secret("account_key")?;
-    if matches!(url, StoreUrl::Presigned { .. }) && named.origin == Origin::Flag {
+    if url.is_presigned() && named.origin == Origin::Flag {
         log::warn!(
             "the store's signature is on the command line, which every process here can read: rather set JMAP_DUMP_STORE"
         );
     }
     let password = secret("password")?;
-    let is_signed = matches!(url, StoreUrl::Presigned { .. });
+    let is_signed = url.is_presigned();
     let has_credentials = is_signed
         || password.is_some()
         || access_key_id.is_some()

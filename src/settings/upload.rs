@@ -44,7 +44,7 @@ impl UploadSettings {
         if from_stdin && common.redact.as_ref().is_some_and(|redact| !redact.keep_classes.is_empty()) {
             return Err(UsageError::KeepClassStdin);
         }
-        let is_signed = matches!(common.store.url, StoreUrl::Presigned { .. });
+        let is_signed = common.store.url.is_presigned();
         if is_signed && (files.len() > 1 || args.resume.is_some()) {
             return Err(UsageError::OneObject);
         }

@@ -41,7 +41,7 @@ impl WatchSettings {
         if common.store.url == StoreUrl::Stdout {
             return Err(UsageError::WatchStore);
         }
-        if matches!(common.store.url, StoreUrl::Presigned { .. }) {
+        if common.store.url.is_presigned() {
             return Err(UsageError::OneObject);
         }
         let dir = PathBuf::from(&args.dir);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use object_store::path::Path;
 
 use super::backend::build;
+use super::stop::ClientRuntime;
 use super::{OpenMultipart, PART_MIN, StoreError};
 
 /// How long a failed upload is cleaned up, whatever the deadline says.
@@ -17,8 +18,7 @@ const STILL_WRITES: Duration = Duration::from_millis(500);
 /// Aborts what a run left that was killed.
 pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
     let backend = build(&open.settings, PART_MIN, ABORT_FOR)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| StoreError::Local { what: "start", path: "the client".into(), source })?;
+    let runtime = ClientRuntime::start()?;
     let path = Path::parse(&open.path).map_err(|_| StoreError::ClientEnded)?;
     let again = async {
         let mut aborted = Ok(());
@@ -29,7 +29,6 @@ pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
         aborted
     };
     let aborted = runtime.block_on(async { tokio::time::timeout(ABORT_FOR, again).await });
-    runtime.shutdown_background();
     match aborted {
         // The second time there may be nothing to abort any more.
         Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),

@@ -38,15 +38,13 @@ impl Encryption {
 /// When the settings contradict each other.
 pub fn encrypted(builder: AmazonS3Builder, settings: &StoreSettings) -> Result<AmazonS3Builder, SettingsError> {
     let key = || settings.kms_key_id.clone().unwrap_or_default();
-    let only_s3 = matches!(settings.url, StoreUrl::S3 { .. });
     Ok(match check(settings)? {
         None => builder,
         Some(_) if matches!(settings.url, StoreUrl::Oss { .. }) => builder,
         Some(Encryption::Store) => by_name(builder, "AES256")?,
         Some(Encryption::Kms) if settings.kms_key_id.is_none() => by_name(builder, "aws:kms")?,
         Some(Encryption::Kms) => builder.with_sse_kms_encryption(key()),
-        Some(Encryption::DoubleKms) if only_s3 => builder.with_dsse_kms_encryption(key()),
-        Some(Encryption::DoubleKms) => return Err(SettingsError::Encryption("dsse-kms is Amazon's alone")),
+        Some(Encryption::DoubleKms) => builder.with_dsse_kms_encryption(key()),
     })
 }
 
@@ -70,9 +68,6 @@ pub fn headers(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, SettingsErr
         (StoreUrl::Oss { .. }, Encryption::Kms, Some(key)) => {
             vec![("x-oss-server-side-encryption", "KMS"), ("x-oss-server-side-encryption-key-id", key)]
         }
-        (StoreUrl::Oss { .. }, Encryption::DoubleKms, _) => {
-            return Err(SettingsError::Encryption("dsse-kms is Amazon's alone"));
-        }
         (StoreUrl::Gs { .. }, Encryption::Kms, Some(key)) => vec![("x-goog-encryption-kms-key-name", key)],
         _ => Vec::new(),
     };
@@ -91,6 +86,7 @@ pub fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsErr
     let why = match (&settings.url, wanted) {
         (_, None) => return Ok(None),
         (_, Some(Encryption::Store)) if settings.kms_key_id.is_some() => "sse has no kms_key_id; sse-kms has",
+        (StoreUrl::Oss { .. } | StoreUrl::Obs { .. }, Some(Encryption::DoubleKms)) => "dsse-kms is Amazon's alone",
         (StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. }, _) => return Ok(wanted),
         (StoreUrl::Gs { .. }, Some(Encryption::Kms)) if settings.kms_key_id.is_some() => return Ok(wanted),
         (StoreUrl::Gs { .. }, _) => "Google encrypts by itself; for a key of yours give sse-kms and kms_key_id",

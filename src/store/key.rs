@@ -110,6 +110,11 @@ pub const RECEIPT_TAIL: &str = ".json";
 /// The same of what the run found beside the dump: threads, flags, memory.
 pub const CONTEXT_TAIL: &str = ".txt";
 
+/// Of what lies beside a dump, by the end of its name.
+pub fn content_type_of(tail: &str) -> &'static str {
+    if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" }
+}
+
 /// The key of a dump, or of another file, without the store's prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectKey {

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::build;
-use super::key::{CONTEXT_TAIL, ObjectKey};
+use super::key::{ObjectKey, content_type_of};
 use super::multipart::{Failure, Job, OPEN_FOR, Order};
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
@@ -97,7 +97,7 @@ impl RemoteUpload {
 
     pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        let content_type = if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" };
+        let content_type = content_type_of(tail);
         self.order(Order::Beside { key: self.key.beside(tail), content_type, bytes, reply })?;
         answer.blocking_recv().map_err(|_| self.why())?
     }

@@ -142,6 +142,11 @@ impl StoreUrl {
         }
     }
 
+    /// Whether it is good for one object alone.
+    pub fn is_presigned(&self) -> bool {
+        matches!(self, Self::Presigned { .. })
+    }
+
     /// Whether an object can be sent in parts, before it is whole.
     pub fn takes_parts(&self) -> bool {
         !matches!(self, Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout)

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::client::Connector;
 use super::dav::Dav;
 use super::http_error::{HttpError, checked};
-use super::key::{CONTEXT_TAIL, ObjectKey};
+use super::key::{ObjectKey, content_type_of};
 use super::multipart::{OPEN_FOR, SLACK};
 use super::presigned::{PUT_MAX, Presigned};
 use super::settings::StoreSettings;
@@ -184,8 +184,7 @@ impl WholeUpload {
         }
     }
 
-    /// A thread reads the spool, and this one sends.
-    /// Whether the answer's ETag is the MD5 of what was sent.
+    /// A thread reads the spool, and this one sends. Gives whether the answer's ETag is the MD5 of what was sent.
     fn put_once(&self, client: &Client, bytes: u64, spool: &Spool) -> Result<bool, StoreError> {
         let (pieces, body) = mpsc::channel::<Bytes>(2);
         let taken = Arc::new(AtomicU64::new(0));
@@ -234,9 +233,8 @@ impl WholeUpload {
         // A signed URL is for one object.
         let Kind::Dav(dav) = &self.kind else { return Ok(()) };
         let client = Connector::new(&self.settings, 0)?.client();
-        let content_type = if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" };
         let key = self.key.beside(tail);
-        let put = dav.put_small(&client, &key, content_type, bytes);
+        let put = dav.put_small(&client, &key, content_type_of(tail), bytes);
         self.runtime.block_on(self.stop().or(async { put.await.map_err(StoreError::Http) }))
     }
 }
