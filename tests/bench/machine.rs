@@ -6,24 +6,12 @@ use std::process::Command;
 use std::thread;
 
 use crate::common::bed;
-use crate::contestants::Site;
-use crate::results::HeapResult;
 
 pub fn today() -> String {
     chrono::Utc::now().format("%Y-%m-%d").to_string()
 }
 
-pub fn lines(site: &Site, results: &[HeapResult]) -> Vec<String> {
-    let mut lines = vec![today(), machine(), format!("{} on {}", site.work().display(), file_system(site.work()))];
-    lines.extend(site.versions().into_iter().filter(|line| !line.is_empty()));
-    let mut jdks: Vec<&str> = results.iter().map(|heap| &*heap.spec.jdk).collect();
-    jdks.sort_unstable();
-    jdks.dedup();
-    lines.extend(jdks.into_iter().map(java));
-    lines
-}
-
-fn machine() -> String {
+pub fn machine() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let memory = field("/proc/meminfo", "MemTotal");
     let kernel = rustix::system::uname();
@@ -39,7 +27,7 @@ fn field(file: &str, name: &str) -> String {
 }
 
 /// Type and options of the mount that holds `dir`; proc(5), mountinfo.
-fn file_system(dir: &Path) -> String {
+pub fn file_system(dir: &Path) -> String {
     let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mount = mounts.lines().filter_map(|line| {
@@ -51,7 +39,7 @@ fn file_system(dir: &Path) -> String {
     mount.max_by_key(|(len, _)| *len).map_or("an unknown file system".to_owned(), |(_, kind)| kind)
 }
 
-fn java(jdk: &str) -> String {
+pub fn java(jdk: &str) -> String {
     let program = bed::home(jdk).join("bin/java");
     let said = Command::new(program).arg("-version").env_clear().output().map(|ended| ended.stderr).unwrap_or_default();
     String::from_utf8_lossy(&said).lines().take(2).collect::<Vec<_>>().join(", ")

@@ -10,6 +10,7 @@ mod contestants;
 mod heap;
 mod machine;
 mod measure;
+mod median;
 mod options;
 mod results;
 mod table;
@@ -41,11 +42,26 @@ fn main() -> ExitCode {
 
 /// Writes both files, and returns the text.
 fn report(site: &Site, results: &[HeapResult]) -> String {
-    let text = table::markdown(&machine::lines(site, results), results);
+    let text = table::markdown(&lines(site, results), results);
     fs::create_dir_all(report_dir()).expect("target can be written");
     fs::write(report_dir().join("bench.md"), &text).expect("target can be written");
     if let Some(svg) = chart::svg(&machine::today(), results) {
         fs::write(report_dir().join("bench.svg"), svg).expect("target can be written");
     }
     text
+}
+
+/// On what it was measured, and who ran.
+fn lines(site: &Site, results: &[HeapResult]) -> Vec<String> {
+    let mut lines = vec![
+        machine::today(),
+        machine::machine(),
+        format!("{} on {}", site.work().display(), machine::file_system(site.work())),
+    ];
+    lines.extend(site.versions().into_iter().filter(|line| !line.is_empty()));
+    let mut jdks: Vec<&str> = results.iter().map(|heap| &*heap.spec.jdk).collect();
+    jdks.sort_unstable();
+    jdks.dedup();
+    lines.extend(jdks.into_iter().map(machine::java));
+    lines
 }

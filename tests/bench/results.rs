@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::contestants::Contestant;
 use crate::heap::Spec;
+use crate::median::median;
 
 #[derive(Debug, Clone)]
 pub struct Measured {
@@ -79,16 +80,6 @@ impl HeapResult {
 
     pub fn ratio(&self, one: Contestant, other: Contestant, of: Of) -> Option<f64> {
         Some(self.row(one)?.ratio(self.row(other)?, of))
-    }
-}
-
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
     }
 }
 
