@@ -9,6 +9,7 @@ pub mod settings;
 pub mod error;
 
 pub mod deadline;
+mod file_from;
 pub mod log_copy;
 pub mod progress;
 pub mod units;

@@ -1,14 +1,16 @@
 //! `--redact`: what is to stay readable is found out, by the dump itself where it can be read more than once, else by
 //! what the JVM says of its threads.
 
+mod thread_names;
+
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read};
 
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::Deadline;
-use crate::heap_dump::Layout;
 use crate::hprof::{Goals, Keep, Lookout, Redact, Redactor, STRING, THREAD, THREAD_NAME, Walker, java_name, names};
 use crate::pages::PAGE;
 
@@ -22,10 +24,14 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    /// Whether what stays, or what goes, can only be told by a dump that is there as a whole: one that is written in
-    /// parts may have instances before their classes.
-    pub fn needs_whole_dump(&self, layout: Layout) -> bool {
-        !self.keep_classes.is_empty() || (self.what == Redact::All && layout == Layout::Parts)
+    /// Whether what stays can only be told by a dump that is there as a whole.
+    pub fn needs_whole_dump(&self) -> bool {
+        !self.keep_classes.is_empty()
+    }
+
+    /// Whether a dump that is written in parts has to have its classes read before all objects.
+    pub fn needs_classes_first(&self) -> bool {
+        self.what == Redact::All
     }
 
     /// For a dump that passes by once. The names of threads are in the JVM's own `threads`.
@@ -35,21 +41,27 @@ impl Redaction {
         Redactor::new(self.what, keep)
     }
 
-    /// For a dump that can be read as often as it is opened. What it does not tell does not stay.
+    /// For a dump that can be read as often as it is opened. What it does not tell does not stay. The names of threads
+    /// are looked up in `file`, if that is the dump.
     ///
     /// # Errors
     /// When it cannot be read, or the run is stopped.
-    pub fn of_file<R: Read>(&self, open: impl Fn() -> io::Result<R>, deadline: &Deadline) -> io::Result<Redactor> {
+    pub fn of_file<R: Read>(
+        &self,
+        open: impl Fn() -> io::Result<R>,
+        file: Option<&File>,
+        deadline: &Deadline,
+    ) -> io::Result<Redactor> {
         let patterns: Vec<Pattern> = self.keep_classes.iter().filter_map(|text| Pattern::new(text).ok()).collect();
         let is_kept = |symbol: &str| patterns.iter().any(|pattern| pattern.matches(&java_name(symbol)));
         let is_wanted = |symbol: &str| [THREAD, THREAD_NAME, STRING].contains(&symbol) || is_kept(symbol);
-        let symbols = names::which(open()?, is_wanted)?;
-        let mut lookout = Lookout::new(Goals::of(&symbols, is_kept));
-        look(open()?, &mut lookout, deadline)?;
-        if lookout.has_found() {
-            lookout = lookout.again();
-            look(open()?, &mut lookout, deadline)?;
-        }
+        let head = names::which(open()?, is_wanted)?;
+        let goals = Goals::of(&head.symbols, is_kept);
+        let looked_up = match file.filter(|_| self.keep_classes.is_empty()) {
+            Some(file) => thread_names::look_up(file, &head, goals.clone(), deadline)?,
+            None => None,
+        };
+        let lookout = looked_up.map_or_else(|| read_twice(open, goals, deadline), Ok)?;
         if lookout.too_many {
             log::warn!("the classes that are to be kept have too many instances: some of them are redacted");
         }
@@ -66,22 +78,46 @@ impl Redaction {
     }
 }
 
-/// A dump that is damaged is judged later; here it tells what it tells.
-fn look(mut raw: impl Read, lookout: &mut Lookout, deadline: &Deadline) -> io::Result<()> {
-    let (mut walker, mut page) = (Walker::new(), Vec::with_capacity(PAGE));
-    loop {
-        deadline.check("looking for what is to stay readable").map_err(io::Error::other)?;
+/// Objects refer to what comes before them, too.
+fn read_twice<R: Read>(open: impl Fn() -> io::Result<R>, goals: Goals, deadline: &Deadline) -> io::Result<Lookout> {
+    log::debug!("the dump is read from front to end for what is to stay readable");
+    let mut lookout = Lookout::new(goals);
+    look(open()?, Walker::new(), &mut lookout, |_| true, deadline)?;
+    if lookout.has_found() {
+        lookout = lookout.again();
+        look(open()?, Walker::new(), &mut lookout, |_| true, deadline)?;
+    }
+    Ok(lookout)
+}
+
+/// A dump that is damaged is judged later; here it tells what it tells, as far as it is to go on.
+fn look(
+    mut raw: impl Read,
+    mut walker: Walker,
+    lookout: &mut Lookout,
+    go_on: impl Fn(&Walker) -> bool,
+    deadline: &Deadline,
+) -> io::Result<()> {
+    let mut page = Vec::with_capacity(PAGE);
+    lookout.leap();
+    while go_on(&walker) {
+        check(deadline)?;
         page.clear();
         match raw.by_ref().take(PAGE as u64).read_to_end(&mut page) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Ok(0) => break,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             other => other?,
         };
         if walker.push_to(&page, lookout).is_err() {
-            return Ok(());
+            break;
         }
         lookout.absorb(&page);
     }
+    Ok(())
+}
+
+fn check(deadline: &Deadline) -> io::Result<()> {
+    deadline.check("looking for what is to stay readable").map_err(io::Error::other)
 }
 
 /// `"main" #1 prio=5 …` in a thread dump (JDK: `thread.cpp`, `JavaThread::print_on`). A name may hold quotes.
@@ -107,9 +143,8 @@ mod tests {
     fn what_needs_the_whole_dump_is_known() {
         let redaction =
             |what, keep: &[&str]| Redaction { what, keep_classes: keep.iter().map(|k| (*k).into()).collect() };
-        assert!(!redaction(Redact::Strings, &[]).needs_whole_dump(Layout::Parts));
-        assert!(redaction(Redact::All, &[]).needs_whole_dump(Layout::Parts));
-        assert!(!redaction(Redact::All, &[]).needs_whole_dump(Layout::Sequential));
-        assert!(redaction(Redact::Strings, &["a.*"]).needs_whole_dump(Layout::Sequential));
+        assert!(!redaction(Redact::All, &[]).needs_whole_dump() && redaction(Redact::All, &[]).needs_classes_first());
+        let kept = redaction(Redact::Strings, &["a.*"]);
+        assert!(kept.needs_whole_dump() && !kept.needs_classes_first());
     }
 }

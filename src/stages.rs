@@ -136,6 +136,9 @@ pub trait Source {
     /// When the dump cannot be read.
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
 
+    /// An object has passed by: all classes were described. What may begin with objects need not be held back any more.
+    fn classes_are_known(&mut self) {}
+
     /// The application waits for the dump.
     fn pauses(&self) -> bool {
         false
@@ -242,6 +245,9 @@ fn walk(
         let passing = sections.entry(section).or_insert_with(|| Passing::of(section));
         if scrutiny != Scrutiny::Anything && damage.is_none() {
             damage = passing.pass(page.as_mut_vec(), scrutiny, &mut looks)?;
+            if passing.walker.records().objects() > 0 {
+                raw.classes_are_known();
+            }
         } else if scrutiny != Scrutiny::Anything && looks.redactor.is_some() {
             page.as_mut_vec().fill(0);
         }

@@ -7,16 +7,21 @@ use std::time::Duration;
 use super::dump_run::Run;
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::error::Error;
-use crate::heap_dump::{DumpError, Plan};
+use crate::heap_dump::DumpError;
 use crate::hprof::Redactor;
+use crate::redaction::Redaction;
 
 /// A JVM that does not answer is dumped all the same; its threads lose their names.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Whether the dump has to be there as a whole before anything of it goes on.
-    pub fn redacts_whole_dump(&self, plan: &Plan) -> bool {
-        self.settings.common.redact.as_ref().is_some_and(|redact| redact.needs_whole_dump(plan.layout))
+    pub fn redacts_whole_dump(&self) -> bool {
+        self.settings.common.redact.as_ref().is_some_and(Redaction::needs_whole_dump)
+    }
+
+    pub fn needs_classes_first(&self) -> bool {
+        self.settings.common.redact.as_ref().is_some_and(Redaction::needs_classes_first)
     }
 
     /// For a dump that passes by once.
@@ -42,7 +47,7 @@ impl Run<'_> {
             file.seek(SeekFrom::Start(0)).map(|_| file)
         };
         self.progress.stage("looking for what is to stay readable", None);
-        let found = redact.of_file(open, self.deadline);
+        let found = redact.of_file(open, None, self.deadline);
         let found = found.and_then(|redactor| open().map(|_| redactor));
         self.deadline.check("looking for what is to stay readable")?;
         found.map(Some).map_err(|source| DumpError::Read { path: path.to_owned(), source }.into())

@@ -59,7 +59,7 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let total = plan.estimate.map(|estimate| estimate.raw_upper);
         self.progress.stage("the JVM is dumping", total);
-        if !plan.can_be_captured() || self.redacts_whole_dump(plan) {
+        if !plan.can_be_captured() || self.redacts_whole_dump() {
             return self.dump_then_read(vm, plan, upload);
         }
         let begun = Instant::now();
@@ -105,6 +105,9 @@ impl Run<'_> {
         let (live, waits) = (self.live, self.effort(plan).waits());
         let redactor = self.redactor(vm);
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
+        if self.needs_classes_first() {
+            capture = capture.with_classes_first();
+        }
         let piped = match plan.layout {
             Layout::Patched => {
                 self.pipe(&mut Reframed::new(&mut capture, &path), &path, spool, (plan, redactor), upload)

@@ -171,9 +171,10 @@ impl<'a> Deposit<'a> {
         }
         let (raw, parts) = with_parts(&self.item.path, file).map_err(|source| unread(&path, source))?;
         let _ = self.parts.set(parts);
-        let redactor = self.redactor(&path, || {
-            with_parts(&self.item.path, open(self.item).map_err(io::Error::other)?).map(|(raw, _)| raw)
-        })?;
+        let again = || with_parts(&self.item.path, open(self.item).map_err(io::Error::other)?).map(|(raw, _)| raw);
+        // Only one file can be read at any place.
+        let single = self.parts.get().is_none_or(Vec::is_empty).then(|| open(self.item)).transpose()?;
+        let redactor = self.redactor(&path, again, single.as_ref())?;
         self.compress(raw, &path, redactor, upload)
     }
 
@@ -198,7 +199,7 @@ impl<'a> Deposit<'a> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
         let ends_early = self.scrutiny() == Scrutiny::Remains;
         let plain = || Lenient { inner: MultiGzDecoder::new(io::BufReader::new(spool.reader())), ends_early };
-        match self.redactor(path, || Ok(plain()))? {
+        match self.redactor(path, || Ok(plain()), None)? {
             None => self.send_gzipped(spool, path, upload),
             redactor => self.compress(plain(), path, redactor, upload),
         }
@@ -225,9 +226,14 @@ impl<'a> Deposit<'a> {
         self.begin.redact.as_ref().filter(|_| self.scrutiny() != Scrutiny::Anything)
     }
 
-    fn redactor<R: Read>(&self, path: &str, open: impl Fn() -> io::Result<R>) -> Result<Option<Redactor>, Error> {
+    fn redactor<R: Read>(
+        &self,
+        path: &str,
+        open: impl Fn() -> io::Result<R>,
+        file: Option<&File>,
+    ) -> Result<Option<Redactor>, Error> {
         let Some(redact) = self.redact() else { return Ok(None) };
-        let found = redact.of_file(open, self.deadline);
+        let found = redact.of_file(open, file, self.deadline);
         self.deadline.check("looking for what is to stay readable")?;
         found.map(Some).map_err(|source| unread(path, source))
     }

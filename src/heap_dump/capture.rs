@@ -56,6 +56,13 @@ impl<'a> Capture<'a> {
         Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits })
     }
 
+    /// Has no object come before the description of its class.
+    #[must_use]
+    pub fn with_classes_first(mut self) -> Self {
+        self.files.classes_first = true;
+        self
+    }
+
     /// The JVM's judgement, once [`Source::next`] gave the end.
     ///
     /// # Errors
@@ -91,6 +98,10 @@ impl Source for Capture<'_> {
 
     fn is_good(&self) -> bool {
         self.answer.is_good()
+    }
+
+    fn classes_are_known(&mut self) {
+        self.files.classes_first = false;
     }
 
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {

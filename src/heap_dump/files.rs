@@ -4,12 +4,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::file::NAME;
 use super::{DumpDir, Layout};
+use crate::file_from::FileFrom;
 use crate::guard::{self, Held};
 use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
@@ -34,7 +34,8 @@ impl Growing {
 
     /// Puts the next `n` bytes, which are there, into the empty `page`.
     fn take(&mut self, n: u64, page: &mut Vec<u8>) -> io::Result<()> {
-        let taken = At { file: &self.file, at: self.read }.take(n).read_to_end(page)?;
+        // Read this way, a page need not be filled with zeros first.
+        let taken = FileFrom { file: &self.file, at: self.read }.take(n).read_to_end(page)?;
         self.read += taken as u64;
         if taken as u64 == n { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
@@ -56,20 +57,6 @@ impl Growing {
     pub fn release_all(&mut self) -> io::Result<()> {
         self.read = self.file.metadata()?.len().max(self.read);
         self.release(1)
-    }
-}
-
-/// A file from some place on. Read this way, a page need not be filled with zeros first.
-struct At<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read_at(buf, self.at)?;
-        self.at += n as u64;
-        Ok(n)
     }
 }
 
@@ -111,6 +98,7 @@ fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
 }
 
 fn add(files: &mut Vec<Growing>, file: File, section: Section) {
+    log::debug!("the JVM writes {section:?} of its dump");
     guard::hold(Held::File(section), file.as_fd());
     files.push(Growing::new(file, section));
 }
@@ -123,11 +111,13 @@ pub struct Files<'a> {
     files: Vec<Growing>,
     /// The file system takes back what was read.
     pub releases: bool,
+    /// Nothing is read yet but the head and the part with the classes.
+    pub classes_first: bool,
 }
 
 impl<'a> Files<'a> {
     pub fn new(dir: &'a DumpDir, layout: Layout) -> Self {
-        Self { dir, layout, files: Vec::new(), releases: true }
+        Self { dir, layout, files: Vec::new(), releases: true, classes_first: false }
     }
 
     /// # Errors
@@ -146,15 +136,10 @@ impl<'a> Files<'a> {
     /// # Errors
     /// When a file cannot be read.
     pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
-        let (mut best, mut most) = (None, 0);
-        for (index, growing) in self.files.iter().enumerate() {
-            // In parts, the last bytes of `<path>` come behind the heap.
-            let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
-            let held_back = if holds_end { END_RECORD as u64 } else { 0 };
-            let ready = (growing.file.metadata()?.len()).saturating_sub(growing.read + held_back);
-            if ready > most {
-                (best, most) = (Some(index), ready);
-            }
+        let (mut best, mut most) = self.fullest()?;
+        if most == 0 && done && std::mem::take(&mut self.classes_first) {
+            // The part with the classes came to no objects.
+            (best, most) = self.fullest()?;
         }
         let Some(index) = best.filter(|_| most >= PAGE as u64 || done) else { return Ok(None) };
         let growing = &mut self.files[index];
@@ -166,6 +151,24 @@ impl<'a> Files<'a> {
             self.releases = false;
         }
         Ok(Some(growing.section))
+    }
+
+    /// The file that has most to give, and how much.
+    fn fullest(&self) -> io::Result<(Option<usize>, u64)> {
+        let (mut best, mut most) = (None, 0);
+        for (index, growing) in self.files.iter().enumerate() {
+            if self.classes_first && !matches!(growing.section, Section::Head | Section::Heap(0)) {
+                continue;
+            }
+            // In parts, the last bytes of `<path>` come behind the heap.
+            let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
+            let held_back = if holds_end { END_RECORD as u64 } else { 0 };
+            let ready = (growing.file.metadata()?.len()).saturating_sub(growing.read + held_back);
+            if ready > most {
+                (best, most) = (Some(index), ready);
+            }
+        }
+        Ok((best, most))
     }
 
     /// The end record, which was held back.

@@ -75,6 +75,12 @@ impl Layouts {
         }
         None
     }
+
+    /// Bytes of an instance of each class that is described, with all its superclasses.
+    pub fn lengths(&self) -> IdMap<u64> {
+        let length = |fields: Vec<Field>| fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
+        self.classes.keys().filter_map(|class_id| Some((*class_id, length(self.fields_of(*class_id)?)))).collect()
+    }
 }
 
 #[cfg(test)]

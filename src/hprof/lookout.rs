@@ -50,8 +50,13 @@ pub struct Lookout {
     followed: IdMap<Followed>,
     /// The class of the last instance, and whether it is followed: those of one class often come in a row.
     last: (u64, bool),
-    /// Only the strings among these are followed.
-    strings_of: Option<IdSet>,
+    /// Threads that live, where the dump tells them.
+    threads: IdSet,
+    /// Only these are followed, and how many of them passed by.
+    wanted: Option<IdSet>,
+    seen: usize,
+    /// Strings are followed, and nothing else.
+    strings: bool,
     /// Instances whose values have not all passed by.
     open: Vec<Caught>,
     at: u64,
@@ -78,7 +83,10 @@ impl Lookout {
             names: IdMap::default(),
             followed: IdMap::default(),
             last: (0, false),
-            strings_of: None,
+            threads: IdSet::default(),
+            wanted: None,
+            seen: 0,
+            strings: false,
             open: Vec::new(),
             at: 0,
             found: IdSet::default(),
@@ -94,8 +102,41 @@ impl Lookout {
     /// For the second time, to follow the strings among what was found.
     #[must_use]
     pub fn again(self) -> Self {
-        let strings_of = Some(self.found);
-        Self { goals: self.goals, too_many: self.too_many, strings_of, ..Self::new(Goals::default()) }
+        let wanted = Some(self.found);
+        let Self { goals, layouts, names, too_many, .. } = self;
+        Self { goals, layouts, names, too_many, wanted, strings: true, ..Self::new(Goals::default()) }
+    }
+
+    /// From now on only the threads that live are followed; `None` when the dump did not tell them.
+    #[must_use]
+    pub fn only_living(self) -> Option<Self> {
+        let Self { goals, layouts, names, threads, .. } = self;
+        let wanted = (!threads.is_empty()).then_some(threads)?;
+        Some(Self { goals, layouts, names, wanted: Some(wanted), ..Self::new(Goals::default()) })
+    }
+
+    /// The next page is of another place: what has not passed by will not.
+    pub fn leap(&mut self) {
+        self.at = 0;
+        self.open.clear();
+    }
+
+    /// Whose place is to be found.
+    pub fn wanted(&self) -> impl Iterator<Item = u64> {
+        self.wanted.iter().flatten().copied()
+    }
+
+    /// Some of them did not pass by.
+    pub fn misses_any(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| self.seen < wanted.len())
+    }
+
+    pub fn knows_threads(&self) -> bool {
+        !self.threads.is_empty()
+    }
+
+    pub fn layouts(&self) -> &Layouts {
+        &self.layouts
     }
 
     /// Takes what it was told of from the page that was just walked.
@@ -134,7 +175,7 @@ impl Lookout {
         let chosen = self.names.iter().filter(|(_, name_id)| self.goals.kept.contains(name_id));
         let classes = chosen.map(|(class_id, _)| *class_id).collect();
         let mut objects = self.found;
-        objects.extend(self.strings_of.into_iter().flatten());
+        objects.extend(self.wanted.into_iter().flatten());
         (objects, classes)
     }
 
@@ -149,7 +190,7 @@ impl Lookout {
 
     fn fields_to_follow(&self, class_id: u64) -> Option<Followed> {
         let name = self.names.get(&class_id).copied().unwrap_or(0);
-        if self.strings_of.is_some() {
+        if self.strings {
             let is_string = name != 0 && name == self.goals.string;
             return if is_string { self.references(class_id) } else { Some(Followed::default()) };
         }
@@ -199,13 +240,21 @@ impl Tally for Lookout {
         self.layouts.field(name_id, basic_type, bytes);
     }
 
+    fn thread_root(&mut self, thread_id: u64) {
+        let too_many = self.threads.len() >= FOUND_MAX;
+        if thread_id != 0 && !too_many {
+            self.threads.insert(thread_id);
+        }
+    }
+
     #[inline(always)]
     fn instance(&mut self, class_id: u64, body: Body) {
         if self.last.0 != class_id {
             self.last = (class_id, self.is_followed(class_id));
         }
-        let wanted = || self.strings_of.as_ref().is_none_or(|ids| ids.contains(&body.id));
+        let wanted = || self.wanted.as_ref().is_none_or(|ids| ids.contains(&body.id));
         if self.last.1 && body.bytes <= VALUES_MAX && wanted() {
+            self.seen += 1;
             self.open.push(Caught { class_id, at: body.at, bytes: body.bytes, values: Vec::new() });
         }
     }

@@ -46,7 +46,7 @@ fn look(piece: usize, is_kept: impl Fn(&str) -> bool + Copy) -> (IdSet, IdSet) {
         assert!(walker.finish().complete && lookout.open.is_empty());
         lookout
     };
-    let first = pass(Lookout::new(Goals::of(&symbols.unwrap(), is_kept)));
+    let first = pass(Lookout::new(Goals::of(&symbols.unwrap().symbols, is_kept)));
     assert!(first.has_found());
     pass(first.again()).finish()
 }

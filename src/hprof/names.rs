@@ -34,13 +34,23 @@ pub fn find(head: impl Read, wanted: &[u64]) -> io::Result<BTreeMap<u64, String>
     Ok(found)
 }
 
-/// The symbols that are `wanted`, with their identifiers, as they stand in the dump.
+/// The start of a dump.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// By their identifiers.
+    pub symbols: BTreeMap<u64, String>,
+    pub id_size: usize,
+    /// Where the first heap segment begins, or the end of what could be read.
+    pub end: u64,
+}
+
+/// The symbols that are `wanted`, as they stand in the dump.
 ///
 /// # Errors
 /// When the head cannot be read.
-pub fn which(head: impl Read, wanted: impl Fn(&str) -> bool) -> io::Result<BTreeMap<u64, String>> {
+pub fn which(head: impl Read, wanted: impl Fn(&str) -> bool) -> io::Result<Head> {
     let mut found = BTreeMap::new();
-    each(
+    let (id_size, end) = each(
         head,
         || true,
         |_| true,
@@ -51,20 +61,21 @@ pub fn which(head: impl Read, wanted: impl Fn(&str) -> bool) -> io::Result<BTree
             }
         },
     )?;
-    Ok(found)
+    Ok(Head { symbols: found, id_size, end })
 }
 
-/// Takes the symbols before the first heap segment whose identifier is wanted, as long as it is to go on.
+/// Takes the symbols before the first heap segment whose identifier is wanted, as long as it is to go on. The size
+/// of identifiers, and where it ended.
 fn each(
     head: impl Read,
     go_on: impl Fn() -> bool,
     wanted: impl FnMut(u64) -> bool,
     take: impl FnMut(u64, &[u8]),
-) -> io::Result<()> {
-    let mut symbols = Symbols { wanted, take, text: Vec::new() };
+) -> io::Result<(usize, u64)> {
+    let mut symbols = Symbols { wanted, take, text: Vec::new(), id_size: 8, at: 0 };
     match symbols.read(&mut BufReader::new(head.take(HEAD_MAX)), go_on) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-        _ => Ok(()),
+        _ => Ok((symbols.id_size, symbols.at)),
     }
 }
 
@@ -72,29 +83,34 @@ struct Symbols<W, T> {
     wanted: W,
     take: T,
     text: Vec<u8>,
+    id_size: usize,
+    /// Where the record begins that is looked at.
+    at: u64,
 }
 
 impl<W: FnMut(u64) -> bool, T: FnMut(u64, &[u8])> Symbols<W, T> {
     fn read(&mut self, head: &mut impl BufRead, go_on: impl Fn() -> bool) -> io::Result<()> {
         let mut header = [0; FILE_HEADER];
         head.read_exact(&mut header)?;
-        let id_size = if be32(&header, ID_SIZE_AT) == 4 { 4 } else { 8 };
+        self.id_size = if be32(&header, ID_SIZE_AT) == 4 { 4 } else { 8 };
+        self.at = FILE_HEADER as u64;
         while go_on() {
             let mut record = [0; TOP_HEADER];
             head.read_exact(&mut record)?;
             let length = u64::from(be32(&record, 5));
             match record[0] {
                 tag::HEAP_DUMP | tag::HEAP_DUMP_SEGMENT | tag::HEAP_DUMP_END => break,
-                tag::UTF8 if length >= id_size as u64 => self.utf8(head, id_size, length - id_size as u64)?,
+                tag::UTF8 if length >= self.id_size as u64 => self.utf8(head, length - self.id_size as u64)?,
                 _ => skip(head, length)?,
             }
+            self.at += TOP_HEADER as u64 + length;
         }
         Ok(())
     }
 
     /// Identifier, text.
-    fn utf8(&mut self, head: &mut impl BufRead, id_size: usize, length: u64) -> io::Result<()> {
-        let mut id = [0; 8];
+    fn utf8(&mut self, head: &mut impl BufRead, length: u64) -> io::Result<()> {
+        let (mut id, id_size) = ([0; 8], self.id_size);
         head.read_exact(&mut id[..id_size])?;
         let id = identifier(&id, 0, id_size);
         if !(self.wanted)(id) {

@@ -116,8 +116,8 @@ impl Redactor {
     #[inline(always)]
     fn primitive_array(&self, basic_type: u8, body: Body, mask: &mut Mask) {
         let fill = match (basic_type, self.what) {
-            (types::CHAR, _) => Fill::Text { unit: 2 },
-            (types::BYTE, _) => Fill::Text { unit: 1 },
+            (types::CHAR, _) => Fill::Chars,
+            (types::BYTE, _) => Fill::Bytes,
             (_, Redact::All) => Fill::Zero,
             (_, Redact::Strings) => return,
         };
@@ -135,7 +135,7 @@ impl Redactor {
     /// A text that is to stay, all of which is in `bytes`. One that two pages share does not: half of it might be
     /// half of a secret.
     fn keeps(&self, span: &Span, bytes: &[u8]) -> bool {
-        matches!(span.fill, Fill::Text { .. })
+        span.fill != Fill::Zero
             && span.bytes <= self.longest_text
             && bytes.len() as u64 == span.bytes
             && self.keep.texts.contains(bytes)
@@ -157,10 +157,10 @@ fn joined(ranges: impl Iterator<Item = (u32, u32)>) -> Box<[(u32, u32)]> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fill {
     Zero,
-    /// Characters of so many bytes.
-    Text {
-        unit: u64,
-    },
+    /// Characters of one byte.
+    Bytes,
+    /// Big-endian characters of two bytes.
+    Chars,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -174,11 +174,14 @@ impl Span {
     fn fill(&self, from: u64, bytes: &mut [u8]) {
         match self.fill {
             Fill::Zero => bytes.fill(0),
-            Fill::Text { unit: 1 } => bytes.fill(STAR),
-            Fill::Text { unit } => {
-                for (at, byte) in (from - self.at..).zip(bytes) {
-                    *byte = if at % unit == unit - 1 { STAR } else { 0 };
-                }
+            Fill::Bytes => bytes.fill(STAR),
+            Fill::Chars => {
+                // The page before may have had half a character.
+                let (half, whole) = bytes.split_at_mut(((from - self.at) % 2) as usize);
+                half.fill(STAR);
+                let (whole, rest) = whole.as_chunks_mut::<2>();
+                whole.fill([0, STAR]);
+                rest.fill(0);
             }
         }
     }

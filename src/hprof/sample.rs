@@ -2,10 +2,14 @@
 
 use super::records::{sub, tag};
 
+/// Of all objects.
+const TRACE: [u8; 4] = [0, 0, 0, 1];
+
 /// See the module's words.
 #[derive(Debug, Clone)]
 pub struct Sample {
     head: Vec<u8>,
+    segments: Vec<u8>,
     heap: Vec<u8>,
 }
 
@@ -14,7 +18,7 @@ impl Sample {
         let mut head = b"JAVA PROFILE 1.0.2\0".to_vec();
         head.extend(8u32.to_be_bytes());
         head.extend(0u64.to_be_bytes());
-        Self { head, heap: Vec::new() }
+        Self { head, segments: Vec::new(), heap: Vec::new() }
     }
 
     pub fn symbol(mut self, id: u64, text: &str) -> Self {
@@ -39,7 +43,7 @@ impl Sample {
 
     pub fn instance(mut self, id: u64, class: u64, values: &[u8]) -> Self {
         self.heap.push(sub::INSTANCE_DUMP);
-        self.heap.extend([&id.to_be_bytes()[..], &[0; 4], &class.to_be_bytes()].concat());
+        self.heap.extend([&id.to_be_bytes()[..], &TRACE, &class.to_be_bytes()].concat());
         self.heap.extend((values.len() as u32).to_be_bytes());
         self.heap.extend(values);
         self
@@ -48,14 +52,31 @@ impl Sample {
     /// Of bytes as they stand in the dump; `width` of them are one element.
     pub fn array(mut self, id: u64, basic_type: u8, width: usize, bytes: &[u8]) -> Self {
         self.heap.push(sub::PRIM_ARRAY_DUMP);
-        self.heap.extend([&id.to_be_bytes()[..], &[0; 4], &((bytes.len() / width) as u32).to_be_bytes()].concat());
+        self.heap.extend([&id.to_be_bytes()[..], &TRACE, &((bytes.len() / width) as u32).to_be_bytes()].concat());
         self.heap.push(basic_type);
         self.heap.extend(bytes);
         self
     }
 
+    pub fn thread_root(mut self, id: u64) -> Self {
+        self.heap.push(sub::ROOT_THREAD_OBJ);
+        self.heap.extend([&id.to_be_bytes()[..], &[0; 8]].concat());
+        self
+    }
+
+    /// What comes then is in a segment of its own.
+    pub fn next_segment(mut self) -> Self {
+        top(&mut self.segments, tag::HEAP_DUMP_SEGMENT, &std::mem::take(&mut self.heap));
+        self
+    }
+
+    /// What is in its segment.
+    pub fn records(self) -> Vec<u8> {
+        self.heap
+    }
+
     pub fn build(self) -> Vec<u8> {
-        let mut dump = self.head;
+        let mut dump = [self.head, self.segments].concat();
         top(&mut dump, tag::HEAP_DUMP_SEGMENT, &self.heap);
         top(&mut dump, tag::HEAP_DUMP_END, &[]);
         dump

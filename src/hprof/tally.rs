@@ -24,6 +24,9 @@ pub trait Tally {
     /// The next field of the instances of that class, behind which those of its superclass come.
     fn field(&mut self, _name_id: u64, _basic_type: u8, _bytes: u32) {}
 
+    /// The object of a thread that lives.
+    fn thread_root(&mut self, _thread_id: u64) {}
+
     fn instance(&mut self, _class_id: u64, _body: Body) {}
 
     /// Its class is that of the array.

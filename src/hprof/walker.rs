@@ -142,6 +142,11 @@ impl Walker {
         Self { state: State::Top, ..Self::new() }
     }
 
+    /// For sub-records from the middle of a segment on, which has `left` bytes more.
+    pub fn in_segment(id_size: usize, left: u64) -> Self {
+        Self { state: State::Sub, id_size, segment_left: left, ..Self::new() }
+    }
+
     /// One summary of a dump whose sections were walked each by itself, in the order of the dump: it is whole
     /// when the last one saw the end and the others ended between two records.
     pub fn join(walkers: Vec<Self>) -> Summary {
@@ -329,7 +334,7 @@ impl Walker {
                 Ok(step)
             }
             sub::CLASS_DUMP => self.class_dump(b, tally),
-            other => self.root(b, other),
+            other => self.root(b, other, tally),
         }
     }
 
@@ -348,7 +353,7 @@ impl Walker {
         Step::Used(n as usize)
     }
 
-    fn root(&mut self, b: &[u8], tag: u8) -> Result<Step, Malformed> {
+    fn root(&mut self, b: &[u8], tag: u8, tally: &mut impl Tally) -> Result<Step, Malformed> {
         let Some(width) = root_width(tag, self.id_size) else {
             return Err(self.malformed(format!("unknown sub-record tag {tag:#04x}")));
         };
@@ -356,6 +361,9 @@ impl Walker {
             return Ok(Step::Need(1 + width));
         }
         self.records.roots += 1;
+        if tag == sub::ROOT_THREAD_OBJ {
+            tally.thread_root(identifier(b, 1, self.id_size));
+        }
         self.book(1 + width as u64)?;
         self.state = self.next_sub();
         Ok(Step::Used(1 + width))

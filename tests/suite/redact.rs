@@ -121,6 +121,61 @@ fn a_redacted_dump_has_the_objects_references_and_sizes_of_the_one_that_it_was()
     }
 }
 
+/// Its parts have objects of classes that only the first one describes.
+#[test]
+fn a_dump_that_many_threads_write_loses_its_numbers_and_no_reference() {
+    let Some(builder) = TestJvm::builder("25") else { return };
+    let (store, secret) = (tempfile::tempdir().unwrap(), format!("plant={}", secret()));
+    let builder = builder.jvm_arg("-XX:ActiveProcessorCount=16").jvm_arg("-XX:+UseParallelGC");
+    let jvm = builder.arg("markers=555").arg("mb=100").arg(secret).start();
+    let plain = store.path().join("plain.hprof");
+    std::fs::write(&plain, raw(dump(&jvm, store.path(), &[]).stored())).unwrap();
+    let ended = dump(&jvm, store.path(), &["--redact=all", "-vv"]);
+    assert!(ended.stderr.contains("Heap(3)"), "not many parts: {}", ended.stderr);
+    assert_eq!(ended.receipt()["warnings"], serde_json::Value::Null, "{ended:?}");
+    assert_eq!(assert_complete(ended.stored()).of("Marker"), 555);
+    assert!(!holds(&raw(ended.stored()), &NUMBER.to_be_bytes()));
+    let to_some = |references: &[u64]| references.iter().filter(|id| **id != 0).count();
+    let references = |file: &Path| graph(file).values().map(|node| to_some(&node.references)).sum::<usize>();
+    let (before, after) = (references(&plain), references(&ended.stored()));
+    assert!(before.abs_diff(after) < before / 50, "{before} references, then {after}");
+}
+
+/// Reading all of a large dump twice before it is read for good would take three times as long.
+#[test]
+fn the_threads_of_a_file_are_looked_up_in_a_few_places_of_it() {
+    for (version, flag) in [("8", "-Xmx1g"), ("11", "-Xmx1g"), ("17", "-XX:+UseParallelGC"), ("25", "-XX:+UseSerialGC")]
+    {
+        let Some(builder) = TestJvm::builder(version) else { continue };
+        let jvm = builder.jvm_arg(flag).arg("markers=555").arg("mb=100").arg(format!("plant={}", secret())).start();
+        let (ended, _store) = uploaded(&jvm);
+        assert!(ended.stderr.contains("objects are looked for in"), "JDK {version}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("from front to end"), "JDK {version}: {}", ended.stderr);
+    }
+}
+
+/// Their addresses are in no order.
+#[test]
+fn the_threads_of_a_heap_without_order_keep_their_names_too() {
+    let Some(builder) = TestJvm::builder("17") else { return };
+    let jvm =
+        builder.jvm_arg("-XX:+UseZGC").arg("markers=555").arg("mb=100").arg(format!("plant={}", secret())).start();
+    uploaded(&jvm);
+}
+
+/// A plain file with its strings taken out.
+fn uploaded(jvm: &TestJvm) -> (Ended, tempfile::TempDir) {
+    let store = tempfile::tempdir().unwrap();
+    let file = store.path().join("java_pid7.hprof");
+    std::fs::write(&file, raw(dump(jvm, store.path(), &[]).stored())).unwrap();
+    let words = ["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--redact", "-vv", "--output", "json"];
+    let ended = Tool::new(&words).args(&["--store", store.path().to_str().unwrap()]).run().expect(0);
+    let redacted = raw(ended.stored());
+    assert_tells(&redacted, &secret(), false);
+    assert_tells(&redacted, THREAD, true);
+    (ended, store)
+}
+
 #[test]
 fn without_a_disk_it_is_redacted_in_passing() {
     let server = S3Server::start();

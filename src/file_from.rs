@@ -1,0 +1,20 @@
+//! Reads a file from some place on, without moving the place where others read it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct FileFrom<'a> {
+    pub file: &'a File,
+    pub at: u64,
+}
+
+impl Read for FileFrom<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buf, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}

@@ -1,0 +1,159 @@
+//! What the threads that live are named by, looked up in a dump of which only a few places are read: the classes, the
+//! roots, and where the objects in question may lie.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::{check, look};
+use crate::deadline::Deadline;
+use crate::file_from::FileFrom;
+use crate::hprof::names::Head;
+use crate::hprof::{Goals, Lookout, RecordStarts, Stretch, Stretches, Walker};
+
+/// More than this part of the dump is not looked up but read from front to end: its objects are in no order.
+const PART: u64 = 4;
+
+/// `None` when the dump does not allow that: its roots are not told, or its objects are in no order.
+///
+/// # Errors
+/// When it cannot be read, or the run is stopped.
+pub fn look_up(file: &File, head: &Head, goals: Goals, deadline: &Deadline) -> io::Result<Option<Lookout>> {
+    let (mut lookout, place) = (Lookout::new(goals), Place { file, id_size: head.id_size, deadline });
+    // Classes are described before all objects (JDK: `heapDumper.cpp`, `VM_HeapDumper`); so are roots, from 21 on.
+    let no_object = |walker: &Walker| walker.records().objects() == 0;
+    look(FileFrom { file, at: 0 }, Walker::new(), &mut lookout, no_object, deadline)?;
+    let starts = RecordStarts::new(head.id_size, lookout.layouts());
+    let stretches = Stretches::of(file, head.id_size, head.end, &starts, || check(deadline))?;
+    if !lookout.knows_threads() {
+        stretches.behind_objects().try_for_each(|stretch| place.look_at(stretch, &mut lookout))?;
+    }
+    let Some(threads) = lookout.only_living() else { return Ok(None) };
+    let Some(threads) = place.with_all(threads, &stretches)? else { return Ok(None) };
+    place.with_all(threads.again(), &stretches)
+}
+
+struct Place<'a> {
+    file: &'a File,
+    id_size: usize,
+    deadline: &'a Deadline,
+}
+
+impl Place<'_> {
+    /// Has all that it wants pass by; `None` when something of it cannot be found so.
+    fn with_all(&self, mut lookout: Lookout, stretches: &Stretches) -> io::Result<Option<Lookout>> {
+        let mut ids: Vec<u64> = lookout.wanted().collect();
+        ids.sort_unstable();
+        let places = stretches.with(&ids);
+        let bytes: u64 = places.iter().map(|stretch| stretch.end - stretch.at).sum();
+        log::debug!("{} objects are looked for in {bytes} bytes of the dump", ids.len());
+        if bytes > self.file.metadata()?.len() / PART {
+            return Ok(None);
+        }
+        places.iter().try_for_each(|stretch| self.look_at(stretch, &mut lookout))?;
+        Ok((!lookout.misses_any()).then_some(lookout))
+    }
+
+    fn look_at(&self, stretch: &Stretch, lookout: &mut Lookout) -> io::Result<()> {
+        let raw = FileFrom { file: self.file, at: stretch.at }.take(stretch.end - stretch.at);
+        let walker = Walker::in_segment(self.id_size, stretch.segment_end - stretch.at);
+        look(raw, walker, lookout, |_| true, self.deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::hprof::sample::Sample;
+    use crate::hprof::{IdSet, STRING, THREAD, THREAD_NAME, names};
+
+    const BYTE: u8 = 8;
+    const OBJECT: u8 = 2;
+    const THREAD_CLASS: u64 = 0x11;
+    const STRING_CLASS: u64 = 0x12;
+    const FILLER: u64 = 0x13;
+
+    /// Where the roots stand, and how the heap is cut and ordered.
+    #[derive(Clone, Copy)]
+    struct Shape {
+        roots_first: bool,
+        segments: bool,
+        address: fn(u64) -> u64,
+    }
+
+    fn classes() -> Sample {
+        Sample::new()
+            .symbol(1, THREAD)
+            .symbol(2, STRING)
+            .symbol(3, THREAD_NAME)
+            .symbol(4, "Filler")
+            .class(THREAD_CLASS, 1, 0, &[(3, OBJECT)])
+            .class(STRING_CLASS, 2, 0, &[(3, OBJECT)])
+            .class(FILLER, 4, 0, &[(4, OBJECT); 16])
+    }
+
+    /// 20 MiB; two threads, only one of which lives, far from what names them.
+    fn dump(shape: Shape) -> Vec<u8> {
+        let id = |number: u64| (shape.address)(number);
+        let value = |number: u64| id(number).to_be_bytes();
+        let mut sample = classes();
+        if shape.roots_first {
+            sample = sample.thread_root(id(90_000));
+        }
+        for number in 1..=140_000 {
+            sample = match number {
+                20_000 => sample.array(id(number), BYTE, 1, b"main"),
+                25_000 => sample.instance(id(number), STRING_CLASS, &value(20_000)),
+                90_000 => sample.instance(id(number), THREAD_CLASS, &value(25_000)),
+                30_000 => sample.instance(id(number), STRING_CLASS, &value(31_000)),
+                31_000 => sample.array(id(number), BYTE, 1, b"a thread that has ended"),
+                100_000 => sample.instance(id(number), THREAD_CLASS, &value(30_000)),
+                number => sample.instance(id(number), FILLER, &value(number).repeat(16)),
+            };
+            if shape.segments && number % 1000 == 0 {
+                sample = sample.next_segment();
+            }
+        }
+        if !shape.roots_first {
+            sample = sample.thread_root(id(90_000));
+        }
+        sample.build()
+    }
+
+    fn looked_up(shape: Shape) -> Option<(IdSet, IdSet)> {
+        let dump = dump(shape);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&dump).unwrap();
+        let head = names::which(&dump[..], |_| true).unwrap();
+        let goals = Goals::of(&head.symbols, |_| false);
+        let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
+        look_up(&file, &head, goals, &deadline).unwrap().map(Lookout::finish)
+    }
+
+    #[test]
+    fn the_name_of_a_thread_that_lives_is_found_wherever_its_roots_are() {
+        for (roots_first, segments) in [(true, true), (true, false), (false, true), (false, false)] {
+            let (objects, _) =
+                looked_up(Shape { roots_first, segments, address: |number| 0x1000 + number * 64 }).unwrap();
+            let address = |number: u64| 0x1000 + number * 64;
+            assert!(objects.contains(&address(20_000)), "{roots_first} {segments}");
+            assert!(!objects.contains(&address(31_000)), "{roots_first} {segments}");
+        }
+    }
+
+    /// As the new generation comes before the old one.
+    #[test]
+    fn a_heap_whose_addresses_begin_anew_is_no_obstacle() {
+        let address: fn(u64) -> u64 = |number| if number < 60_500 { 0x1000_0000 + number * 64 } else { number * 64 };
+        let (objects, _) = looked_up(Shape { roots_first: false, segments: true, address }).unwrap();
+        assert!(objects.contains(&address(20_000)));
+    }
+
+    #[test]
+    fn objects_in_no_order_are_not_looked_up() {
+        let address: fn(u64) -> u64 = |number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        assert!(looked_up(Shape { roots_first: false, segments: true, address }).is_none());
+    }
+}
