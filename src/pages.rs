@@ -1,5 +1,7 @@
 //! One fixed pool of pages for the whole pipeline: memory does not grow with the heap.
 
+use std::time::Duration;
+
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// Raw bytes in a page, and so in a gzip member: the block size that MAT's cache is made for.
@@ -29,7 +31,15 @@ impl Pool {
     /// Waits for a free page. It comes empty; its memory is taken at first use.
     pub fn take(&self) -> Page {
         // The pool itself holds a sender, so the channel is never closed.
-        let mut bytes = self.free.recv().unwrap_or_default();
+        self.page(self.free.recv().unwrap_or_default())
+    }
+
+    /// Waits at most for `time`.
+    pub fn take_within(&self, time: Duration) -> Option<Page> {
+        self.free.recv_timeout(time).ok().map(|bytes| self.page(bytes))
+    }
+
+    fn page(&self, mut bytes: Vec<u8>) -> Page {
         bytes.clear();
         bytes.reserve_exact(CAPACITY);
         Page { bytes, back: self.back.clone() }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
 use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
-use crate::pages::{PAGE, Pool};
+use crate::pages::{PAGE, Page, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
 use crate::store::StoreError;
@@ -136,6 +137,14 @@ pub trait Source {
     /// When the dump cannot be read.
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
 
+    /// Called while the stages are busy and nothing can be taken: for what does not wait.
+    ///
+    /// # Errors
+    /// When the dump cannot be read.
+    fn attend(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// An object has passed by: all classes were described. What may begin with objects need not be held back any more.
     fn classes_are_known(&mut self) {}
 
@@ -240,7 +249,7 @@ fn walk(
             gate.open();
             step_back();
         }
-        let mut page = pool.take();
+        let mut page = free_page(pool, raw)?;
         let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
         let passing = sections.entry(section).or_insert_with(|| Passing::of(section));
         if scrutiny != Scrutiny::Anything && damage.is_none() {
@@ -256,7 +265,7 @@ fn walk(
         let slot = Slot { section, seq: passing.pages };
         passing.pages += 1;
         // The other end leaves only with an error of its own, which is told instead.
-        if blocks.send(Block { slot, raw: page }).is_err() {
+        if !hand_on(blocks, Block { slot, raw: page }, raw)? {
             break;
         }
     }
@@ -270,6 +279,30 @@ fn walk(
     }
     let joined = Walker::join(sections.into_values().map(|passing| passing.walker).collect());
     Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })
+}
+
+/// A source that cannot be read now is looked after as often.
+const ATTEND: Duration = Duration::from_millis(1);
+
+fn free_page(pool: &Pool, raw: &mut dyn Source) -> Result<Page, PipelineError> {
+    loop {
+        match pool.take_within(ATTEND) {
+            Some(page) => return Ok(page),
+            None => raw.attend().map_err(PipelineError::Read)?,
+        }
+    }
+}
+
+/// False when nobody takes it.
+fn hand_on(blocks: &Sender<Block>, mut block: Block, raw: &mut dyn Source) -> Result<bool, PipelineError> {
+    loop {
+        block = match blocks.send_timeout(block, ATTEND) {
+            Ok(()) => return Ok(true),
+            Err(SendTimeoutError::Disconnected(_)) => return Ok(false),
+            Err(SendTimeoutError::Timeout(block)) => block,
+        };
+        raw.attend().map_err(PipelineError::Read)?;
+    }
 }
 
 fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {

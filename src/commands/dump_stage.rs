@@ -59,7 +59,9 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let total = plan.estimate.map(|estimate| estimate.raw_upper);
         self.progress.stage("the JVM is dumping", total);
-        if !plan.can_be_captured() || self.redacts_whole_dump() {
+        // Below two processors nothing is compressed while the JVM dumps. A file with a name is not lost when the
+        // time is over before it is compressed.
+        if !plan.can_be_captured() || self.redacts_whole_dump() || self.effort(plan).waits() {
             return self.dump_then_read(vm, plan, upload);
         }
         let begun = Instant::now();
@@ -102,9 +104,9 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let path = format!("{}/{NAME}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
-        let (live, waits) = (self.live, self.effort(plan).waits());
+        let live = self.live;
         let redactor = self.redactor(vm);
-        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, self.deadline)?;
         if self.needs_classes_first() {
             capture = capture.with_classes_first();
         }

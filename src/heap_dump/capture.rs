@@ -7,7 +7,7 @@
 //! lengths, which are found out without (`Reframed`).
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::file::{HeapDump, NAME};
@@ -21,9 +21,6 @@ use crate::stages::Source;
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Where nothing is read before the JVM is done, only its parts are looked for, which it makes within as much.
-const IDLE_LOOK: Duration = Duration::from_millis(20);
-
 /// Until the heap's file is held, nothing may pass unseen: a small heap is written and merged within 5 ms.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 
@@ -34,8 +31,8 @@ pub struct Capture<'a> {
     dir: &'a DumpDir,
     deadline: &'a Deadline,
     files: Files<'a>,
-    /// Nothing is read before the JVM is done: the processor is its own.
-    waits: bool,
+    /// When it was last looked for new files and for the answer.
+    looked: Instant,
 }
 
 impl<'a> Capture<'a> {
@@ -48,12 +45,11 @@ impl<'a> Capture<'a> {
         dir: &'a DumpDir,
         layout: Layout,
         live: bool,
-        waits: bool,
         deadline: &'a Deadline,
     ) -> Result<Self, DumpFailure> {
         let path = format!("{}/{NAME}", dir.inside);
         let answer = Answer::order(vm, dir, &AttachOperation::dumpheap(&path, live), layout, deadline)?;
-        Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits })
+        Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), looked: Instant::now() })
     }
 
     /// Has no object come before the description of its class.
@@ -82,8 +78,15 @@ impl<'a> Capture<'a> {
     }
 
     fn read_page(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
-        let done = self.answer.is_there();
-        if self.waits && !done { Ok(None) } else { self.files.read_page(page, done) }
+        self.files.read_page(page, self.answer.is_there())
+    }
+
+    /// New files, and then the answer, at most for `time`.
+    fn look(&mut self, time: Duration) -> io::Result<()> {
+        self.files.look().map_err(|source| self.unreadable(source))?;
+        self.answer.wait(time, self.deadline).map_err(io::Error::other)?;
+        self.looked = Instant::now();
+        Ok(())
     }
 }
 
@@ -104,26 +107,26 @@ impl Source for Capture<'_> {
         self.files.classes_first = false;
     }
 
+    fn attend(&mut self) -> io::Result<()> {
+        let due = !self.answer.is_there() && self.looked.elapsed() >= LOOK;
+        if due { self.look(Duration::ZERO) } else { Ok(()) }
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
+            self.attend()?;
             if let Some(section) = self.read_page(page)? {
                 return Ok(Some(section));
             }
-            let was_done = self.answer.is_there();
-            self.files.look().map_err(|source| self.unreadable(source))?;
-            if was_done {
+            if self.answer.is_there() {
+                self.files.look().map_err(|source| self.unreadable(source))?;
                 // Nothing can have come since the answer but what the last look found.
                 return match self.read_page(page)? {
                     None => self.files.end_record(page),
                     section => Ok(section),
                 };
             }
-            let time = match (self.files.heap_is_held(), self.waits) {
-                (false, _) => FIRST_LOOK,
-                (true, false) => LOOK,
-                (true, true) => IDLE_LOOK,
-            };
-            self.answer.wait(time, self.deadline).map_err(io::Error::other)?;
+            self.look(if self.files.heap_is_held() { LOOK } else { FIRST_LOOK })?;
         }
     }
 }

@@ -36,6 +36,10 @@ impl Source for Reframed<'_, '_> {
         self.capture.is_good()
     }
 
+    fn attend(&mut self) -> io::Result<()> {
+        self.capture.attend()
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
             let full = self.reframer.fill(page).map_err(|source| {

@@ -45,6 +45,24 @@ fn unreachable_objects_are_in_the_dump_when_all_are_asked_for() {
     assert_eq!(ended.receipt()["dump"]["live_only"], false);
 }
 
+/// A JVM that sees many processors and has few writes many parts, some of them late and for a moment only.
+#[test]
+fn a_dump_that_many_threads_write_is_made_once() {
+    for processors in [8, 16] {
+        let Some(jvm) = jvm("25") else { return };
+        let jvm = jvm.jvm_arg(format!("-XX:ActiveProcessorCount={processors}")).jvm_arg("-XX:+UseParallelGC");
+        let (jvm, store) = (jvm.arg("mb=100").start(), tempfile::tempdir().unwrap());
+        for all in [true, false] {
+            let ended =
+                Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--all"][..usize::from(all)]).run();
+            let ended = ended.expect(0);
+            let markers = if all { 2 * MARKERS } else { MARKERS };
+            assert_eq!(assert_complete(ended.stored()).of("Marker"), markers);
+            assert!(ended.receipt()["warnings"].is_null(), "{processors} processors: {ended:?}");
+        }
+    }
+}
+
 #[test]
 fn the_receipt_beside_the_dump_says_what_the_printed_one_says() {
     let Some(jvm) = jvm("17") else { return };

@@ -58,6 +58,37 @@ fn with_half_a_processor_and_little_memory_the_pause_is_the_bare_dump_s() {
     }
 }
 
+/// A whole dump that is not compressed in time stays as it is, and is stored by the next start.
+#[test]
+fn with_half_a_processor_a_dump_outlives_the_end_of_its_time() {
+    let store = tempfile::tempdir().unwrap();
+    for version in ["17", "25"] {
+        let Some(container) = start(version, None, store.path()) else { continue };
+        container.copy_in(binary(), INSIDE);
+        // Compression takes several times as long as the JVM.
+        let words = ["--all", "--level", "6", "--output", "json", "--store", "/store", "--dir", "/tmp", "a", "b", "c"];
+        let whole = container.exec(&[&[INSIDE][..], &words].concat());
+        assert_eq!(whole.code, 0, "JDK {version}: {whole:?}");
+        let receipt: serde_json::Value = serde_json::from_str(&whole.text()).unwrap();
+        let seconds = |stage: &str| {
+            let times = receipt["seconds"].as_array().unwrap().iter().filter(|time| time["stage"] == stage);
+            times.map(|time| time["seconds"].as_f64().unwrap()).sum::<f64>()
+        };
+        let (dump, compress) = (seconds("dump"), seconds("compress"));
+        assert!(compress > 1.0, "JDK {version}: {receipt}");
+        let deadline = format!("{}ms", ((dump + compress / 2.0) * 1000.0) as u64);
+        let ended = container.exec(&[&[INSIDE, "--deadline", &deadline, "--force"][..], &words].concat());
+        assert_eq!(ended.code, 8, "JDK {version}, {deadline}: {ended:?}");
+        let receipt: serde_json::Value = serde_json::from_str(&ended.text()).unwrap();
+        assert!(receipt["kept"]["path"].is_string(), "JDK {version}, {deadline}: {ended:?}");
+        let resumed = container.exec(&[INSIDE, "upload", "--resume", "/tmp", "--store", "/store", "--output", "json"]);
+        assert_eq!(resumed.code, 0, "JDK {version}: {resumed:?}");
+        let receipt: serde_json::Value = serde_json::from_str(&resumed.text()).unwrap();
+        let object = store.path().join(receipt["object"]["key"].as_str().unwrap());
+        assert_eq!(assert_complete(&object).of("Marker"), 9, "JDK {version}");
+    }
+}
+
 fn pause_of(container: &Container, dump: impl Fn()) -> Duration {
     container.longest_gap();
     dump();
