@@ -2,10 +2,35 @@
 
 use super::azurite;
 use super::s3;
+use super::tokens;
 use super::webdav;
 
-/// Keys and passwords of all test servers, what tests plant in a JVM, and the private parts of a key.
-const SECRETS: &[&str] = &[s3::SECRET, azurite::KEY, webdav::PASSWORD, webdav::BASIC, PLANTED, "PRIVATE KEY"];
+/// Keys, passwords and tokens of all test servers, what tests plant in a JVM, and the private parts of a key.
+const SECRETS: &[&str] = &[
+    s3::SECRET,
+    azurite::KEY,
+    webdav::PASSWORD,
+    webdav::BASIC,
+    tokens::SESSION,
+    tokens::JWT,
+    tokens::AUTHORIZATION,
+    tokens::IMDS,
+    tokens::EXCHANGED,
+    tokens::IMPERSONATED,
+    PLANTED,
+    "PRIVATE KEY",
+];
+
+/// What a link is signed with, in the query of each vendor.
+const SIGNATURES: &[&str] = &[
+    "X-Amz-Signature=",
+    "X-Amz-Security-Token=",
+    "AWSAccessKeyId=",
+    "OSSAccessKeyId=",
+    "security-token=",
+    "X-Goog-Signature=",
+    "&sig=",
+];
 
 /// A `-D` argument of a JVM.
 pub const PLANTED: &str = "Hunter2+Korrekt+Pferd";
@@ -19,7 +44,7 @@ pub fn assert_told_in_none(told: &[&str]) {
         }
     }
     // A signature is told in a link, which is an answer, and in no message.
-    for signature in ["X-Amz-Signature=", "X-Goog-Signature=", "&sig="] {
+    for signature in SIGNATURES {
         assert!(!told[0].contains(signature), "{}", around(told[0], signature));
     }
 }

@@ -12,6 +12,20 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::s3::{KEY, SECRET};
 
+// Nothing of these has another form in a URL, in a form or in JSON.
+
+/// What session tokens begin with.
+pub const SESSION: &str = "FwoGZXIvYXdzRingelblume";
+/// The token by which a workload shows who it is.
+pub const JWT: &str = "eyJhbGciOi.Kornblume.Sonnentau";
+/// What a pod's agent is asked with.
+pub const AUTHORIZATION: &str = "pod-Schluesselblume";
+/// The metadata service's own.
+pub const IMDS: &str = "imds-Vergissmeinnicht";
+/// A bearer token, and the one that it is exchanged for.
+pub const EXCHANGED: &str = "ya29.Fingerhut";
+pub const IMPERSONATED: &str = "ya29.Eisenhut";
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -130,7 +144,7 @@ pub fn aws_sts(valid: Duration) -> TokenService {
     TokenService::start(move |_, number| {
         let credentials = format!(
             "<AccessKeyId>{KEY}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>\
-             <SessionToken>session-{number}</SessionToken><Expiration>{}</Expiration>",
+             <SessionToken>{SESSION}{number}</SessionToken><Expiration>{}</Expiration>",
             end(valid)
         );
         let (outer, inner) = ("AssumeRoleWithWebIdentityResponse", "AssumeRoleWithWebIdentityResult");
@@ -140,7 +154,7 @@ pub fn aws_sts(valid: Duration) -> TokenService {
 
 fn aws_json(valid: Duration, number: usize) -> String {
     let end = end(valid);
-    serde_json::json!({ "AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": format!("session-{number}"),
+    serde_json::json!({ "AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": format!("{SESSION}{number}"),
         "Expiration": end })
     .to_string()
 }
@@ -156,9 +170,9 @@ pub fn aws_container(address: &str, valid: Duration) -> TokenService {
 pub fn aws_metadata(address: &str) -> TokenService {
     const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
     TokenService::start_at(address, |asked, number| {
-        let has_token = asked.header("X-aws-ec2-metadata-token") == Some("imds-token");
+        let has_token = asked.header("X-aws-ec2-metadata-token") == Some(IMDS);
         match (asked.method.as_str(), asked.path.as_str()) {
-            ("PUT", "/latest/api/token") => (200, "imds-token".into()),
+            ("PUT", "/latest/api/token") => (200, IMDS.into()),
             ("GET", ROLES) if has_token => (200, "the-role".into()),
             ("GET", path) if has_token && path.strip_prefix(ROLES) == Some("the-role") => {
                 (200, aws_json(Duration::from_secs(3600), number))
@@ -172,7 +186,7 @@ pub fn aws_metadata(address: &str) -> TokenService {
 pub fn aliyun_sts() -> TokenService {
     TokenService::start(|_, number| {
         let credentials = serde_json::json!({ "AccessKeyId": KEY, "AccessKeySecret": SECRET,
-            "SecurityToken": format!("session-{number}"), "Expiration": end(Duration::from_secs(3600)) });
+            "SecurityToken": format!("{SESSION}{number}"), "Expiration": end(Duration::from_secs(3600)) });
         (200, serde_json::json!({ "RequestId": "1", "Credentials": credentials }).to_string())
     })
 }
@@ -184,7 +198,7 @@ pub fn bearer() -> TokenService {
         let hour = Duration::from_secs(3600);
         let on = (chrono::Utc::now() + hour).timestamp().to_string();
         let token = if asked.path.contains("generateAccessToken") { "accessToken" } else { "access_token" };
-        let name = if token == "accessToken" { "impersonated" } else { "exchanged" };
+        let name = if token == "accessToken" { IMPERSONATED } else { EXCHANGED };
         let answer = serde_json::json!({ token: name, "expireTime": end(hour), "expires_in": 3600, "expires_on": on,
             "token_type": "Bearer" });
         (200, answer.to_string())

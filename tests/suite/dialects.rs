@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use crate::common::recorder::{Manners, Recorded, Recorder, Step, hex};
 use crate::common::s3::{BUCKET, KEY, SECRET};
+use crate::common::tokens::SESSION;
 use crate::common::tool::Tool;
 
 /// One that speaks S3, and how its requests have to be addressed.
@@ -171,9 +172,9 @@ fn a_session_token_goes_with_each_request_and_is_signed() {
     let dump = Dump::new();
     for cloud in CLOUDS {
         let recorder = Recorder::start(Manners::default());
-        upload(&recorder, &cloud, &dump).env("JMAP_DUMP_SESSION_TOKEN", "token-of-a-role").run().expect(0);
+        upload(&recorder, &cloud, &dump).env("JMAP_DUMP_SESSION_TOKEN", SESSION).run().expect(0);
         for request in recorder.requests() {
-            assert_eq!(request.header("x-amz-security-token"), Some("token-of-a-role"), "{request:?}");
+            assert_eq!(request.header("x-amz-security-token"), Some(SESSION), "{request:?}");
             assert!(authorization(&request).1.contains(&"x-amz-security-token"), "{request:?}");
             assert_signed(&request, cloud.region);
         }

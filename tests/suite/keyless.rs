@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::bed::cannot_run;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tokens::{self, BlackHole, Relay, TokenService};
+use crate::common::tokens::{
+    self, AUTHORIZATION, BlackHole, EXCHANGED, IMPERSONATED, JWT, Relay, SESSION, TokenService,
+};
 use crate::common::tool::{Ended, Tool};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -62,7 +64,7 @@ fn assert_stored(server: &S3Server, ended: Ended) {
     let ended = ended.expect(0);
     let key = ended.receipt()["object"]["key"].as_str().unwrap().to_owned();
     assert!(server.objects().contains(&key), "{:?}", server.objects());
-    assert!(!ended.stderr.contains(SECRET) && !ended.stderr.contains("session-"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(SECRET) && !ended.stderr.contains(SESSION), "{}", ended.stderr);
 }
 
 fn closed_to_s3(pod: &Pod, variable: &str, metadata: &str) -> Tool {
@@ -76,40 +78,41 @@ fn a_web_identity_becomes_credentials_of_its_role() {
         .to_s3(&server.endpoint())
         .env("AWS_REGION", "eu-west-1")
         .env("AWS_ROLE_ARN", "arn:aws:iam::1:role/dumps")
-        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &pod.mount("token", "the-jwt"))
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &pod.mount("token", JWT))
         .env("AWS_ENDPOINT_URL_STS", &sts.url())
         .run();
     assert_stored(&server, ended);
     let asked = &sts.asked()[0];
     assert_eq!(asked.field("Action").as_deref(), Some("AssumeRoleWithWebIdentity"));
     assert_eq!(asked.field("RoleArn").as_deref(), Some("arn:aws:iam::1:role/dumps"));
-    assert_eq!(asked.field("WebIdentityToken").unwrap().trim(), "the-jwt");
+    assert_eq!(asked.field("WebIdentityToken").unwrap().trim(), JWT);
 }
 
 #[test]
 fn a_pod_identity_and_a_token_by_its_value_are_asked_for_credentials() {
     let (server, pod) = (S3Server::start(), Pod::new(1));
     let authorizations = [
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", pod.mount("token", "the-token")),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "the-token".to_owned()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", pod.mount("token", AUTHORIZATION)),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTHORIZATION.to_owned()),
     ];
     for (variable, value) in &authorizations {
         let agent = tokens::aws_container("127.0.0.1:0", HOUR);
         let address = format!("{}/v1/credentials", agent.url());
         let tool = pod.to_s3(&server.endpoint()).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address);
         assert_stored(&server, tool.env(variable, value).run());
-        assert_eq!(agent.asked_for("/v1/credentials").header("authorization"), Some("the-token"), "{variable}");
+        assert_eq!(agent.asked_for("/v1/credentials").header("authorization"), Some(AUTHORIZATION), "{variable}");
     }
 }
 
 #[test]
 fn a_refusal_is_told_without_the_token() {
-    let refusing = TokenService::start(|_, _| (403, r#"{"code": "Denied", "message": "the-token is old"}"#.into()));
+    let refusing =
+        TokenService::start(|_, _| (403, format!(r#"{{"code": "Denied", "message": "{AUTHORIZATION} is old"}}"#)));
     let (pod, address) = (Pod::new(1), format!("{}/v1/credentials", refusing.url()));
     let tool = closed_to_s3(&pod, "AWS_CONTAINER_CREDENTIALS_FULL_URI", &address);
-    let ended = tool.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "the-token").run().expect(9);
+    let ended = tool.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTHORIZATION).run().expect(9);
     assert!(ended.stderr.contains("Denied: [secret] is old"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("the-token"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(AUTHORIZATION), "{}", ended.stderr);
 }
 
 /// The addresses of AWS; that of tasks is built into object_store.
@@ -170,7 +173,7 @@ fn a_metadata_service_that_is_a_black_hole_costs_three_seconds_at_most() {
 fn a_profile_gives_its_keys_and_its_region() {
     let (server, pod) = (S3Server::start(), Pod::new(1));
     pod.mount(".aws/config", "[profile dev]\nregion = us-east-1\n\n[profile people]\nsso_session = corp\n");
-    let keys = format!("aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\naws_session_token = session-0");
+    let keys = format!("aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\naws_session_token = {SESSION}");
     pod.mount(".aws/credentials", &format!("[dev]\n{keys}\n"));
     let of = |name: &str| pod.to_s3(&server.endpoint()).env("AWS_PROFILE", name);
     assert_stored(&server, of("dev").run());
@@ -190,7 +193,7 @@ fn a_role_for_a_service_account_of_aliyun_is_assumed() {
     let ended = oss()
         .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/dumps")
         .env("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "acs:ram::1:oidc-provider/ack")
-        .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", &pod.mount("token", "the-jwt"))
+        .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", &pod.mount("token", JWT))
         .env("ALIBABA_CLOUD_STS_ENDPOINT", &sts.url())
         .run();
     assert_stored(&server, ended);
@@ -200,7 +203,7 @@ fn a_role_for_a_service_account_of_aliyun_is_assumed() {
         ("Version", "2015-04-01"),
         ("RoleArn", "acs:ram::1:role/dumps"),
         ("OIDCProviderArn", "acs:ram::1:oidc-provider/ack"),
-        ("OIDCToken", "the-jwt"),
+        ("OIDCToken", JWT),
     ];
     for (name, value) in expected {
         assert_eq!(asked.field(name).as_deref(), Some(value), "{asked:?}");
@@ -215,7 +218,7 @@ fn a_role_for_a_service_account_of_aliyun_is_assumed() {
 #[track_caller]
 fn bearers(store: &TokenService, tool: Tool) -> Vec<String> {
     let ended = tool.run().expect(9);
-    assert!(!ended.stderr.contains("the-jwt") && !ended.stderr.contains("Bearer"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(JWT) && !ended.stderr.contains("Bearer"), "{}", ended.stderr);
     store.asked().iter().filter_map(|asked| asked.header("authorization").map(str::to_owned)).collect()
 }
 
@@ -226,22 +229,22 @@ fn google_s_tokens_come_from_its_metadata_service_or_for_those_of_another_provid
     let store = tokens::closed_store();
     let metadata = google.url().replace("http://", "");
     let tool = pod.upload("gs://dumps", &store.url()).env("GCE_METADATA_HOST", &metadata);
-    assert_eq!(bearers(&store, tool)[0], "Bearer exchanged");
+    assert_eq!(bearers(&store, tool)[0], format!("Bearer {EXCHANGED}"));
     let asked = google.asked_for("/computeMetadata/v1/instance/service-accounts/default/token");
     assert_eq!(asked.header("metadata-flavor"), Some("Google"));
     let impersonation = "/v1/projects/-/serviceAccounts/a@p.iam:generateAccessToken";
     let account = serde_json::json!({ "type": "external_account", "audience": "//iam.googleapis.com/pool",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": format!("{}/v1/token", google.url()),
         "service_account_impersonation_url": format!("{}{impersonation}", google.url()), "credential_source": {
-        "file": pod.mount("token.json", r#"{"id_token": "the-jwt"}"#),
+        "file": pod.mount("token.json", &serde_json::json!({ "id_token": JWT }).to_string()),
         "format": { "type": "json", "subject_token_field_name": "id_token" } } });
     let (file, store) = (pod.mount("account.json", &account.to_string()), tokens::closed_store());
     let tool = pod.upload("gs://dumps", &store.url()).env("GOOGLE_APPLICATION_CREDENTIALS", &file);
-    assert_eq!(bearers(&store, tool)[0], "Bearer impersonated");
+    assert_eq!(bearers(&store, tool)[0], format!("Bearer {IMPERSONATED}"));
     let asked = google.asked_for("/v1/token");
-    assert_eq!(asked.field("subject_token").as_deref(), Some("the-jwt"));
+    assert_eq!(asked.field("subject_token").as_deref(), Some(JWT));
     assert_eq!(asked.field("audience").as_deref(), Some("//iam.googleapis.com/pool"));
-    assert_eq!(google.asked_for(impersonation).header("authorization"), Some("Bearer exchanged"));
+    assert_eq!(google.asked_for(impersonation).header("authorization"), Some(format!("Bearer {EXCHANGED}").as_str()));
 }
 
 #[test]
@@ -252,14 +255,14 @@ fn azure_s_tokens_come_for_those_of_a_workload_or_from_its_metadata_service() {
     let tool = to(&store)
         .env("AZURE_CLIENT_ID", "the-client")
         .env("AZURE_TENANT_ID", "the-tenant")
-        .env("AZURE_FEDERATED_TOKEN_FILE", &pod.mount("token", "the-jwt"))
+        .env("AZURE_FEDERATED_TOKEN_FILE", &pod.mount("token", JWT))
         .env("AZURE_AUTHORITY_HOST", &format!("{}/", azure.url()));
-    assert_eq!(bearers(&store, tool)[0], "Bearer exchanged");
+    assert_eq!(bearers(&store, tool)[0], format!("Bearer {EXCHANGED}"));
     let asked = azure.asked_for("/the-tenant/oauth2/v2.0/token");
-    assert_eq!(asked.field("client_assertion").unwrap().trim(), "the-jwt");
+    assert_eq!(asked.field("client_assertion").unwrap().trim(), JWT);
     let store = tokens::closed_store();
     let tool = to(&store).env("AZURE_MSI_ENDPOINT", &format!("{}/metadata/identity/oauth2/token", azure.url()));
-    assert_eq!(bearers(&store, tool)[0], "Bearer exchanged");
+    assert_eq!(bearers(&store, tool)[0], format!("Bearer {EXCHANGED}"));
     assert_eq!(azure.asked_for("/metadata/identity/oauth2/token").header("metadata"), Some("true"));
 }
 
@@ -270,7 +273,7 @@ fn a_token_that_ends_in_the_middle_of_an_upload_is_replaced() {
     let (agent, sts) = (tokens::aws_container("127.0.0.1:0", minute), tokens::aws_sts(minute));
     server.stall(Duration::from_millis(300));
     let of_agent = |tool: Tool| tool.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{}/v1", agent.url()));
-    let token = pod.mount("token", "the-jwt");
+    let token = pod.mount("token", JWT);
     let of_sts = |tool: Tool| {
         let tool = tool.env("AWS_ROLE_ARN", "arn").env("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
         tool.env("AWS_ENDPOINT_URL_STS", &sts.url())
