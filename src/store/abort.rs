@@ -5,6 +5,7 @@ use std::time::Duration;
 use object_store::path::Path;
 
 use super::backend::build;
+use super::object_error::ObjectError;
 use super::stop::ClientRuntime;
 use super::{OpenMultipart, PART_MIN, StoreError};
 
@@ -24,14 +25,15 @@ pub(super) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
         let mut aborted = Ok(());
         for _ in 0..2 {
             tokio::time::sleep(STILL_WRITES).await;
-            aborted = aborted.and(backend.abort_multipart(&path, &open.id).await);
+            aborted = aborted.and(backend.abort_multipart(&path, &open.id).await.map_err(ObjectError::from));
         }
         aborted
     };
     let aborted = runtime.block_on(async { tokio::time::timeout(ABORT_FOR, again).await });
     match aborted {
         // The second time there may be nothing to abort any more.
-        Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.is_not_found() => Ok(()),
         Ok(Err(source)) => Err(StoreError::Remote { what: "abort the upload to", url: open.path.clone(), source }),
         Err(_) => Err(StoreError::ClientEnded),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::credentials::CredentialsError;
 use super::http_error::HttpError;
+use super::object_error::ObjectError;
 use crate::deadline::Stopped;
 
 /// Settings that cannot work, whatever the store says.
@@ -54,7 +55,7 @@ pub enum StoreError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error("cannot {what} {url}")]
-    Remote { what: &'static str, url: String, source: object_store::Error },
+    Remote { what: &'static str, url: String, source: ObjectError },
     #[error("cannot {what} {path}")]
     Local { what: &'static str, path: String, source: io::Error },
     #[error("{url} has {there} bytes in the store instead of {expected}")]
@@ -95,39 +96,24 @@ impl StoreError {
     /// What a store answers that knows a multipart upload or one of its parts no more (AWS: "Error responses",
     /// NoSuchUpload and InvalidPart; others call it forbidden).
     pub fn is_of_lost_upload(&self) -> bool {
-        use object_store::Error as E;
-        match self {
-            Self::Remote { source: E::NotFound { .. } | E::PermissionDenied { .. }, .. } => true,
-            Self::Remote { source, .. } => source.to_string().contains("InvalidPart"),
-            _ => false,
-        }
+        let Self::Remote { source, .. } = self else { return false };
+        source.is_not_found() || source.is_forbidden() || source.code() == Some("InvalidPart")
     }
 }
 
-fn remote_hint(error: &object_store::Error) -> &'static str {
-    let words = said(error);
+fn remote_hint(error: &ObjectError) -> &'static str {
     // AWS: "Error responses"; the others say it alike.
-    if ["RequestTimeTooSkewed", "RequestExpired"].iter().any(|code| words.contains(code)) {
-        return "set this machine's clock: the store takes no request that is minutes off";
-    }
-    if ["ExpiredToken", "TokenRefreshRequired", "InvalidToken"].iter().any(|code| words.contains(code)) {
-        return "get new credentials: the session token has ended";
-    }
-    if words.contains("403 Forbidden") || words.contains("401 Unauthorized") {
-        return REFUSED;
-    }
-    match error {
-        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => REFUSED,
-        object_store::Error::NotFound { .. } => "check the bucket's name, the region and the endpoint",
+    match error.code() {
+        Some("RequestTimeTooSkewed" | "RequestExpired") => {
+            "set this machine's clock: the store takes no request that is minutes off"
+        }
+        Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
+            "get new credentials: the session token has ended"
+        }
+        _ if error.is_forbidden() || error.is_of_a_stranger() => {
+            "check the access key, its secret and its rights: putting objects below the prefix must be allowed"
+        }
+        _ if error.is_not_found() => "check the bucket's name, the region and the endpoint",
         _ => "check the endpoint, the network policy and the proxy; --store names another store",
     }
-}
-
-const REFUSED: &str =
-    "check the access key, its secret and its rights: putting objects below the prefix must be allowed";
-
-/// The words of an error and all its causes: object_store keeps the store's answer in there.
-fn said(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }

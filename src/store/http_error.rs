@@ -67,14 +67,15 @@ pub(super) async fn checked(
         return Ok(response);
     }
     let body = response.text().await.unwrap_or_default();
-    Err(HttpError::Refused { what, url: shown(), status, why: code_of(&body) })
+    let why = code_of(&body).map(|code| format!(", {code}")).unwrap_or_default();
+    Err(HttpError::Refused { what, url: shown(), status, why })
 }
 
 /// The code of an S3-like error: the whole answer may hold what was signed.
-fn code_of(body: &str) -> String {
-    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    let code = code.filter(|code| code.len() < 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    code.map(|code| format!(", {code}")).unwrap_or_default()
+pub(super) fn code_of(body: &str) -> Option<&str> {
+    let (_, rest) = body.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    Some(code).filter(|code| code.len() < 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -83,8 +84,8 @@ mod tests {
 
     #[test]
     fn only_the_code_of_an_answer_is_told() {
-        assert_eq!(code_of("<Error><Code>AccessDenied</Code><Sig>secret</Sig></Error>"), ", AccessDenied");
-        assert_eq!(code_of("<Code>a b</Code>"), "");
-        assert_eq!(code_of("no"), "");
+        assert_eq!(code_of("<Error><Code>AccessDenied</Code><Sig>secret</Sig></Error>"), Some("AccessDenied"));
+        assert_eq!(code_of("<Code>a b</Code>"), None);
+        assert_eq!(code_of("no"), None);
     }
 }

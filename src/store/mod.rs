@@ -14,6 +14,7 @@ mod ledger;
 mod local;
 mod multipart;
 mod names;
+mod object_error;
 mod part;
 mod presigned;
 pub mod receipt;

@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
 use super::backend::Backend;
-use super::part::{is_final, multipart_e_tag};
+use super::object_error::ObjectError;
+use super::part::multipart_e_tag;
 use super::stop::{LOOK, Stop};
 use super::{Ledger, OpenMultipart, StoreError, StoreSettings, Verified};
 use crate::deadline::Deadline;
@@ -125,7 +126,7 @@ impl Job {
     /// What an earlier process has left, or else a new multipart upload.
     async fn find(&self) -> Result<Found, StoreError> {
         if self.ledger.is_resumed() {
-            match self.probe.head(&self.path).await {
+            match self.probe.head(&self.path).await.map_err(ObjectError::from) {
                 Ok(meta) => {
                     self.ledger.found();
                     return Ok(Found::Object(meta.size));
@@ -162,9 +163,10 @@ impl Job {
     async fn create(&self) -> Result<MultipartId, StoreError> {
         let begun = Instant::now();
         let id = loop {
-            match self.probe.create_multipart_opts(&self.path, self.options()).await {
+            let created = self.probe.create_multipart_opts(&self.path, self.options()).await;
+            match created.map_err(ObjectError::from) {
                 Ok(id) => break id,
-                Err(source) if is_final(&source) || begun.elapsed() + LOOK >= self.opens_within() => {
+                Err(source) if source.is_final() || begun.elapsed() + LOOK >= self.opens_within() => {
                     return Err(self.error("open an upload to", source));
                 }
                 Err(source) => log::info!("opening {} failed, trying again: {source}", self.url),
@@ -174,7 +176,7 @@ impl Job {
         if self.is_azure {
             // There, opening sends nothing. A block that no list names vanishes by itself.
             let probe = self.probe.put_part(&self.path, &id, 0, PutPayload::from_static(b"probe")).await;
-            probe.map_err(|source| self.error("open an upload to", source))?;
+            probe.map_err(|error| self.error("open an upload to", error.into()))?;
         }
         Ok(id)
     }
@@ -236,13 +238,13 @@ impl Job {
     async fn complete(&self, id: &MultipartId, parts: Vec<SentPart>, bytes: u64) -> Result<Verified, StoreError> {
         let (e_tag, count) = (multipart_e_tag(&parts), parts.len());
         let ids = parts.into_iter().map(|part| PartId { content_id: part.id }).collect();
-        let completed = self.backend.complete_multipart(&self.path, id, ids).await;
-        let head = self.backend.head(&self.path).await;
+        let completed = self.backend.complete_multipart(&self.path, id, ids).await.map_err(ObjectError::from);
+        let head = self.backend.head(&self.path).await.map_err(ObjectError::from);
         let there = match (&completed, head) {
             (_, Ok(meta)) => meta.size,
             // A lost answer is no lost object, but without either answer there is none.
             (Err(_), Err(_)) => return completed.map(|_| Verified::Size).map_err(|e| self.error("complete", e)),
-            (Ok(_), Err(source @ object_store::Error::NotFound { .. })) => return Err(self.error("find", source)),
+            (Ok(_), Err(error)) if error.is_not_found() => return Err(self.error("find", error)),
             (Ok(_), Err(error)) => {
                 log::info!("{} cannot be looked at: {error}", self.url);
                 return Ok(Verified::Acknowledged);
@@ -261,7 +263,7 @@ impl Job {
         let options = PutOptions { attributes, ..PutOptions::default() };
         let path = Path::from(self.settings.url.object_path(key));
         let put = self.backend.put_opts(&path, bytes.into(), options).await;
-        put.map(|_| ()).map_err(|source| self.error("store something beside", source))
+        put.map(|_| ()).map_err(|error| self.error("store something beside", error.into()))
     }
 
     async fn abort(&self, id: &MultipartId) {
@@ -274,7 +276,7 @@ impl Job {
         }
     }
 
-    pub(super) fn error(&self, what: &'static str, source: object_store::Error) -> StoreError {
+    pub(super) fn error(&self, what: &'static str, source: ObjectError) -> StoreError {
         StoreError::Remote { what, url: self.url.clone(), source }
     }
 }

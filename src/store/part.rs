@@ -10,6 +10,7 @@ use object_store::{MultipartId, PutPayload};
 
 use super::StoreError;
 use super::multipart::Job;
+use super::object_error::ObjectError;
 use crate::journal::SentPart;
 use crate::units::hex;
 
@@ -29,7 +30,8 @@ impl Job {
         loop {
             let payload = PutPayload::from_bytes(bytes.clone());
             let late = begun.elapsed() >= self.retry_for;
-            match self.backend.put_part(&self.path, id, number, payload).await {
+            let put = self.backend.put_part(&self.path, id, number, payload).await;
+            match put.map_err(ObjectError::from) {
                 Ok(PartId { content_id }) if self.tells_md5 && !again && is_another_md5(&content_id, &md5) => {
                     log::warn!("the store has another part {} of {} than was sent, trying again", number + 1, self.url);
                     again = true;
@@ -44,7 +46,7 @@ impl Job {
                     self.ledger.sent(number, &part);
                     return Ok((number, part));
                 }
-                Err(source) if is_final(&source) || late => return Err(self.error("upload a part of", source)),
+                Err(source) if source.is_final() || late => return Err(self.error("upload a part of", source)),
                 Err(source) => log::warn!("part {} of {} failed, trying again: {source}", number + 1, self.url),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -54,19 +56,6 @@ impl Job {
 
 fn is_another_md5(e_tag: &str, md5: &[u8]) -> bool {
     !e_tag.trim_matches('"').eq_ignore_ascii_case(&hex(md5))
-}
-
-/// No later try will have another answer.
-pub(super) fn is_final(error: &object_store::Error) -> bool {
-    use object_store::Error as E;
-    matches!(
-        error,
-        E::NotFound { .. }
-            | E::PermissionDenied { .. }
-            | E::Unauthenticated { .. }
-            | E::NotImplemented { .. }
-            | E::NotSupported { .. }
-    )
 }
 
 /// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, but for OSS, unless they encrypt with a

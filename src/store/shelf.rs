@@ -16,6 +16,7 @@ use object_store::signer::{Method, Signer};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::backend::{build, dav};
+use super::object_error::ObjectError;
 use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
@@ -154,6 +155,7 @@ impl Shelf {
                     let (key, path) = (key.clone(), self.path(key));
                     async move {
                         let bytes = remote.store.get_range(&path, 0..SMALL).await;
+                        let bytes = bytes.map_err(ObjectError::from);
                         bytes.inspect_err(|error| log::info!("{key}: {error}")).ok().map(|bytes| (key, bytes.to_vec()))
                     }
                 };
@@ -248,7 +250,7 @@ impl Shelf {
     }
 
     fn error(&self, what: &'static str, key: &str, source: object_store::Error) -> StoreError {
-        StoreError::Remote { what, url: self.settings.url.of_key(key), source }
+        StoreError::Remote { what, url: self.settings.url.of_key(key), source: source.into() }
     }
 }
 

@@ -16,6 +16,8 @@ use md5::{Digest as _, Md5};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use super::secrets::repeating;
+
 /// Bodies below this many bytes are kept as text.
 const SHORT: usize = 64 << 10;
 
@@ -191,7 +193,7 @@ struct Object {
 impl Kept {
     fn answer(&mut self, request: &Recorded, manners: Manners) -> Response<String> {
         if let Some(code) = refusal(request) {
-            return failure(StatusCode::BAD_REQUEST, code);
+            return failure(StatusCode::BAD_REQUEST, code, request);
         }
         let path = request.uri.path().to_owned();
         match request.step() {
@@ -200,8 +202,8 @@ impl Kept {
             Step::Complete => self.complete(path, request, manners),
             Step::Look => self.look(&path),
             Step::Put => self.put(path, request),
-            Step::Tunnel => failure(StatusCode::FORBIDDEN, "NoTunnel"),
-            Step::Other => failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            Step::Tunnel => failure(StatusCode::FORBIDDEN, "NoTunnel", request),
+            Step::Other => failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", request),
         }
     }
 
@@ -215,7 +217,7 @@ impl Kept {
     fn complete(&mut self, path: String, request: &Recorded, manners: Manners) -> Response<String> {
         let parts: Vec<&Part> = self.parts.iter().filter(|((of, _), _)| *of == path).map(|(_, part)| part).collect();
         if !names_all(&request.text, &parts) {
-            return failure(StatusCode::BAD_REQUEST, "InvalidPart");
+            return failure(StatusCode::BAD_REQUEST, "InvalidPart", request);
         }
         let e_tag = if manners.opaque { OPAQUE.to_owned() } else { multipart_e_tag(&parts) };
         let length = parts.iter().map(|part| part.length).sum();
@@ -279,8 +281,9 @@ fn with_e_tag(e_tag: &str) -> Response<String> {
     reply(StatusCode::OK, &[(header::ETAG, format!("\"{e_tag}\""))], String::new())
 }
 
-fn failure(status: StatusCode, code: &str) -> Response<String> {
-    reply(status, &[], format!("<Error><Code>{code}</Code><Message>refused by the double</Message></Error>"))
+fn failure(status: StatusCode, code: &str, request: &Recorded) -> Response<String> {
+    let body = format!("<Error><Code>{code}</Code><Message>refused by the double</Message></Error>");
+    reply(status, &[], repeating(&body, &request.headers))
 }
 
 fn reply(status: StatusCode, headers: &[(HeaderName, String)], body: String) -> Response<String> {

@@ -24,6 +24,8 @@ use tokio_rustls::TlsAcceptor;
 pub use fault::Fault;
 use fault::Harm;
 
+use super::secrets::repeating;
+
 /// What is longer is a part of a dump, or all of it: receipts and probes are shorter.
 const SMALL: u64 = 32 << 10;
 
@@ -181,6 +183,7 @@ async fn respond(state: Arc<State>, request: Request<Incoming>) -> Result<Answer
     match state.note(Seen::of(&request)) {
         Some(Harm::Answer(status, body)) => {
             // Whoever still sends may not see an answer that comes too early.
+            let body = repeating(&body, request.headers());
             request.into_body().collect().await?;
             return answer(StatusCode::from_u16(status)?, body);
         }

@@ -32,6 +32,9 @@ const SIGNATURES: &[&str] = &[
     "&sig=",
 ];
 
+/// In an error of S3's.
+const REPEATED: &[&str] = &["<Token-0>", "<CanonicalRequest>", "<SignatureProvided>"];
+
 /// A `-D` argument of a JVM.
 pub const PLANTED: &str = "Hunter2+Korrekt+Pferd";
 
@@ -39,7 +42,7 @@ pub const PLANTED: &str = "Hunter2+Korrekt+Pferd";
 #[track_caller]
 pub fn assert_told_in_none(told: &[&str]) {
     for text in told {
-        for secret in SECRETS {
+        for secret in SECRETS.iter().chain(REPEATED) {
             assert!(!text.contains(secret), "'{secret}' is told: {}", around(text, secret));
         }
     }
@@ -47,6 +50,19 @@ pub fn assert_told_in_none(told: &[&str]) {
     for signature in SIGNATURES {
         assert!(!told[0].contains(signature), "{}", around(told[0], signature));
     }
+}
+
+/// An error of S3's that repeats the request: its token, its signature and what had to be signed (AWS: "Error
+/// responses", ExpiredToken and SignatureDoesNotMatch).
+pub fn repeating(body: &str, headers: &http::HeaderMap) -> String {
+    let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = of("x-amz-security-token");
+    let repeated = format!(
+        "<SignatureProvided>{}</SignatureProvided><CanonicalRequest>PUT\n/\n\nx-amz-security-token:{token}\n\
+         </CanonicalRequest><Token-0>{token}</Token-0></Error>",
+        of("authorization")
+    );
+    body.replace("</Error>", &repeated)
 }
 
 fn around<'a>(text: &'a str, what: &str) -> &'a str {

@@ -5,6 +5,7 @@ mod good;
 mod hprof;
 mod names;
 mod network;
+mod repeated;
 mod stores;
 
 /// A module for each store with a test for each of its behaviours, and the list of them all.

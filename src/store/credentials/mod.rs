@@ -17,4 +17,4 @@ mod profile;
 mod refreshed;
 
 pub use environment::Environment;
-pub use error::CredentialsError;
+pub use error::{CredentialsError, TokenError};

@@ -1,0 +1,183 @@
+//! What object_store says of a request that failed, without what the store has answered: that may repeat the request
+//! with its session token (AWS: "Error responses"; ExpiredToken has it in `Token-0`, SignatureDoesNotMatch in
+//! `CanonicalRequest`). Its own error never leaves `store`.
+
+use std::error::Error as StdError;
+
+use object_store::client::HttpError as TransportError;
+use reqwest::Url;
+
+use super::credentials::TokenError;
+use super::http_error::code_of;
+use super::presigned::shown;
+
+/// See the module's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{cause}", request.as_ref().map(|request| format!("{request}: ")).unwrap_or_default())]
+pub struct ObjectError {
+    kind: Kind,
+    /// Method and URL; `None` where object_store holds the URL to be a secret, or there was no request.
+    request: Option<String>,
+    cause: Cause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    /// The client or the store has no such operation.
+    Unable,
+    Other,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("the store answers {status}{}", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
+    Answer { status: String, code: Option<String> },
+    #[error("{0}")]
+    Other(String),
+}
+
+impl ObjectError {
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound || self.status().starts_with("404")
+    }
+
+    /// What the store does not let these credentials do.
+    pub fn is_forbidden(&self) -> bool {
+        self.kind == Kind::PermissionDenied || self.status().starts_with("403")
+    }
+
+    /// The store does not know these credentials, or there are none.
+    pub fn is_of_a_stranger(&self) -> bool {
+        self.kind == Kind::Unauthenticated || self.status().starts_with("401")
+    }
+
+    /// No later try will have another answer.
+    pub fn is_final(&self) -> bool {
+        self.kind != Kind::Other
+    }
+
+    /// The service's word for what it refuses.
+    pub fn code(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Answer { code, .. } => code.as_deref(),
+            Cause::Other(_) => None,
+        }
+    }
+
+    fn status(&self) -> &str {
+        match &self.cause {
+            Cause::Answer { status, .. } => status,
+            Cause::Other(_) => "",
+        }
+    }
+}
+
+impl From<object_store::Error> for ObjectError {
+    fn from(error: object_store::Error) -> Self {
+        let words: Vec<String> = chain(&error).map(ToString::to_string).collect();
+        let cause = words.iter().find_map(|words| answer_in(words)).unwrap_or_else(|| other_cause(&error, &words));
+        Self { kind: kind_of(&error), request: words.iter().find_map(|words| request_in(words)), cause }
+    }
+}
+
+fn kind_of(error: &object_store::Error) -> Kind {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => Kind::NotFound,
+        E::PermissionDenied { .. } => Kind::PermissionDenied,
+        E::Unauthenticated { .. } => Kind::Unauthenticated,
+        E::NotImplemented { .. } | E::NotSupported { .. } => Kind::Unable,
+        _ => Kind::Other,
+    }
+}
+
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// object_store keeps its type to itself (object_store 0.14, `client/retry.rs`, `RetryError`), but not its words.
+fn request_in(words: &str) -> Option<String> {
+    let mut words = words.strip_prefix("Error performing ")?.split(' ');
+    let (method, url) = (words.next()?, Url::parse(words.next()?).ok()?);
+    Some(format!("{method} {}", shown(&url)))
+}
+
+/// The same of an answer that is no success, or whose body is an error in spite of that (`RequestError`).
+fn answer_in(words: &str) -> Option<Cause> {
+    if let Some(body) = words.strip_prefix("Server returned error response: ") {
+        return Some(Cause::Answer { status: "with an error".into(), code: code_of(body).map(str::to_owned) });
+    }
+    let (status, body) = words.strip_prefix("Server returned non-2xx status code: ")?.split_once(": ")?;
+    Some(Cause::Answer { status: status.to_owned(), code: code_of(body).map(str::to_owned) })
+}
+
+/// Why there was no answer, or none that can be used.
+fn other_cause(error: &object_store::Error, words: &[String]) -> Cause {
+    let bare = || words.iter().find(|words| words.starts_with("Received redirect")).cloned();
+    let inner = chain(error).find(|error| error.is::<TokenError>()).map(told);
+    let inner =
+        inner.or_else(|| chain(error).find_map(|error| error.downcast_ref::<TransportError>()?.source()).map(told));
+    // What a parser says may repeat what it could not understand.
+    let outer =
+        || words[0].split_once(" response: ").map_or(words[0].clone(), |(words, _)| format!("{words} response"));
+    Cause::Other(inner.or_else(bare).unwrap_or_else(outer))
+}
+
+fn told(error: &(dyn StdError + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "FwoGZXIvYXdz";
+
+    /// An error of object_store's own, whose type is not to be had.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{words}")]
+    struct Inner {
+        words: String,
+        source: Option<Box<Inner>>,
+    }
+
+    fn of(inner: &str) -> object_store::Error {
+        let words = format!("Error performing PUT http://u:p@127.0.0.1:9/dumps/x.gz?token={TOKEN} in 3ms  - {inner}");
+        let source = Some(Box::new(Inner { words: inner.into(), source: None }));
+        object_store::Error::Generic { store: "S3", source: Box::new(Inner { words, source }) }
+    }
+
+    #[test]
+    fn of_an_answer_only_status_and_code_are_told() {
+        let body =
+            format!("<Error><Code>ExpiredToken</Code><Message>{TOKEN}</Message><Token-0>{TOKEN}</Token-0></Error>");
+        let error = ObjectError::from(of(&format!("Server returned non-2xx status code: 400 Bad Request: {body}")));
+        assert_eq!(error.code(), Some("ExpiredToken"));
+        assert!(!error.is_final() && !error.is_forbidden());
+        let told = "PUT http://127.0.0.1:9/dumps/x.gz: the store answers 400 Bad Request, ExpiredToken";
+        assert_eq!(error.to_string(), told);
+        assert!(!format!("{error:?}").contains(TOKEN), "{error:?}");
+        let error = ObjectError::from(of(&format!("Server returned error response: {body}")));
+        assert!(!format!("{error:?}{error}").contains(TOKEN), "{error:?}");
+        let error = ObjectError::from(of("Server returned non-2xx status code: 403 Forbidden: no XML"));
+        assert_eq!((error.code(), error.is_forbidden()), (None, true));
+    }
+
+    #[test]
+    fn what_a_parser_repeats_of_an_answer_is_not_told() {
+        let source = Inner { words: format!("Got invalid list response: unknown variant {TOKEN}"), source: None };
+        let error = ObjectError::from(object_store::Error::Generic { store: "S3", source: Box::new(source) });
+        assert_eq!(error.to_string(), "Generic S3 error: Got invalid list response");
+    }
+
+    #[test]
+    fn a_connection_s_own_error_is_told_with_all_its_causes() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let transport = TransportError::new(object_store::client::HttpErrorKind::Connect, refused);
+        let error = object_store::Error::Generic { store: "S3", source: Box::new(transport) };
+        assert_eq!(ObjectError::from(error).to_string(), "connection refused");
+    }
+}
