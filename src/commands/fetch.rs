@@ -112,9 +112,7 @@ fn check(
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<&'static str, Error> {
-    let receipt_key = receipt_of(key);
-    let receipts = shelf.read_small(std::slice::from_ref(&receipt_key)).map_err(Error::store)?;
-    let receipt: Option<Receipt> = receipts.get(&receipt_key).and_then(|json| serde_json::from_slice(json).ok());
+    let receipt = receipt_beside(shelf, key).map_err(Error::store)?;
     let expected = receipt.as_ref().and_then(|receipt| receipt.object.as_ref()?.sha256.clone());
     if let Some(expected) = &expected
         && expected != sha256
@@ -139,6 +137,14 @@ fn check(
     } else {
         "there is no checksum to compare"
     })
+}
+
+/// `None` only where there is none: what cannot be read may say that the object is damaged, or that a truncated dump
+/// was stored on purpose.
+fn receipt_beside(shelf: &Shelf, key: &str) -> Result<Option<Receipt>, StoreError> {
+    let key = receipt_of(key);
+    let Some(json) = shelf.read_if_there(&key)? else { return Ok(None) };
+    serde_json::from_slice(&json).map(Some).map_err(|source| StoreError::Receipt { key, source })
 }
 
 fn gunzip(path: &Path, plain: PathBuf) -> Result<PathBuf, Error> {

@@ -68,6 +68,8 @@ pub enum StoreError {
     Unsorted { path: String, source: io::Error },
     #[error("cannot read the compressed dump back")]
     Spool(#[source] io::Error),
+    #[error("{key} is no receipt")]
+    Receipt { key: String, source: serde_json::Error },
     #[error("the store's client ended without an answer")]
     ClientEnded,
     #[error(transparent)]
@@ -86,6 +88,7 @@ impl StoreError {
             Self::Silent { .. } => "check the endpoint, the network policy and the proxy; --store names another store",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
             Self::Spool(_) => "look into the state of the file system that holds it",
+            Self::Receipt { .. } => "put it right, or remove it: an object without a receipt is fetched unchecked",
             Self::ClientEnded => "report this with the output of -v",
             Self::Stopped(_) => "give more time with --deadline",
         }

@@ -166,6 +166,27 @@ impl Shelf {
         }
     }
 
+    /// A small object; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the store refuses, or cannot be asked: it may be there.
+    pub fn read_if_there(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match &self.place {
+            Place::Local(base) => read_file(&base.join(key)),
+            Place::Remote(remote, runtime) => {
+                let path = self.path(key);
+                let read = async {
+                    match remote.store.get_range(&path, 0..SMALL).await {
+                        Err(object_store::Error::NotFound { .. }) => Ok(None),
+                        Err(source) => Err(self.error("read", key, source)),
+                        Ok(bytes) => Ok(Some(bytes.to_vec())),
+                    }
+                };
+                runtime.block_on(self.stop.or(read))
+            }
+        }
+    }
+
     /// Reads ranges of an object, several at a time; `each` gets them in any order.
     ///
     /// # Errors
@@ -272,6 +293,15 @@ fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<
         }
     }
     Ok(())
+}
+
+fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path).and_then(|file| file.take(SMALL).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::Local { what: "read", path: path.display().to_string(), source }),
+    }
 }
 
 fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {

@@ -60,6 +60,11 @@ impl Seen {
     pub fn is_part(&self) -> bool {
         self.method == Method::PUT && self.body > SMALL
     }
+
+    /// A range of a dump is asked for. Google's client escapes all but letters and digits.
+    pub fn is_piece(&self) -> bool {
+        self.method == Method::GET && self.target.contains("hprof") && self.headers.contains_key(header::RANGE)
+    }
 }
 
 /// Stops when it is dropped.

@@ -5,6 +5,7 @@ mod good;
 mod hprof;
 mod names;
 mod network;
+mod receipts;
 mod repeated;
 mod stores;
 

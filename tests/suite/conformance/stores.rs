@@ -135,6 +135,11 @@ impl Store {
         }
     }
 
+    /// A real file only.
+    pub fn remove(&self, key: &str) {
+        std::fs::remove_file(self.file(key).expect("a file of its own")).unwrap();
+    }
+
     /// Something has happened to the object.
     pub fn write(&self, key: &str, bytes: &[u8]) {
         match (&self.server, self.file(key)) {
