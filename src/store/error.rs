@@ -81,7 +81,7 @@ impl StoreError {
         match self {
             Self::Settings(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
-            Self::Remote { source, .. } => remote_hint(source),
+            Self::Remote { url, source, .. } => remote_hint(url.split("://").next().unwrap_or_default(), source),
             Self::Unsorted { .. } => "make room there; it cannot be uploaded as it is",
             Self::Local { .. } => "make the directory writable for this user, or name another store",
             Self::Http(error) => error.hint(),
@@ -104,7 +104,7 @@ impl StoreError {
     }
 }
 
-fn remote_hint(error: &ObjectError) -> &'static str {
+fn remote_hint(scheme: &str, error: &ObjectError) -> &'static str {
     // AWS: "Error responses"; the others say it alike.
     match error.code() {
         Some("RequestTimeTooSkewed" | "RequestExpired") => {
@@ -113,10 +113,29 @@ fn remote_hint(error: &ObjectError) -> &'static str {
         Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
             "get new credentials: the session token has ended"
         }
-        _ if error.is_forbidden() || error.is_of_a_stranger() => {
-            "check the access key, its secret and its rights: putting objects below the prefix must be allowed"
-        }
-        _ if error.is_not_found() => "check the bucket's name, the region and the endpoint",
+        Some("AuthorizationHeaderMalformed") => "check the region: requests are signed for it",
+        _ if error.is_forbidden() || error.is_of_a_stranger() => credentials_hint(scheme),
+        _ if error.is_not_found() => place_hint(scheme),
         _ => "check the endpoint, the network policy and the proxy; --store names another store",
+    }
+}
+
+/// By what the store's credentials are called there.
+fn credentials_hint(scheme: &str) -> &'static str {
+    match scheme {
+        "az" => "check the account, its key and its rights: putting objects below the prefix must be allowed",
+        "gs" => "check the service account and its rights: putting objects below the prefix must be allowed",
+        "http" | "https" => "check the user and the password, and their rights below the store's URL",
+        _ => "check the access key, its secret and its rights: putting objects below the prefix must be allowed",
+    }
+}
+
+/// By what the place of objects is called there.
+fn place_hint(scheme: &str) -> &'static str {
+    match scheme {
+        "az" => "check the container's name, the account and the endpoint",
+        "gs" => "check the bucket's name and the endpoint",
+        "http" | "https" => "check the URL",
+        _ => "check the bucket's name, the region and the endpoint",
     }
 }

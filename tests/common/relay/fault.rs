@@ -74,7 +74,7 @@ impl Fault {
         self
     }
 
-    fn concerns(&self, seen: &Seen) -> bool {
+    pub fn concerns(&self, seen: &Seen) -> bool {
         let method = self.methods.is_empty() || self.methods.contains(&seen.method.as_str());
         method && seen.target.contains(&self.contains) && (!self.parts || seen.is_part())
     }

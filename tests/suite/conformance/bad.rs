@@ -49,7 +49,7 @@ pub fn wrong_credentials_are_told_and_nothing_is_stored(store: &Store) {
     let file = dump.word();
     let words = ["upload", "--output", "json", "--retry-for", "5s", "shop", "cart", "prod", file.as_str()];
     let ended = store.tool_of_a_stranger(&words).run().expect(9);
-    assert!(ended.stderr.contains("check the"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(store.hints.0), "{}", ended.stderr);
     assert_secret(store, &ended);
     assert_kept(&dump, &ended);
     assert_eq!(store.keys(), Vec::<String>::new());
@@ -58,7 +58,7 @@ pub fn wrong_credentials_are_told_and_nothing_is_stored(store: &Store) {
 pub fn a_missing_bucket_is_told(store: &Store) {
     let dump = Dump::of(SMALL);
     let ended = store.upload(&dump).args(&["--store", &store.elsewhere]).run().expect(9);
-    assert!(ended.stderr.contains("check the"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(store.hints.1), "{}", ended.stderr);
     assert_secret(store, &ended);
     assert_kept(&dump, &ended);
     assert_eq!(store.keys(), Vec::<String>::new());
@@ -77,6 +77,20 @@ pub fn throttling_is_waited_out(store: &Store) {
     let dump = Dump::of(LARGE);
     store.relay().fail(Fault::answer(503, SLOW_DOWN).on_parts().times(3));
     stored(store, &dump);
+}
+
+/// Before there is anything to send, and when all is sent.
+pub fn throttling_of_the_opening_and_of_the_end_is_waited_out(store: &Store) {
+    let slow = |methods, at| Fault::answer(503, SLOW_DOWN).on(methods).at(at).times(2);
+    for (methods, at) in store.around_the_parts {
+        store.relay().fail(slow(methods, at));
+        let seen = store.relay().seen().len();
+        store.upload(&Dump::of(SMALL)).run().expect(0);
+        let struck =
+            store.relay().seen().split_off(seen).iter().filter(|seen| slow(methods, at).concerns(seen)).count();
+        assert!(struck > 2, "{methods:?} {at}: {struck}");
+        store.relay().heal();
+    }
 }
 
 pub fn throttling_without_end_leaves_the_dump_and_says_why(store: &Store) {

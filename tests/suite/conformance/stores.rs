@@ -46,6 +46,10 @@ pub struct Store {
     pub verified: &'static str,
     /// Status and words with which credentials end.
     pub expired: (u16, &'static str),
+    /// What is to be looked at, when the store does not know the credentials, and when it is not there.
+    pub hints: (&'static str, &'static str),
+    /// Methods and targets of the requests that open and complete an upload.
+    pub around_the_parts: &'static [(&'static [&'static str], &'static str)],
     /// A large dump goes up in several requests.
     pub takes_parts: bool,
 }
@@ -63,6 +67,8 @@ impl Store {
             curl: Vec::new(),
             verified: "size",
             expired: (400, EXPIRED_S3),
+            hints: ("check the access key", "check the bucket's name, the region"),
+            around_the_parts: &[(&["POST"], "uploads"), (&["POST"], "uploadId=")],
             takes_parts: true,
         }
     }
@@ -194,6 +200,8 @@ pub fn az() -> Option<Store> {
         env: vec![(key, azurite::KEY.to_owned())],
         wrong: (Vec::new(), vec![(key, "d3Jvbmc=".to_owned())]),
         expired: (403, EXPIRED_AZ),
+        hints: ("check the account", "check the container's name"),
+        around_the_parts: &[(&["PUT"], "comp=block&"), (&["PUT"], "comp=blocklist")],
         ..Store::new(Server::Az(server), "az", azurite::CONTAINER)
     })
 }
@@ -209,6 +217,7 @@ pub fn gs() -> Option<Store> {
         wrong: (words(&[flag, stranger.to_str()?]), Vec::new()),
         verified: "checksum",
         expired: (401, EXPIRED_GS),
+        hints: ("check the service account", "check the bucket's name and the endpoint"),
         ..Store::new(Server::Gs(server), "gs", gcs::BUCKET)
     })
 }
@@ -226,6 +235,8 @@ pub fn webdav() -> Option<Store> {
         env: vec![(user, USER.to_owned()), (password, PASSWORD.to_owned())],
         wrong: (Vec::new(), vec![(password, "wrong".to_owned())]),
         expired: (401, ""),
+        hints: ("check the user and the password", "check the URL"),
+        around_the_parts: &[(&["MKCOL"], ""), (&["MOVE"], "")],
         takes_parts: false,
         ..Store::new(Server::Dav(server), "http", "")
     })
