@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
+use crate::deadline::Deadline;
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::store::{Listed, Shelf, StoreError};
@@ -78,21 +79,6 @@ impl Download {
         })
     }
 
-    /// The SHA-256 of all that was fetched, read back.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn sha256(&self) -> io::Result<String> {
-        let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
-        let mut raw = File::open(&self.part)?;
-        loop {
-            match raw.read(&mut page)? {
-                0 => return Ok(hex(hash.finish().as_ref())),
-                n => hash.update(&page[..n]),
-            }
-        }
-    }
-
     /// Where the bytes are until [`Download::name`].
     pub fn part(&self) -> &Path {
         &self.part
@@ -104,8 +90,7 @@ impl Download {
     /// When the name is taken meanwhile, or the disk fails.
     pub fn name(self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
-        std::fs::hard_link(&self.part, path)
-            .or_else(|error| if path.exists() { Err(error) } else { std::fs::rename(&self.part, path) })?;
+        name_file(&self.part, path)?;
         self.forget();
         Ok(())
     }
@@ -114,6 +99,40 @@ impl Download {
     pub fn forget(self) {
         let _ = std::fs::remove_file(&self.part);
         let _ = std::fs::remove_file(&self.notes_path);
+    }
+}
+
+/// The SHA-256 of a file.
+///
+/// # Errors
+/// When it cannot be read, or the run is stopped.
+pub fn sha256_of(path: &Path, deadline: &Deadline) -> Result<String, StoreError> {
+    let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
+    let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
+    let mut raw = File::open(path).map_err(error)?;
+    loop {
+        deadline.check("computing the checksum of what was fetched")?;
+        match raw.read(&mut page).map_err(error)? {
+            0 => return Ok(hex(hash.finish().as_ref())),
+            n => hash.update(&page[..n]),
+        }
+    }
+}
+
+/// Never over another file.
+///
+/// # Errors
+/// When the name is taken, or the disk fails.
+pub fn name_file(part: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(part, path) {
+        Ok(()) => {
+            // It has two names until then, and both are right.
+            let _ = std::fs::remove_file(part);
+            Ok(())
+        }
+        Err(error) if path.exists() => Err(error),
+        // Not every file system has hard links.
+        Err(_) => std::fs::rename(part, path),
     }
 }
 
@@ -126,6 +145,13 @@ fn pieces_in(notes: &str) -> BTreeSet<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stopped_run_computes_no_checksum() {
+        let deadline = Deadline::after(std::time::Duration::ZERO).unwrap();
+        let error = sha256_of(Path::new("/proc/self/exe"), &deadline).unwrap_err();
+        assert!(matches!(error, StoreError::Stopped(_)), "{error:?}");
+    }
 
     #[test]
     fn only_whole_lines_count_and_another_object_begins_again() {

@@ -1,19 +1,18 @@
 //! `fetch`: objects out of the store, checked against their receipts, and walked to their end.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+mod gunzip;
+
+use std::fs::File;
+use std::path::Path;
 use std::time::Instant;
 
-use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
 use super::verify::walk;
 use super::{Answer, Outcome, start_clock};
 use crate::cli::FetchArgs;
 use crate::deadline::Deadline;
-use crate::download::Download;
+use crate::download::{Download, sha256_of};
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
@@ -22,7 +21,7 @@ use crate::settings::{FetchSettings, Output, UsageError};
 use crate::stages::Scrutiny;
 use crate::store::key::receipt_of;
 use crate::store::receipt::Receipt;
-use crate::store::{Shelf, StoreError};
+use crate::store::{Listed, Shelf, StoreError};
 use crate::units::{Bytes, Seconds};
 
 /// What came of one object.
@@ -64,20 +63,43 @@ fn fetch(
     let begun = Instant::now();
     let name = key.rsplit('/').next().unwrap_or_default();
     let path = settings.to.join(name);
-    let plain = settings.gunzip.then(|| settings.to.join(name.strip_suffix(".gz").unwrap_or(name)));
-    for path in [Some(&path), plain.as_ref()].into_iter().flatten() {
-        if path.exists() {
-            return Err(UsageError::Exists { path: path.display().to_string() }.into());
-        }
+    let plain = settings.gunzip.then(|| name.strip_suffix(".gz")).flatten().map(|name| settings.to.join(name));
+    let wanted = plain.as_ref().unwrap_or(&path);
+    if wanted.exists() {
+        return Err(UsageError::Exists { path: wanted.display().to_string() }.into());
     }
     let object = shelf.look(key).map_err(Error::store)?;
+    let got = if path.exists() { got_before } else { download };
+    let (sha256, verified) = got(shelf, &object, &path, progress, deadline)?;
+    if let Some(plain) = &plain {
+        gunzip::gunzip(&path, plain, progress, deadline)?;
+    }
+    let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    Ok(Fetched {
+        key: key.to_owned(),
+        file: wanted.display().to_string(),
+        bytes: object.bytes,
+        sha256,
+        verified,
+        seconds,
+    })
+}
+
+/// Its SHA-256, and what that was compared with.
+fn download(
+    shelf: &Shelf,
+    object: &Listed,
+    path: &Path,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<(String, &'static str), Error> {
     let local = |source| RoomError::Io { what: "write", path: path.display().to_string(), source };
-    let mut download = Download::open(&path, &object).map_err(local)?;
-    progress.stage(&format!("fetching {name}"), Some(object.bytes));
+    let mut download = Download::open(path, object).map_err(local)?;
+    progress.stage(&format!("fetching {}", object.key), Some(object.bytes));
     progress.add(download.has());
-    download.fetch(shelf, key, progress).map_err(Error::fetch)?;
-    let sha256 = download.sha256().map_err(local)?;
-    let verified = match check(shelf, key, &sha256, download.part(), progress, deadline) {
+    download.fetch(shelf, &object.key, progress).map_err(Error::fetch)?;
+    let sha256 = sha256_of(download.part(), deadline).map_err(Error::fetch)?;
+    let verified = match check(shelf, &object.key, &sha256, download.part(), progress, deadline) {
         Ok(verified) => verified,
         Err(error) => {
             // What is damaged is not gone on with; a run that was stopped is.
@@ -87,20 +109,28 @@ fn fetch(
             return Err(error);
         }
     };
-    download.name(&path).map_err(local)?;
-    let file = match plain {
-        Some(plain) => gunzip(&path, plain)?,
-        None => path,
-    };
-    let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    Ok(Fetched {
-        key: key.to_owned(),
-        file: file.display().to_string(),
-        bytes: object.bytes,
-        sha256,
-        verified,
-        seconds,
-    })
+    download.name(path).map_err(local)?;
+    Ok((sha256, verified))
+}
+
+/// The same of a file that an earlier run has got and did not come to decompress. One that is not the object is
+/// somebody else's.
+fn got_before(
+    shelf: &Shelf,
+    object: &Listed,
+    path: &Path,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<(String, &'static str), Error> {
+    let another = || UsageError::Exists { path: path.display().to_string() }.into();
+    if !path.metadata().is_ok_and(|meta| meta.len() == object.bytes) {
+        return Err(another());
+    }
+    let sha256 = sha256_of(path, deadline).map_err(Error::fetch)?;
+    match check(shelf, &object.key, &sha256, path, progress, deadline) {
+        Err(Error::Dump(_) | Error::Damaged { .. }) => Err(another()),
+        other => other.map(|verified| (sha256, verified)),
+    }
 }
 
 /// Against the receipt, and a dump to its end record.
@@ -145,22 +175,6 @@ fn receipt_beside(shelf: &Shelf, key: &str) -> Result<Option<Receipt>, StoreErro
     let key = receipt_of(key);
     let Some(json) = shelf.read_if_there(&key)? else { return Ok(None) };
     serde_json::from_slice(&json).map(Some).map_err(|source| StoreError::Receipt { key, source })
-}
-
-fn gunzip(path: &Path, plain: PathBuf) -> Result<PathBuf, Error> {
-    let error = |source| RoomError::Io { what: "write", path: plain.display().to_string(), source };
-    let copy = || -> io::Result<()> {
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&plain)?;
-        io::copy(&mut MultiGzDecoder::new(BufReader::new(File::open(path)?)), &mut to)?;
-        to.sync_all()?;
-        std::fs::remove_file(path)
-    };
-    if let Err(source) = copy() {
-        // The compressed file is still there.
-        let _ = std::fs::remove_file(&plain);
-        return Err(error(source).into());
-    }
-    Ok(plain)
 }
 
 fn describe(fetched: &Fetched, output: Output) -> String {

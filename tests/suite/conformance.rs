@@ -1,6 +1,7 @@
 //! One suite over all stores: each cell of the table in `docs/stores.md` is a test, named after store and behaviour.
 
 mod bad;
+mod cut;
 mod good;
 mod hprof;
 mod names;

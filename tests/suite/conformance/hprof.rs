@@ -19,8 +19,17 @@ pub struct Dump {
 
 impl Dump {
     pub fn of(size: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let dump = Self { dir, bytes: hprof(size) };
+        let mut random = Random(0x9E37_79B9_7F4A_7C15);
+        Self::with(hprof(size, || random.draw()))
+    }
+
+    /// One that gzip makes very small.
+    pub fn of_one_letter(size: usize) -> Self {
+        Self::with(hprof(size, || u64::from_ne_bytes([b'x'; 8])))
+    }
+
+    fn with(bytes: Vec<u8>) -> Self {
+        let dump = Self { dir: tempfile::tempdir().unwrap(), bytes };
         std::fs::write(dump.path(), &dump.bytes).unwrap();
         dump
     }
@@ -38,19 +47,23 @@ impl Dump {
     pub fn assert_is(&self, stored: &[u8]) {
         let mut raw = Vec::new();
         flate2::read::MultiGzDecoder::new(stored).read_to_end(&mut raw).unwrap();
+        self.assert_is_plain(&raw);
+    }
+
+    #[track_caller]
+    pub fn assert_is_plain(&self, raw: &[u8]) {
         assert!(raw == self.bytes, "{} bytes instead of {}", raw.len(), self.bytes.len());
     }
 }
 
-/// Names of random letters up to `size`, an empty heap, and the end record (JDK: heapDumper.cpp).
-fn hprof(size: usize) -> Vec<u8> {
+/// Names of such letters up to `size`, an empty heap, and the end record (JDK: heapDumper.cpp).
+fn hprof(size: usize, mut letters: impl FnMut() -> u64) -> Vec<u8> {
     let mut bytes = b"JAVA PROFILE 1.0.2\0".to_vec();
     bytes.extend(8_u32.to_be_bytes());
     bytes.extend(0_u64.to_be_bytes());
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
     while bytes.len() < size {
-        let id = random.draw().to_be_bytes();
-        let name = (0..NAME.min(size) / 8).flat_map(|_| random.draw().to_be_bytes()).collect::<Vec<_>>();
+        let id = letters().to_be_bytes();
+        let name = (0..NAME.min(size) / 8).flat_map(|_| letters().to_be_bytes()).collect::<Vec<_>>();
         record(&mut bytes, 0x01, &[&id[..], &name].concat());
     }
     record(&mut bytes, 0x1C, &[]);

@@ -1,0 +1,78 @@
+//! What was fetched, decompressed: under another name until it is whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::deadline::Deadline;
+use crate::download::name_file;
+use crate::error::Error;
+use crate::heap_dump::{DumpError, RoomError};
+use crate::pages::PAGE;
+use crate::progress::Progress;
+
+/// Puts `plain` in the place of `gz`, which stays until then: a run that fails or is stopped is gone on with from it.
+///
+/// # Errors
+/// When a file or the disk fails, or the run is stopped.
+pub fn gunzip(gz: &Path, plain: &Path, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
+    progress.stage("decompressing", None);
+    let part = plain.with_added_extension("part");
+    let whole = write(gz, &part, progress, deadline)
+        .and_then(|()| name_file(&part, plain).map_err(|source| unwritten(plain, source)));
+    if whole.is_err() {
+        let _ = std::fs::remove_file(&part);
+        return whole;
+    }
+    if let Err(error) = std::fs::remove_file(gz) {
+        log::warn!("cannot remove {}, which is decompressed: {error}", gz.display());
+    }
+    Ok(())
+}
+
+fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
+    let unread = |source| DumpError::Read { path: gz.display().to_string(), source };
+    let mut from = MultiGzDecoder::new(BufReader::new(File::open(gz).map_err(unread)?));
+    // What is there is of a run that was killed.
+    let to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part);
+    let (mut to, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
+    loop {
+        deadline.check("decompressing what was fetched")?;
+        match from.read(&mut page) {
+            Ok(0) => break,
+            Ok(n) => {
+                to.write_all(&page[..n]).map_err(|source| unwritten(part, source))?;
+                progress.add(n as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(unread(source).into()),
+        }
+    }
+    to.sync_all().map_err(|source| unwritten(part, source))
+}
+
+fn unwritten(path: &Path, source: io::Error) -> Error {
+    RoomError::Io { what: "write", path: path.display().to_string(), source }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_run_whose_time_is_over_leaves_the_compressed_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (gz, plain) = (dir.path().join("x.hprof.gz"), dir.path().join("x.hprof"));
+        std::fs::write(&gz, b"not looked at").unwrap();
+        let deadline = Deadline::after(Duration::ZERO).unwrap();
+        let error = gunzip(&gz, &plain, &Progress::silent(), &deadline).unwrap_err();
+        assert!(matches!(error, Error::Stopped(_)), "{error:?}");
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path()).collect();
+        assert_eq!(left, [gz]);
+    }
+}

@@ -1,0 +1,136 @@
+//! A fetch that is ended in the middle: no name is given to what is not whole, and what is fetched is not lost.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use super::hprof::Dump;
+use super::receipts::Fetch;
+use crate::common::bed::cannot_run;
+use crate::common::tool::Tool;
+use crate::recipes::wait_until;
+
+/// Large enough to be met in the middle, and small when it is compressed.
+const LONG: usize = 256 << 20;
+
+impl Fetch {
+    fn gunzip(&self, to: &Path) -> Tool {
+        let to = to.to_str().unwrap();
+        self.store.tool(&["fetch", &self.key, "--to", to, "--gunzip", "--output", "json", "--retry-for", "1s"])
+    }
+
+    /// The compressed file, the plain one, and the plain one before it is whole.
+    fn files(&self, to: &Path) -> [PathBuf; 3] {
+        let gz = to.join(Path::new(&self.key).file_name().unwrap());
+        let plain = gz.with_extension("");
+        [gz, plain.clone(), plain.with_added_extension("part")]
+    }
+
+    /// The same command again asks for no piece of it, and leaves the plain file alone.
+    #[track_caller]
+    fn assert_goes_on(&self, to: &Path, dump: &Dump) {
+        let [_, plain, _] = self.files(to);
+        let before = self.pieces_asked_for();
+        let told = self.gunzip(to).run().expect(0).receipt();
+        assert_eq!(
+            (self.pieces_asked_for(), &told["verified"]),
+            (before, &"the receipt's checksum is that of the file".into())
+        );
+        assert_eq!(files_in(to), [plain.clone()]);
+        dump.assert_is_plain(&std::fs::read(plain).unwrap());
+    }
+}
+
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn a_killed_decompression_leaves_nothing_under_the_final_name_and_is_gone_on_with() {
+    let (dump, to) = (Dump::of_one_letter(LONG), tempfile::tempdir().unwrap());
+    let fetch = Fetch::of(&dump, &[]);
+    let [gz, plain, part] = fetch.files(to.path());
+    let run = fetch.gunzip(to.path()).spawn();
+    wait_until("the plain file", || part.exists() || plain.exists());
+    run.signal(Signal::KILL);
+    assert_eq!(run.wait().code, 128 + 9);
+    assert!(gz.exists() && !plain.exists(), "{:?}", files_in(to.path()));
+    fetch.assert_goes_on(to.path(), &dump);
+}
+
+#[test]
+fn a_signal_ends_a_decompression_and_leaves_what_was_fetched() {
+    let (dump, to) = (Dump::of_one_letter(LONG), tempfile::tempdir().unwrap());
+    let fetch = Fetch::of(&dump, &[]);
+    let [gz, plain, part] = fetch.files(to.path());
+    for signal in [Signal::INT, Signal::TERM] {
+        let run = fetch.gunzip(to.path()).spawn();
+        wait_until("the plain file", || part.exists() || plain.exists());
+        run.signal(signal);
+        run.wait().expect(8);
+        assert_eq!(files_in(to.path()), [gz.clone()]);
+    }
+    fetch.assert_goes_on(to.path(), &dump);
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_fetched() {
+    let Some(disk) = Disk::of("16m") else { return };
+    let dump = Dump::of_one_letter(64 << 20);
+    let fetch = Fetch::of(&dump, &[]);
+    let [gz, ..] = fetch.files(disk.path());
+    let ended = fetch.gunzip(disk.path()).run().expect(6);
+    assert!(ended.stderr.contains("No space left"), "{}", ended.stderr);
+    assert_eq!(files_in(disk.path()), [gz]);
+    disk.grow("160m");
+    fetch.assert_goes_on(disk.path(), &dump);
+}
+
+#[test]
+fn a_compressed_file_that_is_another_one_is_not_touched() {
+    let (dump, to) = (Dump::of_one_letter(1 << 20), tempfile::tempdir().unwrap());
+    let fetch = Fetch::of(&dump, &[]);
+    let [gz, ..] = fetch.files(to.path());
+    let mut other = fetch.store.read(&fetch.key);
+    other[20] ^= 1;
+    for bytes in [&other[..], b"short"] {
+        std::fs::write(&gz, bytes).unwrap();
+        let ended = fetch.gunzip(to.path()).run().expect(2);
+        assert!(ended.stderr.contains("there already"), "{}", ended.stderr);
+        assert!(std::fs::read(&gz).unwrap() == bytes && files_in(to.path()).len() == 1);
+    }
+}
+
+/// A file system of its own.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(size: &str) -> Option<Self> {
+        let disk = Self(tempfile::tempdir().unwrap());
+        if disk.mount(&format!("size={size}")) {
+            return Some(disk);
+        }
+        cannot_run("mounting a tmpfs needs root");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn grow(&self, size: &str) {
+        assert!(self.mount(&format!("remount,size={size}")), "it cannot be made larger");
+    }
+
+    fn mount(&self, options: &str) -> bool {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.path()).status();
+        mounted.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
