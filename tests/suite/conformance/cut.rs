@@ -2,14 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::hprof::Dump;
 use super::receipts::Fetch;
 use crate::common::bed::cannot_run;
+use crate::common::relay::Fault;
 use crate::common::tool::Tool;
 use crate::recipes::wait_until;
+
+/// What a request asks for, and how many of them are in flight: those are lost by a cut.
+const PIECE: usize = 8 << 20;
+const AT_ONCE: usize = 4;
+
+const CUTS: usize = 3;
+
+/// Longer than any run here takes.
+const FOR_EVER: Duration = Duration::from_secs(1000);
 
 /// Large enough to be met in the middle, and small when it is compressed.
 const LONG: usize = 256 << 20;
@@ -37,13 +48,34 @@ impl Fetch {
             (self.pieces_asked_for(), &told["verified"]),
             (before, &"the receipt's checksum is that of the file".into())
         );
-        assert_eq!(files_in(to), [plain.clone()]);
+        assert_eq!(files_in(to), std::slice::from_ref(&plain));
         dump.assert_is_plain(&std::fs::read(plain).unwrap());
     }
 }
 
 fn files_in(dir: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn a_download_that_is_cut_asks_again_only_for_what_was_on_its_way() {
+    let (dump, to) = (Dump::of(16 * PIECE), tempfile::tempdir().unwrap());
+    let fetch = Fetch::of(&dump, &[]);
+    let all = fetch.store.read(&fetch.key).len().div_ceil(PIECE);
+    let notes = fetch.files(to.path())[0].with_added_extension("part.pieces");
+    // The first line says of which object they are.
+    let there = || std::fs::read_to_string(&notes).unwrap_or_default().lines().count().saturating_sub(1);
+    for cut in 1..=CUTS {
+        fetch.store.relay().fail(Fault::stall(FOR_EVER).on(&["GET"]).at("hprof.gz").skip(AT_ONCE));
+        let run = fetch.gunzip(to.path()).spawn();
+        wait_until("a few pieces more", || there() >= AT_ONCE * cut);
+        run.signal(Signal::KILL);
+        assert_eq!(run.wait().code, 128 + 9);
+        fetch.store.relay().heal();
+    }
+    fetch.gunzip(to.path()).run().expect(0);
+    let asked_for = fetch.pieces_asked_for();
+    assert!(asked_for <= all + AT_ONCE * CUTS, "{asked_for} requests for {all} pieces");
 }
 
 #[test]
@@ -69,7 +101,7 @@ fn a_signal_ends_a_decompression_and_leaves_what_was_fetched() {
         wait_until("the plain file", || part.exists() || plain.exists());
         run.signal(signal);
         run.wait().expect(8);
-        assert_eq!(files_in(to.path()), [gz.clone()]);
+        assert_eq!(files_in(to.path()), std::slice::from_ref(&gz));
     }
     fetch.assert_goes_on(to.path(), &dump);
 }
