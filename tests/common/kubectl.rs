@@ -30,6 +30,7 @@ case $1,$2,$3 in
 esac
 while [ "$1" != -- ]; do shift; done
 shift
+trap 'exit 0' USR1
 streams=$(mktemp -d "$DIR/streams.XXXXXX")
 mkfifo "$streams/out" "$streams/err"
 exec 3<&0
@@ -108,10 +109,25 @@ impl Kubectl {
     /// The connection of the last exec breaks; what runs in the container is not told.
     #[track_caller]
     pub fn cut(&self) {
+        self.end(Signal::KILL);
+    }
+
+    /// The same; kubectl ends with 0 and without a word, as the real one does (kubernetes/kubectl #1208).
+    #[track_caller]
+    pub fn cut_in_silence(&self) {
+        self.end(Signal::USR1);
+    }
+
+    /// The streams of the last exec break, then kubectl gets this signal.
+    #[track_caller]
+    fn end(&self, signal: Signal) {
         let last = fs::read_to_string(self.dir.path().join("last")).expect("an exec");
-        for pid in last.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
-            // One may have ended with another.
-            let _ = kill_process(pid, Signal::KILL);
+        let pids: Vec<Pid> = last.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+        let (kubectl, streams) = pids.split_last().expect("an exec");
+        // One may have ended with another.
+        let _ = kill_process(*kubectl, signal);
+        for stream in streams {
+            let _ = kill_process(*stream, Signal::KILL);
         }
     }
 }
