@@ -272,6 +272,20 @@ fn a_pause_that_the_liveness_probe_does_not_allow_is_refused_without_force() {
     assert_eq!(stored(&server), [77, 77]);
 }
 
+/// The pause of so small a heap is estimated as less than a second, which is told as one.
+#[test]
+fn the_shortest_time_until_the_probe_gives_up_has_to_be_longer_than_the_pause() {
+    let Some(builder) = container(WITH_TAR) else { return };
+    let container = builder.start();
+    for (probe, code) in [("1 1 1", 2), ("0 3 1", 2), ("3 1 2", 0), ("1 2 1", 0)] {
+        let kubectl = Kubectl::of(&container, &format!("shared \ndefault \ncontainer app {probe}\n"));
+        let ended = kubectl.plugin(SHELLS[0], &[], &["--dry-run", "--store", "/tmp"]).wait();
+        assert_eq!(ended.code, code, "{probe}: {}", ended.stderr);
+        let told = ended.stderr.contains("for 1 s, and its liveness probe gives up after 1 s");
+        assert_eq!(told, code == 2, "{probe}: {}", ended.stderr);
+    }
+}
+
 /// The stand-in does not read the plugin's JSONPath; where there is a kubectl, that one does.
 #[test]
 fn what_the_plugin_asks_of_a_pod_is_what_kubectl_answers() {
