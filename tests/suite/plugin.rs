@@ -13,8 +13,8 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::kubectl::Kubectl;
 use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::Ended;
-use crate::containers::files_but_the_socket;
+use crate::common::tool::{Ended, binary};
+use crate::containers::{census_of, files_but_the_socket};
 use crate::recipes::{stored, wait_until};
 
 const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
@@ -157,19 +157,37 @@ fn with_store_dash_the_dump_comes_here_and_is_verified() {
     }
 }
 
+/// In silence, or with a status of its own.
 #[test]
-fn a_dump_that_is_cut_on_its_way_here_stays_part_and_is_no_success() {
-    let Some(builder) = container(WITH_TAR) else { return };
-    let container = builder.arg("mb=100").start();
-    let kubectl = Kubectl::of(&container, FACTS);
-    let run = kubectl.plugin(SHELLS[0], &[], &["--store", "-"]);
-    let part =
-        || std::fs::read_dir(kubectl.work()).unwrap().flatten().find(|e| e.metadata().is_ok_and(|m| m.len() > 0));
-    wait_until("the first bytes", || part().is_some());
-    kubectl.cut();
-    let ended = run.wait().expect(1);
-    assert!(ended.stderr.contains("is not whole"), "{}", ended.stderr);
-    assert!(part().unwrap().file_name().to_string_lossy().ends_with(".part"));
+fn a_dump_that_is_cut_on_its_way_here_is_no_success_and_what_is_kept_of_it_can_be_had() {
+    for cut in [Kubectl::cut, Kubectl::cut_in_silence] {
+        let Some(builder) = container(WITH_TAR) else { return };
+        let container = builder.arg("mb=100").start();
+        let kubectl = Kubectl::of(&container, FACTS);
+        let run = kubectl.plugin(SHELLS[0], &[], &["--store", "-"]);
+        let part =
+            || std::fs::read_dir(kubectl.work()).unwrap().flatten().find(|e| e.metadata().is_ok_and(|m| m.len() > 0));
+        wait_until("the first bytes", || part().is_some());
+        cut(&kubectl);
+        let ended = run.wait().expect(1);
+        for told in ["is not whole", "pauses the application once more", "jmap-dump-tool-RUN", "upload --resume DIR"] {
+            assert!(ended.stderr.contains(told), "'{told}' is missing: {}", ended.stderr);
+        }
+        assert!(part().unwrap().file_name().to_string_lossy().ends_with(".part"));
+        // What the last line says, with the places filled in.
+        container.copy_in(binary(), "/tmp/tool");
+        let told = ended.stderr.lines().rfind(|line| line.contains("upload --store - ")).unwrap();
+        let (_, words) = told.split_once(" -- TOOL ").unwrap();
+        let is_kept = |path: &str| path.ends_with(".hprof.gz") && !path.ends_with("/spool.hprof.gz");
+        let kept = || files_but_the_socket(&container).into_iter().find(|(path, _)| is_kept(path));
+        wait_until("the dump that is kept", || kept().is_some());
+        let words = words.split(' ').take_while(|word| !word.contains("RUN"));
+        let path = kept().unwrap().0;
+        assert!(path.starts_with("/tmp/jmap-dump-tool-"), "{path}");
+        let ended = container.exec(&[&["/tmp/tool"], &words.collect::<Vec<_>>()[..], &[path.as_str()]].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(census_of(&ended.stdout).of("Marker"), 77);
+    }
 }
 
 /// What a user does when the connection breaks: the same again.
