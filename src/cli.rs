@@ -179,6 +179,9 @@ pub struct DumpArgs {
     /// Dump only when this holds, heap>85% or memory>90% for example; of several, one suffices
     #[arg(long = "if", value_name = "CONDITION")]
     pub conditions: Vec<String>,
+    /// When none of these holds and one cannot be told: dump, or skip [default: dump]
+    #[arg(long, value_name = "dump|skip")]
+    pub if_unknown: Option<String>,
     /// What else of the JVM lies beside the dump as text: threads, flags, or none [default: threads,flags]
     #[arg(long, value_name = "WHAT")]
     pub with: Option<String>,

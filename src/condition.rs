@@ -19,11 +19,22 @@ pub struct Condition {
     pub percent: u8,
 }
 
-/// Used and largest possible bytes, where they are known.
+/// What is known of a measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reading {
+    #[default]
+    Unknown,
+    /// There is nothing that it could be near to.
+    NoLimit,
+    /// Used and largest possible bytes.
+    Of(u64, u64),
+}
+
+/// Of each measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    pub heap: Option<(u64, u64)>,
-    pub memory: Option<(u64, u64)>,
+    pub heap: Reading,
+    pub memory: Reading,
 }
 
 impl Condition {
@@ -45,12 +56,15 @@ impl Condition {
 
     /// `None` when it cannot be told.
     pub fn holds(self, usage: &Usage) -> Option<bool> {
-        percent(self.measure.of(usage)?).map(|used| used > f64::from(self.percent))
+        match self.measure.of(usage) {
+            Reading::NoLimit => Some(false),
+            reading => reading.percent().map(|used| used > f64::from(self.percent)),
+        }
     }
 }
 
 impl Measure {
-    fn of(self, usage: &Usage) -> Option<(u64, u64)> {
+    fn of(self, usage: &Usage) -> Reading {
         match self {
             Self::Heap => usage.heap,
             Self::Memory => usage.memory,
@@ -58,8 +72,19 @@ impl Measure {
     }
 }
 
-fn percent((used, most): (u64, u64)) -> Option<f64> {
-    (most > 0).then(|| used as f64 * 100.0 / most as f64)
+impl Reading {
+    fn percent(self) -> Option<f64> {
+        match self {
+            Self::Of(used, most) if most > 0 => Some(used as f64 * 100.0 / most as f64),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<(u64, u64)>> for Reading {
+    fn from(known: Option<(u64, u64)>) -> Self {
+        known.map_or(Self::Unknown, |(used, most)| Self::Of(used, most))
+    }
 }
 
 impl fmt::Display for Condition {
@@ -77,7 +102,7 @@ impl fmt::Display for Condition {
 pub enum Judged {
     /// One holds, or there is none.
     Worth,
-    /// None holds, as far as can be told, but one cannot: the dump is rather made than missed.
+    /// None holds, as far as can be told, but one cannot.
     Unknown(String),
     /// In words.
     NotWorth(String),
@@ -89,13 +114,20 @@ pub fn judge(conditions: &[Condition], usage: &Usage) -> Judged {
         return Judged::Worth;
     }
     if let Some(unknown) = conditions.iter().find(|condition| condition.holds(usage).is_none()) {
-        return Judged::Unknown(format!("whether {unknown} cannot be told; it counts as if it were"));
+        return Judged::Unknown(format!("whether {unknown} cannot be told"));
     }
-    let told = conditions.iter().filter_map(|condition| {
-        let used = percent(condition.measure.of(usage)?)?;
-        Some(format!("not {condition}: {used:.0} %"))
+    let told = conditions.iter().map(|condition| match condition.measure.of(usage).percent() {
+        Some(used) => format!("not {condition}: {used:.0} %"),
+        None => format!("not {condition}: there is no limit"),
     });
     Judged::NotWorth(told.collect::<Vec<_>>().join(", "))
+}
+
+/// Whether the heap, of which nothing is known, would decide.
+pub fn lacks_heap(conditions: &[Condition], usage: &Usage) -> bool {
+    usage.heap == Reading::Unknown
+        && conditions.iter().any(|condition| condition.measure == Measure::Heap)
+        && matches!(judge(conditions, usage), Judged::Unknown(_))
 }
 
 #[cfg(test)]
@@ -108,7 +140,7 @@ mod tests {
 
     #[test]
     fn one_that_holds_suffices_and_none_says_what_was_measured() {
-        let usage = Usage { heap: Some((50, 100)), memory: Some((95, 100)) };
+        let usage = Usage { heap: Reading::Of(50, 100), memory: Reading::Of(95, 100) };
         assert_eq!(judge(&[], &usage), Judged::Worth);
         assert_eq!(judge(&conditions(&["heap>85%", "memory>90%"]), &usage), Judged::Worth);
         let told = judge(&conditions(&["heap>85%", "memory > 95"]), &usage);
@@ -116,9 +148,29 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_no_reason_to_miss_a_dump() {
-        let usage = Usage { heap: None, memory: Some((1, 100)) };
-        assert!(matches!(judge(&conditions(&["memory>90%", "heap>85%"]), &usage), Judged::Unknown(_)));
+    fn one_that_cannot_be_told_leaves_it_open_unless_another_one_holds() {
+        let usage = Usage { heap: Reading::Unknown, memory: Reading::Of(95, 100) };
+        assert!(matches!(judge(&conditions(&["memory>99%", "heap>85%"]), &usage), Judged::Unknown(_)));
+        assert_eq!(judge(&conditions(&["memory>90%", "heap>85%"]), &usage), Judged::Worth);
+        let nothing = Usage { heap: Reading::Of(0, 0), memory: Reading::Unknown };
+        assert!(matches!(judge(&conditions(&["heap>0%"]), &nothing), Judged::Unknown(_)));
+    }
+
+    #[test]
+    fn without_a_limit_there_is_none_to_be_near_to() {
+        let usage = Usage { heap: Reading::Of(1, 100), memory: Reading::NoLimit };
+        let told = judge(&conditions(&["heap>85%", "memory>0%"]), &usage);
+        assert_eq!(told, Judged::NotWorth("not heap>85%: 1 %, not memory>0%: there is no limit".into()));
+    }
+
+    #[test]
+    fn the_jvm_is_asked_for_its_heap_only_when_that_decides() {
+        let lacks = |texts: &[&str], heap, memory| lacks_heap(&conditions(texts), &Usage { heap, memory });
+        assert!(lacks(&["heap>85%", "memory>90%"], Reading::Unknown, Reading::Of(1, 100)));
+        assert!(!lacks(&["heap>85%", "memory>90%"], Reading::Unknown, Reading::Of(91, 100)));
+        assert!(!lacks(&["heap>85%", "memory>90%"], Reading::Of(1, 100), Reading::Unknown));
+        assert!(!lacks(&["memory>90%"], Reading::Unknown, Reading::Unknown));
+        assert!(!lacks(&[], Reading::Unknown, Reading::Unknown));
     }
 
     #[test]

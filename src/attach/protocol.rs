@@ -28,6 +28,11 @@ impl<'a> AttachOperation<'a> {
         Self { name: "dumpheap", args: [path, if live { "-live" } else { "-all" }] }
     }
 
+    /// The value of any flag of the JVM.
+    pub fn printflag(flag: &'a str) -> Self {
+        Self { name: "printflag", args: [flag, ""] }
+    }
+
     /// A manageable flag of the JVM gets a value; one that is on or off takes 1 or 0.
     pub fn setflag(flag: &'a str, value: &'a str) -> Self {
         Self { name: "setflag", args: [flag, value] }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{SecondsFormat, Utc};
 
 use crate::attach::{AttachOperation, VirtualMachine};
-use crate::condition::Usage;
+use crate::condition::{Reading, Usage};
 use crate::deadline::{Deadline, Stopped};
 use crate::discovery::maps::Vm;
 use crate::heap_dump::{self, safe_flags};
@@ -59,8 +59,9 @@ fn answer(vm: &VirtualMachine<'_>, operation: &AttachOperation<'_>, deadline: &D
 }
 
 fn memory(usage: &Usage) -> String {
-    let line = |what: &str, used: Option<(u64, u64)>| {
-        used.map(|(used, most)| format!("{what}: {} of {}\n", Bytes(used), Bytes(most))).unwrap_or_default()
+    let line = |what: &str, reading: Reading| match reading {
+        Reading::Of(used, most) => format!("{what}: {} of {}\n", Bytes(used), Bytes(most)),
+        Reading::Unknown | Reading::NoLimit => String::new(),
     };
     let old = line("old generation after its last collection", usage.heap);
     format!("{}{old}", line("container, page cache not counted", usage.memory))

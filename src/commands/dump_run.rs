@@ -10,7 +10,6 @@ use super::dump_stage::{NEW_JOURNAL, SORTED, SPOOL};
 use super::keep::{keep, still_there};
 use super::{new_receipt, tell_stored};
 use crate::attach::VirtualMachine;
-use crate::condition::{self, Judged};
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
@@ -29,7 +28,7 @@ use crate::units::{Bytes, Seconds};
 pub(super) struct Run<'a> {
     pub settings: &'a DumpSettings,
     pub deadline: &'a Deadline,
-    jvm: &'a Jvm,
+    pub jvm: &'a Jvm,
     run_id: String,
     pub key: ObjectKey,
     pub progress: Progress,
@@ -74,21 +73,13 @@ impl<'a> Run<'a> {
     }
 
     pub fn all_stages(&mut self) -> Result<(), Error> {
-        match condition::judge(&self.settings.conditions, &heap_dump::usage(self.jvm)) {
-            Judged::Worth if self.settings.conditions.is_empty() => {}
-            Judged::Worth => {
-                let conditions = self.settings.conditions.iter().map(ToString::to_string).collect::<Vec<_>>();
-                self.receipt.reason.get_or_insert(conditions.join(" or "));
-            }
-            Judged::Unknown(why) => self.receipt.warn(why),
-            Judged::NotWorth(why) => {
-                self.receipt.nothing_done = Some(why);
-                return Ok(());
-            }
+        let (judged, vm) = self.measure()?;
+        if !self.is_worth_it(judged) {
+            return Ok(());
         }
         log::info!("dumping {}", self.jvm.describe());
         let mut upload = self.open_store()?;
-        let vm = self.attach()?;
+        let vm = vm.map_or_else(|| self.attach(), Ok)?;
         let mut plan = self.plan(&vm)?;
         if self.settings.dry_run {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
@@ -133,7 +124,7 @@ impl<'a> Run<'a> {
         part_size(Some(self.jvm.resident_bytes.saturating_mul(3)))
     }
 
-    fn attach(&mut self) -> Result<VirtualMachine<'a>, Error> {
+    pub fn attach(&mut self) -> Result<VirtualMachine<'a>, Error> {
         let begun = Instant::now();
         self.progress.stage("attaching", None);
         let vm = VirtualMachine::attach(self.jvm, self.settings.target.attach_timeout, self.deadline);

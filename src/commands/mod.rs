@@ -8,6 +8,7 @@ mod dump_redact;
 mod dump_run;
 mod dump_stage;
 mod dump_straight;
+mod dump_worth;
 mod fetch;
 mod install;
 mod keep;

@@ -3,6 +3,7 @@
 //! scheduler/sched-bwc.rst).
 
 use crate::attach::Identity;
+use crate::condition::Reading;
 use crate::target::Target;
 
 /// Directory, limit, usage and the name in `memory.stat` of what is given back at need.
@@ -13,15 +14,19 @@ const VERSIONS: [(&str, &str, &str, &str); 2] = [
 
 /// Free bytes of the target's container; `None` without a limit, or where it cannot be seen.
 pub fn free_memory(target: &Target, identity: Identity) -> Option<u64> {
-    memory(target, identity).map(|(used, limit)| limit.saturating_sub(used))
+    match memory(target, identity) {
+        Reading::Of(used, limit) => Some(limit.saturating_sub(used)),
+        _ => None,
+    }
 }
 
-/// Used bytes of the target's container and their limit, as [`free_memory`].
-pub fn memory(target: &Target, identity: Identity) -> Option<(u64, u64)> {
-    VERSIONS.iter().find_map(|(dir, limit, usage, reclaimable)| {
+/// Used bytes of the target's container and their limit.
+pub fn memory(target: &Target, identity: Identity) -> Reading {
+    let seen = VERSIONS.iter().find_map(|(dir, limit, usage, reclaimable)| {
         let read = |name: &str| read(target, identity, dir, name);
         used(&read(limit)?, &read(usage)?, &read("memory.stat").unwrap_or_default(), reclaimable)
-    })
+    });
+    seen.unwrap_or_default()
 }
 
 /// Processors that the target's container may use at a time; `None` without a quota, or where it cannot be seen.
@@ -47,17 +52,20 @@ fn quota(text: &str) -> Option<f64> {
 }
 
 /// `max` is the second version's word for no limit; the first has a number larger than any memory.
-fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<(u64, u64)> {
-    let limit: u64 = limit.trim().parse().ok().filter(|limit| *limit < 1 << 60)?;
+fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<Reading> {
+    let limit: u64 = if limit.trim() == "max" { u64::MAX } else { limit.trim().parse().ok()? };
+    if limit >= 1 << 60 {
+        return Some(Reading::NoLimit);
+    }
     let usage: u64 = usage.trim().parse().ok()?;
     let cache = stat.lines().filter_map(|line| line.split_once(' ')).find(|(name, _)| *name == reclaimable);
     let cache: u64 = cache.and_then(|(_, bytes)| bytes.trim().parse().ok()).unwrap_or(0);
-    Some((usage.saturating_sub(cache), limit))
+    Some(Reading::Of(usage.saturating_sub(cache), limit))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{quota, used};
+    use super::{Reading, quota, used};
 
     #[test]
     fn a_quota_is_a_number_of_processors_and_none_is_unknown() {
@@ -68,9 +76,11 @@ mod tests {
     }
 
     #[test]
-    fn page_cache_counts_as_free_and_no_limit_as_unknown() {
-        assert_eq!(used("1000\n", "700\n", "anon 1\ninactive_file 200\n", "inactive_file"), Some((500, 1000)));
-        assert_eq!(used("max\n", "700\n", "", "inactive_file"), None);
-        assert_eq!(used("9223372036854771712\n", "700\n", "", "x"), None);
+    fn page_cache_counts_as_free_and_no_limit_is_not_unknown() {
+        let stat = "anon 1\ninactive_file 200\n";
+        assert_eq!(used("1000\n", "700\n", stat, "inactive_file"), Some(Reading::Of(500, 1000)));
+        assert_eq!(used("max\n", "700\n", "", "inactive_file"), Some(Reading::NoLimit));
+        assert_eq!(used("9223372036854771712\n", "700\n", "", "x"), Some(Reading::NoLimit));
+        assert_eq!(used("much\n", "700\n", "", "x"), None);
     }
 }

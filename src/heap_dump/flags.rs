@@ -1,9 +1,17 @@
-//! The answer to `VM.flags`, pure: what of it may be told. Commands and free text may hold secrets.
+//! Flags as the JVM tells them, pure. Of the answer to `VM.flags` only a part may be told: commands and free text may
+//! hold secrets.
 
 /// Flags whose value is a switch, a number or a path, one in a line.
 pub fn safe_flags(text: &str) -> String {
     let flags = text.split(" -XX:").map(|flag| flag.trim().trim_start_matches("-XX:").trim());
     flags.filter(|flag| is_safe(flag)).map(|flag| format!("-XX:{flag}\n")).collect()
+}
+
+/// Of one flag that was asked for by `printflag` (JDK: `JVMFlag::print_as_flag`).
+pub fn value_of<'a>(answer: &'a str, flag: &str) -> Option<&'a str> {
+    let value = answer.trim_end_matches('\n').strip_prefix("-XX:")?.strip_prefix(flag)?.strip_prefix('=')?;
+    // A text of several lines is told as several flags.
+    (!value.contains('\n')).then_some(value)
 }
 
 fn is_safe(flag: &str) -> bool {
@@ -27,7 +35,7 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::safe_flags;
+    use super::{safe_flags, value_of};
 
     #[test]
     fn switches_numbers_and_paths_are_told_and_nothing_else() {
@@ -38,5 +46,15 @@ mod tests {
                     -XX:GCLockerRetryAllocationCount=2\n";
         assert_eq!(safe_flags(text), safe);
         assert_eq!(safe_flags("Unknown diagnostic command"), "");
+    }
+
+    #[test]
+    fn a_value_is_told_whole_or_not_at_all() {
+        assert_eq!(value_of("-XX:MaxHeapSize=209715200\n", "MaxHeapSize"), Some("209715200"));
+        assert_eq!(value_of("-XX:HeapDumpPath=/a b.hprof\n", "HeapDumpPath"), Some("/a b.hprof"));
+        assert_eq!(value_of("-XX:HeapDumpPath=\n", "HeapDumpPath"), Some(""));
+        for other in ["no such flag 'HeapDumpPath'\n", "", "-XX:HeapDumpPath=/a\n-XX:HeapDumpPath+=/b\n"] {
+            assert_eq!(value_of(other, "HeapDumpPath"), None, "{other}");
+        }
     }
 }

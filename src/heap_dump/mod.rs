@@ -28,7 +28,7 @@ pub use room::{Estimate, Room, RoomError};
 use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
-use crate::condition::Usage;
+use crate::condition::{Reading, Usage};
 use crate::deadline::Deadline;
 use crate::discovery::Jvm;
 use crate::discovery::hsperfdata::PerfData;
@@ -176,9 +176,28 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
 /// What the JVM and its container use, without asking the JVM.
 pub fn usage(jvm: &Jvm) -> Usage {
     Usage {
-        heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation),
+        heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation).into(),
         memory: cgroup::memory(&jvm.target, jvm.identity),
     }
+}
+
+/// What all of the heap uses, garbage included: all that a JVM without hsperfdata tells in the same way from JDK 8 on.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn whole_heap(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Reading, AttachError> {
+    let used = heap_used(vm, deadline)?;
+    let most = flag(vm, "MaxHeapSize", deadline)?.and_then(|text| text.parse().ok());
+    Ok(used.zip(most).into())
+}
+
+/// The value of a flag of the JVM; `None` when it does not tell.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<Option<String>, AttachError> {
+    let answer = vm.execute(&AttachOperation::printflag(name), deadline)?.message;
+    Ok(flags::value_of(&answer, name).map(str::to_owned))
 }
 
 fn processors(jvm: &Jvm) -> f64 {
@@ -187,9 +206,13 @@ fn processors(jvm: &Jvm) -> f64 {
 }
 
 fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<Option<Estimate>, AttachError> {
+    Ok(heap_used(vm, deadline)?.map(|used| Estimate::new(used, live)))
+}
+
+fn heap_used(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
     let heap_info = vm.execute(&AttachOperation::jcmd("GC.heap_info"), deadline)?;
     log::debug!("GC.heap_info: {}", heap_info.message);
-    Ok(heap_info::heap_used(&heap_info.message).map(|used| Estimate::new(used, live)))
+    Ok(heap_info::heap_used(&heap_info.message))
 }
 
 fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {

@@ -47,6 +47,7 @@ const KEYS: &[&str] = &[
     "no_disk",
     "max_pause",
     "if",
+    "if_unknown",
     "with",
     "reason",
     "pattern",

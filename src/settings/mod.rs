@@ -71,6 +71,8 @@ pub struct DumpSettings {
     pub dry_run: bool,
     /// One of them has to hold, if there are any.
     pub conditions: Vec<Condition>,
+    /// Dump also when none holds and one cannot be told.
+    pub dump_if_unknown: bool,
     /// What is to be asked besides.
     pub with: Vec<Context>,
     /// Why there is a dump, in the user's words.
@@ -221,6 +223,7 @@ impl DumpSettings {
         flags.set("store_down", args.store_down.as_deref());
         flags.set("max_pause", args.max_pause.as_deref());
         flags.set("if", (!args.conditions.is_empty()).then(|| args.conditions.join(",")).as_deref());
+        flags.set("if_unknown", args.if_unknown.as_deref());
         flags.set("with", args.with.as_deref());
         flags.set("reason", args.reason.as_deref());
         flags.set("link", args.link.as_deref());
@@ -229,6 +232,7 @@ impl DumpSettings {
         }
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let store_down = [("refuse", false), ("keep", true)];
+        let if_unknown = [("dump", true), ("skip", false)];
         let common = Settings::read(place, &layers)?;
         let no_disk = layers.parse("no_disk", boolean)?.unwrap_or(false);
         let keep_when_store_is_down = layers.parse("store_down", |text| choice(text, &store_down))?.unwrap_or(false);
@@ -248,6 +252,7 @@ impl DumpSettings {
             reason: layers.get("reason").map(|value| value.text),
             link: layers.parse("link", link_time)?,
             conditions: layers.parse("if", conditions)?.unwrap_or_default(),
+            dump_if_unknown: layers.parse("if_unknown", |text| choice(text, &if_unknown))?.unwrap_or(true),
             max_pause: layers.parse("max_pause", duration)?.unwrap_or(Duration::from_secs(20)),
             target: TargetSettings::read(&layers)?,
             force: layers.parse("force", boolean)?.unwrap_or(false),

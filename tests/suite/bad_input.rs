@@ -43,6 +43,7 @@ fn each_bad_input_has_its_exit_status_and_a_next_step() {
         ("a time without a unit", with(&["--deadline", "25"]), 2, "not a time such as", "--help"),
         ("a relative directory", with(&["--dir", "dumps"]), 2, "not an absolute path", "--help"),
         ("an unknown choice", with(&["--select", "best"]), 2, "none of lowest, newest, largest", "--help"),
+        ("neither dumped nor skipped", with(&["--if-unknown", "ask"]), 2, "none of dump, skip", "--help"),
         ("half a key", with(&[]), 2, "go together", "same place"),
         ("a settings file that is not there", vec!["a", "b", "c", "--config", &absent], 2, "cannot read", "is there"),
         ("a settings file of garbage", vec!["a", "b", "c", "--config", &garbage], 2, "cannot read", "readable"),

@@ -61,12 +61,51 @@ fn a_container_s_memory_is_measured_without_its_page_cache() {
 }
 
 #[test]
-fn what_cannot_be_told_counts_as_if_it_held() {
-    let (Some(jvm), store) = (TestJvm::builder("17"), tempfile::tempdir().unwrap()) else { return };
-    let jvm = jvm.jvm_arg("-XX:-UsePerfData").start();
-    let ended = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", "heap>85%"]).run().expect(0);
-    ended.stored();
-    assert!(ended.receipt()["warnings"].to_string().contains("heap>85%"), "{ended:?}");
+fn a_container_without_a_memory_limit_is_not_near_to_it() {
+    let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let container = container.bind(store.path(), "/store").start();
+    container.copy_in(binary(), INSIDE);
+    let ended = container.exec(&[INSIDE, "--if", "memory>1%", "--store", "/store", "shop", "cart", "prod"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.text().starts_with("nothing dumped: not memory>1%: there is no limit"), "{}", ended.text());
+}
+
+#[test]
+fn a_jvm_without_hsperfdata_is_asked_for_its_heap() {
+    for version in ["8", "11", "17", "21", "25"] {
+        let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
+        let jvm = jvm.jvm_arg("-XX:-UsePerfData").jvm_arg("-Xmx400m").arg("mb=30").start();
+        let dump = |condition: &str| {
+            let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]);
+            let ended = dump.run().expect(0);
+            let warnings = ended.receipt()["warnings"].to_string();
+            assert!(warnings.contains("with the garbage"), "JDK {version}: {ended:?}");
+            ended
+        };
+        let receipt = dump("heap>85%").receipt();
+        let why = receipt["nothing_done"].as_str().unwrap_or_else(|| panic!("JDK {version}: {receipt}"));
+        assert!(why.contains("not heap>85%"), "JDK {version}: {why}");
+        assert_eq!(std::fs::read_dir(store.path()).unwrap().count(), 0, "JDK {version}");
+        dump("heap>5%").stored();
+    }
+}
+
+#[test]
+fn what_cannot_be_told_counts_as_if_it_held_or_is_skipped_as_said() {
+    let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    // Where the limits would be seen there is nothing.
+    let container = container.tmpfs("/sys/fs/cgroup", "1m").bind(store.path(), "/store").start();
+    container.copy_in(binary(), INSIDE);
+    let dump = |more: &[&str]| {
+        let words = [INSIDE, "--if", "memory>90%", "--store", "/store", "shop", "cart", "prod"];
+        let ended = container.exec(&[&words, more].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.text()
+    };
+    let skipped = dump(&["--if-unknown", "skip"]);
+    assert!(skipped.starts_with("nothing dumped: whether memory>90% cannot be told"), "{skipped}");
+    let dumped = dump(&[]);
+    assert!(dumped.starts_with("stored ") && dumped.contains("memory>90% cannot be told"), "{dumped}");
 }
 
 #[test]
