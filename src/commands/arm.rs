@@ -1,9 +1,11 @@
 //! `arm`: the JVM's own dump on OutOfMemoryError, switched on while it runs.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Access, AtFlags, accessat, statat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, openat, statat};
 
 use super::{Answer, Outcome, start_clock};
 use crate::attach::{AttachOperation, VirtualMachine};
@@ -11,7 +13,7 @@ use crate::cli::ArmArgs;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
-use crate::heap_dump::RoomError;
+use crate::heap_dump::{DumpError, RoomError, own_path};
 use crate::settings::{TargetSettings, UsageError};
 
 /// The attach has a limit of its own; two flags are set at once.
@@ -28,46 +30,79 @@ fn arm(args: &ArmArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Result<Strin
     let target = TargetSettings::of_arm(args)?;
     let deadline = start_clock(LIMIT, watch_signals)?;
     let jvm = select(Path::new(PROC), &target.selection)?;
-    let dir = args.path.as_deref().unwrap_or(".");
-    nothing_is_in_the_way(&jvm, dir)?;
+    // A directory that was named is looked at before the JVM is touched.
+    let named = args.path.as_deref().map(|dir| in_named(&jvm, dir)).transpose()?;
     let vm = VirtualMachine::attach(&jvm, target.attach_timeout, &deadline)?;
-    if let Some(path) = &args.path {
-        set(&vm, "HeapDumpPath", path, &deadline)?;
+    let path = named.map_or_else(|| by_own_flag(&vm, &deadline), Ok)?;
+    if let Some(dir) = &args.path {
+        set(&vm, "HeapDumpPath", dir, &deadline)?;
     }
     set(&vm, "HeapDumpOnOutOfMemoryError", "1", &deadline)?;
-    Ok(format!("{} writes its heap to {dir}/{} on OutOfMemoryError\n", jvm.describe(), file_name(&jvm)))
+    Ok(format!("{} writes its heap to {path} on OutOfMemoryError\n", jvm.describe()))
 }
 
-/// What HotSpot calls the dump in a directory (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
+fn in_named(jvm: &Jvm, dir: &str) -> Result<String, Error> {
+    if dir != "." && !dir.starts_with('/') {
+        return Err(UsageError::Dir(dir.to_owned()).into());
+    }
+    free(jvm, dir, &file_name(jvm))
+}
+
+/// The JVM takes what is no directory for the name of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
+fn by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
+    let jvm = vm.jvm();
+    let untold = || DumpError::FlagUntold { pid: jvm.pid(), flag: "HeapDumpPath".to_owned() };
+    let own = own_path(vm, deadline)?.ok_or_else(untold)?;
+    if own.is_empty() {
+        return free(jvm, ".", &file_name(jvm));
+    }
+    if jvm.identity.io(|| open_dir(jvm, &own)).is_ok() {
+        return free(jvm, &own, &file_name(jvm));
+    }
+    let (dir, name) = own.rsplit_once('/').unwrap_or((".", &own));
+    free(jvm, if dir.is_empty() { "/" } else { dir }, name)
+}
+
+/// What HotSpot calls the dump in a directory (JDK: as above).
 fn file_name(jvm: &Jvm) -> String {
     format!("java_pid{}.hprof", jvm.ns_pid)
 }
 
-/// The JVM opens its dump with O_EXCL, and only then says that it cannot.
-fn nothing_is_in_the_way(jvm: &Jvm, dir: &str) -> Result<(), Error> {
-    if dir != "." && !dir.starts_with('/') {
-        return Err(UsageError::Dir(dir.to_owned()).into());
-    }
-    let name = file_name(jvm);
+/// The path of a file that the JVM can make: it opens its dump with O_EXCL, and only then says that it cannot.
+fn free(jvm: &Jvm, dir: &str, name: &str) -> Result<String, Error> {
     let look = || {
-        let held = if dir == "." { jvm.target.open_cwd() } else { jvm.target.open_dir(dir) }?;
+        let held = open_dir(jvm, dir)?;
         accessat(&held, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())?;
-        Ok(statat(&held, &*name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
+        Ok(statat(&held, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
     };
-    let path = jvm.target.seen_from_here(dir);
+    let path = format!("{}/{name}", dir.trim_end_matches('/'));
     match jvm.identity.io(look) {
-        Ok(false) => Ok(()),
+        Ok(false) => Ok(path),
         Ok(true) => {
-            let source = std::io::ErrorKind::AlreadyExists.into();
-            Err(RoomError::Io {
-                what: "let the JVM create its dump beside the old one, move away",
-                path: format!("{path}/{name}"),
-                source,
-            }
-            .into())
+            let (path, source) = (seen_from_here(jvm, &path), io::ErrorKind::AlreadyExists.into());
+            let what = "let the JVM create its dump beside the old one, move away";
+            Err(RoomError::Io { what, path, source }.into())
         }
-        Err(source) => Err(RoomError::Io { what: "let the JVM write to", path, source }.into()),
+        Err(source) => {
+            Err(RoomError::Io { what: "let the JVM write to", path: seen_from_here(jvm, dir), source }.into())
+        }
     }
+}
+
+/// A path that does not begin at the root begins at the JVM's current directory.
+fn open_dir(jvm: &Jvm, dir: &str) -> io::Result<OwnedFd> {
+    match dir {
+        "/" => jvm.target.open_root(),
+        _ if dir.starts_with('/') => jvm.target.open_dir(dir),
+        _ => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Ok(openat(jvm.target.open_cwd()?, dir, flags, Mode::empty())?)
+        }
+    }
+}
+
+fn seen_from_here(jvm: &Jvm, path: &str) -> String {
+    if path.starts_with('/') { jvm.target.seen_from_here(path) } else { format!("/proc/{}/cwd/{path}", jvm.pid()) }
 }
 
 fn set(vm: &VirtualMachine<'_>, flag: &str, value: &str, deadline: &Deadline) -> Result<(), Error> {
@@ -76,5 +111,5 @@ fn set(vm: &VirtualMachine<'_>, flag: &str, value: &str, deadline: &Deadline) ->
         return Ok(());
     }
     let words = reply.message.trim().to_owned();
-    Err(crate::heap_dump::DumpError::Flag { pid: vm.jvm().pid(), flag: flag.to_owned(), words }.into())
+    Err(DumpError::Flag { pid: vm.jvm().pid(), flag: flag.to_owned(), words }.into())
 }

@@ -14,6 +14,12 @@ pub fn value_of<'a>(answer: &'a str, flag: &str) -> Option<&'a str> {
     (!value.contains('\n')).then_some(value)
 }
 
+/// A path in which `%p` is the process number (JDK: `Arguments::copy_expand_pid`).
+pub fn with_pid(path: &str, pid: i32) -> String {
+    let pieces = path.split("%%").map(|piece| piece.replace("%p", &pid.to_string()));
+    pieces.collect::<Vec<_>>().join("%")
+}
+
 fn is_safe(flag: &str) -> bool {
     if let Some(name) = flag.strip_prefix(['+', '-']) {
         return is_word(name);
@@ -35,7 +41,7 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{safe_flags, value_of};
+    use super::{safe_flags, value_of, with_pid};
 
     #[test]
     fn switches_numbers_and_paths_are_told_and_nothing_else() {
@@ -46,6 +52,11 @@ mod tests {
                     -XX:GCLockerRetryAllocationCount=2\n";
         assert_eq!(safe_flags(text), safe);
         assert_eq!(safe_flags("Unknown diagnostic command"), "");
+    }
+
+    #[test]
+    fn the_process_number_is_put_where_the_jvm_puts_it() {
+        assert_eq!(with_pid("/d-%p/%%p-%t.hprof", 7), "/d-7/%p-%t.hprof");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum DumpError {
     Malformed { path: String, source: Malformed },
     #[error("pid {pid} did not take the flag {flag}: {words}")]
     Flag { pid: i32, flag: String, words: String },
+    #[error("pid {pid} does not tell its flag {flag}")]
+    FlagUntold { pid: i32, flag: String },
     #[error("the JVM copied a part of the dump {path} that was already read")]
     Merged { path: String },
     #[error("cannot read the dump {path}")]
@@ -71,6 +73,7 @@ impl DumpError {
                 "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
             }
             Self::Flag { .. } => "set it on the command line of the JVM, by JAVA_TOOL_OPTIONS for example".into(),
+            Self::FlagUntold { .. } => "name a directory with --path".into(),
             Self::Merged { .. } => "nothing was stored; try again".into(),
             Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
         }
@@ -198,6 +201,19 @@ pub fn whole_heap(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Readin
 pub fn flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<Option<String>, AttachError> {
     let answer = vm.execute(&AttachOperation::printflag(name), deadline)?.message;
     Ok(flags::value_of(&answer, name).map(str::to_owned))
+}
+
+/// Where the JVM would dump by its own flag: a directory or a file, or nowhere in particular when it is empty.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<String>, AttachError> {
+    let own = match flag(vm, "HeapDumpPath", deadline)? {
+        Some(own) if own.contains('%') => own,
+        plain => return Ok(plain),
+    };
+    let version = vm.execute(&AttachOperation::jcmd("VM.version"), deadline)?.message;
+    Ok(Some(if version::expands_pid(&version) { flags::with_pid(&own, vm.jvm().ns_pid) } else { own }))
 }
 
 fn processors(jvm: &Jvm) -> f64 {

@@ -9,19 +9,31 @@ pub fn jdk(answer: &str) -> &str {
     answer.lines().find(|line| line.starts_with("JDK ")).unwrap_or("a JDK without a version")
 }
 
+/// From this one on `%p` in HeapDumpPath is the process number (JDK-8353727).
+const PID_IN_PATH: u32 = 25;
+
+/// Whether the JVM puts its number into the path of its dump.
+pub fn expands_pid(answer: &str) -> bool {
+    feature_and_update(answer).0 >= PID_IN_PATH
+}
+
+/// 0 where there is none.
+fn feature_and_update(answer: &str) -> (u32, u32) {
+    let number = jdk(answer).trim_start_matches("JDK ");
+    let mut numbers = number.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.nth(1).unwrap_or(0))
+}
+
 /// Whether bytes may be lost in a pipe; also when the version cannot be read.
 pub fn loses_short_writes(answer: &str) -> bool {
-    let number = jdk(answer).trim_start_matches("JDK ");
-    let mut numbers = number.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
-    let feature = numbers.next().unwrap_or(0);
-    let update = numbers.nth(1).unwrap_or(0);
+    let (feature, update) = feature_and_update(answer);
     let repaired = REPAIRED.iter().any(|(train, since)| feature == *train && update >= *since);
     feature < 21 && !repaired
 }
 
 #[cfg(test)]
 mod tests {
-    use super::loses_short_writes;
+    use super::{expands_pid, loses_short_writes};
 
     #[test]
     fn a_version_before_the_repair_or_without_a_number_is_not_trusted() {
@@ -33,5 +45,17 @@ mod tests {
             assert!(!loses_short_writes(&answer(good)), "{good}");
         }
         assert!(loses_short_writes("no such command"));
+    }
+
+    #[test]
+    fn a_jvm_without_a_version_takes_its_path_as_it_is() {
+        for (version, expands) in [("8.0_482", false), ("24.0.2", false), ("25", true), ("26.0.1+8", true), ("", false)]
+        {
+            assert_eq!(
+                expands_pid(&format!("OpenJDK 64-Bit Server VM version x\nJDK {version}\n")),
+                expands,
+                "{version}"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::common::bed::VERSIONS;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::tool::{Tool, binary};
+use crate::common::tool::{Ended, Tool, binary};
 
 #[test]
 fn an_armed_jvm_writes_its_heap_on_out_of_memory() {
@@ -24,6 +24,51 @@ fn an_armed_jvm_writes_its_heap_on_out_of_memory() {
         // The next one would find its name taken.
         let again = Tool::new(&["arm", "--pid", &pid, "--path", dir.path().to_str().unwrap()]).run().expect(6);
         assert!(again.stderr.contains(dump.to_str().unwrap()), "{}", again.stderr);
+    }
+}
+
+/// The path that `arm` tells.
+#[track_caller]
+fn told(ended: &Ended) -> String {
+    let text = String::from_utf8_lossy(&ended.stdout);
+    let path = text.trim().strip_suffix(" on OutOfMemoryError").and_then(|text| text.split_once("writes its heap to "));
+    path.unwrap_or_else(|| panic!("{text}")).1.to_owned()
+}
+
+#[test]
+fn without_a_path_the_jvm_s_own_one_is_looked_at_and_told() {
+    for version in VERSIONS {
+        let Some(jvm) = TestJvm::builder(version) else { continue };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        // Some JVMs put their number into it.
+        let own = format!("-XX:HeapDumpPath={}/own %p.hprof", dir.path().display());
+        let jvm = jvm.uid(1000).jvm_arg("-Xmx64m").jvm_arg(own).arg("markers=77").start();
+        let pid = jvm.pid().to_string();
+        let dump = told(&Tool::new(&["arm", "--pid", &pid]).run().expect(0));
+        assert_eq!(jvm.say("oom"), "oom", "JDK {version}");
+        assert_eq!(assert_complete(&dump).of("Marker"), 77, "JDK {version}: {dump}");
+        let again = Tool::new(&["arm", "--pid", &pid]).run().expect(6);
+        assert!(again.stderr.contains(&dump), "JDK {version}: {}", again.stderr);
+    }
+}
+
+#[test]
+fn a_path_of_the_jvm_s_own_may_be_a_directory_or_one_that_it_cannot_write_to_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    for (own, code) in [(Some(place), 0), (Some("own.hprof"), 0), (Some("/nowhere/x.hprof"), 6), (None, 0)] {
+        let Some(jvm) = TestJvm::builder("17") else { return };
+        let own_flag = own.map(|own| format!("-XX:HeapDumpPath={own}"));
+        let jvm = own_flag.into_iter().fold(jvm.cwd(place), |jvm, flag| jvm.jvm_arg(flag)).start();
+        let pid = jvm.pid().to_string();
+        let ended = Tool::new(&["arm", "--pid", &pid]).run().expect(code);
+        match own {
+            Some("own.hprof") => assert_eq!(told(&ended), "./own.hprof"),
+            Some("/nowhere/x.hprof") => assert!(ended.stderr.contains("/nowhere"), "{}", ended.stderr),
+            Some(_) => assert_eq!(told(&ended), format!("{place}/java_pid{pid}.hprof")),
+            None => assert_eq!(told(&ended), format!("./java_pid{pid}.hprof")),
+        }
     }
 }
 
