@@ -13,6 +13,7 @@ use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with}
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::private::is_private;
 use crate::redaction::Redaction;
 use crate::run_id::run_id;
 use crate::store::key::ObjectKey;
@@ -126,8 +127,23 @@ pub enum JournalError {
     Locked,
     #[error("it is no journal of an upload")]
     Foreign,
+    #[error("others may have written {path}, which belongs to uid {uid} and has mode {mode:o}")]
+    Untrusted { path: String, uid: u32, mode: u32 },
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl JournalError {
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Locked => "wait for the other process".into(),
+            Self::Foreign => "name the file and its place: upload PROJECT APP ENV FILE".into(),
+            Self::Untrusted { path, uid, .. } => {
+                format!("see that it is as it was left; then 'chmod 600 {path}', and run as its owner, uid {uid}")
+            }
+            Self::Io(_) => "let this user read and write the journal".into(),
+        }
+    }
 }
 
 /// The journal's path, for a file's.
@@ -255,8 +271,12 @@ fn must_be_trusted(journal: &File, path: &Path) -> Result<(), JournalError> {
     let (meta, of_file) = (journal.metadata()?, std::fs::symlink_metadata(path));
     let ours = rustix::process::geteuid().as_raw();
     let owners = [Some(ours), Some(0), of_file.ok().map(|meta| meta.uid())];
-    let trusted = meta.is_file() && meta.nlink() == 1 && meta.mode() & 0o022 == 0 && owners.contains(&Some(meta.uid()));
-    if trusted { Ok(()) } else { Err(JournalError::Foreign) }
+    let (path, uid, mode) = (path_for(path), meta.uid(), meta.mode() & 0o7777);
+    let known = meta.is_file() && meta.nlink() == 1 && owners.contains(&Some(uid));
+    if known && is_private(journal, &path)? {
+        return Ok(());
+    }
+    Err(JournalError::Untrusted { path: path.display().to_string(), uid, mode })
 }
 
 /// Pieces that do not overlap, and so are no more than the file.
@@ -366,7 +386,9 @@ mod tests {
         assert!(Journal::create(&path, &begin()).is_err());
         drop(Journal::replace(&path, &begin()).unwrap());
         std::fs::set_permissions(path_for(&path), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-        assert!(matches!(Journal::reopen(&path), Err(JournalError::Foreign)), "anybody may have written it");
+        let untrusted = Journal::reopen(&path).unwrap_err();
+        assert!(matches!(untrusted, JournalError::Untrusted { .. }), "anybody may have written it");
+        assert!(untrusted.to_string().contains("mode 666") && untrusted.hint().contains("chmod 600"));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

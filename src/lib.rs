@@ -28,6 +28,7 @@ pub mod attach;
 pub mod guard;
 pub mod incoming;
 pub mod journal;
+mod private;
 
 pub mod heap_dump;
 

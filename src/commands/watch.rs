@@ -233,9 +233,9 @@ impl Watcher {
         {
             return;
         }
-        let chain = error.chain();
-        log::warn!("{} is not stored yet, trying again in {} s: {chain}", path.display(), pause.as_secs());
-        shared.status.last_error = Some(chain);
+        let why = why_not(error);
+        log::warn!("{} is not stored yet, trying again in {} s: {why}", path.display(), pause.as_secs());
+        shared.status.last_error = Some(why);
         self.write_status(&mut shared);
     }
 
@@ -267,10 +267,18 @@ impl Watcher {
     }
 }
 
-/// As --max-local wants it; false when another process stores it.
+/// With what to do, where it is not the store that has to be mended.
+fn why_not(error: &Error) -> String {
+    match error {
+        Error::Usage(_) | Error::Room(_) => format!("{}; {}", error.chain(), error.hint()),
+        _ => error.chain(),
+    }
+}
+
+/// As --max-local wants it; false when another process stores it, or its journal is for somebody to look at.
 fn give_up(path: &Path) -> bool {
     let journal = Journal::reopen(path);
-    if matches!(journal, Err(JournalError::Locked)) {
+    if !matches!(journal, Ok(_) | Err(JournalError::Foreign)) {
         return false;
     }
     log::warn!("{} is given up: more dumps wait than --max-local allows", path.display());

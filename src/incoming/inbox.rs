@@ -2,22 +2,23 @@
 //! object.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, DirEntry};
+use std::fs::{DirBuilder, DirEntry, OpenOptions};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
 use super::{WAITING, changed};
 use crate::journal::{self, Journal, JournalError};
+use crate::private::is_private;
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
 use crate::units::printable;
@@ -110,8 +111,9 @@ impl Inbox {
         let begun = match Journal::reopen(&from) {
             Ok(begun) => begun,
             Err(JournalError::Locked) => return Err(io::ErrorKind::ResourceBusy.into()),
-            // Whoever wrote it, it is no reason to leave a dump.
-            Err(_) => None,
+            // Another program's file is no reason to leave a dump.
+            Err(JournalError::Foreign) => None,
+            Err(error) => return Err(io::Error::other(format!("{error}; {}", error.hint()))),
         };
         let new = || {
             let key = ObjectKey::new(&self.place, changed(&entry.metadata()?), &self.pod, pid_of(name), &run_id());
@@ -140,12 +142,21 @@ impl Inbox {
 }
 
 /// What lies there is stored, and removed: nobody else may have a hand in it.
-fn must_be_ours(dir: &Path) -> io::Result<()> {
-    let meta = std::fs::symlink_metadata(dir)?;
-    if meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0 {
+fn must_be_ours(path: &Path) -> io::Result<()> {
+    let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
+    let held = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let ours = held
+        .and_then(|dir| Ok(dir.metadata()?.uid() == rustix::process::geteuid().as_raw() && is_private(&dir, path)?));
+    if matches!(ours, Ok(true)) {
         return Ok(());
     }
-    Err(io::Error::other(format!("{} is no directory of this user alone; remove it", dir.display())))
+    let (meta, shown) = (std::fs::symlink_metadata(path)?, path.display());
+    let (uid, mode) = (meta.uid(), meta.mode() & 0o7777);
+    let why = ours.err().map(|error| format!(": {error}")).unwrap_or_default();
+    Err(io::Error::other(format!(
+        "{shown} is no directory of this user alone (uid {uid}, mode {mode:o}){why}; run as its owner after \
+         'chmod go-w {shown}', or move it away with what waits in it"
+    )))
 }
 
 /// Never over another file. Where the file system cannot say that in one call, the run's own part makes the name unique.

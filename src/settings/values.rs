@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::layers::Origin;
 use crate::gzip::LEVELS;
+use crate::journal::JournalError;
 use crate::store::key::NameError;
 use crate::store::url::StoreUrlError;
 use crate::store::{CredentialsError, LINK_MAX, SettingsError};
@@ -46,6 +47,8 @@ pub enum UsageError {
     WatchDir { path: String, source: std::io::Error },
     #[error("{path} is not the file any more that its journal describes, and only that knows its order")]
     Changed { path: String },
+    #[error("the journal beside {path} cannot be used")]
+    Journal { path: String, source: JournalError },
     #[error("{path} is being uploaded by another process")]
     Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
@@ -93,6 +96,7 @@ impl UsageError {
                 format!("let this user list {path} and write there: the JVM's uid, or fsGroup")
             }
             Self::Changed { path } => format!("restore the file as it was, or remove {path} and its journal"),
+            Self::Journal { source, .. } => source.hint(),
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::KeepClassAlone => "give --redact as well".into(),
             Self::KeepClassStdin => "write the dump to a file first, or leave --keep-class away".into(),

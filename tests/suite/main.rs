@@ -12,6 +12,7 @@ mod containers;
 mod deploy;
 mod dialects;
 mod fetch;
+mod fs_group;
 mod guard;
 mod harm;
 mod helpers;

@@ -24,11 +24,13 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
     let past = match Journal::reopen(path) {
         Ok(past) => past,
         Err(JournalError::Locked) => return Err(busy()),
-        Err(error) => {
+        // Another program's file of that name is no reason to leave what its user has named, and the place with it.
+        Err(error @ JournalError::Foreign) if item.by_name => {
             log::warn!("the journal beside {} is left alone: {error}", path.display());
             let begin = new_begin(item, settings)?;
             return Ok((begin, None, false));
         }
+        Err(source) => return Err(UsageError::Journal { path: shown(path), source }.into()),
     };
     let new = new_begin(item, settings)?;
     let Some((journal, past)) = past else { return first(item, settings, new, busy) };
