@@ -13,7 +13,7 @@ use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::error::Error;
 use crate::incoming::parts::parts_of;
-use crate::incoming::{Inbox, Queue, STORED, Scan, Status, left_for_watcher, stray_parts};
+use crate::incoming::{AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, left_for_watcher, stray_parts};
 use crate::journal::{self, Journal, JournalError};
 use crate::pod::Pod;
 use crate::progress::Progress;
@@ -122,7 +122,7 @@ impl Watcher {
 
     fn look(&self) -> Scan {
         let scan = self.inbox.scan().unwrap_or_else(|error| {
-            let obstacle = format!("{} cannot be listed: {error}", self.settings.dir.display());
+            let obstacle = format!("{} cannot be listed: {error}; {AS_THE_JVM}", self.settings.dir.display());
             Scan { obstacles: vec![obstacle], ..Scan::default() }
         });
         let redacts = self.settings.common.redact.is_some();
@@ -158,7 +158,7 @@ impl Watcher {
     fn tell_status(&self, scan: &Scan) {
         let mut shared = self.lock();
         for obstacle in scan.obstacles.iter().filter(|obstacle| !shared.status.obstacles.contains(obstacle)) {
-            log::error!("{obstacle}; run as the JVM's user (runAsUser, fsGroup)");
+            log::error!("{obstacle}");
         }
         shared.status.obstacles.clone_from(&scan.obstacles);
         self.write_status(&mut shared);

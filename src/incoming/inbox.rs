@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
-use super::{WAITING, changed};
+use super::{AS_THE_JVM, WAITING, changed};
 use crate::journal::{self, Journal, JournalError};
 use crate::private::is_private;
 use crate::run_id::run_id;
@@ -95,12 +95,18 @@ impl Inbox {
         match look(&self.dir, &name, &self.patterns) {
             Seen::Foreign => {}
             Seen::Growing => scan.growing.push(name),
-            Seen::Unreadable(error) => scan.obstacles.push(format!("{} cannot be read: {error}", printable(&name))),
+            Seen::Unreadable(error) => {
+                scan.obstacles.push(format!("{} cannot be read: {error}; {AS_THE_JVM}", printable(&name)));
+            }
             Seen::Complete(kind) => match self.take(entry, &name, kind) {
                 Ok(path) => scan.taken.push((name, path)),
                 // Another watcher was faster, or the file is being uploaded by hand.
                 Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::ResourceBusy].contains(&error.kind()) => {}
-                Err(error) => scan.obstacles.push(format!("{} cannot be taken over: {error}", printable(&name))),
+                Err(error) => {
+                    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+                    let next = if denied { format!("; {AS_THE_JVM}") } else { String::new() };
+                    scan.obstacles.push(format!("{} cannot be taken over: {error}{next}", printable(&name)));
+                }
             },
         }
     }

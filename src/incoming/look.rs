@@ -54,7 +54,7 @@ pub fn look(dir: &Path, name: &str, patterns: &[Pattern]) -> Seen {
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Seen::Foreign,
-        Err(error) if wanted || is_named_like_a_dump(name) => return Seen::Unreadable(error),
+        Err(error) if wanted || may_be_a_dump(dir, name, &error) => return Seen::Unreadable(error),
         Err(_) => return Seen::Foreign,
     };
     match look_into(&file, dir, name, wanted) {
@@ -128,9 +128,12 @@ fn has_end(file: &File, len: u64) -> io::Result<bool> {
     Ok(end[0] == tag::HEAP_DUMP_END && end[5..] == [0; 4])
 }
 
-/// For what cannot be opened: its name is all that is known.
-fn is_named_like_a_dump(name: &str) -> bool {
-    name.contains(".hprof")
+/// Of what cannot be opened, the name and the size are all that is known, and a JVM calls its dump what it is told. A
+/// part is told with its dump.
+fn may_be_a_dump(dir: &Path, name: &str, error: &io::Error) -> bool {
+    let is_long = || dir.join(name).symlink_metadata().is_ok_and(|meta| meta.len() >= MAGIC.len() as u64);
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    name.contains(".hprof") || is_denied && is_long() && !is_part(dir, name)
 }
 
 #[cfg(test)]

@@ -28,5 +28,8 @@ pub fn changed(meta: &Metadata) -> DateTime<Utc> {
 /// What waits for the store lies there, in the directory that is watched.
 pub const WAITING: &str = "jmap-dump-tool";
 
+/// What helps where this user may not do something.
+pub const AS_THE_JVM: &str = "run as the JVM's user (runAsUser, fsGroup)";
+
 /// Below that, what is stored and still there.
 pub const STORED: &str = "stored";

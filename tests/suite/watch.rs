@@ -429,7 +429,7 @@ fn of_more_dumps_than_may_wait_the_first_and_the_newest_stay() {
 }
 
 #[test]
-fn a_dump_that_cannot_be_read_is_told_at_once() {
+fn a_dump_that_cannot_be_read_is_told_at_once_whatever_its_name() {
     if !rustix::process::geteuid().is_root() {
         return crate::common::bed::skip("not root; run the tests as root");
     }
@@ -439,9 +439,11 @@ fn a_dump_that_cannot_be_read_is_told_at_once() {
     for dir in [pod.dir.path(), pod.samples.path()] {
         std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     }
-    let path = pod.path("java_pid1.hprof");
-    std::fs::write(&path, b"JAVA PROFILE 1.0.2\0").unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    // Too short for the start of a dump, a part of another one, a journal: none of them is one by itself.
+    for (name, bytes) in [("oom.bin", 20), ("lock", 7), ("oom.bin.p0", 20), ("oom.bin.upload", 20)] {
+        std::fs::write(pod.path(name), vec![b'J'; bytes]).unwrap();
+        std::fs::set_permissions(pod.path(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
     let dir = pod.dir.path().to_str().unwrap();
     let store = pod.samples.path().join("store");
     let args = ["watch", "shop", "cart", "prod", dir, "--store", store.to_str().unwrap()];
@@ -449,12 +451,13 @@ fn a_dump_that_cannot_be_read_is_told_at_once() {
         std::os::unix::process::CommandExt::uid(command, 1000);
     });
     let watcher = Watcher(Some(watcher.spawn()));
-    wait_until("it is told", SOON, || pod.status()["obstacles"].to_string().contains("java_pid1.hprof cannot be read"));
+    wait_until("it is told", SOON, || pod.status()["obstacles"].to_string().contains("oom.bin cannot be read"));
+    assert_eq!(pod.status()["obstacles"].as_array().map(Vec::len), Some(1), "{}", pod.status());
     let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run().expect(0);
     assert!(status.stderr.contains("cannot be read"), "{status:?}");
     watcher.signal(Signal::TERM);
     let ended = watcher.wait().expect(0);
-    assert!(ended.stderr.contains("java_pid1.hprof cannot be read") && ended.stderr.contains("run as the JVM's user"));
+    assert!(ended.stderr.contains("oom.bin cannot be read") && ended.stderr.contains("run as the JVM's user"));
 }
 
 #[test]
