@@ -18,7 +18,7 @@ use crate::stages::{PipelineError, Source, Treatment, compressed};
 use crate::store::{Digest, PART_MIN, StoreError, Upload};
 use crate::units::hex;
 
-/// Walks `raw` to its end, compresses it, and sends it. The object is not completed.
+/// Walks `raw` to its end, counts its objects, compresses it, and sends it. The object is not completed.
 ///
 /// # Errors
 /// When the dump is damaged, or the store fails: the dump is nowhere then.
@@ -28,14 +28,13 @@ pub fn run(
     mut treatment: Treatment,
     progress: &Progress,
     deadline: &Deadline,
+    histogram: &mut Histogram,
 ) -> Result<Piped, PipelineError> {
     let begun = Instant::now();
     let effort = treatment.effort;
     let pages = effort.pages();
-    // There is nothing here to read the names of classes from when the dump is whole: their numbers are not told.
-    let mut histogram = Histogram::new();
     let gate = Gate::default();
-    let (walked, sent) = compressed(raw, &mut treatment, &gate, progress, deadline, &mut histogram, |members| {
+    let (walked, sent) = compressed(raw, &mut treatment, &gate, progress, deadline, histogram, |members| {
         let mut put = |number, part| upload.put_part(number, part);
         let mut parts = Parts::new(&mut put, effort.part_size as usize);
         in_order(

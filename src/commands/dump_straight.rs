@@ -8,6 +8,7 @@ use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{NAME, Pipe, Plan};
+use crate::hprof::Histogram;
 use crate::pipeline::{Piped, Verdict};
 use crate::stages::Treatment;
 use crate::store::{StoreError, Upload};
@@ -22,7 +23,9 @@ impl Run<'_> {
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, &plan.dir, plan.layout, live, settings.max_pause, self.deadline)?;
-        let piped = straight::run(&mut pipe, upload, Treatment { effort, redactor }, &self.progress, self.deadline)
+        // There is nothing to read the names of classes from when the dump is whole: their numbers are not told.
+        let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
+        let piped = straight::run(&mut pipe, upload, treatment, &self.progress, self.deadline, &mut histogram)
             .map_err(|error| Error::from_pipeline(error, &path, &path));
         // A JVM that still dumps is let go first: nobody reads what it writes.
         if piped.is_err() && !pipe.is_answered() {

@@ -1,5 +1,6 @@
 //! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
 
+mod compress;
 mod input;
 mod recall;
 
@@ -20,19 +21,18 @@ use super::temporary::nameless_beside;
 use super::verify::{is_gzip, walk};
 use crate::classes;
 use crate::deadline::Deadline;
-use crate::effort::{Effort, processors};
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::{self, Begin, FileState};
-use crate::pipeline::{self, Piped, Verdict};
+use crate::pipeline::{self, Verdict};
 use crate::progress::Progress;
 use crate::redaction::Redaction;
 use crate::settings::Settings;
 use crate::spool::Spool;
-use crate::stages::{Scrutiny, Stream, Treatment};
+use crate::stages::Scrutiny;
 use crate::store::key::Place;
 use crate::store::receipt::{DumpFacts, Receipt};
 use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool};
@@ -141,7 +141,11 @@ impl<'a> Deposit<'a> {
         self.progress.stage("finishing the upload", None);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
-        let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool)).map_err(Error::not_stored)?;
+        let finish = |()| match &spool {
+            Some(spool) => upload.finish(&verdict, &digest, spool),
+            None => upload.finish_sent(&verdict, &digest),
+        };
+        let finished = sent.and_then(finish).map_err(Error::not_stored)?;
         tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
         Ok(())
     }
@@ -189,7 +193,7 @@ impl<'a> Deposit<'a> {
         if !gzipped {
             return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
         }
-        let mut file = nameless_beside(Path::new("."), 0)?;
+        let mut file = nameless_beside(Path::new("."), 0, 0)?;
         io::copy(&mut raw, &mut file).map_err(|source| unread(path, source))?;
         self.read_gzipped(file, path, upload)
     }
@@ -219,7 +223,7 @@ impl<'a> Deposit<'a> {
         }
         let sent = pipeline::send(&spool, self.begin.part_size, Some(upload));
         let (digest, sent) = sent.map_err(|source| unread(path, source))?;
-        Ok(Piece { walk, digest, sent, spool, blanked: 0 })
+        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: 0 })
     }
 
     fn redact(&self) -> Option<&Redaction> {
@@ -236,26 +240,6 @@ impl<'a> Deposit<'a> {
         let found = redact.of_file(open, file, self.deadline);
         self.deadline.check("looking for what is to stay readable")?;
         found.map(Some).map_err(|source| unread(path, source))
-    }
-
-    fn compress(
-        &self,
-        raw: impl Read,
-        path: &str,
-        redactor: Option<Redactor>,
-        upload: &mut Upload,
-    ) -> Result<Piece, Error> {
-        let in_store = upload.spool_file(false).map_err(Error::Store)?;
-        let spool = Spool::new(
-            in_store.map_or_else(|| nameless_beside(&self.item.path, self.begin.file.bytes), |(file, _)| Ok(file))?,
-        );
-        let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
-        let treatment = Treatment { effort, redactor };
-        let mut raw = Stream::new(raw, self.scrutiny());
-        let piped = pipeline::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
-            .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
-        let Piped { walk, digest, sent, blanked, .. } = piped;
-        Ok(Piece { walk, digest, sent, spool, blanked })
     }
 
     /// Removes what is not needed any more, or says what is still there.
@@ -318,7 +302,8 @@ struct Piece {
     walk: Summary,
     digest: Digest,
     sent: Result<(), StoreError>,
-    spool: Spool,
+    /// `None` where all of it went out in parts.
+    spool: Option<Spool>,
     blanked: u64,
 }
 

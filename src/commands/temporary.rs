@@ -11,9 +11,14 @@ use crate::error::Error;
 use crate::heap_dump::RoomError;
 use crate::run_id::run_id;
 
+/// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
+pub fn least_room(bytes: u64) -> u64 {
+    bytes / 10
+}
+
 /// A file without a name, where `path` lies or else among the temporary ones: gone when it is closed. Where there is
-/// room for `bytes`, if there is such a place.
-pub fn nameless_beside(path: &Path, bytes: u64) -> Result<File, Error> {
+/// room for `bytes`, if there is such a place, and nowhere with less than `least`.
+pub fn nameless_beside(path: &Path, bytes: u64, least: u64) -> Result<File, Error> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
@@ -21,8 +26,7 @@ pub fn nameless_beside(path: &Path, bytes: u64) -> Result<File, Error> {
     if free_in(&places[0]) < bytes && free_in(&places[1]) > free_in(&places[0]) {
         places.reverse();
     }
-    // A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
-    if free_in(&places[0]) < bytes / 10 {
+    if free_in(&places[0]) < least {
         let (path, source) = (places[0].display().to_string(), io::ErrorKind::StorageFull.into());
         return Err(RoomError::Io { what: "compress into", path, source }.into());
     }

@@ -34,6 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 struct Shared {
     queue: Queue,
     status: Status,
+    /// The status could not be written the last time: that is told once.
+    untold: bool,
     /// Stored, and still there: once is enough.
     finished: BTreeSet<PathBuf>,
     over: bool,
@@ -166,9 +168,14 @@ impl Watcher {
 
     fn write_status(&self, shared: &mut Shared) {
         shared.status.waiting = shared.queue.len();
-        if let Err(error) = shared.status.write(&self.settings.status) {
-            log::debug!("cannot write {}: {error}", self.settings.status.display());
+        let written = shared.status.write(&self.settings.status);
+        if let Err(error) = &written
+            && !shared.untold
+        {
+            let path = self.settings.status.display();
+            log::warn!("cannot write {path}, by which 'status' and a probe know this watcher: {error}");
         }
+        shared.untold = written.is_err();
     }
 
     fn store_until_over(&self) {

@@ -2,15 +2,19 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 /// A watcher that has not written for so long hangs, or is dead.
 const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// The file is always so long, whatever it tells: then a full disk has room for the next word.
+const LENGTH: usize = 8 << 10;
 
 /// See the module's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,18 +38,36 @@ pub struct Status {
 }
 
 impl Status {
-    /// Writes it, so that a reader sees the old one or the new one.
+    /// Writes it, so that a reader sees the old one or the new one; on a full disk, over the old one.
     ///
     /// # Errors
     /// When the directory cannot be written.
     pub fn write(&mut self, path: &Path) -> io::Result<()> {
         self.updated = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let new = path.with_extension("new");
-        // Whoever may write there may have put a link in the way.
-        let _ = std::fs::remove_file(&new);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        std::fs::rename(&new, path)
+        let text = self.text()?;
+        match replace(path, &text) {
+            Err(error) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind()) => {
+                write_over(path, &text)
+            }
+            other => other,
+        }
+    }
+
+    /// As much of it as there is room for.
+    fn text(&self) -> serde_json::Result<Vec<u8>> {
+        let mut status = self.clone();
+        loop {
+            let mut text = serde_json::to_vec(&status)?;
+            if text.len() < LENGTH {
+                text.resize(LENGTH - 1, b' ');
+                text.push(b'\n');
+                return Ok(text);
+            }
+            if status.obstacles.is_empty() {
+                (status.last_error, status.last_stored) = (None, None);
+            }
+            status.obstacles.truncate(status.obstacles.len() / 2);
+        }
     }
 
     /// # Errors
@@ -65,9 +87,47 @@ impl Status {
     }
 }
 
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    // Whoever may write there may have put a link in the way.
+    let _ = std::fs::remove_file(&new);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new);
+    let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| std::fs::rename(&new, path));
+    written.inspect_err(|_| drop(std::fs::remove_file(&new)))
+}
+
+/// In the room that it has. Who reads at this moment may see half of it, and all of it the next time.
+fn write_over(path: &Path, text: &[u8]) -> io::Result<()> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    // Nobody has put another file in its place.
+    let is_ours = meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours || meta.len() != LENGTH as u64 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(text, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn however_much_there_is_to_tell_the_file_has_one_length_and_can_be_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status.json");
+        let obstacles = (0..1000).map(|number| format!("{number} cannot be read")).collect();
+        let mut status = Status { obstacles, last_error: Some("x".repeat(LENGTH)), ..Status::default() };
+        status.write(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().len(), LENGTH as u64);
+        assert!(Status::read(&path).unwrap().last_error.is_none());
+        let next = Status { stored: 7, ..Status::default() };
+        write_over(&path, &next.text().unwrap()).unwrap();
+        assert_eq!(Status::read(&path).unwrap(), next);
+        std::fs::hard_link(&path, dir.path().join("another")).unwrap();
+        assert!(write_over(&path, &next.text().unwrap()).is_err());
+    }
 
     #[test]
     fn silence_is_an_ailment_and_what_another_start_does_not_mend_is_none() {

@@ -13,6 +13,7 @@ mod deploy;
 mod dialects;
 mod fetch;
 mod fs_group;
+mod full_volume;
 mod guard;
 mod harm;
 mod helpers;

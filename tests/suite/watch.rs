@@ -13,21 +13,21 @@ use crate::common::tool::{Run, Tool};
 use crate::guard::moments;
 
 /// A directory where dumps appear, and the way to the store.
-struct Pod {
-    dir: tempfile::TempDir,
-    server: S3Server,
+pub struct Pod {
+    pub dir: tempfile::TempDir,
+    pub server: S3Server,
     samples: tempfile::TempDir,
 }
 
 /// Killed when it is dropped.
-struct Watcher(Option<Run>);
+pub struct Watcher(Option<Run>);
 
 impl Pod {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), server: S3Server::start(), samples: tempfile::tempdir().unwrap() }
     }
 
-    fn tool(&self, flags: &[&str]) -> Tool {
+    pub fn tool(&self, flags: &[&str]) -> Tool {
         let endpoint = self.server.flags();
         Tool::new(&["watch", "shop", "cart", "prod", self.dir.path().to_str().unwrap(), "--output", "json"])
             .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
@@ -38,25 +38,25 @@ impl Pod {
     }
 
     fn watch(&self, flags: &[&str]) -> Watcher {
-        Watcher(Some(self.tool(flags).spawn()))
+        Watcher::start(self.tool(flags))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn status(&self) -> serde_json::Value {
+    pub fn status(&self) -> serde_json::Value {
         let text = std::fs::read(self.path("jmap-dump-tool/status.json")).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    fn dumps(&self) -> Vec<PathBuf> {
+    pub fn dumps(&self) -> Vec<PathBuf> {
         let keys = self.server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz"));
         keys.map(|key| self.server.object(&key)).collect()
     }
 
     /// All files in the directory but the watcher's status.
-    fn files(&self) -> Vec<String> {
+    pub fn files(&self) -> Vec<String> {
         let names = |dir: &Path| -> Vec<String> {
             let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
             entries.filter(|entry| entry.path().is_file()).map(|entry| entry.path().display().to_string()).collect()
@@ -68,7 +68,7 @@ impl Pod {
     }
 
     /// A dump of a JVM with so many markers, which is not in the directory yet.
-    fn sample(&self, megabytes: u32, markers: u32) -> Option<PathBuf> {
+    pub fn sample(&self, megabytes: u32, markers: u32) -> Option<PathBuf> {
         let jvm = TestJvm::builder("17")?.arg(format!("mb={megabytes}")).arg(format!("markers={markers}")).start();
         let store = self.samples.path().join(markers.to_string());
         let stored = Tool::dump(jvm.pid(), store.to_str().unwrap()).run().expect(0).stored();
@@ -89,6 +89,10 @@ impl Pod {
 }
 
 impl Watcher {
+    pub fn start(tool: Tool) -> Self {
+        Self(Some(tool.spawn()))
+    }
+
     fn signal(&self, signal: Signal) {
         self.0.as_ref().unwrap().signal(signal);
     }
@@ -108,7 +112,7 @@ impl Drop for Watcher {
 }
 
 #[track_caller]
-fn wait_until(what: &str, bound: Duration, condition: impl Fn() -> bool) {
+pub fn wait_until(what: &str, bound: Duration, condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < bound, "not within {bound:?}: {what}");
@@ -116,7 +120,7 @@ fn wait_until(what: &str, bound: Duration, condition: impl Fn() -> bool) {
     }
 }
 
-const SOON: Duration = Duration::from_secs(40);
+pub const SOON: Duration = Duration::from_secs(40);
 
 fn doomed(version: &str, path: &Path) -> Option<Builder> {
     let builder = TestJvm::builder(version)?.jvm_arg("-Xmx48m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError");

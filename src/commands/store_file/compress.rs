@@ -1,0 +1,78 @@
+//! A plain dump on its way into the store: by a spool, or straight into parts where there is no room for one.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::input::open;
+use super::{Deposit, Piece};
+use crate::classes;
+use crate::commands::temporary::{least_room, nameless_beside};
+use crate::commands::verify::is_gzip;
+use crate::effort::{Effort, processors};
+use crate::error::Error;
+use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
+use crate::pipeline::{self, Piped};
+use crate::spool::Spool;
+use crate::stages::{PipelineError, Source, Stream, Treatment};
+use crate::store::Upload;
+use crate::straight;
+
+impl Deposit<'_> {
+    pub(super) fn compress(
+        &self,
+        raw: impl Read,
+        path: &str,
+        redactor: Option<Redactor>,
+        upload: &mut Upload,
+    ) -> Result<Piece, Error> {
+        let in_store = upload.spool_file(false).map_err(Error::Store)?;
+        let (bytes, sends_parts) = (self.raw_bytes(), upload.takes_parts_early());
+        let least = if sends_parts { bytes } else { least_room(bytes) };
+        let file = in_store.map_or_else(|| nameless_beside(&self.item.path, bytes, least), |(file, _)| Ok(file));
+        let mut raw = Stream::new(raw, self.scrutiny());
+        let file = match file {
+            Err(error) if sends_parts => {
+                log::info!("{path} is compressed into the store's parts, without a copy: {}", error.chain());
+                return self.compress_into_parts(&mut raw, path, redactor, upload);
+            }
+            other => other?,
+        };
+        let spool = Spool::new(file);
+        let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
+        let treatment = Treatment { effort, redactor };
+        let piped = pipeline::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
+            .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
+        let Piped { walk, digest, sent, blanked, .. } = piped;
+        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked })
+    }
+
+    /// Needs no room. The file stays until all is stored, and so nothing is lost when the store fails.
+    fn compress_into_parts(
+        &self,
+        raw: &mut dyn Source,
+        path: &str,
+        redactor: Option<Redactor>,
+        upload: &mut Upload,
+    ) -> Result<Piece, Error> {
+        let effort = Effort::streaming(processors(), self.settings.level, self.begin.part_size);
+        let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
+        let piped = straight::run(raw, upload, treatment, self.progress, self.deadline, &mut histogram);
+        let Piped { walk, digest, sent, blanked, .. } = piped.map_err(|error| match error {
+            PipelineError::Store(error) => Error::not_stored(error),
+            other => Error::from_pipeline(other, path, path),
+        })?;
+        let walk = Summary { classes: self.classes(&histogram), ..walk };
+        Ok(Piece { walk, digest, sent, spool: None, blanked })
+    }
+
+    fn raw_bytes(&self) -> u64 {
+        let parts = self.parts.get().into_iter().flatten();
+        self.begin.file.bytes + parts.filter_map(|part| part.metadata().ok()).map(|meta| meta.len()).sum::<u64>()
+    }
+
+    /// By the file itself; standard input is read once.
+    fn classes(&self, histogram: &Histogram) -> Option<TopClasses> {
+        let file = open(self.item).ok().filter(|_| self.item.path != Path::new("-"))?;
+        classes::of_file(histogram, &file, is_gzip(&file).ok()?)
+    }
+}
