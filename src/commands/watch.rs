@@ -1,6 +1,8 @@
 //! `watch`: the sidecar. One thread takes what is complete out of the JVM's way, another one stores it.
 
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -75,15 +77,26 @@ pub fn run(args: &WatchArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcom
 impl Watcher {
     fn watch(&self, life: &Deadline) -> Outcome {
         log::info!("watching {}", self.settings.dir.display());
-        self.lock().status.pid = std::process::id();
-        let stopped = std::thread::scope(|scope| {
-            scope.spawn(|| self.store_until_over());
-            let stopped = self.look_until_over(life);
+        {
+            let mut shared = self.lock();
+            shared.status.pid = std::process::id();
+            shared.status.idles();
+        }
+        let ended = std::thread::scope(|scope| {
+            let storer = scope.spawn(|| self.store_until_over());
+            let stopped = self.look_until_over(life, || storer.is_finished());
             self.lock().over = true;
             self.changed.notify_all();
-            self.work.cancel().trip(stopped.reason);
-            stopped
+            if let Some(stopped) = &stopped {
+                self.work.cancel().trip(stopped.reason);
+            }
+            storer.join().map(|()| stopped)
         });
+        let stopped = match ended {
+            Ok(Some(stopped)) => stopped,
+            Ok(None) => return Outcome::failed(storer_gone("it has ended")),
+            Err(panic) => return Outcome::failed(storer_gone(panic_message(&*panic))),
+        };
         self.tell_status(&Scan::default());
         let waiting: Vec<String> = self.lock().queue.paths().map(|path| path.display().to_string()).collect();
         if waiting.is_empty() {
@@ -94,13 +107,15 @@ impl Watcher {
     }
 
     /// Takes what comes until a signal says that the pod ends, and then what is still coming, as long as there is time.
-    fn look_until_over(&self, life: &Deadline) -> Stopped {
+    /// `None` when nobody is there to store it.
+    fn look_until_over(&self, life: &Deadline, storer_is_gone: impl Fn() -> bool) -> Option<Stopped> {
         let mut ending: Option<(Stopped, Instant)> = None;
         loop {
             let scan = self.look();
             let left = self.lock().queue.len() + scan.growing.len();
             match ending {
-                Some((stopped, end)) if left == 0 || Instant::now() >= end => return stopped,
+                _ if storer_is_gone() => return None,
+                Some((stopped, end)) if left == 0 || Instant::now() >= end => return Some(stopped),
                 Some(_) => std::thread::sleep(LOOK_AGAIN),
                 None => {
                     let pause = if scan.growing.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
@@ -188,8 +203,10 @@ impl Watcher {
         let mut shared = self.lock();
         while !shared.over {
             if let Some(path) = shared.queue.take_due() {
+                shared.status.begins(path.display().to_string(), self.settings.common.deadline);
                 return Some(path);
             }
+            shared.status.idles();
             shared = self.changed.wait_timeout(shared, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
         }
         None
@@ -272,6 +289,16 @@ impl Watcher {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Another start has another thread; a watcher that stores nothing must not look well.
+fn storer_gone(why: &str) -> Error {
+    Error::Unexpected { what: "the thread that stores is gone".into(), source: io::Error::other(why.to_owned()) }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked")
 }
 
 /// With what to do, where it is not the store that has to be mended.

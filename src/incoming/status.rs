@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 /// A watcher that has not written for so long hangs, or is dead.
 const STALE_AFTER: Duration = Duration::from_secs(60);
 
+/// What an upload may take behind its deadline: its abort, and a last look at the file.
+const WIND_UP: Duration = Duration::from_secs(600);
+
 /// The file is always so long, whatever it tells: then a full disk has room for the next word.
 const LENGTH: usize = 8 << 10;
 
@@ -22,6 +25,12 @@ pub struct Status {
     /// When it was written, RFC 3339.
     pub updated: String,
     pub pid: u32,
+    /// By then, whoever stores has said something again, RFC 3339.
+    #[serde(default)]
+    pub storer_due: String,
+    /// What is on its way to the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storing: Option<String>,
     /// Dumps that wait for the store.
     pub waiting: usize,
     pub stored: u64,
@@ -38,12 +47,22 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whoever stores is there, and at nothing.
+    pub fn idles(&mut self) {
+        (self.storing, self.storer_due) = (None, rfc3339(Utc::now() + STALE_AFTER));
+    }
+
+    /// It begins with this file, for which it has so long.
+    pub fn begins(&mut self, file: String, limit: Duration) {
+        (self.storing, self.storer_due) = (Some(file), rfc3339(Utc::now() + limit + WIND_UP));
+    }
+
     /// Writes it, so that a reader sees the old one or the new one; on a full disk, over the old one.
     ///
     /// # Errors
     /// When the directory cannot be written.
     pub fn write(&mut self, path: &Path) -> io::Result<()> {
-        self.updated = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        self.updated = rfc3339(Utc::now());
         let text = self.text()?;
         match replace(path, &text) {
             Err(error) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind()) => {
@@ -78,13 +97,24 @@ impl Status {
 
     /// What is wrong with the watcher, so that another start may mend it: not the store, and no file that it cannot read.
     pub fn ailment(&self, now: DateTime<Utc>) -> Option<String> {
-        let updated = DateTime::parse_from_rfc3339(&self.updated).ok()?;
+        let time = DateTime::parse_from_rfc3339;
+        let (Ok(updated), Ok(due)) = (time(&self.updated), time(&self.storer_due)) else {
+            return Some(format!("it does not tell the time: '{}', '{}'", self.updated, self.storer_due));
+        };
         let age = now.signed_duration_since(updated).to_std().unwrap_or_default();
         if age > STALE_AFTER {
             return Some(format!("the watcher has said nothing for {} s", age.as_secs()));
         }
-        None
+        let late = now.signed_duration_since(due).num_seconds();
+        (late > 0).then(|| {
+            let what = self.storing.as_deref().unwrap_or("no file");
+            format!("whoever stores is at {what}, and {late} s late")
+        })
     }
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
@@ -134,6 +164,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("status.json");
         let mut status = Status { last_error: Some("the store is down".into()), waiting: 3, ..Status::default() };
+        status.idles();
         status.write(&path).unwrap();
         let status = Status::read(&path).unwrap();
         assert_eq!(status.ailment(Utc::now()), None);
@@ -142,5 +173,28 @@ mod tests {
         let blocked = Status { obstacles: vec!["x cannot be read".into()], ..status };
         assert_eq!(blocked.ailment(Utc::now()), None);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whoever_stores_is_heard_of_and_may_take_as_long_as_an_upload() {
+        let (now, seconds) = (Utc::now(), |seconds| Utc::now() + chrono::Duration::seconds(seconds));
+        let mut status = Status::default();
+        status.idles();
+        let at = |status: &Status, time| Status { updated: rfc3339(time), ..status.clone() }.ailment(time);
+        assert_eq!(at(&status, now), None);
+        assert!(at(&status, seconds(90)).unwrap().contains("at no file"));
+        status.begins("java.hprof".into(), Duration::from_secs(1800));
+        assert_eq!(at(&status, seconds(1800)), None);
+        assert!(at(&status, seconds(1800 + 700)).unwrap().contains("at java.hprof"));
+    }
+
+    #[test]
+    fn a_status_that_tells_no_time_is_an_ailment() {
+        let mut status = Status::default();
+        status.idles();
+        for (updated, due) in [("", &*status.storer_due), ("soon", &*status.storer_due), (&*rfc3339(Utc::now()), "")] {
+            let status = Status { updated: updated.into(), storer_due: due.into(), ..Status::default() };
+            assert!(status.ailment(Utc::now()).unwrap().contains("does not tell the time"));
+        }
     }
 }

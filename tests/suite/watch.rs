@@ -464,6 +464,35 @@ fn a_dump_that_cannot_be_read_is_told_at_once_whatever_its_name() {
     assert!(ended.stderr.contains("oom.bin cannot be read") && ended.stderr.contains("run as the JVM's user"));
 }
 
+/// A process that may have no more threads: the one that stores needs some, and panics.
+#[test]
+fn a_watcher_whose_storing_thread_is_gone_ends() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::common::bed::skip("not root; run the tests as root");
+    }
+    const USER: u32 = 47_113;
+    let pod = Pod::new();
+    let (program, store) = (pod.samples.path().join("jmap-dump-tool"), pod.samples.path().join("store"));
+    std::fs::copy(crate::common::tool::binary(), &program).unwrap();
+    for dir in [pod.dir.path(), pod.samples.path()] {
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let path = pod.path("java_pid1.hprof");
+    let dump = [&b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0"[..], &[0x2c, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    std::fs::write(&path, dump).unwrap();
+    std::os::unix::fs::chown(&path, Some(USER), None).unwrap();
+    // That looks, that stores, and one for signals.
+    let args = ["--nproc=3", program.to_str().unwrap(), "watch", "shop", "cart", "prod"];
+    let watcher = Tool::of(Path::new("/usr/bin/prlimit"), &args)
+        .args(&[pod.dir.path().to_str().unwrap(), "--store", store.to_str().unwrap()])
+        .command(|command| {
+            std::os::unix::process::CommandExt::uid(command, USER);
+        });
+    let ended = watcher.run().expect(1);
+    assert!(ended.stderr.contains("the thread that stores is gone"), "{}", ended.stderr);
+    assert!(pod.files().iter().any(|file| file.ends_with(".hprof")), "the dump waits for the next start");
+}
+
 #[test]
 fn a_signal_to_end_lets_the_upload_finish_and_a_second_pod_s_start_does_the_rest() {
     let pod = Pod::new();
