@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 
 use super::context::context;
 use super::dump_stage::{NEW_JOURNAL, SORTED, SPOOL};
@@ -226,11 +226,13 @@ impl<'a> Run<'a> {
     pub fn add_link(&mut self) {
         let Some(valid) = self.settings.link else { return };
         let store = &self.settings.common.store;
-        let until = Utc::now() + valid;
         match Shelf::open(store, self.deadline).and_then(|shelf| shelf.link(&self.key.dump(), valid)) {
             Ok(Some(link)) => {
-                self.receipt.link = Some(link);
-                self.receipt.link_until = Some(until.to_rfc3339_opts(SecondsFormat::Secs, true));
+                if let Some(warning) = link.warning() {
+                    self.receipt.warn(warning);
+                }
+                self.receipt.link_until = link.until();
+                self.receipt.link = Some(link.url);
             }
             Ok(None) => self.receipt.warn("this store has no links"),
             Err(error) => self.receipt.warn(format!("there is no link: {}", Error::Store(error).chain())),

@@ -3,7 +3,9 @@
 mod page;
 mod row;
 
-use chrono::{Duration as Days, Utc};
+use std::time::Duration;
+
+use chrono::Utc;
 
 use super::{Answer, Outcome, start_clock};
 use crate::cli::ListArgs;
@@ -49,16 +51,22 @@ fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error>
         .collect();
     rows.sort_by(|one, other| other.time.cmp(&one.time).then_with(|| one.key.cmp(&other.key)));
     if let Some(valid) = settings.links {
-        let until = Utc::now() + Days::from_std(valid).unwrap_or_default();
-        for row in &mut rows {
-            row.link = shelf.link(&row.key, valid).map_err(Error::store)?;
-            row.link_until = row.link.as_ref().map(|_| until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
-        }
-        if rows.iter().any(|row| row.link.is_none()) {
-            log::warn!("this store has no links");
-        } else if shelf.signs_with_token() {
-            log::warn!("the links are signed with a token that may end before them; they end with it");
-        }
+        add_links(&shelf, &mut rows, valid)?;
     }
     Ok(rows)
+}
+
+fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Error> {
+    for row in rows.iter_mut() {
+        let Some(link) = shelf.link(&row.key, valid).map_err(Error::store)? else {
+            log::warn!("this store has no links");
+            return Ok(());
+        };
+        (row.link_until, row.link_warning) = (link.until(), link.warning());
+        row.link = Some(link.url);
+    }
+    if let Some(warning) = rows.iter().find_map(|row| row.link_warning.as_deref()) {
+        log::warn!("{warning}");
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `presign`: a URL by which one dump can be stored without any key, made by whoever has one.
 
-use chrono::{Duration as Days, SecondsFormat, Utc};
+use chrono::Utc;
 use serde::Serialize;
 
 use super::{Answer, Outcome, start_clock};
@@ -19,7 +19,10 @@ const POD: &str = "presigned";
 struct Signed {
     url: String,
     key: String,
-    until: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 pub fn run(args: &PresignArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
@@ -41,14 +44,13 @@ pub fn run(args: &PresignArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outc
 }
 
 fn sign(settings: &PresignSettings, deadline: &Deadline) -> Result<Signed, Error> {
-    let now = Utc::now();
-    let key = ObjectKey::new(&settings.common.place, now, POD, 0, &run_id()).dump();
+    let key = ObjectKey::new(&settings.common.place, Utc::now(), POD, 0, &run_id()).dump();
     let shelf = Shelf::open(&settings.common.store, deadline).map_err(Error::store)?;
-    let url = shelf.upload_link(&key, settings.valid).map_err(Error::store)?;
-    let url = url.ok_or(SettingsError::NoSignature).map_err(|error| Error::store(error.into()))?;
-    if shelf.signs_with_token() {
-        log::warn!("the URL is signed with a token that may end before it; it ends with it");
+    let link = shelf.upload_link(&key, settings.valid).map_err(Error::store)?;
+    let link = link.ok_or(SettingsError::NoSignature).map_err(|error| Error::store(error.into()))?;
+    let (until, warning) = (link.until(), link.warning());
+    if let Some(warning) = &warning {
+        log::warn!("{warning}");
     }
-    let until = (now + Days::from_std(settings.valid).unwrap_or_default()).to_rfc3339_opts(SecondsFormat::Secs, true);
-    Ok(Signed { url, key, until })
+    Ok(Signed { url: link.url, key, until, warning })
 }

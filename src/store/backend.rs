@@ -13,8 +13,9 @@ use object_store::signer::Signer;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
 use super::client::{Connector, ExtraHeader};
-use super::credentials::{Environment, aliyun, aws, azure, google};
+use super::credentials::{Ends, Environment, aliyun, aws, azure, google};
 use super::encryption::{self, encrypted};
+use super::link::SignedBy;
 use super::settings::{Secret, StoreSettings};
 use super::url::{StoreUrl, path_of};
 use super::{SettingsError, StoreError};
@@ -23,12 +24,26 @@ use super::{SettingsError, StoreError};
 pub trait Backend: ObjectStore + MultipartStore + Signer {}
 impl<T: ObjectStore + MultipartStore + Signer> Backend for T {}
 
+/// A store's client, and by what its links are signed.
+pub struct Built {
+    pub store: Arc<dyn Backend>,
+    pub signed_by: SignedBy,
+}
+
 /// Builds the client of a remote store. `retry_for` bounds the tries of one request, which go out as they were
 /// signed: less than five minutes, or the signature is too old.
 ///
 /// # Errors
 /// When the settings do not suffice.
 pub fn build(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(build_signing(settings, part_size, retry_for)?.store)
+}
+
+/// The same, for links.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_signing(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Built, StoreError> {
     let connector = Connector::new(settings, part_size)?.with_headers(encryption::headers(settings)?);
     let retry = retry_of(retry_for);
     match &settings.url {
@@ -52,18 +67,14 @@ fn retry_of(retry_for: Duration) -> RetryConfig {
     RetryConfig { backoff, max_retries: 20, retry_timeout: retry_for.min(Duration::from_secs(120)) }
 }
 
-fn s3(
-    settings: &StoreSettings,
-    bucket: &str,
-    connector: Connector,
-    retry: RetryConfig,
-) -> Result<Arc<dyn Backend>, StoreError> {
+fn s3(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> Result<Built, StoreError> {
     // TLS protects the bytes already, and a second hash of them costs time (AWS: "Signature calculations",
     // UNSIGNED-PAYLOAD).
     let by_tls = settings.endpoint.as_deref().is_none_or(|endpoint| endpoint.starts_with("https://"));
     let client = connector.client();
     let builder = s3_builder(settings, bucket, connector, retry).with_unsigned_payload(by_tls);
-    let mut builder = encrypted(aws::with_credentials(builder, settings, client)?, settings)?;
+    let (builder, lease) = aws::with_credentials(builder, settings, client)?;
+    let mut builder = encrypted(builder, settings)?;
     if let Some(endpoint) = &settings.endpoint {
         let path_style = settings.path_style.unwrap_or(!settings.cname);
         builder = if settings.cname {
@@ -74,7 +85,7 @@ fn s3(
             builder.with_endpoint(with_bucket(endpoint, bucket)?).with_virtual_hosted_style_request(true)
         };
     }
-    finish_s3(builder)
+    finish_s3(builder, lease)
 }
 
 /// A store that speaks S3 and wants the bucket in the host name. object_store does not put it there.
@@ -84,7 +95,7 @@ fn s3_dialect(
     endpoint: &str,
     connector: Connector,
     retry: RetryConfig,
-) -> Result<Arc<dyn Backend>, StoreError> {
+) -> Result<Built, StoreError> {
     // Nothing else could give a key: the metadata service that object_store would ask is Amazon's.
     let keyless = match (&settings.access_key_id, &settings.url) {
         (Some(_), _) => None,
@@ -95,14 +106,15 @@ fn s3_dialect(
         (None, _) => return Err(SettingsError::NoCredentials.into()),
     };
     let mut builder = s3_builder(settings, bucket, connector, retry).with_conditional_put(S3ConditionalPut::Disabled);
-    if let Some(credentials) = keyless {
-        builder = builder.with_credentials(credentials);
+    let mut lease = None;
+    if let Some((credentials, ends)) = keyless {
+        (builder, lease) = (builder.with_credentials(credentials), ends);
     }
     let virtual_hosted = settings.cname || !settings.path_style.unwrap_or(false);
     let add_bucket = virtual_hosted && !settings.cname;
     let endpoint = if add_bucket { with_bucket(endpoint, bucket)? } else { endpoint.to_owned() };
     let builder = encrypted(builder, settings)?;
-    finish_s3(builder.with_endpoint(endpoint).with_virtual_hosted_style_request(virtual_hosted))
+    finish_s3(builder.with_endpoint(endpoint).with_virtual_hosted_style_request(virtual_hosted), lease)
 }
 
 fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> AmazonS3Builder {
@@ -153,8 +165,9 @@ fn region_of(settings: &StoreSettings) -> Option<String> {
     }
 }
 
-fn finish_s3(builder: AmazonS3Builder) -> Result<Arc<dyn Backend>, StoreError> {
-    Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+fn finish_s3(builder: AmazonS3Builder, lease: Option<Arc<dyn Ends>>) -> Result<Built, StoreError> {
+    let store = builder.build().map_err(|source| SettingsError::Client { source: source.into() })?;
+    Ok(Built { store: Arc::new(store), signed_by: SignedBy { lease, google: None } })
 }
 
 /// S3-compatible endpoint of a region
@@ -186,12 +199,7 @@ fn with_bucket(endpoint: &str, bucket: &str) -> Result<String, StoreError> {
     Ok(format!("{scheme}://{bucket}.{host}"))
 }
 
-fn gs(
-    settings: &StoreSettings,
-    bucket: &str,
-    connector: Connector,
-    retry: RetryConfig,
-) -> Result<Arc<dyn Backend>, StoreError> {
+fn gs(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> Result<Built, StoreError> {
     let builder = if settings.vendor_environment {
         GoogleCloudStorageBuilder::from_env()
     } else {
@@ -203,7 +211,9 @@ fn gs(
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+    let store = builder.build().map_err(|source| SettingsError::Client { source: source.into() })?;
+    let google = Some(Arc::clone(store.signing_credentials()));
+    Ok(Built { store: Arc::new(store), signed_by: SignedBy { lease: None, google } })
 }
 
 fn az(
@@ -211,7 +221,7 @@ fn az(
     container: &str,
     connector: Connector,
     retry: RetryConfig,
-) -> Result<Arc<dyn Backend>, StoreError> {
+) -> Result<Built, StoreError> {
     let builder =
         if settings.vendor_environment { MicrosoftAzureBuilder::from_env() } else { MicrosoftAzureBuilder::new() };
     let mut builder =
@@ -226,7 +236,8 @@ fn az(
         builder = builder.with_endpoint(endpoint.clone());
     }
     let builder = azure::with_credentials(builder)?;
-    Ok(Arc::new(builder.build().map_err(|source| SettingsError::Client { source: source.into() })?))
+    let store = builder.build().map_err(|source| SettingsError::Client { source: source.into() })?;
+    Ok(Built { store: Arc::new(store), signed_by: SignedBy::default() })
 }
 
 /// Who reads, as each request says it (RFC 7617).

@@ -28,7 +28,7 @@ pub struct Receipt {
     /// What was taken out of the dump: strings or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
-    /// By which anybody can get the dump, and until when. Never in what is stored beside it.
+    /// By which anybody can get the dump, and until when, where that is known. Never in what is stored beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,8 +170,9 @@ impl Display for Receipt {
         if let Some(reason) = &self.reason {
             line("reason", reason)?;
         }
-        if let (Some(link), Some(until)) = (&self.link, &self.link_until) {
-            line("link", &format!("{link} until {until}"))?;
+        if let Some(link) = &self.link {
+            let until = self.link_until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+            line("link", &format!("{link}{until}"))?;
         }
         if let Some(context) = &self.context {
             line("context", context)?;

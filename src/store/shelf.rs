@@ -15,7 +15,8 @@ use object_store::path::Path;
 use object_store::signer::{Method, Signer};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::backend::{build, dav};
+use super::backend::{build_signing, dav};
+use super::link::{Link, SignedBy};
 use super::object_error::ObjectError;
 use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
@@ -27,9 +28,6 @@ const AT_ONCE: usize = 4;
 
 /// A receipt is a few kilobytes; whatever is longer is none.
 const SMALL: u64 = 1 << 20;
-
-/// Longest time for which a store signs (AWS: "Download and upload objects with presigned URLs", 7 days).
-pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// An object that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +53,7 @@ enum Place {
 
 struct Remote {
     store: Arc<dyn ObjectStore>,
-    signer: Option<Arc<dyn Signer>>,
+    signer: Option<(Arc<dyn Signer>, SignedBy)>,
 }
 
 impl Remote {
@@ -63,8 +61,8 @@ impl Remote {
         if matches!(settings.url, StoreUrl::Dav { .. }) {
             return Ok(Self { store: dav(settings, PART_MIN, settings.retry_for)?, signer: None });
         }
-        let backend = build(settings, PART_MIN, settings.retry_for)?;
-        Ok(Self { store: backend.clone(), signer: Some(backend) })
+        let built = build_signing(settings, PART_MIN, settings.retry_for)?;
+        Ok(Self { store: built.store.clone(), signer: Some((built.store, built.signed_by)) })
     }
 
     /// Every object below `path`. WebDAV is asked collection by collection: many servers refuse to list all at once
@@ -231,7 +229,7 @@ impl Shelf {
     ///
     /// # Errors
     /// When the store's settings do not suffice for a signature.
-    pub fn link(&self, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
+    pub fn link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
         self.signed(Method::GET, key, valid)
     }
 
@@ -239,25 +237,20 @@ impl Shelf {
     ///
     /// # Errors
     /// As [`Self::link`].
-    pub fn upload_link(&self, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
+    pub fn upload_link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
         self.signed(Method::PUT, key, valid)
     }
 
-    fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<String>, StoreError> {
-        let Place::Remote(Remote { signer: Some(signer), .. }, runtime) = &self.place else { return Ok(None) };
+    fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
+        let Place::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.place else { return Ok(None) };
         let path = self.path(key);
         let signed = async {
+            let begun = Utc::now();
             let url = signer.signed_url(method, &path, valid).await;
-            url.map_err(|source| self.error("sign a link to", key, source))
+            let url = url.map_err(|source| self.error("sign a link to", key, source))?;
+            Ok(Some(by.link(&url, begun, valid).await))
         };
-        Ok(Some(runtime.block_on(self.stop.or(signed))?.to_string()))
-    }
-
-    /// Whether links are signed with a token that may end before they do.
-    pub fn signs_with_token(&self) -> bool {
-        let settings = &self.settings;
-        let own = settings.access_key_id.is_some() || settings.account_key.is_some();
-        settings.session_token.is_some() || !(own || settings.service_account_file.is_some())
+        runtime.block_on(self.stop.or(signed))
     }
 
     fn path(&self, key: &str) -> Path {

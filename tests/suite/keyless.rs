@@ -13,11 +13,11 @@ use crate::common::tool::{Ended, Tool};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The tool's directory, a dump in it, and files that secrets are mounted in.
-struct Pod(tempfile::TempDir);
+pub struct Pod(tempfile::TempDir);
 
 impl Pod {
     /// With a whole dump of so many MiB that cannot be compressed: no heap, only names.
-    fn new(mebibytes: usize) -> Self {
+    pub fn new(mebibytes: usize) -> Self {
         let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
         for _ in 0..mebibytes {
@@ -40,14 +40,14 @@ impl Pod {
     }
 
     /// A mounted file, which ends with a newline.
-    fn mount(&self, name: &str, text: &str) -> String {
+    pub fn mount(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, format!("{text}\n")).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    fn upload(&self, store: &str, endpoint: &str) -> Tool {
+    pub fn upload(&self, store: &str, endpoint: &str) -> Tool {
         let dump = self.path("java_pid1.hprof");
         let words = ["upload", "shop", "cart", "prod", dump.to_str().unwrap(), "--output", "json", "--store", store];
         let tool = Tool::new(&words).args(&["--retry-for", "3s"]).env("HOME", self.0.path().to_str().unwrap());

@@ -18,6 +18,7 @@ mod guard;
 mod harm;
 mod helpers;
 mod keyless;
+mod links;
 mod main_job;
 mod no_disk;
 mod plugin;

@@ -40,8 +40,7 @@ rows.sort((a,b)=>{const x=v(a),y=v(b),c=isNaN(x)||isNaN(y)?x.localeCompare(y):x-
 pub fn page(under: &str, rows: &[Row], now: DateTime<Utc>) -> String {
     let title = format!("Heap dumps of {}", escaped(under));
     let made = now.format("%Y-%m-%d %H:%M UTC");
-    let until = rows.iter().find_map(|row| row.link_until.as_deref());
-    let until = until.map(|until| format!("; the links end at {}", escaped(until))).unwrap_or_default();
+    let until = ends(rows);
     let head = "<th>Time<th class=n>Size<th>State<th>JVM<th>Pod<th>Reason<th>Fullest classes<th>Object";
     let body: String = rows.iter().map(row).collect();
     let empty = if rows.is_empty() { "<p>Nothing is stored there." } else { "" };
@@ -56,6 +55,15 @@ pub fn page(under: &str, rows: &[Row], now: DateTime<Utc>) -> String {
          <script>{SCRIPT}</script></html>\n",
         count(rows.len())
     )
+}
+
+/// When the first of the links ends, or why that is not known.
+fn ends(rows: &[Row]) -> String {
+    if let Some(warning) = rows.iter().find_map(|row| row.link_warning.as_deref()) {
+        return format!("; {}", escaped(warning));
+    }
+    let first = rows.iter().filter_map(|row| row.link_until.as_deref()).min();
+    first.map(|until| format!("; the links end at {}", escaped(until))).unwrap_or_default()
 }
 
 fn count(rows: usize) -> String {
@@ -113,7 +121,9 @@ mod tests {
         let listed = Listed { key: key.into(), bytes: 1, modified: DateTime::UNIX_EPOCH, e_tag: None };
         let mut evil = Row::of(&listed, key.into(), None);
         evil.link = Some("https://x/?a=1&b=\"><img src=x>".into());
+        evil.link_warning = Some("the token <ends>".into());
         let page = page("p", &[evil], DateTime::UNIX_EPOCH);
+        assert!(page.contains("; the token &lt;ends&gt;"), "{page}");
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
         assert_eq!(page.matches("<script>").count(), 1);
     }

@@ -33,6 +33,9 @@ pub struct Row {
     pub link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_until: Option<String>,
+    /// Why it may not last as long as was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_warning: Option<String>,
 }
 
 impl Row {
@@ -56,6 +59,7 @@ impl Row {
             top_classes: classes.map(|it| it.top.iter().take(CLASSES).cloned().collect()).unwrap_or_default(),
             link: None,
             link_until: None,
+            link_warning: None,
         }
     }
 
@@ -65,6 +69,12 @@ impl Row {
             Some(false) => "TRUNCATED",
             None => "-",
         }
+    }
+
+    /// For people, with its end.
+    fn shown_link(&self) -> Option<String> {
+        let until = self.link_until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+        Some(format!("{}{until}", self.link.as_ref()?))
     }
 
     pub fn classes(&self) -> String {
@@ -84,7 +94,7 @@ pub fn table(rows: &[Row]) -> String {
         let size = Bytes(row.bytes).to_string();
         text += &format!("{:<20}  {size:>10}  {:<9}  {jvm:<14}  {}\n", row.time, row.state(), printable(&row.key));
         for (what, detail) in
-            [("reason", row.reason.clone()), ("fullest", Some(row.classes())), ("link", row.link.clone())]
+            [("reason", row.reason.clone()), ("fullest", Some(row.classes())), ("link", row.shown_link())]
         {
             if let Some(detail) = detail.filter(|detail| !detail.is_empty()) {
                 text += &format!("{:22}{what:<8} {}\n", "", printable(&detail));
@@ -110,6 +120,15 @@ mod tests {
         assert_eq!(receipt_of(&row.key), "p/a/e/20231114T221320Z_pod_7_00ff00.json");
         assert_eq!(receipt_of("x/y_hs_err.log.gz"), "x/y_hs_err.log.json");
         assert_eq!(Row::of(&listed("p/odd.gz"), "u".into(), None).time, "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_link_is_shown_with_its_end() {
+        let mut row = Row::of(&listed("p/a.gz"), "u".into(), None);
+        row.link = Some("https://x".into());
+        assert!(table(&[row.clone()]).contains("https://x\n"));
+        row.link_until = Some("2026-11-22T00:00:00Z".into());
+        assert!(table(&[row]).contains("https://x until 2026-11-22T00:00:00Z\n"));
     }
 
     #[test]

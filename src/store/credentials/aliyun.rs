@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::environment::Environment;
 use super::error::{CredentialsError, TokenError};
 use super::exchange::{FORM, ask, form, token_file};
-use super::refreshed::{Lease, Refreshed, TokenSource};
+use super::refreshed::{Ends, Lease, Refreshed, TokenSource};
 
 /// The operation and the version of its interface; it is not signed, the token proves who asks
 /// (Alibaba Cloud: "AssumeRoleWithOIDC", `help/en/ram/developer-reference/api-sts-2015-04-01-assumerolewithoidc`).
@@ -49,23 +49,24 @@ struct Credentials {
     expiration: DateTime<Utc>,
 }
 
+/// A credential, and itself once more when it ends.
+pub type Found = (AwsCredentialProvider, Option<Arc<dyn Ends>>);
+
 /// What Alibaba Cloud's variables give: a key, else a role; `None` when they give nothing.
 ///
 /// # Errors
 /// When they give a half of something.
-pub fn credentials(
-    environment: &Environment,
-    client: Client,
-) -> Result<Option<AwsCredentialProvider>, CredentialsError> {
+pub fn credentials(environment: &Environment, client: Client) -> Result<Option<Found>, CredentialsError> {
     if let Some(id) = environment.get("ALIBABA_CLOUD_ACCESS_KEY_ID") {
         let secret = need(environment, "ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")?;
         let token = environment.get("ALIBABA_CLOUD_SECURITY_TOKEN").map(str::to_owned);
         let credential = AwsCredential { key_id: id.to_owned(), secret_key: secret, token };
-        return Ok(Some(Arc::new(StaticCredentialProvider::new(credential))));
+        return Ok(Some((Arc::new(StaticCredentialProvider::new(credential)), None)));
     }
     let Some(source) = RoleSource::of(environment, client)? else { return Ok(None) };
     log::debug!("credentials of {} by the token in {}", source.role_arn, source.token_file);
-    Ok(Some(Arc::new(Refreshed::new(source))))
+    let refreshed = Arc::new(Refreshed::new(source));
+    Ok(Some((refreshed.clone(), Some(refreshed))))
 }
 
 fn need(environment: &Environment, given: &'static str, name: &'static str) -> Result<String, CredentialsError> {

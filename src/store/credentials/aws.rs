@@ -1,5 +1,5 @@
-//! Which credentials an S3 store gets. object_store reads keys, web identities and tasks out of AWS's variables
-//! itself; profiles, pods and the wait for a metadata service are ours.
+//! Which credentials an S3 store gets. object_store reads keys out of AWS's variables itself; whatever ends is ours, so
+//! that its end is known.
 
 use std::sync::Arc;
 
@@ -10,15 +10,17 @@ use reqwest::Client;
 use super::container::{Authorization, ContainerSource};
 use super::environment::Environment;
 use super::error::CredentialsError;
+use super::machine::MachineSource;
 use super::metadata::{Service, expect_answer};
 use super::profile::{Profile, ProfileCredentials};
-use super::refreshed::Refreshed;
+use super::refreshed::{Ends, Refreshed, TokenSource};
+use super::web_identity::WebIdentitySource;
 use crate::store::{Secret, SettingsError, StoreError, StoreSettings};
 
 /// EC2's (AWS: "Instance metadata and user data").
 const METADATA: &str = "http://169.254.169.254";
 
-/// Where an ECS task asks (AWS: "Task IAM role"); object_store has it built in, too.
+/// Where an ECS task asks (AWS: "Task IAM role").
 const TASK_METADATA: &str = "http://169.254.170.2";
 
 /// Where credentials come from, besides our own settings.
@@ -29,15 +31,16 @@ enum Source {
     /// Variables that name a role and a token; the token goes to STS.
     WebIdentity,
     Profile(ProfileCredentials),
-    /// A task of ECS.
-    Task,
-    /// An address to ask, as EKS Pod Identity gives it to a pod.
+    /// An address to ask, as ECS gives it to a task and EKS Pod Identity to a pod.
     Container {
         url: String,
         authorization: Authorization,
     },
     Metadata,
 }
+
+/// A builder, and the credential in it that ends.
+pub type Equipped = (AmazonS3Builder, Option<Arc<dyn Ends>>);
 
 /// The same builder with the credentials that AWS's own tools would take, unless our settings have a key.
 ///
@@ -47,9 +50,9 @@ pub fn with_credentials(
     builder: AmazonS3Builder,
     settings: &StoreSettings,
     client: Client,
-) -> Result<AmazonS3Builder, StoreError> {
+) -> Result<Equipped, StoreError> {
     if settings.access_key_id.is_some() {
-        return Ok(builder);
+        return Ok((builder, None));
     }
     let environment = if settings.vendor_environment { Environment::of_process() } else { Environment::default() };
     let key_is_there = environment.get("AWS_ACCESS_KEY_ID").is_some();
@@ -59,19 +62,27 @@ pub fn with_credentials(
         _ => builder,
     };
     match source(&environment, profile)? {
-        Source::Variables => Ok(builder),
-        Source::WebIdentity => Ok(with_sts_of_partition(builder)),
-        Source::Profile(credentials) => Ok(with_profile(builder, credentials)),
-        Source::Task => {
-            expect_answer(container(TASK_METADATA))?;
-            Ok(builder)
-        }
+        Source::Variables => Ok((builder, None)),
+        Source::WebIdentity => Ok(with_web_identity(builder, client)),
+        Source::Profile(credentials) => Ok(with_profile(builder, credentials, client)),
         Source::Container { url, authorization } => {
             expect_answer(container(&url))?;
-            let source = ContainerSource { url, authorization, client };
-            Ok(builder.with_credentials(Arc::new(Refreshed::new(source))))
+            Ok(leased(builder, ContainerSource { url, authorization, client }))
         }
-        Source::Metadata => with_metadata(builder, settings, &environment),
+        Source::Metadata => Ok(leased(builder, machine(settings, &environment, client)?)),
+    }
+}
+
+fn leased<S: TokenSource<Credential = AwsCredential>>(builder: AmazonS3Builder, source: S) -> Equipped {
+    let refreshed = Arc::new(Refreshed::new(source));
+    (builder.with_credentials(refreshed.clone()), Some(refreshed))
+}
+
+/// By what the builder has read of it.
+fn with_web_identity(builder: AmazonS3Builder, client: Client) -> Equipped {
+    match WebIdentitySource::of(&builder, client) {
+        Some(source) => leased(builder, source),
+        None => (builder, None),
     }
 }
 
@@ -100,8 +111,9 @@ fn source(
         log::debug!("credentials of {profile:?}");
         return Ok(Source::Profile(credentials));
     }
-    if get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some() {
-        return Ok(Source::Task);
+    if let Some(path) = get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+        let url = format!("{TASK_METADATA}{path}");
+        return Ok(Source::Container { url, authorization: Authorization::Nothing });
     }
     let Some(url) = get("AWS_CONTAINER_CREDENTIALS_FULL_URI") else { return Ok(Source::Metadata) };
     let file = get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Authorization::File(path.to_owned()));
@@ -117,44 +129,31 @@ fn with_region(builder: AmazonS3Builder, region: Option<&str>) -> AmazonS3Builde
     }
 }
 
-fn with_profile(builder: AmazonS3Builder, credentials: ProfileCredentials) -> AmazonS3Builder {
+fn with_profile(builder: AmazonS3Builder, credentials: ProfileCredentials, client: Client) -> Equipped {
     match credentials {
         ProfileCredentials::Keys { id, secret, token } => {
             // Not with the builder's own setters: a session token in the variables would belong to another key.
             let token = token.map(|token| token.reveal().to_owned());
             let credential =
                 AwsCredential { key_id: id.reveal().to_owned(), secret_key: secret.reveal().to_owned(), token };
-            builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
+            (builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential))), None)
         }
         ProfileCredentials::WebIdentity { role_arn, token_file, session_name } => {
             let builder = builder
                 .with_config(AmazonS3ConfigKey::RoleArn, role_arn)
                 .with_config(AmazonS3ConfigKey::WebIdentityTokenFile, token_file);
-            with_sts_of_partition(match session_name {
+            let builder = match session_name {
                 Some(name) => builder.with_config(AmazonS3ConfigKey::RoleSessionName, name),
                 None => builder,
-            })
+            };
+            with_web_identity(builder, client)
         }
     }
 }
 
-/// STS in China has another domain than the one that object_store makes up (AWS: "AWS STS Regions and endpoints",
-/// and "Endpoints and ARNs for AWS in China").
-fn with_sts_of_partition(builder: AmazonS3Builder) -> AmazonS3Builder {
-    let region = builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_default();
-    if !region.starts_with("cn-") || builder.get_config_value(&AmazonS3ConfigKey::StsEndpoint).is_some() {
-        return builder;
-    }
-    builder.with_config(AmazonS3ConfigKey::StsEndpoint, format!("https://sts.{region}.amazonaws.com.cn"))
-}
-
 /// The role of the machine, which a store that only speaks like S3 has no use for: there, the address of the
 /// metadata service has to be set.
-fn with_metadata(
-    builder: AmazonS3Builder,
-    settings: &StoreSettings,
-    environment: &Environment,
-) -> Result<AmazonS3Builder, StoreError> {
+fn machine(settings: &StoreSettings, environment: &Environment, client: Client) -> Result<MachineSource, StoreError> {
     let named = environment.get("AWS_METADATA_ENDPOINT");
     // As AWS's own tools call it (AWS SDKs and Tools Reference Guide: "IMDS credential provider").
     let named = named.or_else(|| environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"));
@@ -169,7 +168,9 @@ fn with_metadata(
         question: "PUT /latest/api/token",
         header: "X-aws-ec2-metadata-token-ttl-seconds: 1",
     })?;
-    Ok(builder.with_metadata_endpoint(url))
+    // As object_store calls the switch.
+    let falls_back = environment.is_on("AWS_IMDSV1_FALLBACK");
+    Ok(MachineSource { url: url.to_owned(), falls_back, client })
 }
 
 #[cfg(test)]
@@ -201,7 +202,8 @@ mod tests {
         assert!(matches!(of(&all[..0]), Ok(Source::Metadata)));
         assert!(matches!(of(&all[..1]), Ok(Source::Container { authorization: Authorization::Nothing, .. })));
         assert!(matches!(of(&all[..2]), Ok(Source::Container { authorization: Authorization::File(_), .. })));
-        assert!(matches!(of(&all[..3]), Ok(Source::Task)));
+        let Ok(Source::Container { url, .. }) = of(&all[..3]) else { panic!() };
+        assert_eq!(url, "http://169.254.170.2/x");
         assert!(matches!(of(&all[..5]), Ok(Source::Profile(ProfileCredentials::Keys { .. }))));
         assert!(matches!(of(&all[..6]), Ok(Source::WebIdentity)));
         assert!(matches!(of(&all), Ok(Source::Variables)));
@@ -210,15 +212,5 @@ mod tests {
     #[test]
     fn a_token_without_a_role_is_an_error() {
         assert!(matches!(of(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/t")]), Err(CredentialsError::Half(..))));
-    }
-
-    #[test]
-    fn sts_in_china_has_a_domain_of_its_own() {
-        let endpoint = |region: &str| {
-            let builder = with_sts_of_partition(AmazonS3Builder::new().with_region(region));
-            builder.get_config_value(&AmazonS3ConfigKey::StsEndpoint)
-        };
-        assert_eq!(endpoint("cn-north-1").as_deref(), Some("https://sts.cn-north-1.amazonaws.com.cn"));
-        assert_eq!(endpoint("eu-west-1"), None);
     }
 }

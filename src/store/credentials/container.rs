@@ -31,13 +31,23 @@ pub struct ContainerSource {
     pub client: Client,
 }
 
+/// As the metadata service of EC2 gives it, too.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+pub struct Answer {
     access_key_id: String,
     secret_access_key: String,
     token: Option<String>,
     expiration: Option<DateTime<Utc>>,
+}
+
+impl From<Answer> for Lease<AwsCredential> {
+    fn from(answer: Answer) -> Self {
+        let Answer { access_key_id, secret_access_key, token, expiration } = answer;
+        let credential = AwsCredential { key_id: access_key_id, secret_key: secret_access_key, token };
+        // Keys without an end do not change.
+        Self::until(credential, expiration.unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
 }
 
 impl ContainerSource {
@@ -51,10 +61,8 @@ impl ContainerSource {
             let request = self.client.get(&self.url);
             if secret.reveal().is_empty() { request } else { request.header("Authorization", secret.reveal()) }
         };
-        let Answer { access_key_id, secret_access_key, token, expiration } = ask(&self.url, &secret, request).await?;
-        let credential = AwsCredential { key_id: access_key_id, secret_key: secret_access_key, token };
-        // Keys without an end do not change.
-        Ok(Lease::until(credential, expiration.unwrap_or(DateTime::<Utc>::MAX_UTC)))
+        let answer: Answer = ask(&self.url, &secret, request).await?;
+        Ok(answer.into())
     }
 }
 

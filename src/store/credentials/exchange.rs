@@ -87,12 +87,19 @@ fn shown(url: &str) -> String {
 }
 
 /// What the service says in the fields that such services have: RFC 6749, 5.2 (Google, Azure), Google's
-/// `error.message`, Alibaba's `Code` and `Message`, the container services' `code` and `message`.
+/// `error.message`, Alibaba's `Code` and `Message`, the container services' `code` and `message`; AWS STS says the
+/// latter in XML.
 fn refusal(body: &[u8], secret: &Secret) -> String {
     let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = String::from_utf8_lossy(body);
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once('<')?.0)
+    };
     let places =
         ["/error", "/error_description", "/error/status", "/error/message", "/Code", "/Message", "/code", "/message"];
-    let said: Vec<&str> = places.iter().filter_map(|place| answer.pointer(place)?.as_str()).collect();
+    let said = places.iter().filter_map(|place| answer.pointer(place)?.as_str());
+    let said: Vec<&str> = said.chain(["Code", "Message"].into_iter().filter_map(element)).collect();
     if said.is_empty() {
         return String::new();
     }
@@ -117,6 +124,8 @@ mod tests {
         assert_eq!(said, ": Invalid: [secret] is bad");
         let said = refusal(br#"{"error":"invalid_grant","error_description":"no audience"}"#, &secret);
         assert_eq!(said, ": invalid_grant: no audience");
+        let said = refusal(b"<Error><Code>AccessDenied</Code><Message>not yours</Message></Error>", &secret);
+        assert_eq!(said, ": AccessDenied: not yours");
         assert_eq!(refusal(b"<html>", &secret), "");
     }
 

@@ -12,9 +12,12 @@ mod exchange;
 pub mod google;
 mod google_account;
 mod ini;
+mod machine;
 mod metadata;
 mod profile;
 mod refreshed;
+mod web_identity;
 
 pub use environment::Environment;
 pub use error::{CredentialsError, TokenError};
+pub use refreshed::Ends;

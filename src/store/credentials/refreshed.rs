@@ -83,6 +83,21 @@ impl<S: TokenSource> Refreshed<S> {
     }
 }
 
+/// When the credential ends that a provider gave last.
+pub trait Ends: Send + Sync {
+    fn end(&self) -> BoxFuture<'_, Option<DateTime<Utc>>>;
+}
+
+impl<S: TokenSource> Ends for Refreshed<S> {
+    fn end(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {
+        Box::pin(async move {
+            let kept = self.kept.lock().await;
+            let left = kept.as_ref()?.end.saturating_duration_since(Instant::now());
+            Some(Utc::now() + left)
+        })
+    }
+}
+
 impl<S: TokenSource> std::fmt::Debug for Refreshed<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Refreshed").field("source", &self.source).finish_non_exhaustive()

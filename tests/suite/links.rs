@@ -1,0 +1,117 @@
+//! Links that anybody can follow: when they really end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::common::jvm::TestJvm;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tokens;
+use crate::common::tool::Tool;
+use crate::keyless::Pod;
+
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+
+/// A store with one dump in it.
+fn server_with_a_dump(pod: &Pod) -> S3Server {
+    let server = S3Server::start();
+    with_key(pod.upload(&format!("s3://{BUCKET}"), &server.endpoint())).run().expect(0);
+    server
+}
+
+fn with_key(tool: Tool) -> Tool {
+    tool.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "us-east-1")
+}
+
+fn list(store: &str, server: &S3Server) -> Tool {
+    let words = ["list", "shop", "--links", "24h", "--output", "json", "--endpoint", &server.endpoint()];
+    Tool::new(&words).args(&["--store", store])
+}
+
+#[track_caller]
+fn row(tool: Tool) -> Value {
+    let ended = tool.run().expect(0);
+    let rows: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert!(rows[0]["link"].is_string(), "{rows}: {}", ended.stderr);
+    rows[0].clone()
+}
+
+/// That the end is so far away, or up to a minute less.
+#[track_caller]
+fn assert_ends_in(told: &Value, minutes: i64) {
+    let until = DateTime::parse_from_rfc3339(told["link_until"].as_str().unwrap()).unwrap();
+    let left = (until.with_timezone(&Utc) - Utc::now()).num_seconds();
+    assert!((minutes * 60 - 60..=minutes * 60).contains(&left), "{left} s: {told}");
+}
+
+#[test]
+fn a_link_ends_with_the_token_that_signs_it() {
+    let pod = Pod::new(1);
+    let (server, token) = (server_with_a_dump(&pod), pod.mount("token", "the-jwt"));
+    let (agent, sts) = (tokens::aws_container("127.0.0.1:0", HALF_AN_HOUR), tokens::aws_sts(HALF_AN_HOUR));
+    let (machine, aliyun) = (tokens::aws_metadata("127.0.0.1:0"), tokens::aliyun_sts());
+    let s3 = || list(&format!("s3://{BUCKET}"), &server).env("AWS_REGION", "us-east-1");
+    let web_identity = || {
+        let tool = s3().env("AWS_ROLE_ARN", "arn").env("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
+        tool.env("AWS_ENDPOINT_URL_STS", &sts.url())
+    };
+    let rrsa = list(&format!("oss://{BUCKET}"), &server)
+        .args(&["--region", "us-east-1", "--path-style", "true"])
+        .env("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/dumps")
+        .env("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "acs:ram::1:oidc-provider/ack")
+        .env("ALIBABA_CLOUD_OIDC_TOKEN_FILE", &token)
+        .env("ALIBABA_CLOUD_STS_ENDPOINT", &aliyun.url());
+    let ways = [
+        (s3().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{}/v1", agent.url())), 30),
+        (web_identity(), 30),
+        (s3().env("AWS_METADATA_ENDPOINT", &machine.url()), 60),
+        (rrsa, 60),
+    ];
+    for (tool, minutes) in ways {
+        let row = row(tool);
+        assert_ends_in(&row, minutes);
+        assert!(row["link_warning"].as_str().unwrap().contains("with the token"), "{row}");
+    }
+    let page = web_identity().args(&["--output", "html"]).run().expect(0).stdout;
+    assert!(String::from_utf8(page).unwrap().contains("already, with the token"));
+    let text = web_identity().args(&["--output", "text"]).run().expect(0).stdout;
+    assert!(String::from_utf8(text).unwrap().contains(" until 20"));
+}
+
+#[test]
+fn a_link_by_a_key_lasts_as_long_as_was_asked_for() {
+    let pod = Pod::new(1);
+    let server = server_with_a_dump(&pod);
+    let s3 = || list(&format!("s3://{BUCKET}"), &server);
+    let ours = s3().args(&["--region", "us-east-1"]).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
+    for tool in [with_key(s3()), ours.env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)] {
+        let row = row(tool);
+        assert_ends_in(&row, 24 * 60);
+        assert!(row["link_warning"].is_null(), "{row}");
+    }
+    // Nothing tells when it ends.
+    let row = row(with_key(s3()).env("AWS_SESSION_TOKEN", "session-0"));
+    assert!(row["link_until"].is_null() && row["link_warning"].is_string(), "{row}");
+}
+
+#[test]
+fn the_receipt_and_a_signed_url_tell_the_token_s_end_too() {
+    let (server, agent) = (S3Server::start(), tokens::aws_container("127.0.0.1:0", HALF_AN_HOUR));
+    let store = format!("s3://{BUCKET}");
+    let by_token = |tool: Tool| {
+        let address = format!("{}/v1", agent.url());
+        let tool = tool.args(&["--endpoint", &server.endpoint(), "--region", "us-east-1"]);
+        tool.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address).run().expect(0).receipt()
+    };
+    let words = ["presign", "shop", "cart", "prod", "--valid", "2h", "--output", "json", "--store", &store];
+    let mut signed = by_token(Tool::new(&words));
+    signed["link_until"] = signed["until"].take();
+    assert_ends_in(&signed, 30);
+    assert!(signed["warning"].is_string(), "{signed}");
+    let Some(jvm) = TestJvm::builder("17") else { return };
+    let jvm = jvm.start();
+    let receipt = by_token(Tool::dump(jvm.pid(), &store).args(&["--link", "2h"]));
+    assert_ends_in(&receipt, 30);
+    assert!(receipt["warnings"].to_string().contains("with the token"), "{receipt}");
+}
