@@ -12,6 +12,7 @@ mod http_error;
 pub mod key;
 mod ledger;
 mod link;
+mod listing;
 mod local;
 mod multipart;
 mod names;

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::signer::{Method, Signer};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::backend::{build_signing, dav};
+use super::backend::{Built, build_signing, dav};
+use super::client::Connector;
 use super::link::{Link, SignedBy};
+use super::listing::{ListError, Listing, Pages};
 use super::object_error::ObjectError;
 use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
@@ -54,37 +56,31 @@ enum Place {
 struct Remote {
     store: Arc<dyn ObjectStore>,
     signer: Option<(Arc<dyn Signer>, SignedBy)>,
+    listing: Listing,
 }
 
 impl Remote {
     fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
         if matches!(settings.url, StoreUrl::Dav { .. }) {
-            return Ok(Self { store: dav(settings, PART_MIN, settings.retry_for)?, signer: None });
+            let store = dav(settings, PART_MIN, settings.retry_for)?;
+            return Ok(Self { store, signer: None, listing: Listing::ByCollection });
         }
-        let built = build_signing(settings, PART_MIN, settings.retry_for)?;
-        Ok(Self { store: built.store.clone(), signer: Some((built.store, built.signed_by)) })
+        let Built { store, signed_by } = build_signing(settings, PART_MIN, settings.retry_for)?;
+        let listing = listing(settings, store.clone())?;
+        Ok(Self { store: store.clone(), signer: Some((store, signed_by)), listing })
     }
+}
 
-    /// Every object below `path`. WebDAV is asked collection by collection: many servers refuse to list all at once
-    /// (RFC 4918, section 9.1, `Depth: infinity`).
-    async fn list(&self, path: &Path) -> object_store::Result<Vec<ObjectMeta>> {
-        if self.signer.is_some() {
-            return self.store.list(Some(path)).try_collect().await;
-        }
-        let (mut found, mut open) = (Vec::new(), vec![path.clone()]);
-        while let Some(collection) = open.pop() {
-            let listed = match self.store.list_with_delimiter(Some(&collection)).await {
-                Err(object_store::Error::NotFound { .. }) => continue,
-                other => other?,
-            };
-            open.extend(listed.common_prefixes);
-            found.extend(listed.objects.into_iter().filter(|meta| {
-                // What begins with a dot has no name yet.
-                meta.location.filename().is_some_and(|name| !name.starts_with('.'))
-            }));
-        }
-        Ok(found)
-    }
+fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing, StoreError> {
+    let pages = || {
+        let client = Connector::new(settings, 0)?.client();
+        Ok::<_, StoreError>(Pages { client, signer, shown: settings.url.to_string(), retry_for: settings.retry_for })
+    };
+    Ok(match settings.url {
+        StoreUrl::Obs { .. } => Listing::ByMarker(pages()?),
+        StoreUrl::S3 { .. } => Listing::Checked(pages()?),
+        _ => Listing::ByToken,
+    })
 }
 
 impl Shelf {
@@ -113,7 +109,13 @@ impl Shelf {
             }
             Place::Remote(remote, runtime) => {
                 let path = self.path(dir);
-                let listing = async { remote.list(&path).await.map_err(|source| self.error("list", dir, source)) };
+                let listing = async {
+                    let listed = remote.listing.all(&*remote.store, &path).await;
+                    listed.map_err(|error| match error {
+                        ListError::Store(source) => self.error("list", dir, source),
+                        ListError::Http(error) => StoreError::Http(error),
+                    })
+                };
                 let all = runtime.block_on(self.stop.or(listing))?;
                 Ok(all.into_iter().filter_map(|meta| self.listed(meta)).collect())
             }

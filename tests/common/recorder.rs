@@ -31,6 +31,9 @@ pub struct Manners {
     pub strange_part: Option<usize>,
     /// The ETag of an object of several parts says nothing of its content.
     pub opaque: bool,
+    /// So many dumps stand below heaps/shop/cart/prod. They are listed as OBS does it, by a marker and a thousand at
+    /// most: what the second version of S3's listing asks by is not looked at.
+    pub listed: usize,
 }
 
 /// What a request is for.
@@ -43,6 +46,7 @@ pub enum Step {
     Complete,
     Look,
     Put,
+    List,
     Other,
 }
 
@@ -90,6 +94,7 @@ impl Recorded {
             ("PUT", Some(number)) => Step::Part(number),
             ("PUT", None) => Step::Put,
             ("HEAD", _) => Step::Look,
+            ("GET", _) if self.query("prefix").is_some() => Step::List,
             _ => Step::Other,
         }
     }
@@ -202,6 +207,7 @@ impl Kept {
             Step::Complete => self.complete(path, request, manners),
             Step::Look => self.look(&path),
             Step::Put => self.put(path, request),
+            Step::List => list(request, manners.listed),
             Step::Tunnel => failure(StatusCode::FORBIDDEN, "NoTunnel", request),
             Step::Other => failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", request),
         }
@@ -244,6 +250,30 @@ impl Kept {
         self.objects.insert(path, Object { e_tag, length: request.length });
         answer
     }
+}
+
+/// Huawei Cloud: "Listing Objects in a Bucket".
+fn list(request: &Recorded, dumps: usize) -> Response<String> {
+    let marker = request.query("marker").unwrap_or_default().replace("%2F", "/");
+    let keys = (0..dumps).map(|dump| format!("heaps/shop/cart/prod/20260101T000000Z_pod_7_{dump:06x}.hprof.gz"));
+    let mut keys: Vec<String> = keys.filter(|key| *key > marker).collect();
+    let truncated = keys.len() > 1000;
+    keys.truncate(1000);
+    let next = keys.last().filter(|_| truncated).map(|key| format!("<NextMarker>{key}</NextMarker>"));
+    let contents: String = keys
+        .iter()
+        .map(|key| {
+            format!(
+                "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>\
+                 <ETag>\"00\"</ETag><Size>7</Size></Contents>"
+            )
+        })
+        .collect();
+    let next = next.unwrap_or_default();
+    let body = format!(
+        "<ListBucketResult><Name>dumps</Name><IsTruncated>{truncated}</IsTruncated>{next}{contents}</ListBucketResult>"
+    );
+    reply(StatusCode::OK, &[], body)
 }
 
 /// The code of what OSS refuses with 400 (aws-chunked: Alibaba Cloud, error 0017-00000804; conditions of a write: as

@@ -102,6 +102,27 @@ fn each_request_to_oss_and_obs_is_one_that_they_document() {
     }
 }
 
+/// S3 is the same store under another name: what is as many as one answer holds may be a part.
+#[test]
+fn a_listing_without_tokens_is_listed_to_its_end() {
+    for scheme in ["obs", "s3"] {
+        let recorder = Recorder::start(Manners { listed: 1001, ..Manners::default() });
+        let store = format!("{scheme}://{BUCKET}/heaps");
+        let ended = Tool::new(&["list", "shop", "--output", "json", "--store", &store])
+            .args(&["--endpoint", "http://obs.cn-north-4.myhuaweicloud.com", "--proxy", &recorder.url()])
+            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .run()
+            .expect(0);
+        let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(rows.as_array().unwrap().len(), 1001, "{scheme}");
+        let of_list = |request: &&Recorded| request.step() == Step::List;
+        let (lists, expected) =
+            (recorder.requests().iter().filter(of_list).count(), if scheme == "obs" { 2 } else { 3 });
+        assert_eq!(lists, expected, "{scheme}");
+    }
+}
+
 #[track_caller]
 fn assert_addressed(request: &Recorded, cloud: &Cloud) {
     assert_eq!(request.header("host"), Some(cloud.host), "{request:?}");

@@ -101,6 +101,21 @@ fn what_is_stored_is_listed_with_what_its_receipt_tells() {
     assert_eq!(rows[0]["complete"], true, "{rows}");
 }
 
+/// As many as fit into one answer are asked for once more, by a request of another form.
+#[test]
+fn a_thousand_objects_are_a_thousand() {
+    let server = S3Server::start();
+    let dir = server.object("heaps/shop/cart/prod");
+    std::fs::create_dir_all(&dir).unwrap();
+    for dump in 0..1000 {
+        std::fs::write(dir.join(format!("20260101T000000Z_pod+x_7_{dump:06x}.hprof.gz")), "").unwrap();
+    }
+    let words = ["list", "shop", "--output", "json", "--store", &format!("s3://{BUCKET}/heaps")];
+    let ended = with_keys(&server, Tool::new(&words)).run().expect(0);
+    let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 1000);
+}
+
 #[test]
 fn a_link_works_without_keys_and_ends() {
     let Some(shelf) = Shelf::new(2) else { return };
