@@ -12,8 +12,8 @@ use crate::cli::ListArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::settings::{Form, ListSettings};
-use crate::store::Shelf;
 use crate::store::key::receipt_of;
+use crate::store::{Shelf, StoreError};
 use row::Row;
 
 pub fn run(args: &ListArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
@@ -56,14 +56,25 @@ fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error>
     Ok(rows)
 }
 
+/// The listing is good without links: what cannot be signed for one object is not tried for the others.
 fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Error> {
+    let mut none = None;
     for row in rows.iter_mut() {
-        let Some(link) = shelf.link(&row.key, valid).map_err(Error::store)? else {
-            log::warn!("this store has no links");
-            return Ok(());
+        let link = match &none {
+            None => shelf.link(&row.key, valid),
+            Some(_) => Ok(None),
         };
-        (row.link_until, row.link_warning) = (link.until(), link.warning());
-        row.link = Some(link.url);
+        match link {
+            Ok(Some(link)) => {
+                (row.link_until, row.link_warning) = (link.until(), link.warning());
+                row.link = Some(link.url);
+                continue;
+            }
+            Err(error @ StoreError::Stopped(_)) => return Err(Error::store(error)),
+            Err(error) => none = Some(format!("there are no links: {}", Error::Store(error).chain())),
+            Ok(None) => none = none.or_else(|| Some("this store has no links".into())),
+        }
+        row.link_warning.clone_from(&none);
     }
     if let Some(warning) = rows.iter().find_map(|row| row.link_warning.as_deref()) {
         log::warn!("{warning}");

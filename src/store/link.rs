@@ -33,6 +33,13 @@ enum End {
 }
 
 impl SignedBy {
+    /// Google signs in a service account's name, and nothing for an identity that takes the rights of none.
+    pub async fn has_name(&self) -> bool {
+        let Some(google) = &self.google else { return true };
+        // What fails here fails where it signs.
+        google.get_credential().await.map_or(true, |signer| !signer.email.is_empty())
+    }
+
     /// The link that was signed for `valid` from `begun` on.
     pub async fn link(&self, url: &Url, begun: DateTime<Utc>, valid: Duration) -> Link {
         let end = if url.query_pairs().any(|(name, _)| name == "X-Amz-Security-Token") {

@@ -227,7 +227,7 @@ impl Shelf {
         }
     }
 
-    /// A link by which anybody can read the object for so long; `None` where the store has none.
+    /// A link by which anybody can read the object for so long; `None` where the store has none, or nobody signs it.
     ///
     /// # Errors
     /// When the store's settings do not suffice for a signature.
@@ -247,6 +247,9 @@ impl Shelf {
         let Place::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.place else { return Ok(None) };
         let path = self.path(key);
         let signed = async {
+            if !by.has_name().await {
+                return Ok(None);
+            }
             let begun = Utc::now();
             let url = signer.signed_url(method, &path, valid).await;
             let url = url.map_err(|source| self.error("sign a link to", key, source))?;

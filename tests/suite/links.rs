@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tokens;
+use crate::common::tokens::{self, TokenService};
 use crate::common::tool::Tool;
 use crate::keyless::Pod;
 
@@ -114,4 +114,44 @@ fn the_receipt_and_a_signed_url_tell_the_token_s_end_too() {
     let receipt = by_token(Tool::dump(jvm.pid(), &store).args(&["--link", "2h"]));
     assert_ends_in(&receipt, 30);
     assert!(receipt["warnings"].to_string().contains("with the token"), "{receipt}");
+}
+
+/// All of Google behind one proxy: an identity, a bucket with one dump, and nobody who signs.
+fn google_that_does_not_sign() -> TokenService {
+    TokenService::start(|asked, _| {
+        let found = "<Contents><Key>shop/cart/prod/20260101T000000Z_pod_7_00ff00.hprof.gz</Key><Size>7</Size>\
+                     <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>";
+        match asked.path.as_str() {
+            _ if asked.method == "CONNECT" => (403, String::new()),
+            path if path.contains("/email") => (200, "dumper@project.iam.gserviceaccount.com".into()),
+            path if path.contains("/token") => {
+                (200, r#"{"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}"#.into())
+            }
+            path if path.contains("list-type") => (200, format!("<ListBucketResult>{found}</ListBucketResult>")),
+            _ => (404, String::new()),
+        }
+    })
+}
+
+#[test]
+fn what_cannot_be_linked_is_listed_all_the_same() {
+    let (google, pod) = (google_that_does_not_sign(), Pod::new(1));
+    let account = serde_json::json!({ "type": "external_account", "audience": "//iam.googleapis.com/pool",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": format!("{}/v1/token", google.url()),
+        "credential_source": { "file": pod.mount("token", "the-jwt") } });
+    let list = || {
+        let words = ["list", "shop", "--links", "1h", "--output", "json", "--store", "gs://dumps", "--retry-for", "1s"];
+        Tool::new(&words).args(&["--endpoint", "http://storage.test", "--proxy", &google.url()])
+    };
+    let metadata = list().env("GCE_METADATA_HOST", &google.url().replace("http://", ""));
+    let federated = list().env("GOOGLE_APPLICATION_CREDENTIALS", &pod.mount("account.json", &account.to_string()));
+    let tried = || google.asked().iter().filter(|asked| asked.method == "CONNECT").count();
+    for (tool, why, tries) in [(federated, "has no links", 0..1), (metadata, "there are no links: cannot sign", 1..100)]
+    {
+        let ended = tool.run().expect(0);
+        let rows: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert!(rows[0]["link"].is_null() && rows[0]["link_warning"].as_str().unwrap().contains(why), "{rows}");
+        assert_eq!(ended.stderr.matches(why).count(), 1, "{}", ended.stderr);
+        assert!(tries.contains(&tried()), "{}: {:?}", tried(), google.asked());
+    }
 }

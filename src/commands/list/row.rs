@@ -33,7 +33,7 @@ pub struct Row {
     pub link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_until: Option<String>,
-    /// Why it may not last as long as was asked for.
+    /// Why there is none, or why it may not last as long as was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_warning: Option<String>,
 }
