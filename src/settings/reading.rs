@@ -54,6 +54,10 @@ impl PresignSettings {
         flags.set("valid", args.valid.as_deref());
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(place(&args.place)?, &layers)?;
+        // Also when a file says it that other commands share: the dump would lie there otherwise than it demands.
+        if common.store.encryption.is_some() || common.store.kms_key_id.is_some() {
+            return Err(UsageError::SignedEncryption);
+        }
         Ok(Self { common, valid: layers.parse("valid", link_time)?.unwrap_or(Duration::from_secs(3600)) })
     }
 }

@@ -57,6 +57,8 @@ pub enum UsageError {
     KeepClassAlone,
     #[error("standard input is read once: --keep-class cannot find there what a class holds")]
     KeepClassStdin,
+    #[error("a signed URL says nothing of encryption: whoever uses it would store as the bucket says")]
+    SignedEncryption,
     #[error("a signed URL takes one dump, and this may be several")]
     OneObject,
     #[error("--no-disk and --keep-class contradict each other: what a class holds is found in a dump on a disk")]
@@ -100,6 +102,9 @@ impl UsageError {
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::KeepClassAlone => "give --redact as well".into(),
             Self::KeepClassStdin => "write the dump to a file first, or leave --keep-class away".into(),
+            Self::SignedEncryption => "make it the bucket's default, and leave encryption and kms_key_id away: \
+                                       a store named by --store takes none of them from a file"
+                .into(),
             Self::OneObject => "name a store with a key, or one file at a time".into(),
             Self::NoDiskKeepClass => "leave --no-disk or --keep-class away".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),

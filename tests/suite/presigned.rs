@@ -44,6 +44,26 @@ fn each_jvm_s_dump_goes_to_the_url_and_the_store_s_checksum_is_ours() {
     }
 }
 
+/// Whoever uses the URL sends no header of it, and a file that dumps share demands it of all.
+#[test]
+fn no_url_is_signed_that_would_not_encrypt_as_the_settings_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    let keys = format!("region = \"us-east-1\"\naccess_key_id = \"{KEY}\"\nsecret_access_key = \"{SECRET}\"");
+    std::fs::write(&file, format!("store = \"s3://{BUCKET}\"\nkms_key_id = \"k-1\"\n{keys}\n")).unwrap();
+    let presign = |flags: &[&str]| {
+        let tool = Tool::new(&["presign", "shop", "cart", "prod", "--config", file.to_str().unwrap()]).args(flags);
+        tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET).run()
+    };
+    let by_hand = ["--store", &format!("s3://{BUCKET}"), "--region", "us-east-1"];
+    for flags in [&[][..], &[&by_hand[..], &["--encryption", "sse"]].concat()] {
+        let ended = presign(flags).expect(2);
+        assert!(ended.stderr.contains("make it the bucket's default"), "{}", ended.stderr);
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+    }
+    presign(&by_hand).expect(0);
+}
+
 #[test]
 fn a_url_that_ends_too_early_is_noticed_before_the_jvm_is_touched() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
