@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::dump_run::Run;
+use super::link::add_link;
 use super::{Answer, Outcome, new_receipt, start_clock, tell};
 use crate::cli::DumpArgs;
 use crate::deadline::Deadline;
@@ -32,7 +33,7 @@ pub fn run(args: &DumpArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome
 fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome, Error> {
     let jvm = select(Path::new(PROC), &settings.target.selection)?;
     match SingleRun::take(&jvm, &wish(settings), deadline)? {
-        Turn::Theirs(receipt) => retell(&receipt, settings),
+        Turn::Theirs(receipt) => retell(&receipt, settings, deadline),
         Turn::Ours(turn) => {
             let _watch = match guard::start(settings.common.deadline) {
                 // A JVM would wait for ever for the reader of its pipe.
@@ -63,19 +64,25 @@ fn wish(settings: &DumpSettings) -> String {
         return format!("of process {}", std::process::id());
     }
     let endpoint = store.endpoint.as_deref().unwrap_or_default();
-    let redact = &settings.common.redact;
-    format!("{} {endpoint} {} live={} {redact:?}", store.url, settings.common.place, settings.target.live)
+    let (redact, encryption) = (&settings.common.redact, (store.encryption, &store.kms_key_id));
+    let (place, live) = (&settings.common.place, settings.target.live);
+    format!("{} {endpoint} {place} live={live} {redact:?} {encryption:?}", store.url)
 }
 
-/// The receipt of the run that was faster, as our own.
-fn retell(json: &str, settings: &DumpSettings) -> Result<Outcome, Error> {
-    let receipt: Receipt = serde_json::from_str(json).map_err(|error| Error::Unexpected {
+/// The receipt of the run that was faster, as our own, but for the link: that run may not have been asked for one.
+fn retell(json: &str, settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome, Error> {
+    let mut receipt: Receipt = serde_json::from_str(json).map_err(|error| Error::Unexpected {
         what: "cannot read the other run's receipt".into(),
         source: std::io::Error::other(error),
     })?;
+    let stored = receipt.object.as_ref().map(|object| object.key.clone());
+    if let Some(key) = stored.filter(|_| settings.link.is_some()) {
+        (receipt.link, receipt.link_until) = (None, None);
+        add_link(&mut receipt, &key, settings, deadline);
+    }
     let text = match settings.common.output {
         Output::Text => receipt.to_string(),
-        Output::Json => format!("{json}\n"),
+        Output::Json => receipt.to_json().unwrap_or_default() + "\n",
     };
     let code = receipt.exit_code;
     let result = if code == 0 { Ok(()) } else { Err(Error::OtherRun(code)) };

@@ -8,6 +8,7 @@ use chrono::Utc;
 use super::context::context;
 use super::dump_stage::{NEW_JOURNAL, SORTED, SPOOL};
 use super::keep::{keep, still_there};
+use super::link::add_link;
 use super::{new_receipt, tell_stored};
 use crate::attach::VirtualMachine;
 use crate::deadline::Deadline;
@@ -21,7 +22,7 @@ use crate::settings::DumpSettings;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Kept, Receipt};
-use crate::store::{Ledger, PUT_MAX, Shelf, StoreError, Upload, part_size};
+use crate::store::{Ledger, PUT_MAX, StoreError, Upload, part_size};
 use crate::units::{Bytes, Seconds};
 
 /// One dump on its way.
@@ -222,21 +223,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The dump is stored, whether there is a link or not.
     pub fn add_link(&mut self) {
-        let Some(valid) = self.settings.link else { return };
-        let store = &self.settings.common.store;
-        match Shelf::open(store, self.deadline).and_then(|shelf| shelf.link(&self.key.dump(), valid)) {
-            Ok(Some(link)) => {
-                if let Some(warning) = link.warning() {
-                    self.receipt.warn(warning);
-                }
-                self.receipt.link_until = link.until();
-                self.receipt.link = Some(link.url);
-            }
-            Ok(None) => self.receipt.warn("this store has no links"),
-            Err(error) => self.receipt.warn(format!("there is no link: {}", Error::Store(error).chain())),
-        }
+        add_link(&mut self.receipt, &self.key.dump(), self.settings, self.deadline);
     }
 
     /// What a journal begins with, for a compressed dump whose pieces are in this order.

@@ -12,6 +12,7 @@ mod dump_worth;
 mod fetch;
 mod install;
 mod keep;
+mod link;
 mod list;
 mod presign;
 mod ps;

@@ -1,0 +1,23 @@
+//! A link to a dump that is stored.
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::settings::DumpSettings;
+use crate::store::Shelf;
+use crate::store::receipt::Receipt;
+
+/// Adds the link that was asked for. The dump is stored, whether there is one or not.
+pub(super) fn add_link(receipt: &mut Receipt, key: &str, settings: &DumpSettings, deadline: &Deadline) {
+    let Some(valid) = settings.link else { return };
+    match Shelf::open(&settings.common.store, deadline).and_then(|shelf| shelf.link(key, valid)) {
+        Ok(Some(link)) => {
+            if let Some(warning) = link.warning() {
+                receipt.warn(warning);
+            }
+            receipt.link_until = link.until();
+            receipt.link = Some(link.url);
+        }
+        Ok(None) => receipt.warn("this store has no links"),
+        Err(error) => receipt.warn(format!("there is no link: {}", Error::Store(error).chain())),
+    }
+}
