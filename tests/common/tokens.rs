@@ -194,7 +194,11 @@ pub fn aliyun_sts() -> TokenService {
 /// Everything of Google and of Azure that answers with a bearer token: metadata services, STS, an account's
 /// interface, an authority.
 pub fn bearer() -> TokenService {
-    TokenService::start(|asked, _| {
+    bearer_at("127.0.0.1:0")
+}
+
+pub fn bearer_at(address: &str) -> TokenService {
+    TokenService::start_at(address, |asked, _| {
         let hour = Duration::from_secs(3600);
         let on = (chrono::Utc::now() + hour).timestamp().to_string();
         let token = if asked.path.contains("generateAccessToken") { "accessToken" } else { "access_token" };

@@ -247,6 +247,28 @@ fn google_s_tokens_come_from_its_metadata_service_or_for_those_of_another_provid
     assert_eq!(google.asked_for(impersonation).header("authorization"), Some(format!("Bearer {EXCHANGED}").as_str()));
 }
 
+/// Neither gcloud's file below the application's home nor its variables: the machine's own identity counts.
+#[test]
+fn the_application_s_own_google_identity_opens_no_store_of_a_settings_file() {
+    let test = || {
+        let (google, elsewhere) = (tokens::bearer_at("169.254.169.254:80"), tokens::bearer());
+        let (store, pod) = (tokens::closed_store(), Pod::new(1));
+        let person = r#"{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"}"#;
+        pod.mount(".config/gcloud/application_default_credentials.json", person);
+        let file = pod.mount("settings.toml", &format!("store = \"gs://dumps\"\nendpoint = \"{}\"", store.url()));
+        let dump = pod.path("java_pid1.hprof");
+        let words = ["upload", "shop", "cart", "prod", dump.to_str().unwrap(), "--config", &file, "--retry-for", "3s"];
+        let tool = Tool::new(&words).env("HOME", pod.0.path().to_str().unwrap());
+        let tool = tool.env("GCE_METADATA_HOST", &elsewhere.url().replace("http://", ""));
+        assert_eq!(bearers(&store, tool)[0], "Bearer exchanged");
+        google.asked_for("/computeMetadata/v1/instance/service-accounts/default/token");
+        assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+    };
+    if !tokens::in_own_network(&["169.254.169.254"], test) {
+        cannot_run("a network of its own needs root and 'ip'");
+    }
+}
+
 #[test]
 fn azure_s_tokens_come_for_those_of_a_workload_or_from_its_metadata_service() {
     let (azure, pod) = (tokens::bearer(), Pod::new(1));

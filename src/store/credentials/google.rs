@@ -1,5 +1,5 @@
-//! Which credentials a Google store gets. object_store knows the keys of service accounts, gcloud's own file and the
-//! metadata service; workload identity federation is ours, and so is the wait for the metadata service.
+//! Which credentials a Google store gets. object_store knows the keys of service accounts and gcloud's own file;
+//! workload identity federation is ours, and so is the metadata service.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use reqwest::Client;
 use super::environment::{Environment, is_on};
 use super::error::CredentialsError;
 use super::google_account::AccountSource;
+use super::google_metadata::{AccountName, AccountTokens, GoogleMetadata};
 use super::metadata::{Service, expect_answer};
 use super::refreshed::Refreshed;
 use crate::store::StoreSettings;
@@ -53,8 +54,7 @@ pub fn with_credentials(
     }
     let named = builder.get_config_value(&GoogleConfigKey::ApplicationCredentials);
     let Some(path) = named.or_else(|| well_known(&environment)) else {
-        expect_metadata(&environment)?;
-        return Ok(builder);
+        return with_metadata(builder, &environment, client);
     };
     match kind(&path)? {
         Kind::ExternalAccount => with_account(builder, &path, client),
@@ -94,14 +94,21 @@ fn kind(path: &str) -> Result<Kind, CredentialsError> {
     }
 }
 
-/// By its number, as Google's own tools look for it: without a metadata service its name may take long to look up
-/// (google-auth: "Environment Variables", GCE_METADATA_IP). object_store reads these variables whoever named the
-/// store, so they count here, too.
-fn expect_metadata(environment: &Environment) -> Result<(), CredentialsError> {
+/// Named to object_store, which would look for gcloud's file otherwise, whoever named the store. By its number, as
+/// Google's own tools look for it: without a metadata service its name may take long to look up (google-auth:
+/// "Environment Variables", GCE_METADATA_IP).
+fn with_metadata(
+    builder: GoogleCloudStorageBuilder,
+    environment: &Environment,
+    client: Client,
+) -> Result<GoogleCloudStorageBuilder, CredentialsError> {
     let names = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
     let host = names.iter().find_map(|name| environment.get(name)).unwrap_or("169.254.169.254");
     let url = format!("http://{host}");
-    expect_answer(Service { cloud: "Google Cloud", url: &url, question: "GET /", header: "Metadata-Flavor: Google" })
+    expect_answer(Service { cloud: "Google Cloud", url: &url, question: "GET /", header: "Metadata-Flavor: Google" })?;
+    let metadata = GoogleMetadata::at(&url, client);
+    let builder = builder.with_signing_credentials(Arc::new(Refreshed::new(AccountName(metadata.clone()))));
+    Ok(builder.with_credentials(Arc::new(Refreshed::new(AccountTokens(metadata)))))
 }
 
 #[cfg(test)]

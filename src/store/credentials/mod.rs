@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 pub mod google;
 mod google_account;
+mod google_metadata;
 mod ini;
 mod machine;
 mod metadata;
