@@ -36,15 +36,15 @@ pub struct Built {
 /// # Errors
 /// When the settings do not suffice.
 pub fn build(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn Backend>, StoreError> {
-    Ok(build_signing(settings, part_size, retry_for)?.store)
+    Ok(build_by(settings, Connector::new(settings, part_size)?, retry_for)?.store)
 }
 
-/// The same, for links.
+/// The same by this client, and for links.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_signing(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Built, StoreError> {
-    let connector = Connector::new(settings, part_size)?.with_headers(encryption::headers(settings)?);
+pub fn build_by(settings: &StoreSettings, connector: Connector, retry_for: Duration) -> Result<Built, StoreError> {
+    let connector = connector.with_headers(encryption::headers(settings)?);
     let retry = retry_of(retry_for);
     match &settings.url {
         StoreUrl::S3 { bucket, .. } => s3(settings, bucket, connector, retry),
@@ -254,9 +254,13 @@ fn basic(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, StoreError> {
 ///
 /// # Errors
 /// When the settings do not suffice.
-pub fn dav(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn ObjectStore>, StoreError> {
+pub fn dav(
+    settings: &StoreSettings,
+    connector: Connector,
+    retry_for: Duration,
+) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let StoreUrl::Dav { base } = &settings.url else { return Err(SettingsError::NotRemote.into()) };
-    let connector = Connector::new(settings, part_size)?.with_headers(basic(settings)?);
+    let connector = connector.with_headers(basic(settings)?);
     let host = base.strip_suffix(path_of(base)).unwrap_or(base);
     let builder = HttpBuilder::new().with_url(host).with_http_connector(connector).with_retry(retry_of(retry_for));
     let options = ClientOptions::new().with_allow_http(true);

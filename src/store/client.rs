@@ -26,6 +26,9 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 /// Time for a request without a body worth mentioning.
 const SMALL_REQUEST: Duration = Duration::from_secs(30);
 
+/// A store that says nothing for so long, in the middle of an answer or before it, has forgotten us.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// Where metadata services and the agents of pods are: no proxy reaches them.
 const LINK_LOCAL: &str = "169.254.0.0/16,fe80::/10,fd00:ec2::/32,100.100.100.200,metadata.google.internal";
 
@@ -51,25 +54,18 @@ impl Connector {
     /// # Errors
     /// When the CA file or the proxy cannot be used.
     pub fn new(settings: &StoreSettings, part_size: u64) -> Result<Self, StoreError> {
-        // Fails only when a provider is installed already, which is then this one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("jmap-dump-tool/", env!("CARGO_PKG_VERSION")))
-            .http1_only()
-            // What was put is put where it was said, and a signature is told to nobody else.
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .dns_resolver(Arc::new(Names))
-            .timeout(SMALL_REQUEST + Duration::from_secs(part_size / SLOWEST_BYTES_PER_SECOND))
-            .tls_certs_only(roots(settings)?);
-        if let Some(url) = &settings.proxy {
-            let proxy = Proxy::all(url).map_err(|_| SettingsError::Proxy)?.no_proxy(NoProxy::from_string(LINK_LOCAL));
-            builder = builder.no_proxy().proxy(proxy);
-        } else {
-            let proxies = if settings.vendor_environment { proxies_of_environment() } else { Vec::new() };
-            builder = proxies.into_iter().fold(builder.no_proxy(), reqwest::ClientBuilder::proxy);
-        }
+        Self::of(builder(settings, part_size)?)
+    }
+
+    /// One whose answers have time for so many bytes in all that are asked for at once.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_reading(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
+        Self::of(builder(settings, at_once)?.read_timeout(SILENCE))
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Result<Self, StoreError> {
         let client = builder.build().map_err(|source| SettingsError::Client { source: source.into() })?;
         Ok(Self { client, headers: Vec::new() })
     }
@@ -83,6 +79,34 @@ impl Connector {
     pub fn client(&self) -> reqwest::Client {
         self.client.clone()
     }
+}
+
+fn builder(settings: &StoreSettings, part_size: u64) -> Result<reqwest::ClientBuilder, StoreError> {
+    // Fails only when a provider is installed already, which is then this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("jmap-dump-tool/", env!("CARGO_PKG_VERSION")))
+        .http1_only()
+        // What was put is put where it was said, and a signature is told to nobody else.
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Arc::new(Names))
+        .timeout(time_for(part_size))
+        .tls_certs_only(roots(settings)?);
+    if let Some(url) = &settings.proxy {
+        let proxy = Proxy::all(url).map_err(|_| SettingsError::Proxy)?.no_proxy(NoProxy::from_string(LINK_LOCAL));
+        builder = builder.no_proxy().proxy(proxy);
+    } else {
+        let proxies = if settings.vendor_environment { proxies_of_environment() } else { Vec::new() };
+        builder = proxies.into_iter().fold(builder.no_proxy(), reqwest::ClientBuilder::proxy);
+    }
+    Ok(builder)
+}
+
+/// For a request of which the slowest link carries so much, and the time of its own.
+pub fn time_for(bytes: u64) -> Duration {
+    SMALL_REQUEST + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
 }
 
 impl HttpConnector for Connector {

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::signer::{Method, Signer};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::backend::{Built, build_signing, dav};
+use super::backend::{Built, build_by, dav};
 use super::client::Connector;
 use super::link::{Link, SignedBy};
 use super::listing::{ListError, Listing, Pages};
@@ -60,12 +60,14 @@ struct Remote {
 }
 
 impl Remote {
-    fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
+    /// Has time for so many bytes that are asked for at once.
+    fn open(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
+        let connector = Connector::for_reading(settings, at_once)?;
         if matches!(settings.url, StoreUrl::Dav { .. }) {
-            let store = dav(settings, PART_MIN, settings.retry_for)?;
+            let store = dav(settings, connector, settings.retry_for)?;
             return Ok(Self { store, signer: None, listing: Listing::ByCollection });
         }
-        let Built { store, signed_by } = build_signing(settings, PART_MIN, settings.retry_for)?;
+        let Built { store, signed_by } = build_by(settings, connector, settings.retry_for)?;
         let listing = listing(settings, store.clone())?;
         Ok(Self { store: store.clone(), signer: Some((store, signed_by)), listing })
     }
@@ -90,7 +92,7 @@ impl Shelf {
         let place = match &settings.url {
             StoreUrl::Local { dir } => Place::Local(dir.into()),
             StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
-            _ => Place::Remote(Remote::open(settings)?, ClientRuntime::start()?),
+            _ => Place::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
         };
         let waiting_for = format!("reading from {}", settings.url);
         Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
@@ -209,10 +211,10 @@ impl Shelf {
                     each(range, &bytes)
                 })
             }
-            Place::Remote(remote, runtime) => {
-                let path = self.path(key);
+            Place::Remote(_, runtime) => {
+                let (path, remote) = (self.path(key), Remote::open(&self.settings, at_once(&ranges))?);
                 let read = |range: Range<u64>| {
-                    let path = path.clone();
+                    let (path, remote) = (path.clone(), &remote);
                     async move { (range.clone(), remote.store.get_range(&path, range).await) }
                 };
                 let mut all = futures_util::stream::iter(ranges.into_iter().map(read)).buffer_unordered(AT_ONCE);
@@ -273,6 +275,12 @@ impl Shelf {
     }
 }
 
+/// What is on its way at a time: on a slow link, each request waits for the others' bytes, too.
+fn at_once(ranges: &[Range<u64>]) -> u64 {
+    let longest = ranges.iter().map(|range| range.end - range.start).max().unwrap_or(0);
+    PART_MIN.max(longest * AT_ONCE as u64)
+}
+
 /// A directory that is not there has nothing in it.
 fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<(), StoreError> {
     let error = |source| StoreError::Local { what: "list", path: dir.display().to_string(), source };
@@ -316,5 +324,19 @@ fn decoded(url: &StoreUrl, key: &str) -> Path {
     match url {
         StoreUrl::Dav { .. } => Path::from_url_path(&path).unwrap_or_else(|_| Path::from(path)),
         _ => Path::from(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::client::time_for;
+
+    #[test]
+    fn a_link_of_64_kib_a_second_gets_all_pieces_through_that_are_asked_for_at_once() {
+        let piece = 8 << 20;
+        let ranges = [0..piece, piece..2 * piece, 2 * piece..2 * piece + 7];
+        assert!(time_for(at_once(&ranges)) > Duration::from_secs(AT_ONCE as u64 * piece / (64 << 10)));
+        assert_eq!(at_once(&[]), PART_MIN);
     }
 }
