@@ -17,6 +17,7 @@ mod local;
 mod multipart;
 mod names;
 mod object_error;
+mod only_new;
 mod part;
 mod presigned;
 pub mod receipt;

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::{Client, Method, RequestBuilder, Url};
 
 use super::http_error::{HttpError, checked};
+use super::only_new::OnlyIf;
 use super::settings::Secret;
 use super::{SettingsError, StoreError};
 use crate::deadline::Deadline;
@@ -53,11 +54,18 @@ impl Presigned {
         }
     }
 
-    /// Without a body. What is not signed is not sent, but for what Azure demands (Azure: "Put Blob").
-    pub fn put(&self, client: &Client) -> RequestBuilder {
-        let request = client.request(Method::PUT, self.url.reveal());
-        let is_azure = self.url.reveal().contains("&sig=") || self.url.reveal().contains("?sig=");
-        if is_azure { request.header("x-ms-blob-type", "BlockBlob") } else { request }
+    /// Without a body. What is not signed is not sent, but for what Azure demands (Azure: "Put Blob"), and for a
+    /// condition where it counts without a signature: Google's own does not.
+    pub fn put(&self, client: &Client, only_if: &OnlyIf) -> RequestBuilder {
+        let url = self.url.reveal();
+        let request = client.request(Method::PUT, url);
+        let is_azure = url.contains("&sig=") || url.contains("?sig=");
+        let request = if is_azure { request.header("x-ms-blob-type", "BlockBlob") } else { request };
+        let counts = is_azure || url.contains("X-Amz-Signature=");
+        match only_if.header().filter(|_| counts) {
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::dav::Dav;
 use super::http_error::{HttpError, checked};
 use super::key::{ObjectKey, content_type_of};
 use super::multipart::{OPEN_FOR, SLACK};
+use super::only_new::OnlyIf;
 use super::presigned::{PUT_MAX, Presigned};
 use super::settings::StoreSettings;
 use super::stop::{ClientRuntime, LOOK, Stop};
@@ -150,7 +151,16 @@ impl WholeUpload {
 
     fn put_until_stored(&self, bytes: u64, spool: &Spool) -> Result<Verified, StoreError> {
         let client = Connector::new(&self.settings, bytes)?.client();
-        let same_md5 = self.until_it_works(|| self.put_once(&client, bytes, spool))?;
+        let mut only_if = OnlyIf::New;
+        let same_md5 = self.until_it_works(|| {
+            loop {
+                let mut sent = None;
+                match self.put_once(&client, bytes, spool, &only_if, &mut sent) {
+                    Err(error) if only_if.learn(&error, sent) => log::info!("putting it on another condition: {error}"),
+                    done => return done,
+                }
+            }
+        })?;
         let Kind::Dav(dav) = &self.kind else {
             return Ok(if same_md5 { Verified::Checksum } else { Verified::Acknowledged });
         };
@@ -184,8 +194,16 @@ impl WholeUpload {
         }
     }
 
-    /// A thread reads the spool, and this one sends. Gives whether the answer's ETag is the MD5 of what was sent.
-    fn put_once(&self, client: &Client, bytes: u64, spool: &Spool) -> Result<bool, StoreError> {
+    /// A thread reads the spool, and this one sends. Gives whether the answer's ETag is the MD5 of what was sent, which
+    /// is told when all of it was.
+    fn put_once(
+        &self,
+        client: &Client,
+        bytes: u64,
+        spool: &Spool,
+        only_if: &OnlyIf,
+        all_sent: &mut Option<String>,
+    ) -> Result<bool, StoreError> {
         let (pieces, body) = mpsc::channel::<Bytes>(2);
         let taken = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&taken);
@@ -199,12 +217,13 @@ impl WholeUpload {
             let reader = scope.spawn(|| read(spool, bytes, pieces, &over));
             let sent = self.runtime.block_on(self.stop().or(async {
                 tokio::select! {
-                    sent = self.send(client, bytes, body) => sent.map_err(StoreError::Http),
+                    sent = self.send(client, bytes, body, only_if) => sent.map_err(StoreError::Http),
                     () = silence(&taken, bytes) => Err(StoreError::Silent { url: self.url(), after: SILENCE }),
                 }
             }));
             over.store(true, Ordering::Relaxed);
             let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            *all_sent = read.as_ref().ok().filter(|_| taken.load(Ordering::Relaxed) == bytes).cloned();
             match (sent, read) {
                 (Ok(_), Ok(_)) if taken.load(Ordering::Relaxed) != bytes => {
                     Err(StoreError::Http(HttpError::Early { url: self.url() }))
@@ -219,10 +238,16 @@ impl WholeUpload {
     }
 
     /// Gives the ETag of the answer: the MD5 of what was put, where the store does not encrypt with a key of a service.
-    async fn send(&self, client: &Client, bytes: u64, body: Body) -> Result<Option<String>, HttpError> {
+    async fn send(
+        &self,
+        client: &Client,
+        bytes: u64,
+        body: Body,
+        only_if: &OnlyIf,
+    ) -> Result<Option<String>, HttpError> {
         let request = match &self.kind {
             Kind::Dav(dav) => dav.put(client),
-            Kind::Presigned(presigned) => presigned.put(client),
+            Kind::Presigned(presigned) => presigned.put(client, only_if),
         };
         let response = checked(&self.url(), "put", request.header(CONTENT_LENGTH, bytes).body(body)).await?;
         let e_tag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());

@@ -27,6 +27,8 @@ struct Faults {
     requests: AtomicUsize,
     /// Nobody may look at an object.
     blind: AtomicBool,
+    /// So many answers to whole objects are still lost on their way.
+    answers_to_lose: AtomicUsize,
     /// Milliseconds that each further part waits for.
     stall: AtomicUsize,
 }
@@ -91,6 +93,11 @@ impl S3Server {
     /// Parts wait so long from now on, before they are looked at.
     pub fn stall(&self, time: std::time::Duration) {
         self.faults.stall.store(time.as_millis() as usize, Ordering::SeqCst);
+    }
+
+    /// What is put next is stored, and its client is told nothing.
+    pub fn lose_next_answer(&self) {
+        self.faults.answers_to_lose.store(1, Ordering::SeqCst);
     }
 
     pub fn requests(&self) -> usize {
@@ -196,7 +203,12 @@ async fn respond(
     if !knows_bucket(&request) {
         return Ok(no_such_bucket());
     }
+    let is_whole = !is_part && request.method() == http::Method::PUT;
     let answer = hyper::service::Service::call(&service, request).await;
+    let to_lose = |left: usize| left.checked_sub(1);
+    if is_whole && faults.answers_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, to_lose).is_ok() {
+        return Err("the answer is lost".into());
+    }
     answer.map_err(|error| format!("{error:?}").into())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::common::bed::VERSIONS;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
+use crate::common::recorder::{Manners, Recorder, Step};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::Tool;
 
@@ -72,6 +73,33 @@ fn a_url_that_ends_too_early_is_noticed_before_the_jvm_is_touched() {
     assert!(ended.stderr.contains("too early") && ended.stderr.contains("presign"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("X-Amz-Signature"), "{}", ended.stderr);
     assert!(!Path::new(&format!("/tmp/.java_pid{}", jvm.pid())).exists());
+}
+
+#[test]
+fn a_url_that_is_used_twice_keeps_the_first_dump() {
+    let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
+    let (jvm, dir) = (jvm.arg("markers=321").start(), tempfile::tempdir().unwrap());
+    let url = presign(&server, "10m");
+    // The first answer is lost: what is there is ours, and this is found out.
+    server.lose_next_answer();
+    let first = dump(jvm.pid(), &url).run().expect(0);
+    assert_eq!(first.receipt()["object"]["verified"], "checksum");
+    let object = server.object(&server.objects()[0]);
+    let before = std::fs::read(&object).unwrap();
+    let second = dump(jvm.pid(), &url).args(&["--dir", dir.path().to_str().unwrap()]).run().expect(7);
+    assert!(second.stderr.contains("another object of this name"), "{}", second.stderr);
+    assert!(Path::new(second.receipt()["kept"]["path"].as_str().unwrap()).exists());
+    assert!(std::fs::read(&object).unwrap() == before, "the first dump was overwritten");
+}
+
+#[test]
+fn a_store_that_knows_no_conditions_takes_the_dump_all_the_same() {
+    let (recorder, Some(jvm)) = (Recorder::start(Manners::default()), TestJvm::builder("17")) else { return };
+    let jvm = jvm.start();
+    dump(jvm.pid(), &format!("{}/dumps/k.hprof.gz?X-Amz-Signature=0", recorder.url())).run().expect(0);
+    let puts: Vec<_> = recorder.requests().into_iter().filter(|request| request.step() == Step::Put).collect();
+    let conditions: Vec<_> = puts.iter().map(|request| request.header("if-none-match")).collect();
+    assert_eq!(conditions, [Some("*"), None]);
 }
 
 #[test]
