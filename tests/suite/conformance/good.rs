@@ -104,6 +104,10 @@ pub fn a_signed_url_takes_one_dump_without_any_key(store: &Store) {
     let signature =
         query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Signature=").or(pair.strip_prefix("sig=")));
     assert!(!told.contains(signature.unwrap()) && !told.contains(query), "{told}");
+    let other = Dump::of(SMALL / 2);
+    let words = ["upload", "shop", "cart", "prod", &other.word(), "--output", "json", "--retry-for", "2s"];
+    store.proxied(Tool::new(&words)).env("JMAP_DUMP_STORE", url).run().expect(7);
+    dump.assert_is(&store.read(key));
     let forged = upload(&url.replace(signature.unwrap(), &"0".repeat(signature.unwrap().len()))).expect(7);
     assert!(forged.stderr.contains("403") && forged.stderr.contains("signed anew"), "{}", forged.stderr);
 }
