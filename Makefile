@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: bench fuzz demo test check suite release rust-target isal jvms clean
+.PHONY: bench endurance fuzz demo test check suite release rust-target isal jvms clean
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
@@ -49,6 +49,15 @@ bench: release jvms
 	$(CARGO) bench --target $(TARGET) --bench peers -- $(BENCH)
 	$(CARGO) bench --target $(TARGET) --bench stages
 	$(CARGO) bench --target $(TARGET) --features isal --bench stages
+	$(CARGO) bench --target $(TARGET) --bench redaction
+
+# What the suite does in seconds, at full length: a store that is down for ten minutes, thirty and twenty moments at
+# which something is killed or cut, a dump of a gigabyte. Takes about forty minutes.
+LONG := $(CARGO) test --target $(TARGET) --test suite -- --test-threads 1
+endurance: rust-target jvms
+	JMAP_DUMP_TEST_OUTAGE=600 $(LONG) watch::everything_arrives
+	JMAP_DUMP_TEST_MOMENTS=30 $(LONG) watch::a_watcher_
+	JMAP_DUMP_TEST_MEGABYTES=1024 JMAP_DUMP_TEST_MOMENTS=20 $(LONG) resume::an_upload fetch::a_fetch_that_is_cut
 
 rust-target:
 	tests/bed/cc.sh

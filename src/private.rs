@@ -25,10 +25,16 @@ pub fn is_private(file: &File, path: &Path) -> io::Result<bool> {
     if meta.mode() & OTHERS_WRITE == 0 {
         return Ok(true);
     }
-    if meta.uid() != geteuid().as_raw() || meta.mode() & BEYOND_GROUP != 0 {
+    // Root has written it as the JVM's user; whose it may be is asked elsewhere.
+    let may_take_back = meta.uid() == geteuid().as_raw() || geteuid().is_root();
+    if !may_take_back || meta.mode() & BEYOND_GROUP != 0 {
         return Ok(false);
     }
     file.set_permissions(Permissions::from_mode(meta.mode() & 0o700))?;
+    // Some file systems take any mode, and keep their own (mount.cifs(8), `file_mode`).
+    if file.metadata()?.mode() & OTHERS_WRITE != 0 {
+        return Ok(false);
+    }
     log::warn!(
         "{} was open to group {}, as fsGroup makes it; it is this user's alone again",
         path.display(),

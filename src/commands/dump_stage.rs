@@ -59,9 +59,7 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let total = plan.estimate.map(|estimate| estimate.raw_upper);
         self.progress.stage("the JVM is dumping", total);
-        // Below two processors nothing is compressed while the JVM dumps. A file with a name is not lost when the
-        // time is over before it is compressed.
-        if !plan.can_be_captured() || self.redacts_whole_dump() || self.effort(plan).waits() {
+        if !plan.can_be_captured() || self.redacts_whole_dump() || self.waits_for_whole_dump(plan) {
             return self.dump_then_read(vm, plan, upload);
         }
         let begun = Instant::now();
@@ -74,6 +72,13 @@ impl Run<'_> {
         self.receipt.warn("the JVM was faster than this tool: it dumps once more, and is read when it is done");
         plan.dir.clear().map_err(|source| RoomError::Io { what: "empty", path: plan.dir.here.clone(), source })?;
         self.dump_then_read(vm, plan, upload)
+    }
+
+    /// Below two processors nothing is compressed while the JVM dumps, and a file with a name is not lost when the time
+    /// is over before it is compressed. To merge its parts, a JVM needs room for them twice.
+    fn waits_for_whole_dump(&self, plan: &Plan) -> bool {
+        let room_to_merge = plan.layout != Layout::Parts || plan.has_room_for_all();
+        self.effort(plan).waits() && room_to_merge
     }
 
     fn dump_then_read(
@@ -104,9 +109,9 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let path = format!("{}/{NAME}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
-        let live = self.live;
+        let (live, waits) = (self.live, self.effort(plan).waits());
         let redactor = self.redactor(vm);
-        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, self.deadline)?;
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
         if self.needs_classes_first() {
             capture = capture.with_classes_first();
         }

@@ -14,8 +14,19 @@ impl<'a> Run<'a> {
         if !lacks_heap(conditions, &usage) {
             return Ok((judge(conditions, &usage), None));
         }
-        let vm = self.attach()?;
-        usage.heap = heap_dump::whole_heap(&vm, self.deadline)?;
+        let asked = self.attach().and_then(|vm| Ok((heap_dump::whole_heap(&vm, self.deadline)?, vm)));
+        let vm = match asked {
+            Ok((heap, vm)) => {
+                usage.heap = heap;
+                vm
+            }
+            // What the JVM does not tell is unknown, and such a dump is not wanted.
+            Err(Error::Attach(error)) if !self.settings.dump_if_unknown => {
+                log::warn!("{error}");
+                return Ok((judge(conditions, &usage), None));
+            }
+            Err(error) => return Err(error),
+        };
         if usage.heap != Reading::Unknown {
             self.receipt.warn("the JVM keeps no counters: heap is all of its heap that is in use, with the garbage");
         }

@@ -129,9 +129,13 @@ fn got_before(
     let sha256 = sha256_of(path, deadline).map_err(Error::fetch)?;
     match check(shelf, &object.key, &sha256, path, progress, deadline) {
         Err(Error::Dump(_) | Error::Damaged { .. }) => Err(another()),
+        // Its length alone does not make it the object.
+        Ok(NO_CHECKSUM) if !object.key.ends_with(".hprof.gz") => Err(another()),
         other => other.map(|verified| (sha256, verified)),
     }
 }
+
+const NO_CHECKSUM: &str = "there is no checksum to compare";
 
 /// Against the receipt, and a dump to its end record.
 fn check(
@@ -162,11 +166,7 @@ fn check(
             return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
         }
     }
-    Ok(if expected.is_some() {
-        "the receipt's checksum is that of the file"
-    } else {
-        "there is no checksum to compare"
-    })
+    Ok(if expected.is_some() { "the receipt's checksum is that of the file" } else { NO_CHECKSUM })
 }
 
 /// `None` only where there is none: what cannot be read may say that the object is damaged, or that a truncated dump

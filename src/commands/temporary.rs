@@ -11,6 +11,9 @@ use crate::error::Error;
 use crate::heap_dump::RoomError;
 use crate::run_id::run_id;
 
+/// statfs(2), `TMPFS_MAGIC`.
+const TMPFS: u64 = 0x0102_1994;
+
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
 pub fn least_room(bytes: u64) -> u64 {
     bytes / 10
@@ -20,28 +23,34 @@ pub fn least_room(bytes: u64) -> u64 {
 /// room for `bytes`, if there is such a place, and nowhere with less than `least`.
 pub fn nameless_beside(path: &Path, bytes: u64, least: u64) -> Result<File, Error> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let mut places = [parent.to_owned(), std::env::temp_dir()];
-    if free_in(&places[0]) < bytes && free_in(&places[1]) > free_in(&places[0]) {
+    let mut places = [parent.to_owned(), std::env::temp_dir()].map(|dir| (free_in(&dir), dir));
+    if places[0].0 < bytes && places[1].0 > places[0].0 {
         places.reverse();
     }
-    if free_in(&places[0]) < least {
-        let (path, source) = (places[0].display().to_string(), io::ErrorKind::StorageFull.into());
-        return Err(RoomError::Io { what: "compress into", path, source }.into());
+    let mut outcome = Err(io::ErrorKind::StorageFull.into());
+    for (_, dir) in places.iter().filter(|(free, _)| *free >= least) {
+        outcome = nameless_in(dir);
+        if outcome.is_ok() {
+            break;
+        }
     }
-    let nameless = places.iter().find_map(|dir| open(dir, flags, mode).ok());
-    // overlayfs before Linux 6.10 knows no nameless files.
-    let made =
-        || places.iter().map(|dir| unlinked_in(dir)).reduce(Result::or).unwrap_or(Err(io::ErrorKind::NotFound.into()));
-    nameless.map(File::from).map_or_else(made, Ok).map_err(|source| {
+    outcome.map_err(|source| {
         let path = parent.display().to_string();
         RoomError::Io { what: "create a temporary file in", path, source }.into()
     })
 }
 
+/// overlayfs before Linux 6.10 knows no nameless files, nor does NFS.
+fn nameless_in(dir: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from).or_else(|_| unlinked_in(dir))
+}
+
+/// A file on a tmpfs is memory of this container, which has little: nothing of it counts.
 fn free_in(dir: &Path) -> u64 {
-    rustix::fs::statvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize))
+    let on_disk = rustix::fs::statfs(dir).is_ok_and(|fs| fs.f_type as u64 != TMPFS);
+    let room = rustix::fs::statvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize));
+    if on_disk { room } else { 0 }
 }
 
 fn unlinked_in(dir: &Path) -> io::Result<File> {

@@ -203,7 +203,8 @@ impl Watcher {
         let mut shared = self.lock();
         while !shared.over {
             if let Some(path) = shared.queue.take_due() {
-                shared.status.begins(path.display().to_string(), self.settings.common.deadline);
+                let bytes = path.metadata().map_or(0, |meta| meta.len());
+                shared.status.begins(path.display().to_string(), bytes, self.settings.common.deadline);
                 return Some(path);
             }
             shared.status.idles();

@@ -21,6 +21,9 @@ use crate::stages::Source;
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// Where nothing is read before the JVM is done, only its parts are looked for, which it makes within as much.
+const IDLE_LOOK: Duration = Duration::from_millis(20);
+
 /// Until the heap's file is held, nothing may pass unseen: a small heap is written and merged within 5 ms.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 
@@ -31,6 +34,8 @@ pub struct Capture<'a> {
     dir: &'a DumpDir,
     deadline: &'a Deadline,
     files: Files<'a>,
+    /// Nothing is read before the JVM is done: the processor is its own.
+    waits: bool,
     /// When it was last looked for new files and for the answer.
     looked: Instant,
 }
@@ -45,11 +50,12 @@ impl<'a> Capture<'a> {
         dir: &'a DumpDir,
         layout: Layout,
         live: bool,
+        waits: bool,
         deadline: &'a Deadline,
     ) -> Result<Self, DumpFailure> {
         let path = format!("{}/{NAME}", dir.inside);
         let answer = Answer::order(vm, dir, &AttachOperation::dumpheap(&path, live), layout, deadline)?;
-        Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), looked: Instant::now() })
+        Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits, looked: Instant::now() })
     }
 
     /// Has no object come before the description of its class.
@@ -78,7 +84,8 @@ impl<'a> Capture<'a> {
     }
 
     fn read_page(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
-        self.files.read_page(page, self.answer.is_there())
+        let done = self.answer.is_there();
+        if self.waits && !done { Ok(None) } else { self.files.read_page(page, done) }
     }
 
     /// New files, and then the answer, at most for `time`.
@@ -126,7 +133,11 @@ impl Source for Capture<'_> {
                     section => Ok(section),
                 };
             }
-            self.look(if self.files.heap_is_held() { LOOK } else { FIRST_LOOK })?;
+            self.look(match (self.files.heap_is_held(), self.waits) {
+                (false, _) => FIRST_LOOK,
+                (true, false) => LOOK,
+                (true, true) => IDLE_LOOK,
+            })?;
         }
     }
 }

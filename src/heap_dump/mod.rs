@@ -110,6 +110,11 @@ pub struct Plan {
 const WORTH_CAPTURING: u64 = 32 << 20;
 
 impl Plan {
+    /// There is room for the worst case.
+    pub fn has_room_for_all(&self) -> bool {
+        self.estimate.is_some_and(|estimate| self.room.free >= estimate.upper)
+    }
+
     /// Whether the dump can be read while the JVM writes it.
     pub fn can_be_captured(&self) -> bool {
         let large = self.estimate.is_none_or(|estimate| estimate.heap_used >= WORTH_CAPTURING);

@@ -78,8 +78,27 @@ impl Layouts {
 
     /// Bytes of an instance of each class that is described, with all its superclasses.
     pub fn lengths(&self) -> IdMap<u64> {
-        let length = |fields: Vec<Field>| fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
-        self.classes.keys().filter_map(|class_id| Some((*class_id, length(self.fields_of(*class_id)?)))).collect()
+        let mut lengths = IdMap::default();
+        for class_id in self.classes.keys() {
+            self.add_lengths(*class_id, &mut lengths);
+        }
+        lengths
+    }
+
+    /// From the first superclass whose length is known, or from the last one, down to this class.
+    fn add_lengths(&self, class_id: u64, lengths: &mut IdMap<u64>) {
+        let (mut next, mut open) = (class_id, Vec::new());
+        while next != 0 && !lengths.contains_key(&next) {
+            let Some(class) = self.classes.get(&next).filter(|_| open.len() < DEPTH_MAX) else { return };
+            let own = class.fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
+            open.push((next, own));
+            next = class.super_id;
+        }
+        let mut length = lengths.get(&next).copied().unwrap_or(0);
+        for (class_id, own) in open.into_iter().rev() {
+            length += own;
+            lengths.insert(class_id, length);
+        }
     }
 }
 
@@ -101,6 +120,9 @@ mod tests {
         assert_eq!(lie, [(20, 0, 4), (21, 4, 8), (10, 12, 1)]);
         assert!(fields[1].is_reference() && !fields[0].is_reference());
         assert_eq!(layouts.super_of(2), Some(1));
+        layouts.class(3, 9);
+        let lengths = layouts.lengths();
+        assert_eq!((lengths.get(&1), lengths.get(&2), lengths.get(&3)), (Some(&1), Some(&13), None));
     }
 
     #[test]
@@ -109,5 +131,6 @@ mod tests {
         layouts.class(1, 2);
         layouts.class(2, 1);
         assert_eq!(layouts.fields_of(1), None);
+        assert!(layouts.lengths().is_empty());
     }
 }

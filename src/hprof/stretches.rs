@@ -27,6 +27,9 @@ impl ReadAt for File {
 const LONG: u64 = 2 << 20;
 const STEP: u64 = 1 << 20;
 
+/// So many at most: 10 MiB. HotSpot's segments are large enough for a dump of 256 GiB.
+const MOST: usize = 1 << 18;
+
 /// Where a record begins is looked for in so many bytes.
 const WINDOW: usize = 64 << 10;
 
@@ -48,7 +51,8 @@ pub struct Stretch {
 pub struct Stretches(Vec<Stretch>);
 
 impl Stretches {
-    /// From the record at `from` on, with identifiers of `id` bytes. What is damaged ends them.
+    /// From the record at `from` on, with identifiers of `id` bytes. What is damaged ends them; `None` when there are
+    /// too many.
     ///
     /// # Errors
     /// When the dump cannot be read, or `go_on` does not want to.
@@ -58,13 +62,13 @@ impl Stretches {
         from: u64,
         starts: &RecordStarts,
         go_on: impl Fn() -> io::Result<()>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Option<Self>> {
         let (mut all, mut at) = (Vec::new(), from);
-        loop {
+        while all.len() < MOST {
             go_on()?;
             let head = piece(dump, at, FIRST)?;
             if head.len() < TOP_HEADER || !(1..=tag::HEAP_DUMP_SEGMENT).contains(&head[0]) {
-                return Ok(Self(all));
+                return Ok(Some(Self(all)));
             }
             let start = at + TOP_HEADER as u64;
             at = start + u64::from(be32(&head, 5));
@@ -74,6 +78,7 @@ impl Stretches {
                 divide(dump, id, starts, &mut all, &go_on)?;
             }
         }
+        Ok(None)
     }
 
     /// Those that may hold one of `ids`, which are sorted.

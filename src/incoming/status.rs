@@ -16,6 +16,9 @@ const STALE_AFTER: Duration = Duration::from_secs(60);
 /// What an upload may take behind its deadline: its abort, and a last look at the file.
 const WIND_UP: Duration = Duration::from_secs(600);
 
+/// A slow disk: some looks at a whole file and its copy know no deadline.
+const SLOW: u64 = 20 << 20;
+
 /// The file is always so long, whatever it tells: then a full disk has room for the next word.
 const LENGTH: usize = 8 << 10;
 
@@ -52,9 +55,10 @@ impl Status {
         (self.storing, self.storer_due) = (None, rfc3339(Utc::now() + STALE_AFTER));
     }
 
-    /// It begins with this file, for which it has so long.
-    pub fn begins(&mut self, file: String, limit: Duration) {
-        (self.storing, self.storer_due) = (Some(file), rfc3339(Utc::now() + limit + WIND_UP));
+    /// It begins with this file of so many bytes, for which it has so long.
+    pub fn begins(&mut self, file: String, bytes: u64, limit: Duration) {
+        let longest = limit + WIND_UP + Duration::from_secs(bytes / SLOW);
+        (self.storing, self.storer_due) = (Some(file), rfc3339(Utc::now() + longest));
     }
 
     /// Writes it, so that a reader sees the old one or the new one; on a full disk, over the old one.
@@ -183,7 +187,7 @@ mod tests {
         let at = |status: &Status, time| Status { updated: rfc3339(time), ..status.clone() }.ailment(time);
         assert_eq!(at(&status, now), None);
         assert!(at(&status, seconds(90)).unwrap().contains("at no file"));
-        status.begins("java.hprof".into(), Duration::from_secs(1800));
+        status.begins("java.hprof".into(), 1 << 30, Duration::from_secs(1800));
         assert_eq!(at(&status, seconds(1800)), None);
         assert!(at(&status, seconds(1800 + 700)).unwrap().contains("at java.hprof"));
     }

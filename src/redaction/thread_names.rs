@@ -13,7 +13,7 @@ use crate::hprof::{Goals, Lookout, RecordStarts, Stretch, Stretches, Walker};
 /// More than this part of the dump is not looked up but read from front to end: its objects are in no order.
 const PART: u64 = 4;
 
-/// `None` when the dump does not allow that: its roots are not told, or its objects are in no order.
+/// `None` when the dump does not allow that: its roots are not told, its objects are in no order, or its segments are too many.
 ///
 /// # Errors
 /// When it cannot be read, or the run is stopped.
@@ -24,6 +24,7 @@ pub fn look_up(file: &File, head: &Head, goals: Goals, deadline: &Deadline) -> i
     look(FileFrom { file, at: 0 }, Walker::new(), &mut lookout, no_object, deadline)?;
     let starts = RecordStarts::new(head.id_size, lookout.layouts());
     let stretches = Stretches::of(file, head.id_size, head.end, &starts, || check(deadline))?;
+    let Some(stretches) = stretches else { return Ok(None) };
     if !lookout.knows_threads() {
         stretches.behind_objects().try_for_each(|stretch| place.look_at(stretch, &mut lookout))?;
     }

@@ -17,6 +17,8 @@ pub enum HttpError {
     Early { url: String },
     #[error("{url} takes {PUT_MAX} bytes at most by one PUT, and the dump has {bytes}")]
     TooLarge { url: String, bytes: u64 },
+    #[error("{url} has an object already")]
+    Taken { url: String },
     #[error("{url} was signed to be used until {until}, which is too early")]
     Expired { url: String, until: String },
 }
@@ -26,9 +28,11 @@ impl HttpError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Silent { .. } => true,
+            // AWS: "Conditional writes": another request for the key is still at it.
+            Self::Refused { why, .. } if why.contains("ConditionalRequestConflict") => true,
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Early { .. } => true,
-            Self::Size { .. } | Self::TooLarge { .. } | Self::Expired { .. } => false,
+            Self::Taken { .. } | Self::Size { .. } | Self::TooLarge { .. } | Self::Expired { .. } => false,
         }
     }
 
@@ -39,6 +43,9 @@ impl HttpError {
                 "check the user and the password, or have the URL signed anew"
             }
             Self::Early { .. } => "look for a proxy or a login page before the store",
+            Self::Taken { .. } => {
+                "it may be this dump itself, when an answer of the store was lost: look at it before you store again"
+            }
             Self::Refused { status, .. } if status.as_u16() == 412 => "there is another object of this name",
             Self::Refused { status, .. } if status.as_u16() == 507 => "make room in the store",
             Self::Refused { .. } => "check the URL, and that the store takes PUT",

@@ -8,7 +8,7 @@ use object_store::client::HttpError as TransportError;
 use reqwest::Url;
 
 use super::credentials::TokenError;
-use super::http_error::code_of;
+use super::http_error::{HttpError, code_of};
 use super::presigned::shown;
 
 /// See the module's words.
@@ -75,6 +75,21 @@ impl ObjectError {
     }
 }
 
+/// Of a request that we made ourselves.
+impl From<HttpError> for ObjectError {
+    fn from(error: HttpError) -> Self {
+        let HttpError::Refused { status, ref why, ref url, .. } = error else {
+            return Self { kind: Kind::Other, request: None, cause: Cause::Other(error.to_string()) };
+        };
+        let code = why.strip_prefix(", ").map(str::to_owned);
+        Self {
+            kind: Kind::Other,
+            request: Some(url.clone()),
+            cause: Cause::Answer { status: status.to_string(), code },
+        }
+    }
+}
+
 impl From<object_store::Error> for ObjectError {
     fn from(error: object_store::Error) -> Self {
         let words: Vec<String> = chain(&error).map(ToString::to_string).collect();
@@ -101,7 +116,7 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
 /// object_store keeps its type to itself (object_store 0.14, `client/retry.rs`, `RetryError`), but not its words.
 fn request_in(words: &str) -> Option<String> {
     let mut words = words.strip_prefix("Error performing ")?.split(' ');
-    let (method, url) = (words.next()?, Url::parse(words.next()?).ok()?);
+    let (method, url) = (words.next()?, Url::parse(words.next()?).ok().filter(Url::has_host)?);
     Some(format!("{method} {}", shown(&url)))
 }
 
@@ -148,6 +163,18 @@ mod tests {
         let words = format!("Error performing PUT http://u:p@127.0.0.1:9/dumps/x.gz?token={TOKEN} in 3ms  - {inner}");
         let source = Some(Box::new(Inner { words: inner.into(), source: None }));
         object_store::Error::Generic { store: "S3", source: Box::new(Inner { words, source }) }
+    }
+
+    #[test]
+    fn of_a_request_within_another_one_method_and_url_are_told() {
+        let source = Some(Box::new(Inner {
+            words: "Error performing GET https://h/dumps?list-type=2 in 3ms".into(),
+            source: None,
+        }));
+        let listing = Inner { words: "Error performing list request".into(), source };
+        let listing = Inner { words: format!("{listing}: {}", listing.source.as_ref().unwrap()), ..listing };
+        let error = ObjectError::from(object_store::Error::Generic { store: "S3", source: Box::new(listing) });
+        assert!(error.to_string().starts_with("GET https://h/dumps: "), "{error}");
     }
 
     #[test]

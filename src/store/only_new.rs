@@ -48,6 +48,23 @@ impl OnlyIf {
         }
         true
     }
+
+    /// A refusal that comes of the condition. Whoever may only put is not told whether what is there is ours (AWS:
+    /// "Conditional writes", `If-Match` wants s3:GetObject), and a store's own encryption has another ETag.
+    pub fn judge(&self, error: StoreError, url: impl Fn() -> String) -> StoreError {
+        let status = match &error {
+            StoreError::Http(HttpError::Refused { status, why, .. }) if !why.contains("ConditionalRequestConflict") => {
+                status.as_u16()
+            }
+            _ => 0,
+        };
+        match (self, status) {
+            (Self::Whatever, _) => error,
+            // Azure: "Put Blob", BlobAlreadyExists.
+            (_, 409 | 412) | (Self::Ours(_), 403) => StoreError::Http(HttpError::Taken { url: url() }),
+            _ => error,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +90,18 @@ mod tests {
         assert!(condition.learn(&refused(412, ""), Some("m".into())));
         assert_eq!(condition.header(), Some(("if-match", "\"m\"".into())));
         assert!(!condition.learn(&refused(412, ""), Some("m".into())));
+    }
+
+    #[test]
+    fn what_is_there_already_is_told_and_what_another_request_is_still_at_is_waited_for() {
+        let judged = |condition: &OnlyIf, status, why| condition.judge(refused(status, why), || "u".into());
+        let is_taken = |error| matches!(error, StoreError::Http(HttpError::Taken { .. }));
+        let ours = OnlyIf::Ours("m".into());
+        assert!(is_taken(judged(&OnlyIf::New, 412, "")) && is_taken(judged(&OnlyIf::New, 409, ", BlobAlreadyExists")));
+        assert!(is_taken(judged(&ours, 403, ", AccessDenied")) && is_taken(judged(&ours, 412, "")));
+        assert!(!is_taken(judged(&OnlyIf::New, 403, "")) && !is_taken(judged(&OnlyIf::Whatever, 412, "")));
+        let StoreError::Http(conflict) = judged(&OnlyIf::New, 409, ", ConditionalRequestConflict") else { panic!() };
+        assert!(conflict.may_pass());
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Shelf {
                     let listed = remote.listing.all(&*remote.store, &path).await;
                     listed.map_err(|error| match error {
                         ListError::Store(source) => self.error("list", dir, source),
-                        ListError::Http(error) => StoreError::Http(error),
+                        ListError::Http(source) => self.error("list", dir, source),
                     })
                 };
                 let all = runtime.block_on(self.stop.or(listing))?;
@@ -270,7 +270,7 @@ impl Shelf {
         Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag: meta.e_tag })
     }
 
-    fn error(&self, what: &'static str, key: &str, source: object_store::Error) -> StoreError {
+    fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
         StoreError::Remote { what, url: self.settings.url.of_key(key), source: source.into() }
     }
 }

@@ -1,5 +1,6 @@
 //! Stores that take an object as a whole, by one PUT: WebDAV, and a URL that somebody signed beforehand.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -117,6 +118,7 @@ impl WholeUpload {
 
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         let before = self.there_already()?;
+        let was_sent = self.ledger.sent_before().is_some();
         let stored = self.ledger.stored_before();
         let digest = stored.as_ref().unwrap_or(digest);
         if matches!(self.kind, Kind::Presigned(_)) && digest.bytes > PUT_MAX {
@@ -125,7 +127,7 @@ impl WholeUpload {
         self.ledger.note_whole(digest);
         let verified = match before {
             true => Verified::Size,
-            false => self.put_until_stored(digest.bytes, spool)?,
+            false => self.put_until_stored(digest.bytes, spool, was_sent)?,
         };
         self.finished = true;
         self.ledger.settle();
@@ -149,15 +151,15 @@ impl WholeUpload {
         Ok(found)
     }
 
-    fn put_until_stored(&self, bytes: u64, spool: &Spool) -> Result<Verified, StoreError> {
+    fn put_until_stored(&self, bytes: u64, spool: &Spool, was_sent: bool) -> Result<Verified, StoreError> {
         let client = Connector::new(&self.settings, bytes)?.client();
-        let mut only_if = OnlyIf::New;
+        let mut only_if = self.first_condition(spool, was_sent)?;
         let same_md5 = self.until_it_works(|| {
             loop {
                 let mut sent = None;
                 match self.put_once(&client, bytes, spool, &only_if, &mut sent) {
                     Err(error) if only_if.learn(&error, sent) => log::info!("putting it on another condition: {error}"),
-                    done => return done,
+                    done => return done.map_err(|error| self.judged(error, &only_if)),
                 }
             }
         })?;
@@ -171,6 +173,29 @@ impl WholeUpload {
             }
             other => other.map_err(StoreError::Http),
         })
+    }
+
+    /// An earlier process may have sent all of it, and not have come to hear of it.
+    fn first_condition(&self, spool: &Spool, was_sent: bool) -> Result<OnlyIf, StoreError> {
+        if !was_sent || !matches!(self.kind, Kind::Presigned(_)) {
+            return Ok(OnlyIf::New);
+        }
+        let mut md5 = Md5::new();
+        let (mut raw, mut page) = (spool.reader(), vec![0; PIECE]);
+        loop {
+            self.deadline.check("reading the dump before it is sent again")?;
+            match raw.read(&mut page).map_err(StoreError::Spool)? {
+                0 => return Ok(OnlyIf::NewOrLost(hex(&md5.finalize()))),
+                n => md5.update(&page[..n]),
+            }
+        }
+    }
+
+    fn judged(&self, error: StoreError, only_if: &OnlyIf) -> StoreError {
+        match &self.kind {
+            Kind::Presigned(_) => only_if.judge(error, || self.url()),
+            Kind::Dav(_) => error,
+        }
     }
 
     /// As long as it fails for a reason that may pass, counted from the first failure on.

@@ -42,14 +42,23 @@ pub const PLANTED: &str = "Hunter2+Korrekt+Pferd";
 #[track_caller]
 pub fn assert_told_in_none(told: &[&str]) {
     for text in told {
+        let text = without_tokens_of_links(text);
         for secret in SECRETS.iter().chain(REPEATED) {
-            assert!(!text.contains(secret), "'{secret}' is told: {}", around(text, secret));
+            assert!(!text.contains(secret), "'{secret}' is told: {}", around(&text, secret));
         }
     }
     // A signature is told in a link, which is an answer, and in no message.
     for signature in SIGNATURES {
         assert!(!told[0].contains(signature), "{}", around(told[0], signature));
     }
+}
+
+/// A link that is signed with a token has it in its query. No message may have a link: [`SIGNATURES`].
+fn without_tokens_of_links(text: &str) -> String {
+    let mut pieces = text.split("-Token=");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    let is_in_query = |c: char| c.is_ascii_alphanumeric() || "%-._~".contains(c);
+    pieces.fold(first, |before, piece| before + piece.trim_start_matches(is_in_query))
 }
 
 /// An error of S3's that repeats the request: its token, its signature and what had to be signed (AWS: "Error

@@ -114,11 +114,35 @@ pub fn resume(dir: &Path, what: &str) -> Vec<String> {
 
 #[test]
 fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
-    let Some(shape) = Shape::new("17", 96) else { return };
+    let Some(shape) = Shape::new("17", 300) else { return };
     let ended = shape.dump().args(&["--deadline", "300ms"]).run().expect(8);
     assert!(ended.stderr.contains("deadline"), "{}", ended.stderr);
     remove_kept(&ended.receipt(), "after the deadline");
     shape.assert_clean("after the deadline");
+}
+
+/// Its file has no name, and what is compressed of it is given back to the disk: stopping would lose it.
+#[test]
+fn a_dump_that_the_jvm_has_finished_outlives_the_end_of_its_time() {
+    for version in ["8", "17", "25"] {
+        let Some(shape) = Shape::new(version, 100) else { continue };
+        let dump = || shape.dump().args(&["--all", "--level", "9"]);
+        let receipt = dump().run().expect(0).receipt();
+        let seconds = |stage: &str| {
+            let times = receipt["seconds"].as_array().unwrap().iter().filter(|time| time["stage"] == stage);
+            times.map(|time| time["seconds"].as_f64().unwrap()).sum::<f64>()
+        };
+        // The compression begins with the dump, and is over long after it.
+        let (dumped, all) = (seconds("dump"), seconds("compress"));
+        assert!(all > 2.0 * dumped, "JDK {version}: {receipt}");
+        let deadline = format!("{}ms", ((dumped + (all - dumped) / 3.0) * 1000.0) as u64);
+        let ended = dump().args(&["--deadline", &deadline, "--force"]).run();
+        let receipt = ended.receipt();
+        let kept = ended.code == 8 && receipt["kept"]["path"].is_string();
+        assert!(ended.code == 0 || kept, "JDK {version}, {deadline}: {ended:?}");
+        let path = if kept { receipt["kept"]["path"].as_str().unwrap().into() } else { ended.stored() };
+        assert_eq!(assert_complete(path).of("Marker"), 50, "JDK {version}");
+    }
 }
 
 #[test]

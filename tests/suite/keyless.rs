@@ -260,7 +260,7 @@ fn the_application_s_own_google_identity_opens_no_store_of_a_settings_file() {
         let words = ["upload", "shop", "cart", "prod", dump.to_str().unwrap(), "--config", &file, "--retry-for", "3s"];
         let tool = Tool::new(&words).env("HOME", pod.0.path().to_str().unwrap());
         let tool = tool.env("GCE_METADATA_HOST", &elsewhere.url().replace("http://", ""));
-        assert_eq!(bearers(&store, tool)[0], "Bearer exchanged");
+        assert_eq!(bearers(&store, tool)[0], format!("Bearer {EXCHANGED}"));
         google.asked_for("/computeMetadata/v1/instance/service-accounts/default/token");
         assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
     };

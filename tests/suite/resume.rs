@@ -95,6 +95,26 @@ fn an_upload_whose_store_breaks_off_goes_on_where_it_was() {
     }
 }
 
+/// One that begins anew would send two thirds of them twice.
+#[test]
+fn parts_that_the_store_has_are_not_sent_again() {
+    let Some(files) = Files::new(160) else { return };
+    for file in [&files.plain, &files.gzipped] {
+        let server = S3Server::start();
+        upload_file(&server, file).run().expect(0);
+        let parts = server.parts();
+        assert!(parts > 6, "{parts} parts are too few to tell");
+        let server = S3Server::start();
+        server.die_after_parts(parts * 2 / 3);
+        upload_file(&server, file).run().expect(7);
+        server.revive();
+        upload_file(&server, file).run().expect(0);
+        assert_stored_once(&server, file, "cut once");
+        // Two parts are in flight when it breaks off, each tried twice.
+        assert!(server.parts() <= parts + 4, "{} parts of {parts}", server.parts());
+    }
+}
+
 #[test]
 fn an_upload_that_is_killed_at_any_moment_goes_on_where_it_was() {
     let Some(files) = Files::new(megabytes()) else { return };

@@ -36,8 +36,9 @@ pub fn gunzip(gz: &Path, plain: &Path, progress: &Progress, deadline: &Deadline)
 fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
     let unread = |source| DumpError::Read { path: gz.display().to_string(), source };
     let mut from = MultiGzDecoder::new(BufReader::new(File::open(gz).map_err(unread)?));
-    // What is there is of a run that was killed.
-    let to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part);
+    // What is there is of a run that was killed, or somebody's link: it is not written to.
+    let _ = std::fs::remove_file(part);
+    let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part);
     let (mut to, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
     loop {
         deadline.check("decompressing what was fetched")?;
