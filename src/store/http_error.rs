@@ -44,7 +44,7 @@ impl HttpError {
             }
             Self::Early { .. } => "look for a proxy or a login page before the store",
             Self::Taken { .. } => {
-                "it may be this dump itself, when an answer of the store was lost: look at it before you store again"
+                "it may be this dump itself, when an answer of the store was lost: look at it; another dump wants another URL"
             }
             Self::Refused { status, .. } if status.as_u16() == 412 => "there is another object of this name",
             Self::Refused { status, .. } if status.as_u16() == 507 => "make room in the store",

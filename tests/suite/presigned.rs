@@ -87,7 +87,7 @@ fn a_url_that_is_used_twice_keeps_the_first_dump() {
     let object = server.object(&server.objects()[0]);
     let before = std::fs::read(&object).unwrap();
     let second = dump(jvm.pid(), &url).args(&["--dir", dir.path().to_str().unwrap()]).run().expect(7);
-    assert!(second.stderr.contains("another object of this name"), "{}", second.stderr);
+    assert!(second.stderr.contains("has an object already"), "{}", second.stderr);
     assert!(Path::new(second.receipt()["kept"]["path"].as_str().unwrap()).exists());
     assert!(std::fs::read(&object).unwrap() == before, "the first dump was overwritten");
 }
