@@ -83,7 +83,7 @@ impl Kubectl {
         command.env_clear().env("PATH", path).env("POD", POD).env("DIR", self.dir.path()).env("EXEC", &self.exec);
         command.env("TMPDIR", self.dir.path().join("tmp")).current_dir(self.work());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Run { child: command.spawn().expect("the plugin can be started"), verbosity: 3 }
+        Run { child: command.spawn().expect("the plugin can be started"), verbosity: 3, heard: None }
     }
 
     pub fn binaries(&self) -> PathBuf {

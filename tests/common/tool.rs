@@ -1,6 +1,7 @@
 //! The tool as a child process, in an environment of its own.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -99,7 +100,7 @@ impl Tool {
     pub fn spawn(mut self) -> Run {
         let said = self.0.get_args().filter_map(|word| word.to_str()).filter(|word| word.starts_with("-v"));
         let verbosity = said.map(|word| word.len() - 1).sum();
-        Run { child: self.0.spawn().expect("the tool can be started"), verbosity }
+        Run { child: self.0.spawn().expect("the tool can be started"), verbosity, heard: None }
     }
 }
 
@@ -107,6 +108,8 @@ impl Tool {
 pub struct Run {
     pub child: Child,
     pub verbosity: usize,
+    /// Its standard error, where that is read all the time.
+    pub heard: Option<std::thread::JoinHandle<Vec<u8>>>,
 }
 
 impl Run {
@@ -116,17 +119,29 @@ impl Run {
         let _ = rustix::process::kill_process(pid, signal);
     }
 
+    /// At trace level, a run of minutes says more than a pipe holds, and would wait for its reader.
+    pub fn hear(mut self) -> Self {
+        let mut stderr = self.child.stderr.take().expect("it is a pipe");
+        self.heard = Some(std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            stderr.read_to_end(&mut heard).expect("a pipe can be read");
+            heard
+        }));
+        self
+    }
+
     #[track_caller]
     pub fn wait(self) -> Ended {
         let pid = rustix::process::Pid::from_child(&self.child);
         let (done, ended) = mpsc::channel();
-        let verbosity = self.verbosity;
+        let (verbosity, heard) = (self.verbosity, self.heard);
         std::thread::spawn(move || done.send(self.child.wait_with_output()));
         let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             panic!("the tool did not end within {PATIENCE:?}")
         });
-        let output = output.expect("the tool's output can be read");
+        let mut output = output.expect("the tool's output can be read");
+        output.stderr.extend(heard.into_iter().flat_map(|heard| heard.join().expect("what it says is heard")));
         let code = output
             .status
             .code()

@@ -138,6 +138,11 @@ fn the_plugin_ends_with_the_status_of_the_tool_and_prints_its_receipt() {
     }
     kubectl.plugin(SHELLS[0], &["--no-such-option"], &[]).wait().expect(2);
     kubectl.plugin(SHELLS[0], &["one-word-too-many"], &[]).wait().expect(2);
+    for perhaps in ["--dry-run", "--if=heap>85%"] {
+        // Nothing would come, which looks like a stream that is cut.
+        let ended = kubectl.plugin(SHELLS[0], &[], &["--store", "-", perhaps]).wait().expect(2);
+        assert!(ended.stderr.contains("leave --"), "{}", ended.stderr);
+    }
 }
 
 #[test]

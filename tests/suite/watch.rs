@@ -90,7 +90,7 @@ impl Pod {
 
 impl Watcher {
     pub fn start(tool: Tool) -> Self {
-        Self(Some(tool.spawn()))
+        Self(Some(tool.spawn().hear()))
     }
 
     fn signal(&self, signal: Signal) {
