@@ -124,10 +124,13 @@ mod tests {
     }
 
     fn looked_up(shape: Shape) -> Option<(IdSet, IdSet)> {
-        let dump = dump(shape);
+        look_up_in(&dump(shape))
+    }
+
+    fn look_up_in(dump: &[u8]) -> Option<(IdSet, IdSet)> {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&dump).unwrap();
-        let head = names::which(&dump[..], |_| true).unwrap();
+        file.write_all(dump).unwrap();
+        let head = names::which(dump, |_| true).unwrap();
         let goals = Goals::of(&head.symbols, |_| false);
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         look_up(&file, &head, goals, &deadline).unwrap().map(Lookout::finish)
@@ -150,6 +153,50 @@ mod tests {
         let address: fn(u64) -> u64 = |number| if number < 60_500 { 0x1000_0000 + number * 64 } else { number * 64 };
         let (objects, _) = looked_up(Shape { roots_first: false, segments: true, address }).unwrap();
         assert!(objects.contains(&address(20_000)));
+    }
+
+    /// Strings and arrays by tens, threads that name some of them, and segments in an order of their own.
+    fn small_dump(order: &[u64], threads: &[(u64, bool)], per_segment: usize) -> Vec<u8> {
+        let mut sample = classes();
+        for (number, place) in order.iter().enumerate() {
+            let (id, value) = (0x1000 + place * 64, |place: u64| (0x1000 + place * 64).to_be_bytes());
+            sample = match (place % 10, threads.get((place / 10) as usize)) {
+                (0, _) => sample.array(id, BYTE, 1, format!("text {place}").as_bytes()),
+                (1, _) => sample.instance(id, STRING_CLASS, &value(place - 1)),
+                (2, Some((named, _))) => sample.instance(id, THREAD_CLASS, &value(named * 10 + 1)),
+                _ => sample.instance(id, FILLER, &value(*place).repeat(16)),
+            };
+            if (number + 1).is_multiple_of(per_segment) {
+                sample = sample.next_segment();
+            }
+        }
+        let living = (0..).zip(threads).filter(|(_, (_, lives))| *lives).map(|(number, _): (u64, _)| number);
+        living.fold(sample, |sample, number| sample.thread_root(0x1000 + (number * 10 + 2) * 64)).build()
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        /// However the heap lies: what is kept are the names of the threads that live, all of them, and nothing else.
+        #[test]
+        fn what_is_looked_up_is_what_names_the_threads_that_live(
+            runs in proptest::collection::vec(1u64..6000, 0..3),
+            shuffled in proptest::bool::weighted(0.1),
+            threads in proptest::collection::vec((0u64..600, proptest::prelude::any::<bool>()), 1..8),
+            per_segment in 20usize..100,
+        ) {
+            let mut order: Vec<u64> = (0..6000).collect();
+            runs.iter().for_each(|at| order.rotate_left(*at as usize));
+            if shuffled {
+                order.sort_by_key(|place| place.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            }
+            let found = look_up_in(&small_dump(&order, &threads, per_segment));
+            if let Some((objects, _)) = found {
+                let living = threads.iter().filter(|(_, lives)| *lives);
+                let names: IdSet = living.map(|(named, _)| 0x1000 + named * 640).collect();
+                let arrays: IdSet = objects.into_iter().filter(|id| (id - 0x1000) / 64 % 10 == 0).collect();
+                proptest::prop_assert_eq!(arrays, names);
+            }
+        }
     }
 
     #[test]
