@@ -8,8 +8,9 @@ use super::layouts::{DEPTH_MAX, Field, Layouts};
 use super::records::identifier;
 use super::tally::{Body, Tally};
 
-/// So many objects are found at most: 16 MiB.
-const FOUND_MAX: usize = 1 << 20;
+/// So many objects are found at most in one reading: they fill a table of 4.5 MiB (std's is at most 7/8 full). Those of
+/// both readings come together in the end.
+const FOUND_MAX: usize = 7 << 16;
 
 /// The fields that are followed, of each instance of a class.
 type Followed = Box<[Field]>;
