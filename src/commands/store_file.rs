@@ -176,8 +176,9 @@ impl<'a> Deposit<'a> {
         let (raw, parts) = with_parts(&self.item.path, file).map_err(|source| unread(&path, source))?;
         let _ = self.parts.set(parts);
         let again = || with_parts(&self.item.path, open(self.item).map_err(io::Error::other)?).map(|(raw, _)| raw);
-        // Only one file can be read at any place.
-        let single = self.parts.get().is_none_or(Vec::is_empty).then(|| open(self.item)).transpose()?;
+        // Only one file can be read at any place; without redaction, nobody asks for that.
+        let is_single = self.redact().is_some() && self.parts.get().is_none_or(Vec::is_empty);
+        let single = is_single.then(|| open(self.item)).transpose()?;
         let redactor = self.redactor(&path, again, single.as_ref())?;
         self.compress(raw, &path, redactor, upload)
     }

@@ -16,6 +16,12 @@ pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_jmap-dump-tool"))
 }
 
+/// Seconds that a stage took, by a receipt.
+pub fn seconds_of(receipt: &serde_json::Value, stage: &str) -> f64 {
+    let times = receipt["seconds"].as_array().into_iter().flatten().filter(|time| time["stage"] == stage);
+    times.filter_map(|time| time["seconds"].as_f64()).sum()
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::tool::Tool;
+use crate::common::tool::{Tool, seconds_of};
 
 /// A JVM with a directory of its own: its current one, where the attach file goes first.
 pub struct Shape {
@@ -128,12 +128,8 @@ fn a_dump_that_the_jvm_has_finished_outlives_the_end_of_its_time() {
         let Some(shape) = Shape::new(version, 100) else { continue };
         let dump = || shape.dump().args(&["--all", "--level", "9"]);
         let receipt = dump().run().expect(0).receipt();
-        let seconds = |stage: &str| {
-            let times = receipt["seconds"].as_array().unwrap().iter().filter(|time| time["stage"] == stage);
-            times.map(|time| time["seconds"].as_f64().unwrap()).sum::<f64>()
-        };
         // The compression begins with the dump, and is over long after it.
-        let (dumped, all) = (seconds("dump"), seconds("compress"));
+        let (dumped, all) = (seconds_of(&receipt, "dump"), seconds_of(&receipt, "compress"));
         assert!(all > 2.0 * dumped, "JDK {version}: {receipt}");
         let deadline = format!("{}ms", ((dumped + (all - dumped) / 3.0) * 1000.0) as u64);
         let ended = dump().args(&["--deadline", &deadline, "--force"]).run();

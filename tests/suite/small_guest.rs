@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
-use crate::common::tool::binary;
+use crate::common::tool::{binary, seconds_of};
 use crate::containers::INSIDE;
 
 /// What the container gets beside what the JVM has taken.
@@ -70,11 +70,7 @@ fn with_half_a_processor_a_dump_outlives_the_end_of_its_time() {
         let whole = container.exec(&[&[INSIDE][..], &words].concat());
         assert_eq!(whole.code, 0, "JDK {version}: {whole:?}");
         let receipt: serde_json::Value = serde_json::from_str(&whole.text()).unwrap();
-        let seconds = |stage: &str| {
-            let times = receipt["seconds"].as_array().unwrap().iter().filter(|time| time["stage"] == stage);
-            times.map(|time| time["seconds"].as_f64().unwrap()).sum::<f64>()
-        };
-        let (dump, compress) = (seconds("dump"), seconds("compress"));
+        let (dump, compress) = (seconds_of(&receipt, "dump"), seconds_of(&receipt, "compress"));
         assert!(compress > 1.0, "JDK {version}: {receipt}");
         let deadline = format!("{}ms", ((dump + compress / 2.0) * 1000.0) as u64);
         let ended = container.exec(&[&[INSIDE, "--deadline", &deadline, "--force"][..], &words].concat());
