@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, linkat, open, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::guard::{self, Undo};
 use crate::private::is_private;
 use crate::redaction::Redaction;
 use crate::run_id::run_id;
@@ -170,7 +172,12 @@ impl Journal {
     /// # Errors
     /// When there is one, or it cannot be written.
     pub fn create(path: &Path, begin: &Begin) -> io::Result<Self> {
-        Self::make(path, begin, RenameFlags::NOREPLACE)
+        match Self::make_nameless(path, begin) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Self::make(path, begin, RenameFlags::NOREPLACE)
+            }
+            other => other,
+        }
     }
 
     /// The same in the place of the one that is there.
@@ -181,8 +188,23 @@ impl Journal {
         Self::make(path, begin, RenameFlags::empty())
     }
 
+    /// A process that is killed before the journal has its name leaves nothing.
+    fn make_nameless(path: &Path, begin: &Begin) -> io::Result<Self> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = File::from(open(parent, flags, Mode::RUSR | Mode::WUSR)?);
+        // Without CAP_DAC_READ_SEARCH it has no other name (open(2), O_TMPFILE).
+        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let journal = Self::begin(file, begin)?;
+        linkat(CWD, unnamed, CWD, path_for(path), AtFlags::SYMLINK_FOLLOW)?;
+        Ok(journal)
+    }
+
+    /// Where a file cannot be without a name: overlayfs before Linux 6.10, NFS.
     fn make(path: &Path, begin: &Begin, how: RenameFlags) -> io::Result<Self> {
         let (own, new) = (path_for(path), path.with_added_extension(format!("{}.new", run_id())));
+        let files = vec![std::path::absolute(&new)?];
+        let _note = guard::note(Undo::Paths { files, dirs: Vec::new() }, &[]);
         let made = options().create_new(true).mode(0o600).open(&new).and_then(|file| Self::begin(file, begin));
         let named = made.and_then(|journal| match renameat_with(CWD, &new, CWD, &own, how) {
             // A file system that does not know how to be careful.

@@ -65,11 +65,27 @@ fn a_journal_that_leads_out_of_its_place_or_is_none_is_refused() {
     std::fs::write(path_for(&path), "").unwrap();
     assert!(Journal::reopen(&path).unwrap().is_none() && !path_for(&path).exists());
     drop(Journal::create(&path, &begin()).unwrap());
-    assert!(Journal::create(&path, &begin()).is_err());
+    let second = [Journal::create(&path, &begin()), Journal::make_nameless(&path, &begin())];
+    let exists = |outcome: &io::Result<Journal>| outcome.as_ref().unwrap_err().kind() == io::ErrorKind::AlreadyExists;
+    assert!(second.iter().all(exists), "{second:?}");
     drop(Journal::replace(&path, &begin()).unwrap());
     std::fs::set_permissions(path_for(&path), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     let untrusted = Journal::reopen(&path).unwrap_err();
     assert!(matches!(untrusted, JournalError::Untrusted { .. }), "anybody may have written it");
     assert!(untrusted.to_string().contains("mode 666") && untrusted.hint().contains("chmod 600"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Of a process that is killed before the journal has its name nothing is left, where the file system allows it.
+#[test]
+fn a_journal_has_one_name_or_none() {
+    for make in [Journal::create, Journal::make_nameless] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let journal = make(&path, &begin()).unwrap();
+        let (there, ours) = (std::fs::metadata(path_for(&path)).unwrap(), journal.0.metadata().unwrap());
+        assert_eq!((there.ino(), there.nlink(), there.mode() & 0o7777), (ours.ino(), 1, 0o600));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(matches!(Journal::reopen(&path), Err(JournalError::Locked)));
+    }
 }

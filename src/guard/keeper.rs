@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::message::{Held, Message, Undo, receive};
 use crate::attach::{Identity, STILL_LOOKS};
 use crate::heap_dump::{DumpDir, Growing, Layout};
+use crate::journal;
 use crate::store;
 
 /// How often the JVM's files are looked at.
@@ -174,11 +175,28 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
     }
 }
 
+/// A file that has a journal waits for the store: its run was killed before it could say so.
 fn remove_paths(files: &[PathBuf], dirs: &[PathBuf]) {
-    for file in files {
+    for file in files.iter().filter(|file| !journal::path_for(file).exists()) {
         let _ = std::fs::remove_file(file);
     }
     for dir in dirs.iter().rev() {
         let _ = std::fs::remove_dir(dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_with_a_journal_stays_and_one_without_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [waits, half] = ["waits", "half"].map(|name| dir.path().join(name));
+        for path in [&waits, &half, &journal::path_for(&waits)] {
+            std::fs::write(path, "").unwrap();
+        }
+        remove_paths(&[waits.clone(), half.clone()], &[dir.path().to_owned()]);
+        assert!(waits.exists() && journal::path_for(&waits).exists() && !half.exists());
     }
 }

@@ -134,10 +134,14 @@ pub fn marked(mark: &str) -> Vec<u32> {
 /// one that was not may stay.
 fn assert_only_whole_objects(before: &BTreeSet<String>, after: &BTreeSet<String>, what: &str) {
     for path in after.difference(before) {
-        let whole =
-            path.ends_with(".hprof.gz") && !path.contains("/.2") || path.ends_with(".json") || path.ends_with(".txt");
-        assert!(whole || Path::new(path).read_dir().is_ok_and(|mut dir| dir.next().is_some()), "{what}: {path}");
+        let is_used_dir = || Path::new(path).read_dir().is_ok_and(|mut dir| dir.next().is_some());
+        assert!(is_of_a_whole_object(path) || is_used_dir(), "{what}: {path}");
     }
+}
+
+/// The object by its own name, its receipt, or its context.
+fn is_of_a_whole_object(path: &str) -> bool {
+    path.ends_with(".hprof.gz") && !path.contains("/.2") || path.ends_with(".json") || path.ends_with(".txt")
 }
 
 /// Files without a name that some process still holds.
@@ -158,8 +162,9 @@ fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_fir
         let container = container.arg("mb=64").start();
         container.copy_in(binary(), INSIDE);
         let before = files_but_the_socket(&container);
+        let (dir, store) = ("/tmp", "/tmp/store");
         for moment in 1..5 {
-            let mut run = container.command(&[INSIDE, "--store", "/var/tmp/store", "shop", "cart", "prod"]).spawn();
+            let mut run = container.command(&[INSIDE, "--dir", dir, "--store", store, "shop", "cart", "prod"]).spawn();
             std::thread::sleep(Duration::from_millis(100 * moment));
             run.kill();
             let ended = run.wait();
@@ -169,9 +174,14 @@ fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_fir
                 assert!(begun.elapsed() < SOON, "{what}: {ours}");
                 std::thread::sleep(Duration::from_millis(5));
             }
-            if ended.code != 0 {
-                assert_eq!(files_but_the_socket(&container), before, "{what}");
-            }
+            // What was whole when the run was killed is kept, or an object already.
+            let resumed = container.exec(&[INSIDE, "upload", "--resume", dir, "--store", store]);
+            assert_eq!(resumed.code, 0, "{what}: {resumed:?}");
+            let (stored, others): (Vec<_>, Vec<_>) =
+                files_but_the_socket(&container).into_iter().partition(|(path, _)| path.starts_with(store));
+            assert_eq!(others, before, "{what}");
+            let half = stored.iter().find(|(path, _)| !path.ends_with('/') && !is_of_a_whole_object(path));
+            assert_eq!(half, None, "{what}");
             assert_eq!(container.say("ping"), "pong", "{what}");
         }
     }
