@@ -23,22 +23,26 @@ mod switch {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// `JMAP_DUMP_FAULT=N:ERRNO` makes the Nth call fail, counted from 1.
-    static FAULT: LazyLock<Option<(usize, i32)>> = LazyLock::new(|| {
+    /// `JMAP_DUMP_FAULT=N:ERRNO` makes the Nth call fail, counted from 1; `NAME/N:ERRNO` the Nth one of that name.
+    static FAULT: LazyLock<Option<(String, usize, i32)>> = LazyLock::new(|| {
         let text = std::env::var("JMAP_DUMP_FAULT").ok()?;
-        let (nth, errno) = text.split_once(':')?;
-        Some((nth.parse().ok()?, errno.parse().ok()?))
+        let (which, errno) = text.split_once(':')?;
+        let (name, nth) = which.rsplit_once('/').unwrap_or(("", which));
+        Some((name.to_owned(), nth.parse().ok()?, errno.parse().ok()?))
     });
 
     static CALLS: AtomicUsize = AtomicUsize::new(0);
 
     pub(super) fn due(call: &str) -> Option<io::Error> {
-        let (nth, errno) = (*FAULT)?;
+        let (name, nth, errno) = FAULT.as_ref()?;
+        if !name.is_empty() && name != call {
+            return None;
+        }
         let this = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
         log::trace!("call {this}: {call}");
-        (this == nth).then(|| {
+        (this == *nth).then(|| {
             log::warn!("call {this}, {call}, fails on demand");
-            io::Error::from_raw_os_error(errno)
+            io::Error::from_raw_os_error(*errno)
         })
     }
 }

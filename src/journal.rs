@@ -94,8 +94,6 @@ enum Event {
         #[serde(flatten)]
         part: SentPart,
     },
-    /// The store knows the multipart upload no more.
-    Lost,
     /// All parts are out: what the object will be.
     Whole(Digest),
     /// More is known of the dump than at the beginning.
@@ -258,12 +256,6 @@ impl Journal {
 
     /// # Errors
     /// When it cannot be written.
-    pub fn lost(&self) -> io::Result<()> {
-        self.add(&Event::Lost)
-    }
-
-    /// # Errors
-    /// When it cannot be written.
     pub fn whole(&self, digest: &Digest) -> io::Result<()> {
         self.add(&Event::Whole(digest.clone()))
     }
@@ -328,7 +320,6 @@ fn parse(text: &[u8]) -> Option<Past> {
             Event::Part { number, part } => {
                 open.as_mut().map(|open| open.parts.insert(number, part));
             }
-            Event::Lost => open = None,
             Event::Whole(digest) => whole = Some(digest),
             Event::Receipt(receipt) => begin.receipt = *receipt,
         }
@@ -338,4 +329,4 @@ fn parse(text: &[u8]) -> Option<Past> {
 
 #[cfg(test)]
 #[path = "journal_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -13,7 +13,7 @@ use crate::cli::ArmArgs;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
-use crate::heap_dump::{DumpError, RoomError, own_path};
+use crate::heap_dump::{DumpError, RoomError, is_gzipped_by_own_flag, own_path};
 use crate::settings::{TargetSettings, UsageError};
 
 /// The attach has a limit of its own; two flags are set at once.
@@ -30,10 +30,16 @@ fn arm(args: &ArmArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Result<Strin
     let target = TargetSettings::of_arm(args)?;
     let deadline = start_clock(LIMIT, watch_signals)?;
     let jvm = select(Path::new(PROC), &target.selection)?;
-    // A directory that was named is looked at before the JVM is touched.
-    let named = args.path.as_deref().map(|dir| in_named(&jvm, dir)).transpose()?;
+    if let Some(dir) = &args.path {
+        // Before the JVM is touched.
+        must_be_writable(&jvm, dir)?;
+    }
     let vm = VirtualMachine::attach(&jvm, target.attach_timeout, &deadline)?;
-    let path = named.map_or_else(|| by_own_flag(&vm, &deadline), Ok)?;
+    let name = file_name(&vm, &deadline)?;
+    let path = match &args.path {
+        Some(dir) => free(&jvm, dir, &name)?,
+        None => by_own_flag(&vm, &name, &deadline)?,
+    };
     if let Some(dir) = &args.path {
         set(&vm, "HeapDumpPath", dir, &deadline)?;
     }
@@ -41,52 +47,53 @@ fn arm(args: &ArmArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Result<Strin
     Ok(format!("{} writes its heap to {path} on OutOfMemoryError\n", jvm.describe()))
 }
 
-fn in_named(jvm: &Jvm, dir: &str) -> Result<String, Error> {
-    if dir != "." && !dir.starts_with('/') {
-        return Err(UsageError::Dir(dir.to_owned()).into());
-    }
-    free(jvm, dir, &file_name(jvm))
-}
-
 /// The JVM takes what is no directory for the name of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
-fn by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
+fn by_own_flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<String, Error> {
     let jvm = vm.jvm();
     let untold = || DumpError::FlagUntold { pid: jvm.pid(), flag: "HeapDumpPath".to_owned() };
     let own = own_path(vm, deadline)?.ok_or_else(untold)?;
     if own.is_empty() {
-        return free(jvm, ".", &file_name(jvm));
+        return free(jvm, ".", name);
     }
     if jvm.identity.io(|| open_dir(jvm, &own)).is_ok() {
-        return free(jvm, &own, &file_name(jvm));
+        return free(jvm, &own, name);
     }
     let (dir, name) = own.rsplit_once('/').unwrap_or((".", &own));
     free(jvm, if dir.is_empty() { "/" } else { dir }, name)
 }
 
-/// What HotSpot calls the dump in a directory (JDK: as above).
-fn file_name(jvm: &Jvm) -> String {
-    format!("java_pid{}.hprof", jvm.ns_pid)
+/// What HotSpot calls the dump in a directory (JDK: as above). From 17 on it may compress it itself.
+fn file_name(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
+    let gz = if is_gzipped_by_own_flag(vm, deadline)? { ".gz" } else { "" };
+    Ok(format!("java_pid{}.hprof{gz}", vm.jvm().ns_pid))
+}
+
+fn must_be_writable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
+    if dir != "." && !dir.starts_with('/') {
+        return Err(UsageError::Dir(dir.to_owned()).into());
+    }
+    open_writable(jvm, dir).map(drop)
+}
+
+fn open_writable(jvm: &Jvm, dir: &str) -> Result<OwnedFd, Error> {
+    let opened = jvm.identity.io(|| {
+        let held = open_dir(jvm, dir)?;
+        accessat(&held, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())?;
+        Ok(held)
+    });
+    let what = "let the JVM write to";
+    opened.map_err(|source| RoomError::Io { what, path: seen_from_here(jvm, dir), source }.into())
 }
 
 /// The path of a file that the JVM can make: it opens its dump with O_EXCL, and only then says that it cannot.
 fn free(jvm: &Jvm, dir: &str, name: &str) -> Result<String, Error> {
-    let look = || {
-        let held = open_dir(jvm, dir)?;
-        accessat(&held, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())?;
-        Ok(statat(&held, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
-    };
+    let held = open_writable(jvm, dir)?;
     let path = format!("{}/{name}", dir.trim_end_matches('/'));
-    match jvm.identity.io(look) {
-        Ok(false) => Ok(path),
-        Ok(true) => {
-            let (path, source) = (seen_from_here(jvm, &path), io::ErrorKind::AlreadyExists.into());
-            let what = "let the JVM create its dump beside the old one, move away";
-            Err(RoomError::Io { what, path, source }.into())
-        }
-        Err(source) => {
-            Err(RoomError::Io { what: "let the JVM write to", path: seen_from_here(jvm, dir), source }.into())
-        }
+    if jvm.identity.io(|| Ok(statat(&held, name, AtFlags::SYMLINK_NOFOLLOW)?)).is_err() {
+        return Ok(path);
     }
+    let (path, source) = (seen_from_here(jvm, &path), io::ErrorKind::AlreadyExists.into());
+    Err(RoomError::Io { what: "let the JVM create its dump beside the old one, move away", path, source }.into())
 }
 
 /// A path that does not begin at the root begins at the JVM's current directory.

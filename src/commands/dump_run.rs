@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::context::context;
-use super::dump_stage::{NEW_JOURNAL, SORTED, SPOOL};
-use super::keep::{keep, still_there};
+use super::keep::{keep, still_there, write_journal};
 use super::link::add_link;
 use super::{new_receipt, tell_stored};
 use crate::attach::VirtualMachine;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
-use crate::heap_dump::{self, Estimate, Plan, PlanRequest};
+use crate::heap_dump::{self, Estimate, NAME, Plan, PlanRequest, SORTED, SPOOL};
 use crate::journal::{self, Begin, FileState, Journal};
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
@@ -242,22 +241,39 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The same for the raw dump, which says what is still to be taken out.
+    pub fn begin_raw(&self, file: FileState) -> Begin {
+        let begin = self.begin(file, Vec::new());
+        let receipt = Receipt { redacted: None, ..begin.receipt };
+        Begin { receipt, redact: self.settings.common.redact.clone(), ..begin }
+    }
+
     /// The compressed dump, in the order of the object, under the name that it would have had. Whoever is killed here
     /// leaves a file and its journal, and perhaps a journal without a file.
     fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
-        let name = self.key.dump_name();
         if let Err(why) = self.put_in_order(spool, plan) {
             self.receipt.warn(format!(
                 "its head is behind its heap, and 'upload' alone puts it in order: it was not sorted, {why}"
             ));
-            return self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
+            return self.keep_as_sealed(spool, plan, ledger);
         }
         let file = if spool.is_in_order() { SPOOL } else { SORTED };
-        let _journal = self.write_journal(plan, file, &name, ledger);
-        self.tell_kept(keep(&mut plan.dir, file, &name, &self.settings.common), plan);
-        for old in [format!("{SPOOL}{}", journal::SUFFIX), SPOOL.to_owned()] {
-            let _ = plan.dir.remove_file(&old);
+        let (sealed, name) = (format!("{SPOOL}{}", journal::SUFFIX), self.key.dump_name());
+        let journal = self.journal(plan, file, |state| self.begin(state, Vec::new()), &name, ledger);
+        if self.keep_as(plan, file, &name, journal, &sealed) {
+            let _ = plan.dir.remove_file(SPOOL);
+            return;
         }
+        let _ = plan.dir.remove_file(SORTED);
+        self.keep_as_sealed(spool, plan, ledger);
+    }
+
+    /// As it was when it was sealed, with the journal that it got then, or now.
+    fn keep_as_sealed(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
+        if !plan.dir.has(&format!("{SPOOL}{}", journal::SUFFIX)) {
+            self.journal(plan, SPOOL, |state| self.begin(state, spool.pieces()), SPOOL, ledger);
+        }
+        self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
     }
 
     /// Under a name that nobody looks for, until it is whole.
@@ -273,10 +289,33 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Keeps `file` as `name`, and what is needed to go on with it.
-    pub fn keep(&mut self, plan: &mut Plan, file: &str, name: &str) {
-        let _journal = self.write_journal(plan, file, name, None);
-        self.tell_kept(keep(&mut plan.dir, file, name, &self.settings.common), plan);
+    /// Keeps the raw dump, and what is needed to go on with it. The journal that it had goes last.
+    pub fn keep_raw(&mut self, plan: &mut Plan) {
+        let (before, name) = (format!("{NAME}{}", journal::SUFFIX), self.key.raw_name());
+        let journal = self.journal(plan, NAME, |state| self.begin_raw(state), &name, None);
+        if !self.keep_as(plan, NAME, &name, journal, &before) {
+            self.tell_kept(keep(&mut plan.dir, NAME, NAME, &self.settings.common), plan);
+        }
+    }
+
+    /// Keeps `file` as `name`, with its new journal instead of the one `before`; false when that fails, and all is as it
+    /// was. Without any journal, its own name tells more than that of a file on its way.
+    fn keep_as(&mut self, plan: &mut Plan, file: &str, name: &str, journal: Option<Journal>, before: &str) -> bool {
+        if journal.is_none() && plan.dir.has(before) {
+            return false;
+        }
+        match keep(&mut plan.dir, file, name, &self.settings.common) {
+            Ok(kept) => {
+                self.receipt.kept = Some(kept);
+                let _ = plan.dir.remove_file(before);
+                true
+            }
+            Err(error) => {
+                log::warn!("cannot rename {}/{file}: {error}", plan.dir.here);
+                let _ = plan.dir.remove_file(&format!("{name}{}", journal::SUFFIX));
+                false
+            }
+        }
     }
 
     fn tell_kept(&mut self, kept: io::Result<Kept>, plan: &Plan) {
@@ -287,17 +326,16 @@ impl<'a> Run<'a> {
     }
 
     /// For `file`, which is to be called `name`. Held, so that nobody is at it before it is complete.
-    fn write_journal(&self, plan: &Plan, file: &str, name: &str, ledger: Option<&Ledger>) -> Option<Journal> {
-        let written = plan.dir.open_file(file).and_then(|file| {
-            let mut begin = self.begin(FileState::of(&file.metadata()?), Vec::new());
-            if self.receipt.redacted.is_none() {
-                begin.redact.clone_from(&self.settings.common.redact);
-            }
-            let journal = Journal::begin(plan.dir.create_file(NEW_JOURNAL)?, &begin)?;
-            ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
-            plan.dir.rename_file(NEW_JOURNAL, &format!("{name}{}", journal::SUFFIX))?;
-            Ok(journal)
-        });
+    pub fn journal(
+        &self,
+        plan: &Plan,
+        file: &str,
+        begin: impl FnOnce(FileState) -> Begin,
+        name: &str,
+        ledger: Option<&Ledger>,
+    ) -> Option<Journal> {
+        let state = plan.dir.open_file(file).and_then(|file| Ok(FileState::of(&file.metadata()?)));
+        let written = state.and_then(|state| write_journal(&plan.dir, name, &begin(state), ledger));
         let warn = |error: &io::Error| {
             log::warn!("no journal beside {}/{name}: its upload begins at its start: {error}", plan.dir.here);
         };

@@ -5,26 +5,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::dump_run::Run;
+use super::keep::write_journal;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
-use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError};
+use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError, SPOOL};
 use crate::hprof::{Redactor, Summary};
 use crate::journal::{self, FileState, Journal};
 use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
 use crate::stages::{Scrutiny, Source, Stream, Treatment};
 use crate::store::receipt::DumpFacts;
+use crate::store::url::StoreUrl;
 use crate::store::{Ledger, Upload};
-
-/// The compressed dump's name beside the raw one.
-pub(super) const SPOOL: &str = "spool.hprof.gz";
-
-/// The same in the object's order, until it is complete.
-pub(super) const SORTED: &str = "sorted.new";
-
-/// A journal until it is complete: nobody takes one of this name.
-pub(super) const NEW_JOURNAL: &str = "journal.new";
 
 /// A second dump is worth a second pause only when the first one was short.
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
@@ -91,6 +84,7 @@ impl Run<'_> {
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
+        let _journal = self.outlive_raw(plan);
         self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
         let piped = self
             .redactor_of(vm, &file, &dump.path)
@@ -99,6 +93,16 @@ impl Run<'_> {
             })
             .and_then(|piped| self.verified(piped, &dump));
         self.or_keep_raw(piped, plan)
+    }
+
+    /// What the JVM called whole is worth keeping before it is compressed, even when this process is killed.
+    fn outlive_raw(&self, plan: &Plan) -> Option<Journal> {
+        if self.settings.common.store.url == StoreUrl::Stdout {
+            return None;
+        }
+        let journal = self.journal(plan, NAME, |state| self.begin_raw(state), NAME, None)?;
+        plan.dir.outlive();
+        Some(journal)
     }
 
     fn capture(
@@ -200,9 +204,8 @@ impl Run<'_> {
             log::debug!("cannot remove {surplus} in {}: {error}", plan.dir.here);
         }
         if worth_keeping {
-            // Its journal says what is still to be taken out.
             self.receipt.redacted = None;
-            self.keep(plan, NAME, &self.key.raw_name());
+            self.keep_raw(plan);
         }
         piped
     }
@@ -248,11 +251,13 @@ impl Seal<'_> {
     fn write_journal(&self) -> io::Result<Journal> {
         let spool = &self.spooled.spool;
         let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
-        if self.spooled.in_store {
-            return Journal::create(Path::new(&self.spooled.path), &begin);
-        }
-        let journal = Journal::begin(self.dir.create_file(NEW_JOURNAL)?, &begin)?;
-        self.dir.rename_file(NEW_JOURNAL, &format!("{SPOOL}{}", journal::SUFFIX))?;
+        let journal = if self.spooled.in_store {
+            Journal::create(Path::new(&self.spooled.path), &begin)?
+        } else {
+            write_journal(self.dir, SPOOL, &begin, None)?
+        };
+        // The raw dump is the same object.
+        let _ = self.dir.remove_file(&format!("{NAME}{}", journal::SUFFIX));
         Ok(journal)
     }
 }

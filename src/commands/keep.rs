@@ -3,10 +3,27 @@
 use std::io;
 
 use crate::discovery::mountinfo::{Lifetime, Mount};
-use crate::heap_dump::DumpDir;
+use crate::heap_dump::{DumpDir, NEW_JOURNAL};
+use crate::journal::{self, Begin, Journal};
 use crate::redaction::Redaction;
 use crate::settings::Settings;
+use crate::store::Ledger;
 use crate::store::receipt::Kept;
+
+/// The journal of the file of this name in `dir`, with what has happened so far. Nobody sees it before it is complete.
+///
+/// # Errors
+/// When it cannot be written, or there is one.
+pub fn write_journal(dir: &DumpDir, name: &str, begin: &Begin, ledger: Option<&Ledger>) -> io::Result<Journal> {
+    // What an attempt without room has left.
+    let _ = dir.remove_file(NEW_JOURNAL);
+    let written = dir.create_file(NEW_JOURNAL).and_then(|file| Journal::begin(file, begin)).and_then(|journal| {
+        ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
+        dir.rename_file(NEW_JOURNAL, &format!("{name}{}", journal::SUFFIX))?;
+        Ok(journal)
+    });
+    written.inspect_err(|_| drop(dir.remove_file(NEW_JOURNAL)))
+}
 
 /// Names `file` in `dir` as `name` and leaves it there.
 ///

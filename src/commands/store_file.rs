@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
 use input::{Lenient, Patient, open, remove_private_dir};
+pub use recall::abandon;
 use recall::{new_begin, recall};
 
 use super::keep;

@@ -8,7 +8,7 @@ use super::{Answer, Outcome, start_clock, tell};
 use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::incoming::left_in;
+use crate::incoming::{left_in, sweep};
 use crate::journal;
 use crate::progress::Progress;
 use crate::settings::{UploadSettings, UsageError};
@@ -43,9 +43,14 @@ pub fn run(args: &UploadArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
 
 fn store_one(item: &Item, settings: &UploadSettings, progress: &Progress, deadline: &Deadline) -> Outcome {
     let (receipt, result) = store(item, &settings.common, progress, deadline);
-    // The other process says how it ends.
-    if settings.resume.is_some() && matches!(result, Err(Error::Usage(UsageError::Busy { .. }))) {
-        let text = format!("{} is being uploaded by another process\n", item.path.display());
+    // What was found may be another process's, which says how it ends, or be done since.
+    let by_another = match &result {
+        Err(Error::Usage(UsageError::Busy { .. })) => Some("is being uploaded by another process"),
+        Err(_) if !item.path.exists() => Some("is not there any more: its upload has ended"),
+        _ => None,
+    };
+    if let Some(words) = by_another.filter(|_| !item.by_name) {
+        let text = format!("{} {words}\n", item.path.display());
         return Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) };
     }
     tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout).0
@@ -72,6 +77,7 @@ fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
     let scrutiny = if settings.truncated { Scrutiny::Remains } else { Scrutiny::Dump };
     let item = |path: PathBuf| Item { path, scrutiny, delete: settings.delete, by_name: settings.resume.is_none() };
     let Some(dir) = &settings.resume else { return Ok(settings.files.iter().map(|file| item(file.into())).collect()) };
+    sweep(Path::new(dir));
     let place = settings.has_place.then_some(&settings.common.place);
     let found =
         left_in(Path::new(dir), LEVELS, place).map_err(|source| UsageError::File { path: dir.clone(), source })?;

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use super::store_file::{Item, store};
+use super::store_file::{Item, abandon, store};
 use super::{Answer, Outcome, emit, start_clock, tell};
 use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::error::Error;
 use crate::incoming::parts::parts_of;
 use crate::incoming::{AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, left_for_watcher, stray_parts};
-use crate::journal::{self, Journal, JournalError};
+use crate::journal::{self, Begin, Journal, JournalError, Past, SoFar};
 use crate::pod::Pod;
 use crate::progress::Progress;
+use crate::run_id::run_id;
 use crate::settings::{UsageError, WatchSettings};
 use crate::stages::Scrutiny;
 use crate::store::key::ObjectKey;
@@ -40,6 +41,8 @@ struct Shared {
     untold: bool,
     /// Stored, and still there: once is enough.
     finished: BTreeSet<PathBuf>,
+    /// What was sent of dumps that were given up.
+    abandoned: Vec<(Begin, SoFar)>,
     over: bool,
 }
 
@@ -163,7 +166,10 @@ impl Watcher {
         }
         if let Some(most) = self.settings.max_local {
             let given_up = shared.queue.surplus(self.inbox.waiting(), most);
-            shared.status.given_up += given_up.iter().filter(|path| give_up(path)).count() as u64;
+            for past in given_up.iter().filter_map(|path| give_up(path)) {
+                shared.status.given_up += 1;
+                shared.abandoned.extend(past.and_then(|past| Some((past.begin, past.open?))));
+            }
         }
         drop(shared);
         self.tell_status(&scan);
@@ -232,6 +238,10 @@ impl Watcher {
                 shared.status.last_stored = url;
                 shared.status.last_error = None;
                 self.write_status(&mut shared);
+                let abandoned = std::mem::take(&mut shared.abandoned);
+                drop(shared);
+                // The store is in reach.
+                abandoned.iter().for_each(|(begin, open)| abandon(common, begin, open));
             }
             Err(error) => self.failed(path, &error),
         }
@@ -277,7 +287,14 @@ impl Watcher {
     /// Where it is not found again.
     fn put_aside(&self, path: &Path) {
         let stored = self.inbox.waiting().join(STORED);
-        let aside = |path: &Path| std::fs::rename(path, stored.join(path.file_name().unwrap_or_default()));
+        // Each run calls its spool the same.
+        let id = run_id();
+        let aside = |path: &Path| {
+            let name = path.file_name().unwrap_or_default();
+            let to = Some(stored.join(name)).filter(|to| !to.exists());
+            let named_anew = || stored.join(format!("{id}-{}", name.to_string_lossy()));
+            std::fs::rename(path, to.unwrap_or_else(named_anew))
+        };
         // The parts first: without their dump they would be stored by themselves.
         let moved = std::fs::create_dir_all(&stored)
             .and_then(|()| parts_of(path).iter().try_for_each(|part| aside(part)))
@@ -310,15 +327,17 @@ fn why_not(error: &Error) -> String {
     }
 }
 
-/// As --max-local wants it; false when another process stores it, or its journal is for somebody to look at.
-fn give_up(path: &Path) -> bool {
-    let journal = Journal::reopen(path);
-    if !matches!(journal, Ok(_) | Err(JournalError::Foreign)) {
-        return false;
-    }
+/// As --max-local wants it, and what was sent of it; `None` when another process stores it, or its journal is for
+/// somebody to look at.
+fn give_up(path: &Path) -> Option<Option<Past>> {
+    let (_held, past) = match Journal::reopen(path) {
+        Ok(found) => found.unzip(),
+        Err(JournalError::Foreign) => (None, None),
+        Err(_) => return None,
+    };
     log::warn!("{} is given up: more dumps wait than --max-local allows", path.display());
     for path in parts_of(path).iter().chain(&[path.to_owned(), journal::path_for(path)]) {
         let _ = std::fs::remove_file(path);
     }
-    true
+    Some(past)
 }

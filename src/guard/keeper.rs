@@ -175,9 +175,13 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
     }
 }
 
-/// A file that has a journal waits for the store: its run was killed before it could say so.
+/// A file that has a journal waits for the store: its run was killed before it could say so. Unless that goes, too.
 fn remove_paths(files: &[PathBuf], dirs: &[PathBuf]) {
-    for file in files.iter().filter(|file| !journal::path_for(file).exists()) {
+    let waits = |file: &PathBuf| {
+        let journal = journal::path_for(file);
+        journal.exists() && !files.contains(&journal)
+    };
+    for file in files.iter().filter(|file| !waits(file)) {
         let _ = std::fs::remove_file(file);
     }
     for dir in dirs.iter().rev() {
@@ -198,5 +202,8 @@ mod tests {
         }
         remove_paths(&[waits.clone(), half.clone()], &[dir.path().to_owned()]);
         assert!(waits.exists() && journal::path_for(&waits).exists() && !half.exists());
+        // It is stored, and its run was about to remove both.
+        remove_paths(&[waits.clone(), journal::path_for(&waits)], &[]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

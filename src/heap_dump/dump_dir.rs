@@ -13,10 +13,12 @@ use rustix::fs::{
 
 use rustix::io::Errno;
 
+use super::abandoned;
 use crate::attach::Identity;
 use crate::discovery::mountinfo::Mount;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
+use crate::journal;
 use crate::target::Target;
 
 /// See the module's words.
@@ -33,6 +35,8 @@ pub struct DumpDir {
     /// On what it lies, as far as the JVM's mount table tells.
     pub mount: Option<Mount>,
     keep: bool,
+    /// In use: others leave it alone.
+    _held: Option<File>,
     note: Mutex<Option<Note>>,
 }
 
@@ -42,14 +46,19 @@ impl DumpDir {
     /// # Errors
     /// When the JVM's user cannot write there.
     pub fn create(target: &Target, identity: Identity, candidate: &str, run_id: &str) -> io::Result<Self> {
-        let name = format!("jmap-dump-tool-{run_id}");
+        let name = format!("{}{run_id}", abandoned::PRIVATE);
         let candidate = candidate.trim_end_matches('/');
         let (parent, dir, note) = identity.io(|| make(target, candidate, &name, identity))?;
+        let held = identity.io(|| Ok(abandoned::hold(&dir)))?;
+        if let Err(error) = identity.io(|| abandoned::sweep(&parent)) {
+            log::debug!("{candidate} cannot be looked at for what others have left: {error}");
+        }
         let inside = format!("{candidate}/{name}");
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
         let here = if shares_mounts(target, identity) { inside.clone() } else { target.seen_from_here(&inside) };
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep: false, note: Mutex::new(Some(note)) })
+        let (keep, note) = (false, Mutex::new(Some(note)));
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: held, note })
     }
 
     /// One that another process made, and left.
@@ -60,7 +69,8 @@ impl DumpDir {
         let open = |name: &str| Ok(openat(&parent, name, HOLD, Mode::empty())?);
         let dir = identity.io(|| open(&name).or_else(|_: io::Error| open(&hidden(&name))))?;
         let (inside, here) = (String::new(), name.clone());
-        Ok(Self { parent, dir, name, identity, inside, here, mount: None, keep: false, note: Mutex::default() })
+        let (mount, keep, note) = (None, false, Mutex::default());
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: None, note })
     }
 
     /// A new file for us to write and read.
@@ -139,6 +149,10 @@ impl DumpDir {
         Ok(File::from(opened))
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.stat_size(name).is_some()
+    }
+
     /// Size of all files there, whatever the JVM has named them.
     pub fn size(&self) -> u64 {
         let names = self.names().unwrap_or_default();
@@ -203,12 +217,18 @@ impl DumpDir {
             .io(|| self.list()?.iter().try_for_each(|name| Ok(unlinkat(&self.dir, &**name, AtFlags::empty())?)))
     }
 
-    /// The JVM may add a file between the listing and the removal, so it is tried again.
+    /// The JVM may add or remove a file between the listing and the removal, so it is tried again. Journals go last: a
+    /// file without its own would be taken for another dump.
     fn remove(&self) -> io::Result<()> {
         let mut outcome = Ok(());
         for _ in 0..3 {
-            for name in self.list()? {
-                unlinkat(&self.dir, name, AtFlags::empty())?;
+            let mut names = self.list()?;
+            names.sort_by_key(|name| name.ends_with(journal::SUFFIX));
+            for name in names {
+                match unlinkat(&self.dir, name, AtFlags::empty()) {
+                    Err(Errno::NOENT) => {}
+                    removed => removed?,
+                }
             }
             outcome = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR)
                 .or_else(|_| unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR));
@@ -251,6 +271,9 @@ impl Drop for DumpDir {
         if self.keep {
             return;
         }
+        // It may have outlived its note.
+        let _note =
+            guard::note(Undo::DumpDir { name: self.name.clone(), identity: self.identity }, &[self.parent.as_fd()]);
         if let Err(error) = self.identity.io(|| self.remove()) {
             log::warn!("cannot remove {}: {error}; remove it by hand", self.here);
         }

@@ -1,5 +1,6 @@
 //! From a JVM that answers to its dump: the plan, the room, the dump itself.
 
+pub mod abandoned;
 mod answer;
 mod capture;
 mod cgroup;
@@ -18,7 +19,7 @@ use std::io;
 
 pub use capture::Capture;
 pub use dump_dir::DumpDir;
-pub use file::{DumpFailure, HeapDump, NAME, dump};
+pub use file::{DumpFailure, HeapDump, NAME, NEW_JOURNAL, SORTED, SPOOL, dump};
 pub use files::{Growing, take_over_files};
 pub use flags::safe_flags;
 pub use pipe::Pipe;
@@ -219,6 +220,15 @@ pub fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<S
     };
     let version = vm.execute(&AttachOperation::jcmd("VM.version"), deadline)?.message;
     Ok(Some(if version::expands_pid(&version) { flags::with_pid(&own, vm.jvm().ns_pid) } else { own }))
+}
+
+/// Whether the dump that the JVM writes by itself is compressed (JDK 17 and later: `HeapDumpGzipLevel`).
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn is_gzipped_by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<bool, AttachError> {
+    let level = flag(vm, "HeapDumpGzipLevel", deadline)?;
+    Ok(level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > 0)))
 }
 
 fn processors(jvm: &Jvm) -> f64 {

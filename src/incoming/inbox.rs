@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
 use super::{AS_THE_JVM, WAITING, changed};
-use crate::journal::{self, Journal, JournalError};
+use crate::journal::{self, FileState, Journal, JournalError};
 use crate::private::is_private;
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
@@ -115,6 +115,11 @@ impl Inbox {
     fn take(&self, entry: &DirEntry, name: &str, kind: Kind) -> io::Result<PathBuf> {
         let from = entry.path();
         let begun = match Journal::reopen(&from) {
+            // Of an earlier file of the same name, which is stored or gone: its key is not for this one.
+            Ok(Some((_held, past))) if past.begin.file != FileState::of(&entry.metadata()?) => {
+                std::fs::remove_file(journal::path_for(&from))?;
+                None
+            }
             Ok(begun) => begun,
             Err(JournalError::Locked) => return Err(io::ErrorKind::ResourceBusy.into()),
             // Another program's file is no reason to leave a dump.
@@ -170,5 +175,34 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS) => std::fs::rename(from, to),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Begin;
+    use crate::journal::tests::begin;
+
+    #[test]
+    fn the_journal_of_a_file_gives_it_its_key_and_that_of_an_earlier_one_does_not() {
+        let (dir, place) = (tempfile::tempdir().unwrap(), Place::new("p", "a", "e").unwrap());
+        let pattern = vec![Pattern::new("*.log").unwrap()];
+        let inbox = Inbox::open(dir.path(), pattern, place.clone(), "pod".into()).unwrap();
+        let time = chrono::DateTime::from_timestamp(0, 0).unwrap();
+        let key = ObjectKey::new(&place, time, "pod", 1, "abcdef").of_other("gc.log");
+        let path = dir.path().join("gc.log");
+        for (earlier, has_key) in [(false, true), (true, false)] {
+            std::fs::write(&path, "text").unwrap();
+            let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+            let state = FileState::of(&path.metadata().unwrap());
+            let file = if earlier { FileState { bytes: 3, ..state } } else { state };
+            drop(Journal::create(&path, &Begin { key: key.clone(), file, order: Vec::new(), ..begin() }).unwrap());
+            let taken = inbox.scan().unwrap().taken.remove(0).1;
+            assert_eq!(taken == inbox.waiting().join(key.waiting_name(false)), has_key, "{}", taken.display());
+            assert_eq!(journal::path_for(&taken).exists(), has_key);
+            assert!(!journal::path_for(&path).exists());
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! What earlier runs have left to be stored: files with a journal, and files whose names are those of objects.
 
-use std::fs::{DirEntry, FileType};
+use std::fs::{DirEntry, File, FileType};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parts::main_of;
 use super::{STORED, WAITING};
-use crate::journal;
+use crate::heap_dump::abandoned;
+use crate::journal::{self, Journal};
 use crate::store::key::{ObjectKey, Place};
 
 /// A journal without its file is older than this, or its file is still to come.
 const ORPHAN: Duration = Duration::from_secs(60);
+
+/// Seconds from a part's move on, within which its dump follows: two renames of one watcher.
+const STRAY: i64 = 3;
 
 /// Looks in `dir` and so many levels below it. Without a `place`, only journals count.
 ///
@@ -36,8 +41,16 @@ pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<V
     Ok(found)
 }
 
+/// Removes what killed runs have left in `dir` that cannot be stored.
+pub fn sweep(dir: &Path) {
+    if let Err(error) = File::open(dir).and_then(abandoned::sweep) {
+        log::debug!("{} cannot be looked at for what others have left: {error}", dir.display());
+    }
+}
+
 /// The same for what a watcher of `dir` and runs with that directory have left there.
 pub fn left_for_watcher(dir: &Path, place: &Place, releases: bool) -> Vec<PathBuf> {
+    sweep(dir);
     if releases {
         release_parts(&dir.join(WAITING), place);
     }
@@ -62,10 +75,13 @@ fn release_parts(waiting: &Path, place: &Place) {
 /// Parts whose dump waits no more, its key, and their numbers. By itself a part cannot be redacted.
 pub fn stray_parts(waiting: &Path, place: &Place) -> Vec<(PathBuf, ObjectKey, u16)> {
     let entries = std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok);
+    let now = chrono::Utc::now().timestamp();
     let stray = entries.filter_map(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let (main, number) = main_of(&name)?;
         let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
+        // Another watcher may just be moving them, and the dump comes last.
+        entry.metadata().ok().filter(|meta| meta.ctime() < now - STRAY)?;
         let key = ObjectKey::of_file(place, main).filter(|_| !waits(waiting.join(main)))?;
         Some((entry.path(), key, number))
     });
@@ -82,8 +98,31 @@ fn left_file(entry: &DirEntry, place: Option<&Place>) -> Option<PathBuf> {
         return Some(file);
     }
     let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
-    if age.is_some_and(|age| age > ORPHAN) {
+    // Another program's file may be called like a journal.
+    if age.is_some_and(|age| age > ORPHAN)
+        && let Ok(Some(_held)) = Journal::reopen(&file)
+    {
         let _ = std::fs::remove_file(entry.path());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::begin;
+
+    #[test]
+    fn a_journal_without_its_file_is_removed_and_what_is_called_like_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let [orphan, young, foreign] = ["orphan", "young", "foreign"].map(|name| dir.path().join(name));
+        drop([&orphan, &young].map(|path| Journal::create(path, &begin()).unwrap()));
+        std::fs::write(journal::path_for(&foreign), "of another program").unwrap();
+        for path in [&orphan, &foreign] {
+            let old = std::time::SystemTime::now() - 2 * ORPHAN;
+            File::options().write(true).open(journal::path_for(path)).unwrap().set_modified(old).unwrap();
+        }
+        assert_eq!(left_in(dir.path(), 0, None).unwrap(), Vec::<PathBuf>::new());
+        assert_eq!([&orphan, &young, &foreign].map(|path| journal::path_for(path).exists()), [false, true, true]);
+    }
 }

@@ -13,7 +13,7 @@ use std::fs::Metadata;
 use chrono::{DateTime, Utc};
 
 pub use inbox::{Inbox, Scan};
-pub use left::{left_for_watcher, left_in, stray_parts};
+pub use left::{left_for_watcher, left_in, stray_parts, sweep};
 pub use queue::Queue;
 pub use status::Status;
 

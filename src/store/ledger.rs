@@ -135,11 +135,11 @@ impl Ledger {
         entries.tell(|journal| journal.sent(number, part));
     }
 
-    /// The store knows the multipart upload no more; true when that was one of another process.
+    /// The store seems to know the multipart upload no more; true when that was one of another process. The journal
+    /// tells it until the next one is opened: without the right to it, a store may say the same.
     pub fn lose(&self) -> bool {
         let mut entries = self.lock();
         entries.open = None;
-        entries.tell(Journal::lost);
         std::mem::take(&mut entries.resumed)
     }
 
@@ -171,4 +171,27 @@ impl Entries {
 fn copy(open: &SoFar, journal: &Journal) -> io::Result<()> {
     journal.opened(&open.store, &open.id)?;
     open.parts.iter().try_for_each(|(number, part)| journal.sent(*number, part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::begin;
+
+    #[test]
+    fn an_upload_that_seems_lost_is_told_by_its_journal_until_there_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let open = |id: &str| SoFar { store: "s3://b".into(), id: id.into(), parts: BTreeMap::new() };
+        let told = || Journal::reopen(&path).unwrap().unwrap().1.open;
+        let ledger = Ledger::in_journal(Journal::create(&path, &begin()).unwrap(), None, None, true);
+        ledger.opened("s3://b", "first");
+        assert!(ledger.lose() && ledger.open_in("s3://b").is_none());
+        drop(ledger);
+        assert_eq!(told(), Some(open("first")));
+        let ledger = Ledger::in_journal(Journal::reopen(&path).unwrap().unwrap().0, None, None, true);
+        ledger.opened("s3://b", "second");
+        drop(ledger);
+        assert_eq!(told(), Some(open("second")));
+    }
 }

@@ -24,12 +24,14 @@ pub struct LocalUpload {
     base: PathBuf,
     /// Directories that were made for this object, the outermost first.
     made: Vec<PathBuf>,
-    finished: bool,
+    /// It has its name.
+    stored: bool,
     ledger: Ledger,
     /// The file is the spool.
     spooled: bool,
     /// And it may be the only copy of a whole dump: then it stays when the last steps fail.
     only_copy: bool,
+    stays: bool,
 }
 
 impl LocalUpload {
@@ -41,7 +43,7 @@ impl LocalUpload {
             remove_left(parent, key);
         }
         let temporary = free_name(parent, key);
-        ledger.noted(note(&temporary, parent));
+        ledger.noted(note(&[temporary.clone(), sorted(&temporary)], &missing(parent)));
         let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
         let base = base.to_owned();
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary);
@@ -55,10 +57,11 @@ impl LocalUpload {
                     path,
                     base,
                     made,
-                    finished: false,
+                    stored: false,
                     ledger,
                     spooled: false,
                     only_copy: false,
+                    stays: false,
                 })
             }
             Err(source) => {
@@ -84,8 +87,10 @@ impl LocalUpload {
         self.only_copy.then(|| self.temporary.display().to_string())
     }
 
+    /// The temporary name and the journal go when the receipt lies beside the object: whoever goes on after a crash
+    /// before that writes it.
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
-        self.finished = self.only_copy;
+        self.stays = self.only_copy;
         let whole = self.whole_file(spool)?;
         let synced = File::open(&whole).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
         let there = synced.map_err(|source| error("write", &whole, source))?.len();
@@ -93,21 +98,18 @@ impl LocalUpload {
         if there != digest.bytes {
             return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
         }
-        if let Err(source) = name_file(&whole, &self.path)
-            && !self.was_named_before(&source, there)
-        {
-            return Err(error("name", &self.path, source));
-        }
-        self.finished = true;
-        self.ledger.settle();
-        self.remove_temporary();
-        let object = StoredObject {
-            url,
-            key: self.key.dump(),
-            bytes: there,
-            sha256: digest.sha256.clone(),
-            verified: Verified::Size,
+        let sent_before = self.ledger.sent_before();
+        self.ledger.note_whole(digest);
+        let digest = match name_file(&whole, &self.path) {
+            Ok(()) => digest.clone(),
+            Err(source) => self
+                .named_before(&source, sent_before.unwrap_or_else(|| digest.clone()))
+                .ok_or_else(|| error("name", &self.path, source))?,
         };
+        self.stored = true;
+        self.ledger.settle();
+        let (key, verified) = (self.key.dump(), Verified::Size);
+        let object = StoredObject { url, key, bytes: digest.bytes, sha256: digest.sha256, verified };
         Ok(Finished { object, beside: Beside::Local(self) })
     }
 
@@ -127,16 +129,18 @@ impl LocalUpload {
         Ok(sorted)
     }
 
-    /// By a process that died before it could tell.
-    fn was_named_before(&self, error: &io::Error, bytes: u64) -> bool {
-        error.kind() == io::ErrorKind::AlreadyExists
-            && self.ledger.is_resumed()
-            && std::fs::metadata(&self.path).is_ok_and(|meta| meta.len() == bytes)
+    /// What a process sent that died before it could tell, if that has the object's name.
+    fn named_before(&self, error: &io::Error, sent: Digest) -> Option<Digest> {
+        let same = || std::fs::metadata(&self.path).is_ok_and(|meta| meta.len() == sent.bytes);
+        let found = error.kind() == io::ErrorKind::AlreadyExists && self.ledger.is_resumed() && same();
+        found.then_some(sent)
     }
 
     /// What of it has no name of its own, and the journal that would have outlived us.
     fn remove_temporary(&self) {
-        for path in [&self.temporary, &sorted(&self.temporary), &journal::path_for(&self.temporary)] {
+        let files = [self.temporary.clone(), sorted(&self.temporary), journal::path_for(&self.temporary)];
+        let _note = note(&files, &[]);
+        for path in &files {
             if let Err(error) = std::fs::remove_file(path)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -145,33 +149,39 @@ impl LocalUpload {
         }
     }
 
+    /// Nobody sees it before it is complete. One that is there is an earlier process's, or somebody else's.
     pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.base.join(self.key.beside(tail));
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-        written.map_err(|source| error("write", &path, source))
+        let new = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()));
+        let _note = note(std::slice::from_ref(&new), &[]);
+        let _ = std::fs::remove_file(&new);
+        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+        let written = options.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        let named = written.and_then(|()| {
+            if self.ledger.is_resumed() { std::fs::rename(&new, &path) } else { move_file(&new, &path) }
+        });
+        named.map_err(|source| {
+            let _ = std::fs::remove_file(&new);
+            error("write", &path, source)
+        })
     }
 }
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
-        if self.finished {
-            return;
+        if self.stored || !self.stays {
+            self.remove_temporary();
         }
-        self.remove_temporary();
-        remove_dirs(&self.made);
+        if !self.stored && !self.stays {
+            remove_dirs(&self.made);
+        }
     }
 }
 
 /// For the guard: what a run that is killed leaves here. It may run in another directory than this.
-fn note(temporary: &Path, parent: &Path) -> Note {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let files = vec![absolute(temporary), absolute(&sorted(temporary))];
-    let dirs = missing(parent).iter().map(|dir| absolute(dir)).collect();
+fn note(files: &[PathBuf], dirs: &[PathBuf]) -> Note {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let [files, dirs] = [files, dirs].map(|paths| paths.iter().map(absolute).collect());
     guard::note(Undo::Paths { files, dirs }, &[])
 }
 
@@ -210,15 +220,10 @@ fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Local { what, path: path.display().to_string(), source }
 }
 
-/// Never over an existing object. Where the file system cannot say that in one call, a hard link can.
+/// One more name, never that of an existing object; where the file system has but one for each file, the other goes.
 fn name_file(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::hard_link(from, to)?;
-            if let Err(error) = std::fs::remove_file(from) {
-                log::warn!("cannot remove {}, which is stored as {}: {error}", from.display(), to.display());
-            }
-        }
+    match std::fs::hard_link(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => move_file(from, to)?,
         other => other?,
     }
     // The name is safe only when its directory is on disk; some directories can be written but not opened.
@@ -227,6 +232,14 @@ fn name_file(from: &Path, to: &Path) -> io::Result<()> {
         log::info!("cannot sync {}: {error}", parent.display());
     }
     Ok(())
+}
+
+/// Never over another file. Where the file system cannot say that in one call, the run's own part makes the name unique.
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !to.exists() => std::fs::rename(from, to),
+        other => Ok(other?),
+    }
 }
 
 /// Makes what is missing of `dir`; says what that was, the outermost first.
@@ -264,6 +277,8 @@ fn remove_dirs(made: &[PathBuf]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Journal;
+    use crate::journal::tests::begin;
     use crate::store::key::Place;
 
     fn key() -> ObjectKey {
@@ -300,6 +315,38 @@ mod tests {
         // The second may be a whole dump that is nowhere else.
         let left = std::fs::read_dir(dir.path().join("p/a/e")).unwrap();
         assert_eq!(left.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("part".as_ref())).count(), 1);
+    }
+
+    /// With another level, or another build, the same file becomes another object.
+    #[test]
+    fn what_an_earlier_process_has_named_is_the_object_however_this_one_compresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let sent = Digest { bytes: 5, sha256: Some("first".into()) };
+        std::fs::create_dir_all(dir.path().join("p/a/e")).unwrap();
+        std::fs::write(dir.path().join(key().dump()), "12345").unwrap();
+        for (whole, works) in [(Some(sent.clone()), true), (None, false)] {
+            let journal = Journal::create(&dir.path().join("raw"), &begin()).unwrap();
+            let ledger = Ledger::in_journal(journal, None, whole, true);
+            let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
+            let spool = spool_of(&mut upload, "123");
+            let finished = upload.finish(&Digest { bytes: 3, sha256: None }, &spool);
+            let object = finished.ok().map(|finished| (finished.object.bytes, finished.object.sha256));
+            assert_eq!(object, works.then(|| (sent.bytes, sent.sha256.clone())));
+            std::fs::remove_file(journal::path_for(&dir.path().join("raw"))).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_lies_beside_an_object_is_whole_and_is_replaced_only_by_who_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let receipt = || std::fs::read_to_string(dir.path().join(key().beside(".json"))).unwrap();
+        for (resumed, works) in [(false, true), (false, false), (true, true)] {
+            let ledger = Ledger::without_journal(resumed);
+            let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
+            assert_eq!(upload.put_beside(".json", format!("{resumed}").as_bytes()).is_ok(), works);
+            assert_eq!(receipt(), format!("{resumed}"));
+        }
+        assert_eq!(std::fs::read_dir(dir.path().join("p/a/e")).unwrap().count(), 1);
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl Job {
         let id = self.create().await?;
         let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
         self.ledger.noted(guard::note(Undo::Multipart(Box::new(open)), &[]));
+        log::debug!("multipart upload {id} is open");
         self.ledger.opened(&store, &id);
         Ok(Found::Multipart(id))
     }

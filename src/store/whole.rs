@@ -126,7 +126,11 @@ impl WholeUpload {
         }
         self.ledger.note_whole(digest);
         let verified = match before {
-            true => Verified::Size,
+            true => {
+                // What the probe of this attempt has made.
+                self.remove_temporary();
+                Verified::Size
+            }
             false => self.put_until_stored(digest.bytes, spool, was_sent)?,
         };
         self.finished = true;
@@ -287,20 +291,23 @@ impl WholeUpload {
         let put = dav.put_small(&client, &key, content_type_of(tail), bytes);
         self.runtime.block_on(self.stop().or(async { put.await.map_err(StoreError::Http) }))
     }
-}
 
-impl Drop for WholeUpload {
-    fn drop(&mut self) {
+    fn remove_temporary(&self) {
         let Kind::Dav(dav) = &self.kind else { return };
-        if self.finished {
-            return;
-        }
         let Ok(client) = Connector::new(&self.settings, 0).map(|connector| connector.client()) else { return };
         let removed = self
             .runtime
             .block_on(async { tokio::time::timeout(super::abort::ABORT_FOR, dav.remove_temporary(&client)).await });
         if !matches!(removed, Ok(Ok(()))) {
             log::warn!("{} could not be removed", dav.temporary);
+        }
+    }
+}
+
+impl Drop for WholeUpload {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.remove_temporary();
         }
     }
 }

@@ -54,6 +54,22 @@ fn without_a_path_the_jvm_s_own_one_is_looked_at_and_told() {
 }
 
 #[test]
+fn the_name_of_a_dump_that_the_jvm_compresses_itself_is_told_and_looked_at() {
+    for version in ["17", "25"] {
+        let Some(jvm) = TestJvm::builder(version) else { continue };
+        let dir = tempfile::tempdir().unwrap();
+        let jvm = jvm.jvm_arg("-Xmx64m").jvm_arg("-XX:HeapDumpGzipLevel=1").arg("markers=77").start();
+        let arm = || Tool::new(&["arm", "--pid", &jvm.pid().to_string(), "--path", dir.path().to_str().unwrap()]).run();
+        std::fs::write(dir.path().join(format!("java_pid{}.hprof", jvm.pid())), "in nobody's way").unwrap();
+        let dump = told(&arm().expect(0));
+        assert_eq!(jvm.say("oom"), "oom", "JDK {version}");
+        assert_eq!(assert_complete(&dump).of("Marker"), 77, "JDK {version}: {dump}");
+        let again = arm().expect(6);
+        assert!(again.stderr.contains(&dump), "JDK {version}: {}", again.stderr);
+    }
+}
+
+#[test]
 fn a_path_of_the_jvm_s_own_may_be_a_directory_or_one_that_it_cannot_write_to_or_none() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().to_str().unwrap();

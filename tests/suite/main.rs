@@ -18,6 +18,7 @@ mod guard;
 mod harm;
 mod helpers;
 mod keyless;
+mod killed;
 mod links;
 mod main_job;
 mod no_disk;

@@ -10,10 +10,9 @@ use rustix::event::PollFlags;
 use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 
 use super::{Item, shown};
-use crate::commands::dump_stage::SPOOL;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::heap_dump::NAME;
+use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL};
 use crate::journal;
 use crate::settings::UsageError;
 
@@ -69,7 +68,7 @@ pub(super) fn remove_private_dir(path: &Path, run_id: &str) {
     let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("jmap-dump-tool-{run_id}"))) else { return };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
-    for name in [SPOOL, NAME] {
+    for name in [SPOOL, NAME, SORTED, NEW_JOURNAL] {
         for name in [name.to_owned(), format!("{name}{}", journal::SUFFIX)] {
             let _ = unlinkat(&held, name, AtFlags::empty());
         }

@@ -63,8 +63,8 @@ fn suits(past: &Begin, new: &Begin) -> bool {
     past.redact.as_ref() == Some(wanted) || done == Some("all") || done == Some(wanted.word())
 }
 
-/// Parts that nobody goes on with: they may hold what is to be taken out now.
-fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
+/// Aborts an upload that nobody goes on with: its parts may hold what is to be taken out now, and cost money.
+pub fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
     let key = past.key.dump();
     if open.store == settings.store.url.to_string()
         && let Err(error) = abort_at(&settings.store, &key, &open.id)

@@ -1,0 +1,133 @@
+//! Private directories of runs that were killed together with their guards, as when a container ends: of a dump that
+//! is not whole nobody comes to remove what the disk still holds.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat};
+
+use super::file::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::sys::nobody_writes;
+
+/// What a private directory's name begins with; the run's own six digits follow.
+pub const PRIVATE: &str = "jmap-dump-tool-";
+
+/// What has changed since then may be a run that has not yet locked its directory.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// Holds `dir` as one that is in use, as long as the file is open; `None` where the file system knows no such locks.
+pub fn hold(dir: impl AsFd) -> Option<File> {
+    let dir = open(dir, ".").ok()?;
+    flock(&dir, FlockOperation::NonBlockingLockShared).ok().map(|()| dir)
+}
+
+/// Removes what was abandoned in the directory `parent`.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn sweep(parent: impl AsFd) -> io::Result<()> {
+    let parent = open(parent, ".")?;
+    for name in names(&parent)?.into_iter().filter(|name| is_private(name)) {
+        match sweep_one(&parent, &name) {
+            Ok(true) => log::info!("{name}, which a killed run had left, is removed"),
+            Ok(false) => {}
+            Err(error) => log::debug!("{name}, which a killed run may have left, stays: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn sweep_one(parent: &File, name: &str) -> io::Result<bool> {
+    let dir = open(parent, name)?;
+    if !is_old(&dir)? || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    let names = names(&dir)?;
+    for name in &names {
+        if !is_temporary(name) || is_written(&dir, name)? {
+            return Ok(false);
+        }
+    }
+    names.iter().try_for_each(|name| unlinkat(&dir, &**name, AtFlags::empty()))?;
+    unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+    Ok(true)
+}
+
+fn is_private(name: &str) -> bool {
+    let id = name.strip_prefix(PRIVATE).map(|id| id.strip_suffix(".gone").unwrap_or(id));
+    id.is_some_and(|id| id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn is_old(dir: &File) -> io::Result<bool> {
+    Ok(SystemTime::now().duration_since(dir.metadata()?.modified()?).is_ok_and(|age| age > YOUNG))
+}
+
+/// What is worth keeping has a journal beside it, or another name.
+fn is_temporary(name: &str) -> bool {
+    [SPOOL, SORTED, NEW_JOURNAL, NAME].contains(&name)
+        || name.strip_prefix(NAME).is_some_and(|part| part.starts_with(".p"))
+        || name.starts_with("empty.")
+}
+
+/// A JVM goes on with its dump whatever became of the run.
+fn is_written(dir: &File, name: &str) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(dir, name, flags, Mode::empty())?;
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(!nobody_writes(&file)?),
+        // Whoever writes to a pipe without a reader is told so.
+        kind => Ok(kind != FileType::Fifo),
+    }
+}
+
+fn open(at: impl AsFd, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(openat(at, name, flags, Mode::empty())?))
+}
+
+fn names(dir: &File) -> io::Result<Vec<String>> {
+    let entries = Dir::read_from(dir)?.filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name != "." && name != "..").collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+
+    fn left(parent: &Path, id: &str, names: &[&str]) -> PathBuf {
+        let dir = parent.join(format!("{PRIVATE}{id}"));
+        std::fs::create_dir(&dir).unwrap();
+        for name in names {
+            std::fs::write(dir.join(name), name).unwrap();
+        }
+        File::open(&dir).unwrap().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+        dir
+    }
+
+    #[test]
+    fn what_nobody_needs_is_removed_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let half = left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL]);
+        let empty = left(parent.path(), "00000b.gone", &[]);
+        let journaled = left(parent.path(), "00000c", &[SPOOL, "spool.hprof.gz.upload"]);
+        let named = left(parent.path(), "00000d", &["20260101T000000Z_pod_1_00000d.hprof.gz"]);
+        let other = left(parent.path(), "notes", &[SPOOL]);
+        let young = left(parent.path(), "00000e", &[SPOOL]);
+        File::open(&young).unwrap().set_modified(SystemTime::now()).unwrap();
+        let (used, written) = (left(parent.path(), "00000f", &[SPOOL]), left(parent.path(), "000010", &[NAME]));
+        let held = hold(File::open(&used).unwrap()).unwrap();
+        let writer = File::options().write(true).open(written.join(NAME)).unwrap();
+        sweep(File::open(parent.path()).unwrap()).unwrap();
+        assert!(!half.exists() && !empty.exists());
+        for stays in [&journaled, &named, &other, &young, &used, &written] {
+            assert!(std::fs::read_dir(stays).unwrap().count() > 0, "{}", stays.display());
+        }
+        drop((held, writer));
+        sweep(File::open(parent.path()).unwrap()).unwrap();
+        assert!(!used.exists() && !written.exists());
+    }
+}

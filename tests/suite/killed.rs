@@ -1,0 +1,112 @@
+//! What is kept when a run and its guard are killed together, as at the end of a container, or when the disk refuses.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::clean::{Shape, files_in};
+use crate::common::hprof_check::assert_complete;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::tool::Tool;
+use crate::guard::{marked, start};
+use crate::watch::wait_until;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn to(server: &S3Server, tool: Tool) -> Tool {
+    tool.args(&server.flags().iter().map(String::as_str).collect::<Vec<_>>())
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+}
+
+fn dump(server: &S3Server, shape: &Shape) -> Tool {
+    let dir = shape.dumps.path().to_str().unwrap();
+    to(server, Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}")).args(&["--dir", dir]))
+}
+
+fn resume(server: &S3Server, shape: &Shape) {
+    let dir = shape.dumps.path().to_str().unwrap();
+    let tool = Tool::new(&["upload", "--resume", dir, "--store", &format!("s3://{BUCKET}")]);
+    to(server, tool).run().expect(0);
+}
+
+fn dumps_in(server: &S3Server) -> Vec<PathBuf> {
+    let keys = server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz"));
+    keys.map(|key| server.object(&key)).collect()
+}
+
+/// Kills the run and its guard as soon as there is a file whose path ends so.
+fn kill_all_at(tool: Tool, shape: &Shape, end: &str) {
+    let (run, mark) = start(tool);
+    let there = || files_in(shape.dumps.path()).iter().any(|path| path.ends_with(end) && size(path) > 0);
+    wait_until(&format!("there is {end}"), SOON, there);
+    for pid in marked(&mark) {
+        let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+    }
+    run.wait();
+    // The JVM may still be at its dump.
+    assert_eq!(shape.jvm.say("ping"), "pong");
+}
+
+fn size(path: &str) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+fn make_old(dir: &Path) {
+    let old = SystemTime::now() - Duration::from_secs(120);
+    std::fs::File::open(dir).unwrap().set_modified(old).unwrap();
+}
+
+#[test]
+fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
+    for version in ["8", "17", "25"] {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 300)) else { continue };
+        kill_all_at(dump(&server, &shape), &shape, "/spool.hprof.gz");
+        let left = shape.dumps.path().read_dir().unwrap().next().unwrap().unwrap().path();
+        dump(&server, &shape).run().expect(0);
+        assert!(left.exists(), "JDK {version}: it may be in use");
+        make_old(&left);
+        dump(&server, &shape).run().expect(0);
+        shape.assert_clean(&format!("JDK {version}"));
+    }
+}
+
+/// With classes to be kept, a dump is read when it is whole.
+#[test]
+fn a_whole_dump_outlives_its_run_and_guard_before_it_is_compressed() {
+    for version in ["8", "17", "25"] {
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 300)) else { continue };
+        let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
+        kill_all_at(redacted(), &shape, "/heap.hprof.upload");
+        assert_eq!(dumps_in(&server), Vec::<PathBuf>::new(), "JDK {version}: it was killed too late");
+        resume(&server, &shape);
+        shape.assert_clean(&format!("JDK {version}"));
+        let stored = dumps_in(&server);
+        assert_eq!(stored.len(), 1, "JDK {version}");
+        assert_eq!(assert_complete(&stored[0]).of("Marker"), 50, "JDK {version}");
+        let receipt = std::fs::read_to_string(stored[0].to_str().unwrap().replace(".hprof.gz", ".json")).unwrap();
+        let receipt: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+        assert_eq!(receipt["redacted"], "strings", "JDK {version}: {receipt}");
+    }
+}
+
+#[test]
+fn a_dump_that_cannot_be_renamed_is_kept_all_the_same() {
+    let Some(shape) = Shape::new("17", 8) else { return };
+    // The journal when it is sealed, the one of what is kept, and what is kept.
+    for nth in 1..=3 {
+        let server = S3Server::start();
+        server.die_after_parts(0);
+        let fault = format!("renameat/{nth}:{}", rustix::io::Errno::NOSPC.raw_os_error());
+        let ended = dump(&server, &shape).args(&["--retry-for", "1s"]).env("JMAP_DUMP_FAULT", &fault).run().expect(7);
+        assert!(ended.stderr.contains("fails on demand"), "rename {nth}: {}", ended.stderr);
+        assert!(ended.receipt()["kept"]["bytes"].as_u64() > Some(0), "rename {nth}: {}", ended.receipt());
+        server.revive();
+        resume(&server, &shape);
+        shape.assert_clean(&format!("rename {nth}"));
+        let stored = dumps_in(&server);
+        assert_eq!(stored.len(), 1, "rename {nth}");
+        assert_complete(&stored[0]);
+    }
+}
