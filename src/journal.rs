@@ -10,13 +10,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, linkat, open, renameat_with};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, open};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::{self, Undo};
 use crate::private::is_private;
 use crate::redaction::Redaction;
+use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::Receipt;
@@ -172,7 +173,7 @@ impl Journal {
     pub fn create(path: &Path, begin: &Begin) -> io::Result<Self> {
         match Self::make_nameless(path, begin) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Self::make(path, begin, RenameFlags::NOREPLACE)
+                Self::make(path, begin, |new, own| rename_new(CWD, new, own))
             }
             other => other,
         }
@@ -183,7 +184,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be written; then that one stays.
     pub fn replace(path: &Path, begin: &Begin) -> io::Result<Self> {
-        Self::make(path, begin, RenameFlags::empty())
+        Self::make(path, begin, |new, own| std::fs::rename(new, own))
     }
 
     /// A process that is killed before the journal has its name leaves nothing.
@@ -199,16 +200,12 @@ impl Journal {
     }
 
     /// Where a file cannot be without a name: overlayfs before Linux 6.10, NFS.
-    fn make(path: &Path, begin: &Begin, how: RenameFlags) -> io::Result<Self> {
+    fn make(path: &Path, begin: &Begin, name: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<Self> {
         let (own, new) = (path_for(path), path.with_added_extension(format!("{}.new", run_id())));
         let files = vec![std::path::absolute(&new)?];
         let _note = guard::note(Undo::Paths { files, dirs: Vec::new() }, &[]);
         let made = options().create_new(true).mode(0o600).open(&new).and_then(|file| Self::begin(file, begin));
-        let named = made.and_then(|journal| match renameat_with(CWD, &new, CWD, &own, how) {
-            // A file system that does not know how to be careful.
-            Err(Errno::INVAL | Errno::NOSYS) if !own.exists() => std::fs::rename(&new, &own).map(|()| journal),
-            other => Ok(other.map(|()| journal)?),
-        });
+        let named = made.and_then(|journal| name(&new, &own).map(|()| journal));
         named.inspect_err(|_| drop(std::fs::remove_file(&new)))
     }
 

@@ -50,6 +50,7 @@ pub mod store;
 
 pub mod download;
 pub mod pod;
+mod rename;
 pub mod run_id;
 mod sys;
 

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatVfs, fstat, fstatvfs, mkdirat, mknodat, openat, renameat,
-    renameat_with, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, StatVfs, fstat, fstatvfs, mkdirat, mknodat, openat, renameat, statat,
+    unlinkat,
 };
 
 use rustix::io::Errno;
@@ -19,6 +19,7 @@ use crate::discovery::mountinfo::Mount;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
 use crate::journal;
+use crate::rename::rename_new;
 use crate::target::Target;
 
 /// See the module's words.
@@ -180,14 +181,7 @@ impl DumpDir {
     /// # Errors
     /// When the file system refuses, or the new name is taken.
     pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
-        let careful = || Ok(renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE)?);
-        self.identity.io(|| match door("renameat", careful) {
-            // NFS knows no careful rename; the directory is private, and the name has the run's own id.
-            Err(error) if [Some(Errno::INVAL), Some(Errno::NOSYS)].contains(&Errno::from_io_error(&error)) => {
-                Ok(renameat(&self.dir, from, &self.dir, to)?)
-            }
-            other => other,
-        })
+        self.identity.io(|| door("renameat", || rename_new(&self.dir, from, to)))
     }
 
     /// Leaves the directory and what is still in it.

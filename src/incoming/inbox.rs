@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use glob::Pattern;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::{CWD, OFlags};
 
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
 use super::{AS_THE_JVM, WAITING, changed};
 use crate::journal::{self, FileState, Journal, JournalError};
 use crate::private::is_private;
+use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
 use crate::units::printable;
@@ -134,13 +134,13 @@ impl Inbox {
         let (Kind::Dump { gzipped } | Kind::Other { gzipped }) = kind;
         let to = self.waiting.join(key.waiting_name(gzipped));
         if begun.is_some() {
-            rename(&journal::path_for(&from), &journal::path_for(&to))?;
+            rename_new(CWD, journal::path_for(&from), journal::path_for(&to))?;
         }
         for part in parts_of(&from) {
             let end = part.extension().and_then(OsStr::to_str).unwrap_or_default();
-            rename(&part, &PathBuf::from(format!("{}.{end}", to.display())))?;
+            rename_new(CWD, &part, PathBuf::from(format!("{}.{end}", to.display())))?;
         }
-        rename(&from, &to)?;
+        rename_new(CWD, &from, &to)?;
         Ok(to)
     }
 
@@ -168,14 +168,6 @@ fn must_be_ours(path: &Path) -> io::Result<()> {
         "{shown} is no directory of this user alone (uid {uid}, mode {mode:o}){why}; run as its owner after \
          'chmod go-w {shown}', or move it away with what waits in it"
     )))
-}
-
-/// Never over another file. Where the file system cannot say that in one call, the run's own part makes the name unique.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => std::fs::rename(from, to),
-        other => Ok(other?),
-    }
 }
 
 #[cfg(test)]

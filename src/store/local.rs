@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::CWD;
 
 use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
 use crate::guard::{self, Note, Undo};
 use crate::journal;
+use crate::rename::rename_new;
 use crate::spool::Spool;
 
 /// A file without its final name; removed in `Drop` while it has none.
@@ -158,7 +159,7 @@ impl LocalUpload {
         let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
         let written = options.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
         let named = written.and_then(|()| {
-            if self.ledger.is_resumed() { std::fs::rename(&new, &path) } else { move_file(&new, &path) }
+            if self.ledger.is_resumed() { std::fs::rename(&new, &path) } else { rename_new(CWD, &new, &path) }
         });
         named.map_err(|source| {
             let _ = std::fs::remove_file(&new);
@@ -223,7 +224,7 @@ fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
 /// One more name, never that of an existing object; where the file system has but one for each file, the other goes.
 fn name_file(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::hard_link(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => move_file(from, to)?,
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => rename_new(CWD, from, to)?,
         other => other?,
     }
     // The name is safe only when its directory is on disk; some directories can be written but not opened.
@@ -232,14 +233,6 @@ fn name_file(from: &Path, to: &Path) -> io::Result<()> {
         log::info!("cannot sync {}: {error}", parent.display());
     }
     Ok(())
-}
-
-/// Never over another file. Where the file system cannot say that in one call, the run's own part makes the name unique.
-fn move_file(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !to.exists() => std::fs::rename(from, to),
-        other => Ok(other?),
-    }
 }
 
 /// Makes what is missing of `dir`; says what that was, the outermost first.
