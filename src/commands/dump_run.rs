@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
         if !plan.dir.has(&format!("{SPOOL}{}", journal::SUFFIX)) {
             self.journal(plan, SPOOL, |state| self.begin(state, spool.pieces()), SPOOL, ledger);
         }
-        self.tell_kept(keep(&mut plan.dir, SPOOL, SPOOL, &self.settings.common), plan);
+        self.keep_apart(plan, SPOOL);
     }
 
     /// Under a name that nobody looks for, until it is whole.
@@ -294,7 +294,7 @@ impl<'a> Run<'a> {
         let (before, name) = (format!("{NAME}{}", journal::SUFFIX), self.key.raw_name());
         let journal = self.journal(plan, NAME, |state| self.begin_raw(state), &name, None);
         if !self.keep_as(plan, NAME, &name, journal, &before) {
-            self.tell_kept(keep(&mut plan.dir, NAME, NAME, &self.settings.common), plan);
+            self.keep_apart(plan, NAME);
         }
     }
 
@@ -316,6 +316,14 @@ impl<'a> Run<'a> {
                 false
             }
         }
+    }
+
+    /// Under its own name, which means nothing without a journal: then under one that no other run removes.
+    fn keep_apart(&mut self, plan: &mut Plan, file: &str) {
+        let has_journal = plan.dir.has(&format!("{file}{}", journal::SUFFIX));
+        let name = if has_journal { file.to_owned() } else { format!("kept-{file}") };
+        let kept = keep(&mut plan.dir, file, &name, &self.settings.common);
+        self.tell_kept(kept.or_else(|_| keep(&mut plan.dir, file, file, &self.settings.common)), plan);
     }
 
     fn tell_kept(&mut self, kept: io::Result<Kept>, plan: &Plan) {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use input::{Lenient, Patient, open, remove_private_dir};
+use input::{Lenient, Patient, named_apart, open, remove_private_dir};
 pub use recall::abandon;
 use recall::{new_begin, recall};
 
@@ -36,6 +36,7 @@ use crate::spool::Spool;
 use crate::stages::Scrutiny;
 use crate::store::key::Place;
 use crate::store::receipt::{DumpFacts, Receipt};
+use crate::store::url::StoreUrl;
 use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool};
 
 /// What is to be stored.
@@ -273,12 +274,23 @@ impl<'a> Deposit<'a> {
             ));
             return;
         }
-        if delete && !seen {
-            receipt.warn(format!("{} is not removed: nobody can tell that it is stored", path.display()));
-        } else if delete && !same {
-            receipt.warn(format!("{} is not removed: it has changed since it was read", path.display()));
-        } else if delete && let Err(error) = self.remove_files() {
-            receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
+        if self.settings.store.url == StoreUrl::Stdout {
+            // To look at it is not to store it: its journal stays, too.
+            if delete {
+                receipt.warn(format!("{} is not removed: nobody can tell that it is stored", path.display()));
+            }
+            return;
+        }
+        if delete && seen && same {
+            if let Err(error) = self.remove_files() {
+                receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
+            }
+        } else {
+            let path = named_apart(path);
+            let why = if seen { "it has changed since it was read" } else { "nobody can tell that it is stored" };
+            if delete {
+                receipt.warn(format!("{} is not removed: {why}", path.display()));
+            }
         }
         if delete && seen && same {
             clear_spool(path);

@@ -41,7 +41,7 @@ struct Shared {
     untold: bool,
     /// Stored, and still there: once is enough.
     finished: BTreeSet<PathBuf>,
-    /// What was sent of dumps that were given up.
+    /// What was sent of dumps that were given up, or are not there any more.
     abandoned: Vec<(Begin, SoFar)>,
     over: bool,
 }
@@ -168,9 +168,11 @@ impl Watcher {
             let given_up = shared.queue.surplus(self.inbox.waiting(), most);
             for past in given_up.iter().filter_map(|path| give_up(path)) {
                 shared.status.given_up += 1;
-                shared.abandoned.extend(past.and_then(|past| Some((past.begin, past.open?))));
+                scan.stale.extend(past);
             }
         }
+        let stale = scan.stale.drain(..);
+        shared.abandoned.extend(stale.filter_map(|past| Some((past.begin, past.open?))));
         drop(shared);
         self.tell_status(&scan);
         self.changed.notify_all();

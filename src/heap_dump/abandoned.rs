@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, fstatfs, openat, unlinkat};
 
 use super::file::{NAME, NEW_JOURNAL, SORTED, SPOOL};
 use crate::sys::nobody_writes;
@@ -14,8 +14,13 @@ use crate::sys::nobody_writes;
 /// What a private directory's name begins with; the run's own six digits follow.
 pub const PRIVATE: &str = "jmap-dump-tool-";
 
-/// What has changed since then may be a run that has not yet locked its directory.
+/// What has changed since then may be a run that has not yet locked its directory, or a file whose journal was there a
+/// moment ago.
 const YOUNG: Duration = Duration::from_secs(60);
+
+/// File systems that one kernel alone writes to: locks and leases on others (NFS, FUSE) say nothing of those who use
+/// them from another node (statfs(2); Linux: `include/uapi/linux/magic.h`): ext, XFS, Btrfs, F2FS, ZFS, overlayfs, tmpfs.
+const OF_ONE_KERNEL: [u64; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x794c_7630, 0x0102_1994];
 
 /// Holds `dir` as one that is in use, as long as the file is open; `None` where the file system knows no such locks.
 pub fn hold(dir: impl AsFd) -> Option<File> {
@@ -29,6 +34,9 @@ pub fn hold(dir: impl AsFd) -> Option<File> {
 /// When it cannot be listed.
 pub fn sweep(parent: impl AsFd) -> io::Result<()> {
     let parent = open(parent, ".")?;
+    if !OF_ONE_KERNEL.contains(&(fstatfs(&parent)?.f_type as u64)) {
+        return Ok(());
+    }
     for name in names(&parent)?.into_iter().filter(|name| is_private(name)) {
         match sweep_one(&parent, &name) {
             Ok(true) => log::info!("{name}, which a killed run had left, is removed"),
@@ -41,10 +49,10 @@ pub fn sweep(parent: impl AsFd) -> io::Result<()> {
 
 fn sweep_one(parent: &File, name: &str) -> io::Result<bool> {
     let dir = open(parent, name)?;
+    let names = names(&dir)?;
     if !is_old(&dir)? || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(false);
     }
-    let names = names(&dir)?;
     for name in &names {
         if !is_temporary(name) || is_written(&dir, name)? {
             return Ok(false);
@@ -60,12 +68,12 @@ fn is_private(name: &str) -> bool {
     id.is_some_and(|id| id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn is_old(dir: &File) -> io::Result<bool> {
-    Ok(SystemTime::now().duration_since(dir.metadata()?.modified()?).is_ok_and(|age| age > YOUNG))
+fn is_old(file: &File) -> io::Result<bool> {
+    Ok(SystemTime::now().duration_since(file.metadata()?.modified()?).is_ok_and(|age| age > YOUNG))
 }
 
 /// What is worth keeping has a journal beside it, or another name.
-fn is_temporary(name: &str) -> bool {
+pub fn is_temporary(name: &str) -> bool {
     [SPOOL, SORTED, NEW_JOURNAL, NAME].contains(&name)
         || name.strip_prefix(NAME).is_some_and(|part| part.starts_with(".p"))
         || name.starts_with("empty.")
@@ -76,7 +84,10 @@ fn is_written(dir: &File, name: &str) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(dir, name, flags, Mode::empty())?;
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-        FileType::RegularFile => Ok(!nobody_writes(&file)?),
+        FileType::RegularFile => {
+            let file = File::from(file);
+            Ok(!is_old(&file)? || !nobody_writes(&file)?)
+        }
         // Whoever writes to a pipe without a reader is told so.
         kind => Ok(kind != FileType::Fifo),
     }
@@ -88,8 +99,9 @@ fn open(at: impl AsFd, name: &str) -> io::Result<File> {
 }
 
 fn names(dir: &File) -> io::Result<Vec<String>> {
-    let entries = Dir::read_from(dir)?.filter_map(Result::ok);
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // All of them, or none: what cannot be seen may be a journal.
+    let entries = Dir::read_from(dir)?.collect::<Result<Vec<_>, _>>()?;
+    let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
     Ok(names.filter(|name| name != "." && name != "..").collect())
 }
 
@@ -103,9 +115,14 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         for name in names {
             std::fs::write(dir.join(name), name).unwrap();
+            make_old(&dir.join(name));
         }
-        File::open(&dir).unwrap().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+        make_old(&dir);
         dir
+    }
+
+    fn make_old(path: &Path) {
+        File::open(path).unwrap().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
     }
 
     #[test]
@@ -116,14 +133,16 @@ mod tests {
         let journaled = left(parent.path(), "00000c", &[SPOOL, "spool.hprof.gz.upload"]);
         let named = left(parent.path(), "00000d", &["20260101T000000Z_pod_1_00000d.hprof.gz"]);
         let other = left(parent.path(), "notes", &[SPOOL]);
-        let young = left(parent.path(), "00000e", &[SPOOL]);
-        File::open(&young).unwrap().set_modified(SystemTime::now()).unwrap();
+        let (young, grows) = (left(parent.path(), "00000e", &[SPOOL]), left(parent.path(), "000011", &[SPOOL]));
+        for path in [&young, &grows.join(SPOOL)] {
+            File::open(path).unwrap().set_modified(SystemTime::now()).unwrap();
+        }
         let (used, written) = (left(parent.path(), "00000f", &[SPOOL]), left(parent.path(), "000010", &[NAME]));
         let held = hold(File::open(&used).unwrap()).unwrap();
         let writer = File::options().write(true).open(written.join(NAME)).unwrap();
         sweep(File::open(parent.path()).unwrap()).unwrap();
         assert!(!half.exists() && !empty.exists());
-        for stays in [&journaled, &named, &other, &young, &used, &written] {
+        for stays in [&journaled, &named, &other, &young, &grows, &used, &written] {
             assert!(std::fs::read_dir(stays).unwrap().count() > 0, "{}", stays.display());
         }
         drop((held, writer));

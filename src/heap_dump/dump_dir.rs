@@ -50,7 +50,7 @@ impl DumpDir {
         let name = format!("{}{run_id}", abandoned::PRIVATE);
         let candidate = candidate.trim_end_matches('/');
         let (parent, dir, note) = identity.io(|| make(target, candidate, &name, identity))?;
-        let held = identity.io(|| Ok(abandoned::hold(&dir)))?;
+        let held = identity.io(|| Ok(abandoned::hold(&dir))).ok().flatten();
         if let Err(error) = identity.io(|| abandoned::sweep(&parent)) {
             log::debug!("{candidate} cannot be looked at for what others have left: {error}");
         }

@@ -16,7 +16,7 @@ use rustix::fs::{CWD, OFlags};
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
 use super::{AS_THE_JVM, WAITING, changed};
-use crate::journal::{self, FileState, Journal, JournalError};
+use crate::journal::{self, FileState, Journal, JournalError, Past};
 use crate::private::is_private;
 use crate::rename::rename_new;
 use crate::run_id::run_id;
@@ -32,6 +32,8 @@ pub struct Scan {
     pub growing: Vec<String>,
     /// What cannot be read or taken, and why.
     pub obstacles: Vec<String>,
+    /// What was begun with earlier files of these names.
+    pub stale: Vec<Past>,
 }
 
 /// See the module's words.
@@ -98,7 +100,7 @@ impl Inbox {
             Seen::Unreadable(error) => {
                 scan.obstacles.push(format!("{} cannot be read: {error}; {AS_THE_JVM}", printable(&name)));
             }
-            Seen::Complete(kind) => match self.take(entry, &name, kind) {
+            Seen::Complete(kind) => match self.take(entry, &name, kind, &mut scan.stale) {
                 Ok(path) => scan.taken.push((name, path)),
                 // Another watcher was faster, or the file is being uploaded by hand.
                 Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::ResourceBusy].contains(&error.kind()) => {}
@@ -112,12 +114,13 @@ impl Inbox {
     }
 
     /// The last step is the dump itself: a name in the waiting place is one that counts.
-    fn take(&self, entry: &DirEntry, name: &str, kind: Kind) -> io::Result<PathBuf> {
+    fn take(&self, entry: &DirEntry, name: &str, kind: Kind, stale: &mut Vec<Past>) -> io::Result<PathBuf> {
         let from = entry.path();
         let begun = match Journal::reopen(&from) {
             // Of an earlier file of the same name, which is stored or gone: its key is not for this one.
             Ok(Some((_held, past))) if past.begin.file != FileState::of(&entry.metadata()?) => {
                 std::fs::remove_file(journal::path_for(&from))?;
+                stale.push(past);
                 None
             }
             Ok(begun) => begun,
@@ -191,10 +194,12 @@ mod tests {
             let state = FileState::of(&path.metadata().unwrap());
             let file = if earlier { FileState { bytes: 3, ..state } } else { state };
             drop(Journal::create(&path, &Begin { key: key.clone(), file, order: Vec::new(), ..begin() }).unwrap());
-            let taken = inbox.scan().unwrap().taken.remove(0).1;
+            let mut scan = inbox.scan().unwrap();
+            let taken = scan.taken.remove(0).1;
             assert_eq!(taken == inbox.waiting().join(key.waiting_name(false)), has_key, "{}", taken.display());
             assert_eq!(journal::path_for(&taken).exists(), has_key);
             assert!(!journal::path_for(&path).exists());
+            assert_eq!(scan.stale.len(), usize::from(!has_key));
         }
     }
 }

@@ -76,9 +76,7 @@ impl Ledger {
     /// When the journal cannot be written; then all is as before.
     pub fn outlive(&self, journal: Journal) -> io::Result<()> {
         let mut entries = self.lock();
-        if let Some(open) = &entries.open {
-            copy(open, &journal)?;
-        }
+        entries.copy_to(&journal)?;
         entries.journal = Some(journal);
         entries.note = None;
         Ok(())
@@ -89,7 +87,7 @@ impl Ledger {
     /// # Errors
     /// When that cannot be written.
     pub fn copy_to(&self, journal: &Journal) -> io::Result<()> {
-        self.lock().open.as_ref().map_or(Ok(()), |open| copy(open, journal))
+        self.lock().copy_to(journal)
     }
 
     /// What the guard has to undo, until a journal takes over.
@@ -160,17 +158,20 @@ impl Ledger {
 }
 
 impl Entries {
+    fn copy_to(&self, journal: &Journal) -> io::Result<()> {
+        if let Some(open) = &self.open {
+            journal.opened(&open.store, &open.id)?;
+            open.parts.iter().try_for_each(|(number, part)| journal.sent(*number, part))?;
+        }
+        self.whole.as_ref().map_or(Ok(()), |whole| journal.whole(whole))
+    }
+
     /// A journal that cannot be written costs parts that are sent twice, no more.
     fn tell(&self, what: impl FnOnce(&Journal) -> io::Result<()>) {
         if let Some(Err(error)) = self.journal.as_ref().map(what) {
             log::warn!("cannot note how far the upload has come: {error}");
         }
     }
-}
-
-fn copy(open: &SoFar, journal: &Journal) -> io::Result<()> {
-    journal.opened(&open.store, &open.id)?;
-    open.parts.iter().try_for_each(|(number, part)| journal.sent(*number, part))
 }
 
 #[cfg(test)]
@@ -191,7 +192,14 @@ mod tests {
         assert_eq!(told(), Some(open("first")));
         let ledger = Ledger::in_journal(Journal::reopen(&path).unwrap().unwrap().0, None, None, true);
         ledger.opened("s3://b", "second");
+        // What a kept dump's new journal tells is all that the old one told.
+        let whole = Digest { bytes: 7, sha256: Some("abc".into()) };
+        ledger.note_whole(&whole);
+        let kept = dir.path().join("kept");
+        ledger.copy_to(&Journal::create(&kept, &begin()).unwrap()).unwrap();
         drop(ledger);
         assert_eq!(told(), Some(open("second")));
+        let past = Journal::reopen(&kept).unwrap().unwrap().1;
+        assert_eq!((past.open, past.whole), (Some(open("second")), Some(whole)));
     }
 }

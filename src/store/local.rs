@@ -100,7 +100,10 @@ impl LocalUpload {
             return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
         }
         let sent_before = self.ledger.sent_before();
-        self.ledger.note_whole(digest);
+        // What has the object's name already is what was sent first.
+        if sent_before.is_none() || !self.path.exists() {
+            self.ledger.note_whole(digest);
+        }
         let digest = match name_file(&whole, &self.path) {
             Ok(()) => digest.clone(),
             Err(source) => self
@@ -108,7 +111,6 @@ impl LocalUpload {
                 .ok_or_else(|| error("name", &self.path, source))?,
         };
         self.stored = true;
-        self.ledger.settle();
         let (key, verified) = (self.key.dump(), Verified::Size);
         let object = StoredObject { url, key, bytes: digest.bytes, sha256: digest.sha256, verified };
         Ok(Finished { object, beside: Beside::Local(self) })
@@ -172,6 +174,9 @@ impl Drop for LocalUpload {
     fn drop(&mut self) {
         if self.stored || !self.stays {
             self.remove_temporary();
+        } else {
+            // A copy, and perhaps what has filled the disk.
+            let _ = std::fs::remove_file(sorted(&self.temporary));
         }
         if !self.stored && !self.stays {
             remove_dirs(&self.made);
@@ -325,6 +330,8 @@ mod tests {
             let finished = upload.finish(&Digest { bytes: 3, sha256: None }, &spool);
             let object = finished.ok().map(|finished| (finished.object.bytes, finished.object.sha256));
             assert_eq!(object, works.then(|| (sent.bytes, sent.sha256.clone())));
+            let told = Journal::reopen(&dir.path().join("raw")).unwrap().unwrap().1.whole;
+            assert_eq!(told.is_none(), works, "the next one would look for what this one compresses: {told:?}");
             std::fs::remove_file(journal::path_for(&dir.path().join("raw"))).unwrap();
         }
     }

@@ -53,9 +53,13 @@ fn size(path: &str) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
+/// With all that lies in it.
 fn make_old(dir: &Path) {
     let old = SystemTime::now() - Duration::from_secs(120);
-    std::fs::File::open(dir).unwrap().set_modified(old).unwrap();
+    let files = dir.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    for path in files.chain([dir.to_owned()]) {
+        std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+    }
 }
 
 #[test]
@@ -109,4 +113,22 @@ fn a_dump_that_cannot_be_renamed_is_kept_all_the_same() {
         assert_eq!(stored.len(), 1, "rename {nth}");
         assert_complete(&stored[0]);
     }
+}
+
+/// With the right to put alone, the object cannot be looked at.
+#[test]
+fn what_nobody_could_verify_stays_whatever_run_comes_next() {
+    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
+    let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
+    kill_all_at(redacted(), &shape, "/heap.hprof.upload");
+    server.forbid_looking();
+    let dir = shape.dumps.path().to_str().unwrap();
+    let tool = Tool::new(&["upload", "--resume", dir, "--store", &format!("s3://{BUCKET}"), "--output", "json"]);
+    let receipt = to(&server, tool).run().expect(0).receipt();
+    let kept = || files_in(shape.dumps.path()).into_iter().find(|path| path.ends_with("/kept-heap.hprof"));
+    let kept = kept().unwrap_or_else(|| panic!("{receipt}"));
+    assert!(receipt["warnings"].to_string().contains(&kept), "{receipt}");
+    make_old(Path::new(&kept).parent().unwrap());
+    dump(&server, &shape).run().expect(0);
+    assert_eq!(assert_complete(&kept).of("Marker"), 50);
 }

@@ -4,16 +4,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, unlinkat};
 
 use super::{Item, shown};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL, abandoned};
 use crate::journal;
+use crate::rename::rename_new;
 use crate::settings::UsageError;
 
 /// Of a pipe nobody knows when it ends.
@@ -63,9 +64,28 @@ impl Read for Patient<'_> {
     }
 }
 
+/// In a run's own directory, a file that stays without its journal gets a name that no other run removes. Its path then.
+pub(super) fn named_apart(path: &Path) -> PathBuf {
+    let (dir, name) = (path.parent().and_then(Path::file_name), path.file_name());
+    let [dir, name] = [dir, name].map(|name| name.unwrap_or_default().to_string_lossy());
+    if !dir.starts_with(abandoned::PRIVATE) || !abandoned::is_temporary(&name) {
+        return path.to_owned();
+    }
+    let apart = path.with_file_name(format!("kept-{name}"));
+    match rename_new(CWD, path, &apart) {
+        Ok(()) => apart,
+        Err(error) => {
+            log::warn!("cannot rename {}: {error}", path.display());
+            path.to_owned()
+        }
+    }
+}
+
 /// A run's own directory goes with the last of what it kept there.
 pub(super) fn remove_private_dir(path: &Path, run_id: &str) {
-    let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("jmap-dump-tool-{run_id}"))) else { return };
+    let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("{}{run_id}", abandoned::PRIVATE))) else {
+        return;
+    };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
     for name in [SPOOL, NAME, SORTED, NEW_JOURNAL] {
