@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bed::{bed, cannot_run};
@@ -19,6 +20,10 @@ const SAS: &str = "sv=2019-12-12&ss=b&srt=sco&sp=rwdlac&se=2100-01-01T00%3A00%3A
 /// How long a server may take to listen: npm's and Python's need seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Below those that the kernel gives to whoever binds to port 0 (ip(7), ip_local_port_range): no other test gets one of
+/// these before the server does.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
+
 /// A server that another project has written, killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -29,11 +34,9 @@ impl Process {
     /// Starts what `command` makes for a free port, and waits until it listens there.
     #[track_caller]
     pub fn start(name: &str, command: impl Fn(u16) -> Command) -> Self {
-        // Somebody else may take a free port before the server does.
+        // Another program may take a free port before the server does.
         for _ in 0..3 {
-            let port =
-                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-            let port = port.port();
+            let port = free_port();
             let mut command = command(port);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let child = command.spawn().unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
@@ -71,6 +74,17 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A test program that runs beside this one begins at another port.
+fn free_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    let first = std::process::id() % count * 101;
+    let next = || PORTS.start + (first + COUNT.fetch_add(1, Ordering::Relaxed)) % count;
+    let ports = (0..count).filter_map(|_| u16::try_from(next()).ok());
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.into_iter().find(is_free).expect("a free port")
 }
 
 /// With one container, [`CONTAINER`].

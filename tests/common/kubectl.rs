@@ -1,7 +1,7 @@
 //! `kubectl` as far as the plugin needs it: a script that answers for one pod and really execs into its container.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::container::Container;
-use super::tool::{Run, binary};
+use super::tool::{Run, binary, install};
 
 pub const POD: &str = "cart-7d9f";
 
@@ -34,7 +34,15 @@ trap 'exit 0' USR1
 streams=$(mktemp -d "$DIR/streams.XXXXXX")
 mkfifo "$streams/out" "$streams/err"
 exec 3<&0
-cat "$streams/out" &
+held() {
+    head -c 65536
+    while [ -e "$DIR/hold" ]; do sleep 0.1; done
+    exec cat
+}
+case "$* " in
+    *" --store - "*) held <"$streams/out" & ;;
+    *) cat "$streams/out" & ;;
+esac
 out=$!
 cat "$streams/err" >&2 &
 err=$!
@@ -61,9 +69,9 @@ impl Kubectl {
         for name in ["bin", "binaries", "work", "tmp"] {
             fs::create_dir(dir.path().join(name)).expect("a directory for kubectl");
         }
-        let kubectl = dir.path().join("bin/kubectl");
-        fs::write(&kubectl, SCRIPT).expect("kubectl");
-        fs::set_permissions(&kubectl, PermissionsExt::from_mode(0o755)).expect("chmod of kubectl");
+        let script = dir.path().join("kubectl.sh");
+        fs::write(&script, SCRIPT).expect("kubectl");
+        install(&script, &dir.path().join("bin/kubectl"));
         fs::write(dir.path().join("facts"), format!("node n1\n{facts}")).expect("the pod");
         symlink(binary(), dir.path().join("binaries/jmap-dump-tool-x86_64-linux-musl")).expect("the binary");
         Kubectl { dir, exec: container.exec_line() }
@@ -104,6 +112,11 @@ impl Kubectl {
     /// All command lines of kubectl so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// From now on, of a dump that comes here by `--store -` no more than its first bytes pass.
+    pub fn hold(&self) {
+        fs::write(self.dir.path().join("hold"), "").expect("a file that holds");
     }
 
     /// The connection of the last exec breaks; what runs in the container is not told.

@@ -31,6 +31,8 @@ struct Faults {
     answers_to_lose: AtomicUsize,
     /// Milliseconds that each further part waits for.
     stall: AtomicUsize,
+    /// Parts that wait go on.
+    released: tokio::sync::Notify,
 }
 
 /// Stops when it is dropped.
@@ -95,6 +97,11 @@ impl S3Server {
         self.faults.stall.store(time.as_millis() as usize, Ordering::SeqCst);
     }
 
+    /// Parts that wait already go on at once.
+    pub fn release(&self) {
+        self.faults.released.notify_waiters();
+    }
+
     /// What is put next is stored, and its client is told nothing.
     pub fn lose_next_answer(&self) {
         self.faults.answers_to_lose.store(1, Ordering::SeqCst);
@@ -141,15 +148,31 @@ impl S3Server {
 
     /// A rule of the bucket has removed them.
     pub fn forget_uploads(&self) {
-        for name in self.unfinished_uploads() {
-            std::fs::remove_file(self.root.path().join(name)).expect("the server's note can be removed");
+        self.forget("upload");
+    }
+
+    /// A run that is killed before it has the server's answer leaves an upload that nobody knows: a rule of the bucket
+    /// removes it. `told` is what runs have said with -vv; of an upload that one of them knew it says the id.
+    pub fn forget_untold_uploads(&self, told: &str) {
+        let is_untold = |id: &String| !told.contains(&format!("multipart upload {id} is open"));
+        self.listed_uploads().into_iter().filter(is_untold).for_each(|id| self.forget(&id));
+    }
+
+    /// The server may be at it, too: what has gone is gone.
+    fn forget(&self, part_of_name: &str) {
+        for name in self.unfinished_uploads().into_iter().filter(|name| name.contains(part_of_name)) {
+            if let Err(error) = std::fs::remove_file(self.root.path().join(name)) {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "the server's note can be removed");
+            }
         }
     }
 
-    /// Those that the server would list. It stops in the middle of a request whose client goes away, and then keeps
-    /// parts of uploads that it has no record of any more.
+    /// The ids of those that the server would list: its record of one is `.upload-ID.json` (s3s-fs: `fs.rs`,
+    /// `get_upload_info_path`). It stops in the middle of a request whose client goes away, and then keeps parts and
+    /// attributes of uploads that it has no record of any more.
     pub fn listed_uploads(&self) -> Vec<String> {
-        self.unfinished_uploads().into_iter().filter(|name| name.ends_with(".json")).collect()
+        let id = |name: &String| Some(name.strip_prefix(".upload-")?.strip_suffix(".json")?.to_owned());
+        self.unfinished_uploads().iter().filter_map(id).collect()
     }
 
     /// Arguments that reach this server.
@@ -183,8 +206,8 @@ async fn respond(
     faults.requests.fetch_add(1, Ordering::SeqCst);
     let is_part = request.uri().query().is_some_and(|query| query.contains("partNumber"));
     if is_part {
-        let stall = faults.stall.load(Ordering::SeqCst) as u64;
-        tokio::time::sleep(std::time::Duration::from_millis(stall)).await;
+        let stall = std::time::Duration::from_millis(faults.stall.load(Ordering::SeqCst) as u64);
+        let _ = tokio::time::timeout(stall, faults.released.notified()).await;
         faults.parts.fetch_add(1, Ordering::SeqCst);
         let used_up = |left: usize| left.checked_sub(1);
         let limited = faults.limited.load(Ordering::SeqCst);

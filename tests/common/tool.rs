@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::secrets;
 
@@ -14,6 +14,50 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_jmap-dump-tool"))
+}
+
+/// Copies a program, by another process: had this one the file open for writing while a parallel test forks, running it
+/// could fail with ETXTBSY.
+#[track_caller]
+pub fn install(from: &Path, to: &Path) {
+    let output = Command::new("install").args(["-m", "0755"]).args([from, to]).output().expect("cannot start install");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cannot copy: {said}");
+}
+
+/// How long it takes: the shorter of two times, for other tests run beside.
+pub fn time_of(run: impl Fn()) -> Duration {
+    let time = || {
+        let begun = Instant::now();
+        run();
+        begun.elapsed()
+    };
+    time().min(time())
+}
+
+/// How many sockets have the name of the place where the runs on a JVM meet: that of the run that has it, and one for
+/// each that waits (`src/single_run.rs`). The JVM by its number here and in its own namespace.
+pub fn runs_at(pid: u32, inner: u32) -> usize {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or_default();
+    let end = format!("/{inner}/{start}");
+    let sockets = std::fs::read("/proc/net/unix").unwrap_or_default();
+    let sockets = String::from_utf8_lossy(&sockets);
+    sockets.lines().filter(|line| line.contains(" @jmap-dump-tool/") && line.ends_with(&end)).count()
+}
+
+/// What the tool warns of when a JVM has merged the parts of its dump before they were taken over.
+const FASTER: &str = "the JVM was faster than this tool";
+
+/// A dump, and one more when its only warning is that the JVM was faster: that may happen once, and not twice in a row.
+#[track_caller]
+pub fn again_if_faster(dump: impl Fn() -> Ended) -> Ended {
+    let first = dump();
+    let is_faster = match first.receipt()["warnings"].as_array().map(Vec::as_slice) {
+        Some([only]) => only.as_str().is_some_and(|warning| warning.starts_with(FASTER)),
+        _ => false,
+    };
+    if is_faster { dump() } else { first }
 }
 
 /// Seconds that a stage took, by a receipt.

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use crate::common::jvm::TestJvm;
-use crate::common::tool::{Tool, binary};
+use crate::common::tool::{Tool, binary, install};
 
 /// What is wrong, the words, the exit status, a part of the message, a part of the next step.
 type Case<'a> = (&'a str, Vec<&'a str>, i32, &'a str, &'a str);
@@ -104,7 +104,7 @@ fn a_settings_file_beside_the_program_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("jmap-dump-tool");
     let file = dir.path().join("jmap-dump-tool.toml");
-    fs::copy(binary(), &program).unwrap();
+    install(binary(), &program);
     fs::write(&file, "store = \"/tmp\"").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
     let ended = Tool::of(&program, &["a", "b", "c"]).run().expect(2);

@@ -6,6 +6,9 @@ use std::process::Command;
 use crate::common::tool::Tool;
 use crate::watch::{Pod, SOON, Watcher, wait_until};
 
+/// Blocks that may be free for a moment: a status file that is taking the place of the last one has given its own back.
+const FULL: u64 = 2;
+
 /// Unmounted when it is dropped.
 struct Volume(PathBuf);
 
@@ -42,11 +45,11 @@ fn a_dump_that_fills_its_volume_is_stored_and_the_watcher_stays_well_meanwhile()
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     let left = pod.path("java_pid1.hprof").metadata().unwrap().len();
     wait_until("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
-    assert_eq!(volume.free(), 0);
+    assert!(volume.free() <= FULL, "{} blocks", volume.free());
     wait_until("the store is tried", SOON, || pod.status()["last_error"].is_string());
     let (updated, status) = (pod.status()["updated"].clone(), pod.path("jmap-dump-tool/status.json"));
     wait_until("it tells how it is", SOON, || pod.status()["updated"] != updated);
-    assert_eq!(volume.free(), 0);
+    assert!(volume.free() <= FULL, "{} blocks", volume.free());
     Tool::new(&["status", status.to_str().unwrap()]).run().expect(0);
     pod.server.revive();
     wait_until("it is stored", SOON, || pod.dumps().len() == 1 && pod.files().is_empty());

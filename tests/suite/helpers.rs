@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::common::bed::VERSIONS;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::tool::{Ended, Tool, binary};
+use crate::common::tool::{Ended, Tool, binary, install};
 
 #[test]
 fn an_armed_jvm_writes_its_heap_on_out_of_memory() {
@@ -104,7 +104,7 @@ fn a_directory_that_the_jvm_cannot_write_to_is_refused_before_anything_is_armed(
 fn install_copies_the_program_and_the_settings_beside_it() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let program = from.path().join("some-name");
-    std::fs::copy(binary(), &program).unwrap();
+    install(binary(), &program);
     std::fs::write(from.path().join("jmap-dump-tool.toml"), "store = \"/nowhere\"").unwrap();
     std::fs::set_permissions(from.path().join("jmap-dump-tool.toml"), PermissionsExt::from_mode(0o600)).unwrap();
     // Twice: an init container is started again with its pod.

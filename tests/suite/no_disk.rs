@@ -11,7 +11,7 @@ use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::{Tool, binary};
 use crate::containers::INSIDE;
-use crate::guard::{kill, moments, start};
+use crate::guard::{assert_no_longer_pause, kill, moments, start};
 
 /// Those that can write to pipes.
 const VERSIONS: [&str; 3] = ["17", "21", "25"];
@@ -126,8 +126,9 @@ fn a_store_that_fails_lets_the_application_go_at_once() {
         let dumps = shape.dumps.path().to_str().unwrap();
         let ended = dump(shape.jvm.pid(), &server).args(&["--retry-for", "1s", "--dir", dumps]).run().expect(9);
         let what = format!("JDK {version}: {}", ended.stderr);
+        // One that nobody notices would hold the application for --max-pause, 20 s.
         let gap = shape.jvm.longest_gap();
-        assert!(gap < Duration::from_secs(8), "{what}: {gap:?}");
+        assert!(gap < Duration::from_secs(15), "{what}: {gap:?}");
         shape.assert_clean(&what);
     }
 }
@@ -159,20 +160,22 @@ fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
 fn a_run_that_is_killed_lets_the_application_go_and_leaves_nothing() {
     for version in VERSIONS {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
-        let run = || dump(shape.jvm.pid(), &server).args(&["--dir", shape.dumps.path().to_str().unwrap()]);
+        let dir = shape.dumps.path().to_str().unwrap();
+        let run = || dump(shape.jvm.pid(), &server).args(&["--dir", dir, "-vv"]);
+        let undisturbed_run = || drop(run().run().expect(0));
         shape.jvm.longest_gap();
         let begun = Instant::now();
-        run().run().expect(0);
-        let (length, undisturbed) = (begun.elapsed(), shape.jvm.longest_gap());
+        undisturbed_run();
+        let (length, mut undisturbed) = (begun.elapsed(), shape.jvm.longest_gap());
         for moment in 0..moments() {
             let what = format!("JDK {version}, killed at moment {moment}");
             let (killed, mark) = start(run());
             std::thread::sleep(length * moment / moments());
-            kill(killed, &mark, &what);
+            let ended = kill(killed, &mark, &what);
+            server.forget_untold_uploads(&ended.stderr);
             assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
             shape.assert_clean(&what);
-            let gap = shape.jvm.longest_gap();
-            assert!(gap < undisturbed + Duration::from_secs(2), "{what}: {gap:?}, {undisturbed:?} without");
+            assert_no_longer_pause(&shape.jvm, &mut undisturbed, undisturbed_run, &what);
         }
     }
 }

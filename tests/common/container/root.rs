@@ -8,6 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::super::bed;
+use super::super::tool::install;
 use super::builder::{Builder, Mount, USER_NAMESPACE_BASE};
 
 /// The directory of one container; unmounted and removed when dropped.
@@ -147,13 +148,6 @@ fn add_busybox(bin: &Path, applets: &[&str]) {
     for applet in applets {
         symlink("busybox", bin.join(applet)).expect("applet");
     }
-}
-
-/// By another process: had this one the file open for writing while a parallel test forks, running it could fail with ETXTBSY.
-fn install(from: &Path, to: &Path) {
-    let output = Command::new("install").args(["-m", "0755"]).args([from, to]).output().expect("cannot start install");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cannot copy: {said}");
 }
 
 fn make_mount_point(layer: &Path, mount: &Mount) {

@@ -8,7 +8,7 @@ use crate::common::bed::cannot_run;
 use crate::common::dns::NameServer;
 use crate::common::s3::S3Server;
 use crate::common::tokens::in_own_network;
-use crate::common::tool::{Ended, Tool, binary};
+use crate::common::tool::{Ended, Tool, binary, install};
 
 /// Runs an upload to `host` where /etc/resolv.conf says this; and what was asked of the server.
 fn upload_to(host: &'static str, resolv_conf: &str, known: &'static [&'static str]) -> Option<(Ended, Vec<String>)> {
@@ -19,7 +19,7 @@ fn upload_to(host: &'static str, resolv_conf: &str, known: &'static [&'static st
     let image = tempfile::tempdir().unwrap();
     std::fs::create_dir(image.path().join("etc")).unwrap();
     std::fs::write(image.path().join("etc/resolv.conf"), resolv_conf).unwrap();
-    std::fs::copy(binary(), image.path().join("tool")).unwrap();
+    install(binary(), &image.path().join("tool"));
     std::fs::copy(Dump::of(SMALL).path(), image.path().join("java_pid7.hprof")).unwrap();
     let root = image.path().to_str().unwrap().to_owned();
     let mut ended = None;

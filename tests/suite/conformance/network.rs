@@ -7,7 +7,7 @@ use super::hprof::{Dump, LARGE, SMALL};
 use crate::common::bed::cannot_run;
 use crate::common::relay::Relay;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::{Tool, binary};
+use crate::common::tool::{Tool, binary, install};
 
 pub const CHROOT: &str = "/usr/sbin/chroot";
 
@@ -91,7 +91,7 @@ fn an_image_without_a_ca_bundle_is_no_obstacle() {
     let (server, authority, dump) = (S3Server::start(), Authority::new(), Dump::of(SMALL));
     let relay = authority.before(&server, "127.0.0.1:0").unwrap();
     let image = tempfile::tempdir().unwrap();
-    std::fs::copy(binary(), image.path().join("tool")).unwrap();
+    install(binary(), &image.path().join("tool"));
     std::fs::copy(dump.path(), image.path().join("java_pid7.hprof")).unwrap();
     std::fs::copy(authority.file("ca.pem"), image.path().join("ca.pem")).unwrap();
     let root = image.path().to_str().unwrap();
