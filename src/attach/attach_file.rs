@@ -14,8 +14,9 @@ use crate::discovery::Jvm;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
 
-/// How long a JVM that was signalled may still look for the file when we give up.
-pub const STILL_LOOKS: Duration = Duration::from_millis(500);
+/// How long a JVM that was signalled may still look for the file when we give up: tens of milliseconds, but where its
+/// thread for signals has to wait for a processor.
+pub const STILL_LOOKS: Duration = Duration::from_secs(1);
 
 /// See the module's words.
 pub(super) struct AttachFile<'a> {
