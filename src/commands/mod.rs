@@ -4,6 +4,7 @@ mod arm;
 mod check;
 mod context;
 mod dump;
+mod dump_keep;
 mod dump_redact;
 mod dump_run;
 mod dump_stage;

@@ -1,5 +1,6 @@
 //! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
 
+mod clear_up;
 mod compress;
 mod input;
 mod recall;
@@ -11,11 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use input::{Lenient, Patient, named_apart, open, remove_private_dir};
+use input::{Lenient, Patient, open};
 pub use recall::abandon;
 use recall::{new_begin, recall};
 
-use super::keep;
 use super::new_receipt;
 use super::tell_stored;
 use super::temporary::nameless_beside;
@@ -27,7 +27,7 @@ use crate::gzip;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
-use crate::journal::{self, Begin, FileState};
+use crate::journal::Begin;
 use crate::pipeline::{self, Verdict};
 use crate::progress::Progress;
 use crate::redaction::Redaction;
@@ -36,8 +36,7 @@ use crate::spool::Spool;
 use crate::stages::Scrutiny;
 use crate::store::key::Place;
 use crate::store::receipt::{DumpFacts, Receipt};
-use crate::store::url::StoreUrl;
-use crate::store::{Digest, Ledger, StoreError, Upload, Verified, clear_spool};
+use crate::store::{Digest, Ledger, StoreError, Upload};
 
 /// What is to be stored.
 #[derive(Debug, Clone)]
@@ -244,71 +243,6 @@ impl<'a> Deposit<'a> {
         self.deadline.check("looking for what is to stay readable")?;
         found.map(Some).map_err(|source| unread(path, source))
     }
-
-    /// Removes what is not needed any more, or says what is still there.
-    fn end(&mut self, receipt: &mut Receipt, result: &Result<(), Error>) {
-        let path = &self.item.path;
-        match result {
-            Ok(()) => self.clear_up(receipt),
-            Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) if path != Path::new("-") => {
-                receipt.kept = Some(keep::still_there(&shown(path), &self.settings));
-            }
-            // Only what this attempt has begun: another one's may know the order of the pieces.
-            Err(_) if is_damaged(result) && self.ledger.is_some() && !self.resumed => {
-                let _ = std::fs::remove_file(journal::path_for(path));
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn clear_up(&self, receipt: &mut Receipt) {
-        let path = &self.item.path;
-        let seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
-        let delete = (self.item.delete || self.begin.delete) && path != Path::new("-");
-        let same = std::fs::symlink_metadata(path).is_ok_and(|meta| FileState::of(&meta) == self.begin.file);
-        let blanked = receipt.redacted.is_some() && walk_of(receipt).is_some_and(|walk| walk.damage.is_some());
-        if delete && blanked {
-            receipt.warn(format!(
-                "{} is not removed: it is damaged, and what could not be redacted was blanked",
-                path.display()
-            ));
-            return;
-        }
-        if self.settings.store.url == StoreUrl::Stdout {
-            // To look at it is not to store it: its journal stays, too.
-            if delete {
-                receipt.warn(format!("{} is not removed: nobody can tell that it is stored", path.display()));
-            }
-            return;
-        }
-        if delete && seen && same {
-            if let Err(error) = self.remove_files() {
-                receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
-            }
-        } else {
-            let path = named_apart(path);
-            let why = if seen { "it has changed since it was read" } else { "nobody can tell that it is stored" };
-            if delete {
-                receipt.warn(format!("{} is not removed: {why}", path.display()));
-            }
-        }
-        if delete && seen && same {
-            clear_spool(path);
-        }
-        // The file first: a journal without a file means nothing, a file without one would be stored again.
-        if self.ledger.is_some() {
-            let _ = std::fs::remove_file(journal::path_for(path));
-        }
-        if delete && seen && same && self.begin.delete {
-            remove_private_dir(path, self.begin.key.run_id());
-        }
-    }
-
-    /// The parts first: without their dump they would be stored by themselves.
-    fn remove_files(&self) -> io::Result<()> {
-        self.parts.get().into_iter().flatten().try_for_each(std::fs::remove_file)?;
-        std::fs::remove_file(&self.item.path)
-    }
 }
 
 /// What came of reading a file.
@@ -319,10 +253,6 @@ struct Piece {
     /// `None` where all of it went out in parts.
     spool: Option<Spool>,
     blanked: u64,
-}
-
-fn walk_of(receipt: &Receipt) -> Option<&Summary> {
-    receipt.dump.as_ref()?.walk.as_ref()
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {
