@@ -1,0 +1,84 @@
+use super::*;
+use crate::journal::Journal;
+use crate::journal::tests::begin;
+use crate::store::key::Place;
+
+fn key() -> ObjectKey {
+    let time = chrono::DateTime::from_timestamp(0, 0).unwrap();
+    ObjectKey::new(&Place::new("p", "a", "e").unwrap(), time, "pod", 1, "abcdef")
+}
+
+#[test]
+fn an_upload_that_is_not_finished_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Ledger::default()).unwrap();
+    upload.spool_file(true).unwrap().0.write_all(b"half").unwrap();
+    drop(upload);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+fn spool_of(upload: &mut LocalUpload, content: &str) -> Spool {
+    let (mut file, _) = upload.spool_file(true).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    Spool::adopt(file, &[]).unwrap()
+}
+
+#[test]
+fn an_object_that_is_there_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().to_str().unwrap();
+    for (content, works) in [("first", true), ("second", false)] {
+        let mut upload = LocalUpload::open(base, &key(), Ledger::default()).unwrap();
+        let digest = Digest { bytes: content.len() as u64, sha256: None };
+        let spool = spool_of(&mut upload, content);
+        assert_eq!(upload.finish(&digest, &spool).is_ok(), works);
+    }
+    assert_eq!(std::fs::read(dir.path().join(key().dump())).unwrap(), b"first");
+    // The second may be a whole dump that is nowhere else.
+    let left = std::fs::read_dir(dir.path().join("p/a/e")).unwrap();
+    assert_eq!(left.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("part".as_ref())).count(), 1);
+}
+
+/// With another level, or another build, the same file becomes another object.
+#[test]
+fn what_an_earlier_process_has_named_is_the_object_however_this_one_compresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = Digest { bytes: 5, sha256: Some("first".into()) };
+    std::fs::create_dir_all(dir.path().join("p/a/e")).unwrap();
+    std::fs::write(dir.path().join(key().dump()), "12345").unwrap();
+    for (whole, works) in [(Some(sent.clone()), true), (None, false)] {
+        let journal = Journal::create(&dir.path().join("raw"), &begin()).unwrap();
+        let ledger = Ledger::in_journal(journal, None, whole, true);
+        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
+        let spool = spool_of(&mut upload, "123");
+        let finished = upload.finish(&Digest { bytes: 3, sha256: None }, &spool);
+        let object = finished.ok().map(|finished| (finished.object.bytes, finished.object.sha256));
+        assert_eq!(object, works.then(|| (sent.bytes, sent.sha256.clone())));
+        let told = Journal::reopen(&dir.path().join("raw")).unwrap().unwrap().1.whole;
+        assert_eq!(told.is_none(), works, "the next one would look for what this one compresses: {told:?}");
+        std::fs::remove_file(journal::path_for(&dir.path().join("raw"))).unwrap();
+    }
+}
+
+#[test]
+fn what_lies_beside_an_object_is_whole_and_is_replaced_only_by_who_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let receipt = || std::fs::read_to_string(dir.path().join(key().beside(".json"))).unwrap();
+    for (resumed, works) in [(false, true), (false, false), (true, true)] {
+        let ledger = Ledger::without_journal(resumed);
+        let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
+        assert_eq!(upload.put_beside(".json", format!("{resumed}").as_bytes()).is_ok(), works);
+        assert_eq!(receipt(), format!("{resumed}"));
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("p/a/e")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_object_of_another_size_than_sent_gets_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Ledger::default()).unwrap();
+    let digest = Digest { bytes: 1, sha256: None };
+    let spool = spool_of(&mut upload, "");
+    assert!(matches!(upload.finish(&digest, &spool), Err(StoreError::SizeDiffers { .. })));
+    assert!(!dir.path().join(key().dump()).exists());
+}
