@@ -54,23 +54,25 @@ fn size(path: &str) -> u64 {
 }
 
 /// With all that lies in it.
-fn make_old(dir: &Path) {
-    let old = SystemTime::now() - Duration::from_secs(120);
+fn make_all_old(dir: &Path) {
     let files = dir.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    for path in files.chain([dir.to_owned()]) {
-        std::fs::File::open(path).unwrap().set_modified(old).unwrap();
-    }
+    files.chain([dir.to_owned()]).for_each(|path| make_old(&path));
+}
+
+fn make_old(path: &Path) {
+    let old = SystemTime::now() - Duration::from_secs(120);
+    std::fs::File::open(path).unwrap().set_modified(old).unwrap();
 }
 
 #[test]
 fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
     for version in ["8", "17", "25"] {
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 300)) else { continue };
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
         kill_all_at(dump(&server, &shape), &shape, "/spool.hprof.gz");
         let left = shape.dumps.path().read_dir().unwrap().next().unwrap().unwrap().path();
         dump(&server, &shape).run().expect(0);
         assert!(left.exists(), "JDK {version}: it may be in use");
-        make_old(&left);
+        make_all_old(&left);
         dump(&server, &shape).run().expect(0);
         shape.assert_clean(&format!("JDK {version}"));
     }
@@ -80,7 +82,7 @@ fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
 #[test]
 fn a_whole_dump_outlives_its_run_and_guard_before_it_is_compressed() {
     for version in ["8", "17", "25"] {
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 300)) else { continue };
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
         let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
         kill_all_at(redacted(), &shape, "/heap.hprof.upload");
         assert_eq!(dumps_in(&server), Vec::<PathBuf>::new(), "JDK {version}: it was killed too late");
@@ -128,7 +130,26 @@ fn what_nobody_could_verify_stays_whatever_run_comes_next() {
     let kept = || files_in(shape.dumps.path()).into_iter().find(|path| path.ends_with("/kept-heap.hprof"));
     let kept = kept().unwrap_or_else(|| panic!("{receipt}"));
     assert!(receipt["warnings"].to_string().contains(&kept), "{receipt}");
-    make_old(Path::new(&kept).parent().unwrap());
+    make_all_old(Path::new(&kept).parent().unwrap());
     dump(&server, &shape).run().expect(0);
     assert_eq!(assert_complete(&kept).of("Marker"), 50);
+}
+
+#[test]
+fn to_look_at_what_is_kept_leaves_it_to_whoever_stores_it() {
+    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
+    let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
+    kill_all_at(redacted(), &shape, "/heap.hprof.upload");
+    let kept = files_in(shape.dumps.path()).into_iter().find(|path| path.ends_with("/heap.hprof")).unwrap();
+    for app in ["cart", "another"] {
+        let tool = Tool::new(&["upload", "shop", app, "prod", &kept, "--store", "-", "--output", "json"]);
+        let stdout = tool.run().expect(0).stdout;
+        assert!(stdout.starts_with(&[0x1f, 0x8b]), "{} bytes", stdout.len());
+    }
+    make_old(Path::new(&kept).parent().unwrap());
+    dump(&server, &shape).run().expect(0);
+    resume(&server, &shape);
+    shape.assert_clean("stored");
+    let keys = server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz") && key.contains("/cart/"));
+    assert_eq!(keys.count(), 2);
 }

@@ -46,6 +46,10 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
     // taken out of them.
     let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
     let begin = Begin { order: past.begin.order.clone(), redact, ..new };
+    if settings.store.url == StoreUrl::Stdout {
+        // To look at it is not to begin it anew.
+        return Ok((begin, None, false));
+    }
     if let Some(open) = &past.open {
         abandon(settings, &past.begin, open);
     }
