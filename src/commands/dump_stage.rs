@@ -228,7 +228,10 @@ impl Seal<'_> {
         }
         let written = self.write_journal().and_then(|journal| {
             // The dump before its upload: a guard that takes over in between aborts what can be begun again.
-            if !self.spooled.in_store {
+            if self.spooled.in_store {
+                // The raw dump in it is the same object.
+                self.dir.note();
+            } else {
                 self.dir.outlive();
             }
             match &self.ledger {

@@ -1,6 +1,7 @@
 //! `upload`: dumps that are already files, and what earlier runs have left, through the same stages as one that a
 //! JVM makes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::store_file::{Item, store};
@@ -46,7 +47,7 @@ fn store_one(item: &Item, settings: &UploadSettings, progress: &Progress, deadli
     // What was found may be another process's, which says how it ends, or be done since.
     let by_another = match &result {
         Err(Error::Usage(UsageError::Busy { .. })) => Some("is being uploaded by another process"),
-        Err(_) if !item.path.exists() => Some("is not there any more: its upload has ended"),
+        Err(_) if is_gone(&item.path) => Some("is not there any more: its upload has ended"),
         _ => None,
     };
     if let Some(words) = by_another.filter(|_| !item.by_name) {
@@ -54,6 +55,11 @@ fn store_one(item: &Item, settings: &UploadSettings, progress: &Progress, deadli
         return Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) };
     }
     tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout).0
+}
+
+/// No other error of looking for it says that.
+fn is_gone(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// All receipts; of several failures the first one counts, and the others are told at once.

@@ -240,10 +240,10 @@ impl Watcher {
                 shared.status.last_stored = url;
                 shared.status.last_error = None;
                 self.write_status(&mut shared);
-                let abandoned = std::mem::take(&mut shared.abandoned);
+                let abandoned = shared.abandoned.pop();
                 drop(shared);
-                // The store is in reach.
-                abandoned.iter().for_each(|(begin, open)| abandon(common, begin, open));
+                // The store is in reach. One at a time: the next dump does not wait for all of them.
+                abandoned.inspect(|(begin, open)| abandon(common, begin, open));
             }
             Err(error) => self.failed(path, &error),
         }
@@ -260,7 +260,7 @@ impl Watcher {
 
     fn failed(&self, path: &Path, error: &Error) {
         let mut shared = self.lock();
-        if !path.exists() {
+        if !path.exists() || is_somebody_else_s(path, error) {
             return shared.queue.done(path);
         }
         let pause = shared.queue.again(path);
@@ -319,6 +319,11 @@ fn storer_gone(why: &str) -> Error {
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked")
+}
+
+/// A run's own file without its journal: if there is one again, it is found again.
+fn is_somebody_else_s(path: &Path, error: &Error) -> bool {
+    matches!(error, Error::Usage(UsageError::Busy { .. })) && !journal::path_for(path).exists()
 }
 
 /// With what to do, where it is not the store that has to be mended.

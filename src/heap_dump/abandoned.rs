@@ -63,7 +63,8 @@ fn sweep_one(parent: &File, name: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-fn is_private(name: &str) -> bool {
+/// Whether a run makes directories of this name.
+pub fn is_private(name: &str) -> bool {
     let id = name.strip_prefix(PRIVATE).map(|id| id.strip_suffix(".gone").unwrap_or(id));
     id.is_some_and(|id| id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -195,6 +195,13 @@ impl DumpDir {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// It goes again then.
+    pub fn note(&self) {
+        let undo = Undo::DumpDir { name: self.name.clone(), identity: self.identity };
+        let note = guard::note(undo, &[self.parent.as_fd()]);
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         let dir = openat(&self.dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let entries = Dir::read_from(&dir)?.filter_map(Result::ok);

@@ -117,8 +117,11 @@ impl Inbox {
     fn take(&self, entry: &DirEntry, name: &str, kind: Kind, stale: &mut Vec<Past>) -> io::Result<PathBuf> {
         let from = entry.path();
         let begun = match Journal::reopen(&from) {
-            // Of an earlier file of the same name, which is stored or gone: its key is not for this one.
-            Ok(Some((_held, past))) if past.begin.file != FileState::of(&entry.metadata()?) => {
+            // Of an earlier file of the same name, which is stored or gone: its key is not for this one. Where it alone
+            // tells the order of pieces, somebody has to look at it.
+            Ok(Some((_held, past)))
+                if past.begin.order.is_empty() && past.begin.file != FileState::of(&entry.metadata()?) =>
+            {
                 std::fs::remove_file(journal::path_for(&from))?;
                 stale.push(past);
                 None

@@ -153,3 +153,31 @@ fn to_look_at_what_is_kept_leaves_it_to_whoever_stores_it() {
     let keys = server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz") && key.contains("/cart/"));
     assert_eq!(keys.count(), 2);
 }
+
+/// It has a journal before it is compressed, none while the compressed one is sent, and is there until that is stored.
+#[test]
+fn a_watcher_leaves_the_raw_dump_of_a_run_to_it() {
+    // It takes longer to compress than the watcher takes to look again.
+    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 600)) else { return };
+    let dir = shape.dumps.path().to_str().unwrap();
+    let watch = Tool::new(&["watch", "shop", "cart", "prod", dir, "--store", &format!("s3://{BUCKET}")]);
+    let watcher = to(&server, watch).spawn().hear();
+    server.stall(SOON);
+    let redacted = dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]).spawn();
+    let is_there = |end: &str| files_in(shape.dumps.path()).iter().any(|path| path.ends_with(end));
+    wait_until("the raw dump's journal", SOON, || is_there("/heap.hprof.upload"));
+    wait_until("the compressed dump's journal", SOON, || is_there("/spool.hprof.gz.upload"));
+    // The watcher tries a second and a third time meanwhile.
+    std::thread::sleep(Duration::from_secs(5));
+    server.stall(Duration::ZERO);
+    server.release();
+    redacted.wait().expect(0);
+    let status = shape.dumps.path().join("jmap-dump-tool/status.json");
+    let status = || serde_json::from_slice(&std::fs::read(&status).unwrap()).unwrap_or(serde_json::Value::Null);
+    wait_until("the watcher has nothing to do", SOON, || status()["waiting"] == 0);
+    watcher.signal(Signal::TERM);
+    watcher.wait();
+    assert_eq!(dumps_in(&server).len(), 1);
+    let left = files_in(shape.dumps.path()).into_iter().filter(|path| path.contains("hprof"));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+}

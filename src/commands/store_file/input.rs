@@ -66,9 +66,10 @@ impl Read for Patient<'_> {
 
 /// In a run's own directory, a file that stays without its journal gets a name that no other run removes. Its path then.
 pub(super) fn named_apart(path: &Path) -> PathBuf {
-    let (dir, name) = (path.parent().and_then(Path::file_name), path.file_name());
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (dir, name) = (absolute.parent().and_then(Path::file_name), absolute.file_name());
     let [dir, name] = [dir, name].map(|name| name.unwrap_or_default().to_string_lossy());
-    if !dir.starts_with(abandoned::PRIVATE) || !abandoned::is_temporary(&name) {
+    if !abandoned::is_private(&dir) || !abandoned::is_temporary(&name) {
         return path.to_owned();
     }
     let apart = path.with_file_name(format!("kept-{name}"));

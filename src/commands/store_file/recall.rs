@@ -89,6 +89,10 @@ fn first(
     if settings.store.url == StoreUrl::Stdout {
         return Ok((begin, None, false));
     }
+    if !item.by_name && !named {
+        // It was found by its journal, which is gone: whoever had it has another file for the same object by now.
+        return Err(busy());
+    }
     match Journal::create(&item.path, &begin) {
         Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, named)), false)),
         // Another process was faster.
