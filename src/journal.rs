@@ -147,6 +147,11 @@ impl JournalError {
     }
 }
 
+/// The journal's name, for a file's.
+pub fn name_for(file: &str) -> String {
+    format!("{file}{SUFFIX}")
+}
+
 /// The journal's path, for a file's.
 pub fn path_for(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();

@@ -43,7 +43,7 @@ impl Run<'_> {
             return self.keep_as_sealed(spool, plan, ledger);
         }
         let file = if spool.is_in_order() { SPOOL } else { SORTED };
-        let (sealed, name) = (format!("{SPOOL}{}", journal::SUFFIX), self.key.dump_name());
+        let (sealed, name) = (journal::name_for(SPOOL), self.key.dump_name());
         let journal = self.journal(plan, file, |state| self.begin(state, Vec::new()), &name, ledger);
         if self.keep_as(plan, file, &name, journal, &sealed) {
             let _ = plan.dir.remove_file(SPOOL);
@@ -55,7 +55,7 @@ impl Run<'_> {
 
     /// As it was when it was sealed, with the journal that it got then, or now.
     fn keep_as_sealed(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
-        if !plan.dir.has(&format!("{SPOOL}{}", journal::SUFFIX)) {
+        if !plan.dir.has(&journal::name_for(SPOOL)) {
             self.journal(plan, SPOOL, |state| self.begin(state, spool.pieces()), SPOOL, ledger);
         }
         self.keep_apart(plan, SPOOL);
@@ -76,7 +76,7 @@ impl Run<'_> {
 
     /// Keeps the raw dump, and what is needed to go on with it. The journal that it had goes last.
     pub fn keep_raw(&mut self, plan: &mut Plan) {
-        let (before, name) = (format!("{NAME}{}", journal::SUFFIX), self.key.raw_name());
+        let (before, name) = (journal::name_for(NAME), self.key.raw_name());
         let journal = self.journal(plan, NAME, |state| self.begin_raw(state), &name, None);
         if !self.keep_as(plan, NAME, &name, journal, &before) {
             self.keep_apart(plan, NAME);
@@ -97,7 +97,7 @@ impl Run<'_> {
             }
             Err(error) => {
                 log::warn!("cannot rename {}/{file}: {error}", plan.dir.here);
-                let _ = plan.dir.remove_file(&format!("{name}{}", journal::SUFFIX));
+                let _ = plan.dir.remove_file(&journal::name_for(name));
                 false
             }
         }
@@ -105,7 +105,7 @@ impl Run<'_> {
 
     /// Under its own name, which means nothing without a journal: then under one that no other run removes.
     fn keep_apart(&mut self, plan: &mut Plan, file: &str) {
-        let has_journal = plan.dir.has(&format!("{file}{}", journal::SUFFIX));
+        let has_journal = plan.dir.has(&journal::name_for(file));
         let name = if has_journal { file.to_owned() } else { format!("kept-{file}") };
         let kept = keep(&mut plan.dir, file, &name, &self.settings.common);
         self.tell_kept(kept.or_else(|_| keep(&mut plan.dir, file, file, &self.settings.common)), plan);

@@ -260,7 +260,7 @@ impl Seal<'_> {
             write_journal(self.dir, SPOOL, &begin, None)?
         };
         // The raw dump is the same object.
-        let _ = self.dir.remove_file(&format!("{NAME}{}", journal::SUFFIX));
+        let _ = self.dir.remove_file(&journal::name_for(NAME));
         Ok(journal)
     }
 }

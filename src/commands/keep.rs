@@ -19,7 +19,7 @@ pub fn write_journal(dir: &DumpDir, name: &str, begin: &Begin, ledger: Option<&L
     let _ = dir.remove_file(NEW_JOURNAL);
     let written = dir.create_file(NEW_JOURNAL).and_then(|file| Journal::begin(file, begin)).and_then(|journal| {
         ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
-        dir.rename_file(NEW_JOURNAL, &format!("{name}{}", journal::SUFFIX))?;
+        dir.rename_file(NEW_JOURNAL, &journal::name_for(name))?;
         Ok(journal)
     });
     written.inspect_err(|_| drop(dir.remove_file(NEW_JOURNAL)))

@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use rustix::fs::CWD;
 
 use super::store_file::{Item, abandon, store};
 use super::{Answer, Outcome, emit, start_clock, tell};
@@ -19,6 +20,7 @@ use crate::incoming::{AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, left_for_w
 use crate::journal::{self, Begin, Journal, JournalError, Past, SoFar};
 use crate::pod::Pod;
 use crate::progress::Progress;
+use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::settings::{UsageError, WatchSettings};
 use crate::stages::Scrutiny;
@@ -293,9 +295,12 @@ impl Watcher {
         let id = run_id();
         let aside = |path: &Path| {
             let name = path.file_name().unwrap_or_default();
-            let to = Some(stored.join(name)).filter(|to| !to.exists());
-            let named_anew = || stored.join(format!("{id}-{}", name.to_string_lossy()));
-            std::fs::rename(path, to.unwrap_or_else(named_anew))
+            match rename_new(CWD, path, stored.join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    rename_new(CWD, path, stored.join(format!("{id}-{}", name.to_string_lossy())))
+                }
+                moved => moved,
+            }
         };
         // The parts first: without their dump they would be stored by themselves.
         let moved = std::fs::create_dir_all(&stored)

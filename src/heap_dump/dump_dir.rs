@@ -273,8 +273,7 @@ impl Drop for DumpDir {
             return;
         }
         // It may have outlived its note.
-        let _note =
-            guard::note(Undo::DumpDir { name: self.name.clone(), identity: self.identity }, &[self.parent.as_fd()]);
+        self.note();
         if let Err(error) = self.identity.io(|| self.remove()) {
             log::warn!("cannot remove {}: {error}; remove it by hand", self.here);
         }

@@ -172,13 +172,13 @@ impl LocalUpload {
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
-        if self.stored || !self.stays {
-            self.remove_temporary();
-        } else {
+        if self.stays && !self.stored {
             // A copy, and perhaps what has filled the disk.
             let _ = std::fs::remove_file(sorted(&self.temporary));
+            return;
         }
-        if !self.stored && !self.stays {
+        self.remove_temporary();
+        if !self.stored {
             remove_dirs(&self.made);
         }
     }

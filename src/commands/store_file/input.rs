@@ -90,7 +90,7 @@ pub(super) fn remove_private_dir(path: &Path, run_id: &str) {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
     for name in [SPOOL, NAME, SORTED, NEW_JOURNAL] {
-        for name in [name.to_owned(), format!("{name}{}", journal::SUFFIX)] {
+        for name in [name.to_owned(), journal::name_for(name)] {
             let _ = unlinkat(&held, name, AtFlags::empty());
         }
     }
