@@ -33,6 +33,7 @@ fn main() -> std::io::Result<()> {
 }
 
 /// The commit, marked when the tree differs from it; a source archive has none.
+#[expect(clippy::disallowed_methods, reason = "a build may wait for git")]
 fn revision() -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;

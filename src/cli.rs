@@ -109,6 +109,9 @@ pub struct CommonArgs {
     /// How long a failing store is tried again [default: 3m]
     #[arg(long, value_name = "TIME")]
     pub retry_for: Option<String>,
+    /// With --store -: how long a reader may take nothing before the dump is kept instead [default: 1m]
+    #[arg(long, value_name = "TIME")]
+    pub reader_timeout: Option<String>,
     /// gzip level, 1 to 9 [default: 2]
     #[arg(long)]
     pub level: Option<String>,

@@ -1,11 +1,17 @@
 //! One clock and one [`Cancel`] for the whole run: every wait takes them and says for what it waits.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+
+use crate::waiting::pause;
+
+/// How often a run that should have ended is looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// Why a run stops before its work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +49,14 @@ pub struct Stopped {
 pub struct Cancel {
     reason: OnceLock<Reason>,
     event: OwnedFd,
+    /// Grows while the run gets anywhere.
+    ticks: AtomicU64,
 }
 
 impl Cancel {
     fn new() -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { reason: OnceLock::new(), event })
+        Ok(Self { reason: OnceLock::new(), event, ticks: AtomicU64::new(0) })
     }
 
     /// Stops the run; the first reason stays.
@@ -103,6 +111,29 @@ impl Deadline {
 
     pub fn end(&self) -> Instant {
         self.end
+    }
+
+    /// The run has got on: see [`Deadline::watch_over`].
+    pub fn tick(&self) {
+        self.cancel.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until the run's time is over or a signal has ended it, and then until it gets on no more for so long:
+    /// gives what ended it. For a thread of its own: whoever waits for a disk that does not answer cannot end itself.
+    pub fn watch_over(&self, patience: Duration) -> Reason {
+        while self.check("").is_ok() {
+            self.poll(None, self.remaining());
+        }
+        let reason = self.cancel.reason().unwrap_or(Reason::Deadline);
+        let (mut seen, mut since) = (0, Instant::now());
+        while since.elapsed() < patience {
+            pause(WATCH_EVERY);
+            let ticks = self.cancel.ticks.load(Ordering::Relaxed);
+            if ticks != seen {
+                (seen, since) = (ticks, Instant::now());
+            }
+        }
+        reason
     }
 
     pub fn remaining(&self) -> Duration {

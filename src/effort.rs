@@ -1,7 +1,6 @@
 //! How much of the machine a run takes: little while the application waits, and after it, what the application
 //! leaves.
 
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 /// How much of the machine the stages may take.
@@ -49,34 +48,6 @@ impl Effort {
 
 /// Below the application and the threads with which its JVM dumps (nice(2): 0 is what it has, 19 the end).
 const NICE: i32 = 10;
-
-/// Opens when the source is written.
-#[derive(Debug, Default)]
-pub struct Gate {
-    open: Mutex<bool>,
-    opened: Condvar,
-}
-
-impl Gate {
-    pub fn open(&self) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.opened.notify_all();
-    }
-
-    pub fn wait(&self) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.opened.wait_while(open, |open| !*open));
-    }
-}
-
-/// Whoever waits at the gate must see the end of the work, too.
-pub struct OpenAtLast<'a>(pub &'a Gate);
-
-impl Drop for OpenAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.open();
-    }
-}
 
 /// Gives the application the processor first, as far as this thread goes.
 pub fn step_back() {

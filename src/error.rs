@@ -45,6 +45,9 @@ pub enum Error {
     TooLarge { pid: i32, likely: Bytes, most: Bytes },
     #[error("{key} is damaged: its SHA-256 is {sha256}, and its receipt says {expected}")]
     Damaged { key: String, expected: String, sha256: String },
+    /// It was ended from outside of what it does.
+    #[error("{reason}, and this run hangs: a disk or a network file system has not answered for {seconds} s")]
+    Hung { reason: Reason, seconds: u64 },
     #[error("the watcher is not well: {0}")]
     Ailing(String),
     /// Another run dumped the same JVM; this is how it ended.
@@ -64,7 +67,7 @@ impl Error {
             Self::NotStored(_) => 7,
             // The application was let go, and its dump with it.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => 5,
-            Self::Stopped(_) | Self::TooLate { .. } => 8,
+            Self::Stopped(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
             Self::OtherRun(code) => *code,
@@ -81,6 +84,10 @@ impl Error {
             }
             Self::TooLarge { .. } => {
                 "store it with a key, which sends it in parts, or try all the same with --force".into()
+            }
+            Self::Hung { .. } => {
+                "look into the state of the volumes of --dir and of the store; look for what is kept: upload --resume"
+                    .into()
             }
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
@@ -186,6 +193,10 @@ impl Error {
             }
             PipelineError::Store(StoreError::Stopped(stopped)) | PipelineError::Stopped(stopped) => stopped.into(),
             PipelineError::Store(error) => Self::StoreLost(error),
+            PipelineError::Halted => Self::Unexpected {
+                what: "the stages of the dump have stopped".into(),
+                source: io::Error::other(PipelineError::Halted),
+            },
         }
     }
 }

@@ -124,12 +124,13 @@ mod tests {
 
     use super::*;
     use crate::pages::Pool;
+    use crate::waiting::Halt;
 
     fn member_of(raw: &[u8], slot: Slot) -> Vec<u8> {
         let pool = Pool::new(2);
-        let mut page = pool.take();
+        let mut page = pool.take(&Halt::default()).unwrap();
         page.as_mut_vec().extend_from_slice(raw);
-        let member = Encoder::new(2).member(&Block { slot, raw: page }, pool.take()).unwrap();
+        let member = Encoder::new(2).member(&Block { slot, raw: page }, pool.take(&Halt::default()).unwrap()).unwrap();
         member.gz.as_slice().to_vec()
     }
 

@@ -47,6 +47,15 @@ impl FileState {
     }
 }
 
+/// Of which JVM a dump is, and what was asked for: a run that waited for this one may have the same wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpOf {
+    /// See [`crate::single_run::name_of`].
+    pub process: String,
+    pub live: bool,
+    pub redact: Option<Redaction>,
+}
+
 /// What is known before the first byte goes out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Begin {
@@ -70,6 +79,9 @@ pub struct Begin {
     /// The text that is to lie beside the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// `None` for an upload of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump_of: Option<DumpOf>,
 }
 
 /// A part that the store has.
@@ -242,6 +254,16 @@ impl Journal {
             file.write_all(b"\n")?;
         }
         Ok(Some((Self(file), past)))
+    }
+
+    /// What the journal in `file` tells, whoever keeps it.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood.
+    pub fn peek(file: File) -> Result<Past, JournalError> {
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text)?;
+        parse(&text).ok_or(JournalError::Foreign)
     }
 
     /// # Errors

@@ -14,6 +14,7 @@ pub fn begin() -> Begin {
         receipt: Receipt::default(),
         redact: None,
         context: Some("threads".into()),
+        dump_of: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! the order of the data.
 
 #![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod cli;
 pub mod settings;
@@ -11,8 +12,10 @@ pub mod error;
 pub mod deadline;
 mod file_from;
 pub mod log_copy;
+pub mod output;
 pub mod progress;
 pub mod units;
+pub mod waiting;
 
 pub mod commands;
 

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 
+use crate::output::Stderr;
+
 static COPY: OnceLock<File> = OnceLock::new();
 
 /// From now on everything goes there, too.
@@ -36,9 +38,7 @@ pub struct Both;
 impl Write for Both {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         add(&String::from_utf8_lossy(bytes));
-        // A reader that went away is no reason to stop.
-        let _ = io::stderr().write_all(bytes);
-        Ok(bytes.len())
+        Stderr.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -4,12 +4,15 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use jmap_dump_tool::cli::Cli;
 use jmap_dump_tool::commands::{self, Outcome};
 use jmap_dump_tool::deadline::{Deadline, Reason};
+use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::log_copy;
+use jmap_dump_tool::output::{Stderr, write_within};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -32,7 +35,10 @@ fn main() -> ExitCode {
     if let Some((Err(error), path)) = copy {
         log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
     }
-    let outcome = commands::run(&cli.command, &mut watch_signals);
+    let outcome = commands::run(&cli.command, &mut |deadline, linger| {
+        watch_signals(deadline);
+        watch_end(deadline, linger);
+    });
     print(&outcome)
 }
 
@@ -68,23 +74,43 @@ fn watch_signals(deadline: &Deadline) {
     }
 }
 
+/// A run that has not ended by itself so long after its end hangs in a call to the kernel.
+const ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Ends a run that hangs, for example at a network file system whose server has gone. The guard, a process of its own,
+/// undoes what the run has made. `linger` is what the run may take for itself after its end.
+fn watch_end(deadline: &Deadline, linger: Duration) {
+    let deadline = deadline.clone();
+    std::thread::spawn(move || {
+        let reason = deadline.watch_over(linger + ENDS_WITHIN);
+        let error = Error::Hung { reason, seconds: (linger + ENDS_WITHIN).as_secs() };
+        std::process::exit(report(&error).into())
+    });
+}
+
 fn print(outcome: &Outcome) -> ExitCode {
     if let Some(answer) = &outcome.answer {
         log_copy::add(&answer.text);
         // A reader that went away does not change what was done.
         let _ = if answer.aside {
-            std::io::stderr().write_all(answer.text.as_bytes())
+            Stderr.write_all(answer.text.as_bytes())
         } else {
-            std::io::stdout().write_all(answer.text.as_bytes())
+            write_within(std::io::stdout().lock(), answer.text.as_bytes(), ANSWER_PATIENCE)
         };
     }
     match &outcome.result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let text = format!("error: {}\n{}\n", error.chain(), error.hint());
-            log_copy::add(&text);
-            let _ = std::io::stderr().write_all(text.as_bytes());
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => ExitCode::from(report(error)),
     }
+}
+
+/// Somebody may page through a long answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// Says what went wrong and what to do next; gives the exit status.
+fn report(error: &Error) -> u8 {
+    let text = format!("error: {}\n{}\n", error.chain(), error.hint());
+    log_copy::add(&text);
+    let _ = Stderr.write_all(text.as_bytes());
+    error.exit_code()
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::waiting::{Halt, Halted};
+
 /// Raw bytes in a page, and so in a gzip member: the block size that MAT's cache is made for.
 pub const PAGE: usize = 1 << 20;
 
@@ -29,9 +31,12 @@ impl Pool {
     }
 
     /// Waits for a free page. It comes empty; its memory is taken at first use.
-    pub fn take(&self) -> Page {
+    ///
+    /// # Errors
+    /// When the stages halt.
+    pub fn take(&self, halt: &Halt) -> Result<Page, Halted> {
         // The pool itself holds a sender, so the channel is never closed.
-        self.page(self.free.recv().unwrap_or_default())
+        halt.receive(&self.free).map(|bytes| self.page(bytes.unwrap_or_default()))
     }
 
     /// Waits at most for `time`.

@@ -5,19 +5,19 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
 use ring::digest::{Context, SHA256};
 
 use crate::classes;
 use crate::deadline::Deadline;
-use crate::effort::{Gate, OpenAtLast};
+use crate::faults::door;
 use crate::hprof::{Histogram, Summary};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::spool::{Member, Section, Slot, Spool};
-use crate::stages::{PipelineError, Source, Treatment, compressed, joined};
+use crate::stages::{Members, PipelineError, Source, Together, Treatment, compressed};
 use crate::store::{Digest, StoreError, Upload};
 use crate::units::hex;
+use crate::waiting::joined;
 
 /// A dump that may become an object: the JVM called it whole, and the walk saw its end.
 #[derive(Debug)]
@@ -64,38 +64,46 @@ pub fn run(
 ) -> Result<Piped, PipelineError> {
     let (begun, effort) = (Instant::now(), treatment.effort);
     let early = upload.filter(|upload| upload.takes_parts_early());
-    let (gate, mut histogram) = (Gate::default(), Histogram::new());
+    let (together, mut histogram) = (Together::default(), Histogram::new());
     std::thread::scope(|scope| {
-        // Readers of the spool must not wait for what a panic keeps from coming.
-        let watch = (GiveUpOnPanic(spool), OpenAtLast(&gate));
+        // The reader of the spool must not wait for what a panic keeps from coming.
+        let watch = GiveUpOnPanic(spool);
         let feeder = scope.spawn(|| {
             if early.is_some() && !effort.uploads_early {
-                gate.wait();
+                together.gate.wait(&together.halt);
             }
-            feed(spool, effort.part_size, early)
+            together.halt.guarding(|| feed(spool, effort.part_size, early).map_err(PipelineError::Spool))
         });
-        let (mut walked, written) =
-            compressed(raw, &mut treatment, &gate, progress, deadline, &mut histogram, |members| {
-                let lost = || io::Error::other("a worker has failed");
+        let (walked, written) =
+            compressed(raw, &mut treatment, &together, progress, deadline, &mut histogram, |members| {
                 // The file of a sequential dump is the object itself, and can be kept as it is.
-                in_order(&members, effort.pages(), lost, |member| spool.append(&member))
+                in_order(&members, effort.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
             });
         drop(watch);
-        match (&mut walked, &written) {
-            (Ok(walk), Ok(())) => {
+        let walked = match (walked, written) {
+            (Ok(mut walk), Ok(())) => {
                 spool.seal();
-                sealed(walk, raw.is_good());
+                sealed(&walk, raw.is_good());
                 walk.classes = classes::of_spool(&histogram, spool);
+                Ok(walk)
             }
-            _ => spool.give_up(),
-        }
-        let fed = joined(feeder);
-        let walk = walked?;
-        written.map_err(PipelineError::Spool)?;
-        let (digest, sent) = fed.map_err(PipelineError::Spool)?;
+            (walked, written) => {
+                spool.give_up();
+                Err(first_cause([walked.err(), written.err()]))
+            }
+        };
+        let (walk, (digest, sent)) = match (walked, joined(feeder)) {
+            (Ok(walk), Ok(fed)) => (walk, fed),
+            (walked, fed) => return Err(first_cause([walked.err(), fed.err()])),
+        };
         let blanked = treatment.blanked();
         Ok(Piped { walk, digest, sent, took: begun.elapsed(), blanked })
     })
+}
+
+/// Of the stages' errors the one that made the others.
+pub fn first_cause(errors: [Option<PipelineError>; 2]) -> PipelineError {
+    errors.into_iter().flatten().reduce(PipelineError::or_its_cause).unwrap_or(PipelineError::Halted)
 }
 
 struct GiveUpOnPanic<'a>(&'a Spool);
@@ -108,20 +116,18 @@ impl Drop for GiveUpOnPanic<'_> {
     }
 }
 
-/// Takes members in the order of their section. When all `pages` wait here, the worker of the one that they wait for
-/// has gone, and the members are `lost`.
+/// Takes members in the order of their section.
 ///
 /// # Errors
-/// Those of `take`.
-pub fn in_order<E>(
-    members: &Receiver<Member>,
+/// Those of `take`; [`PipelineError::Halted`] when members are missing, for the worker that had them has failed.
+pub fn in_order(
+    members: &Members<'_>,
     pages: usize,
-    lost: impl FnOnce() -> E,
-    mut take: impl FnMut(Member) -> Result<(), E>,
-) -> Result<(), E> {
+    mut take: impl FnMut(Member) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
     let mut next: BTreeMap<Section, u32> = BTreeMap::new();
     let mut early: BTreeMap<Slot, Member> = BTreeMap::new();
-    for member in members {
+    while let Some(member) = members.next()? {
         let section = member.slot.section;
         early.insert(member.slot, member);
         let seq = next.entry(section).or_insert(0);
@@ -130,10 +136,10 @@ pub fn in_order<E>(
             *seq += 1;
         }
         if early.len() >= pages {
-            return Err(lost());
+            return Err(PipelineError::Halted);
         }
     }
-    Ok(())
+    if early.is_empty() { Ok(()) } else { Err(PipelineError::Halted) }
 }
 
 /// So much of the spool may be in the page cache, which is charged to the container.
@@ -149,7 +155,7 @@ fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Resul
         if part.len() != ready.len {
             part = vec![0; ready.len];
         }
-        spool.read_exact_at(&mut part, bytes)?;
+        door("read the spool", || spool.read_exact_at(&mut part, bytes))?;
         sha256.update(&part);
         if bytes / CACHED != (bytes + ready.len as u64) / CACHED {
             spool.drop_cache();

@@ -8,7 +8,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::log_copy;
+use crate::output::Stderr;
 use crate::units::Bytes;
+use crate::waiting::joined_within;
+
+/// How long the last line may take.
+const PRINTS_WITHIN: Duration = Duration::from_secs(2);
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const BAR_EVERY: Duration = Duration::from_millis(250);
@@ -75,7 +80,7 @@ impl Drop for Progress {
         self.shared.ended.notify_all();
         if let Some(printer) = self.printer.take() {
             // It prints and waits, nothing else: a panic there would be a defect of its own, told by its message.
-            let _ = printer.join();
+            let _ = joined_within(printer, PRINTS_WITHIN);
         }
     }
 }
@@ -96,14 +101,14 @@ impl Shared {
                     log_copy::add(&format!("{line}\n"));
                 }
                 let _ = if terminal {
-                    write!(std::io::stderr(), "\r\x1b[K{line}")
+                    write!(Stderr, "\r\x1b[K{line}")
                 } else {
-                    writeln!(std::io::stderr(), "{line}")
+                    Stderr.write_all(format!("{line}\n").as_bytes())
                 };
             }
         }
         if terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            let _ = write!(Stderr, "\r\x1b[K");
         }
     }
 }

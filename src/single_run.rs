@@ -9,13 +9,14 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::deadline::{Deadline, Stopped, Woken};
 use crate::discovery::Jvm;
 use crate::sys::peer_of;
+use crate::waiting::joined_within;
 
 /// Our place as the only run on a JVM.
 #[derive(Debug, Default)]
@@ -29,7 +30,8 @@ pub struct SingleRun {
 /// What became of the wish to be the only run.
 #[derive(Debug)]
 pub enum Turn {
-    Ours(SingleRun),
+    /// With the time since when another run was waited for, if one was.
+    Ours(SingleRun, Option<SystemTime>),
     /// Another run was at it; its receipt, as JSON.
     Theirs(String),
 }
@@ -41,23 +43,27 @@ impl SingleRun {
     /// # Errors
     /// When this run is stopped while it waits.
     pub fn take(jvm: &Jvm, wish: &str, deadline: &Deadline) -> Result<Turn, Stopped> {
-        let Ok(address) = SocketAddr::from_abstract_name(name_of(jvm)) else { return Ok(Turn::Ours(Self::default())) };
+        let mut since = None;
+        let Ok(address) = SocketAddr::from_abstract_name(name_of(jvm)) else {
+            return Ok(Turn::Ours(Self::default(), since));
+        };
         loop {
             match UnixListener::bind_addr(&address).and_then(|listener| Self::hold(listener, wish)) {
-                Ok(ours) => return Ok(Turn::Ours(ours)),
+                Ok(ours) => return Ok(Turn::Ours(ours, since)),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     log::debug!("cannot make sure that this is the only run: {error}");
-                    return Ok(Turn::Ours(Self::default()));
+                    return Ok(Turn::Ours(Self::default(), since));
                 }
                 Err(_) => {}
             }
+            since.get_or_insert_with(SystemTime::now);
             match follow(&address, jvm.pid(), deadline)? {
                 Some(answer) => match answer.split_once('\n') {
                     Some((theirs, receipt)) if theirs == wish => return Ok(Turn::Theirs(receipt.to_owned())),
                     Some(_) => log::info!("the other run on pid {} had another aim", jvm.pid()),
-                    None => log::info!("the other run on pid {} died", jvm.pid()),
+                    None => log::info!("the other run on pid {} has given up its turn, or died", jvm.pid()),
                 },
-                None => return Ok(Turn::Ours(Self::default())),
+                None => return Ok(Turn::Ours(Self::default(), since)),
             }
             deadline.sleep(Duration::from_millis(50), "taking over from another run")?;
         }
@@ -93,7 +99,7 @@ impl SingleRun {
         if let Some((door, over)) = self.door.take() {
             let _ = rustix::io::write(&*over, &1u64.to_ne_bytes());
             // It accepts and waits, nothing else.
-            let _ = door.join();
+            let _ = joined_within(door, Duration::from_secs(2));
         }
     }
 }
@@ -105,7 +111,7 @@ impl Drop for SingleRun {
 }
 
 /// The JVM, by its pid namespace, number and start: the same for all who see it.
-fn name_of(jvm: &Jvm) -> String {
+pub fn name_of(jvm: &Jvm) -> String {
     let pid_ns = jvm.target.link("ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
     format!("jmap-dump-tool/{pid_ns}/{}/{}", jvm.ns_pid, jvm.target.start_ticks().unwrap_or_default())
 }

@@ -6,11 +6,16 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
+use crate::faults::door;
 use crate::pages::{PAGE, Page};
+
+/// How long a reader waits at a time; whoever appends wakes it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A part of the dump; the derived order is the order in the object. A dump that comes as one sequential
 /// stream is all `Head`.
@@ -128,7 +133,7 @@ impl Spool {
     pub fn append(&self, member: &Member) -> io::Result<()> {
         let offset = self.lock().file_len;
         let bytes = member.gz.as_slice();
-        self.file.write_all_at(bytes, offset)?;
+        door("write the spool", || self.file.write_all_at(bytes, offset))?;
         let mut order = self.lock();
         order.file_len += bytes.len() as u64;
         order.waiting.insert(member.slot, Extent { offset, len: bytes.len() as u64 });
@@ -203,7 +208,7 @@ impl Spool {
             if here == len || order.sealed {
                 return Some(Ready { len: here, last: order.sealed && at + here as u64 == order.ready_len });
             }
-            order = self.grown.wait(order).unwrap_or_else(PoisonError::into_inner);
+            order = self.grown.wait_timeout(order, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

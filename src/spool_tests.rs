@@ -1,8 +1,9 @@
 use super::*;
 use crate::pages::Pool;
+use crate::waiting::Halt;
 
 fn member(pool: &Pool, section: Section, seq: u32, text: &str) -> Member {
-    let mut gz = pool.take();
+    let mut gz = pool.take(&Halt::default()).unwrap();
     gz.as_mut_vec().extend_from_slice(text.as_bytes());
     Member { slot: Slot { section, seq }, gz, raw_len: 1 }
 }

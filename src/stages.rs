@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
 use crate::deadline::{Deadline, Stopped};
-use crate::effort::{Effort, Gate, OpenAtLast, step_back};
+use crate::effort::{Effort, step_back};
+use crate::faults::door;
 use crate::gzip::{CompressError, Encoder};
 use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
-use crate::pages::{PAGE, Page, Pool};
+use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
 use crate::store::StoreError;
+use crate::waiting::{Gate, Halt, Halted, joined};
 
 /// The dump did not get through the stages.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,32 @@ pub enum PipelineError {
     Spool(#[source] io::Error),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// Another stage has an error of its own, which tells more.
+    #[error("another stage has failed")]
+    Halted,
+}
+
+impl From<Halted> for PipelineError {
+    fn from(Halted: Halted) -> Self {
+        Self::Halted
+    }
+}
+
+impl PipelineError {
+    /// The error that made the others.
+    #[must_use]
+    pub fn or_its_cause(self, other: Self) -> Self {
+        if matches!(self, Self::Halted) { other } else { self }
+    }
+}
+
+/// What the stages of one dump share.
+#[derive(Debug, Default)]
+pub struct Together {
+    /// Opens when the application runs again.
+    pub gate: Gate,
+    /// Ends all stages when one of them fails.
+    pub halt: Halt,
 }
 
 /// What is done to a dump on its way.
@@ -57,47 +85,73 @@ impl From<Effort> for Treatment {
 }
 
 /// Walks `raw` to its end, tells `tally` of its objects, redacts them, and has the members taken by `take` on a thread
-/// of its own. One that leaves early ends the walk. `gate` opens when the application runs again.
+/// of its own. A stage that fails ends the others.
+///
+/// # Errors
+/// That of the walk and the workers, and that of `take`; [`PipelineError::Halted`] stands for the other one.
 pub fn compressed<T: Send>(
     raw: &mut dyn Source,
     treatment: &mut Treatment,
-    gate: &Gate,
+    together: &Together,
     progress: &Progress,
     deadline: &Deadline,
     tally: &mut Histogram,
-    take: impl FnOnce(Receiver<Member>) -> T + Send,
-) -> (Result<Summary, PipelineError>, T) {
+    take: impl FnOnce(Members<'_>) -> Result<T, PipelineError> + Send,
+) -> (Result<Summary, PipelineError>, Result<T, PipelineError>) {
     let Treatment { effort, redactor } = treatment;
     let effort = *effort;
+    let Together { gate, halt } = together;
     let (raw_pool, gz_pool) = (Pool::new(effort.pages()), Pool::new(effort.pages()));
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
     std::thread::scope(|scope| {
-        // Whoever waits there must see the end, even when there are no more threads to be had.
-        let open_at_last = OpenAtLast(gate);
         let workers: Vec<_> = (0..effort.workers + effort.later)
             .map(|number| {
                 let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
                 scope.spawn(move || {
                     if number >= effort.workers {
-                        gate.wait();
+                        gate.wait(halt);
                     }
-                    compress(&blocks, &members_in, gz_pool, effort.level)
+                    halt.guarding(|| compress(&blocks, &members_in, gz_pool, halt, effort.level))
                 })
             })
             .collect();
         drop((blocks, members_in));
-        let taker = scope.spawn(move || take(members));
-        let walked = walk(raw, &raw_pool, &blocks_in, gate, progress, deadline, Looks { tally, redactor });
-        drop((open_at_last, blocks_in));
-        let compressed = workers.into_iter().map(joined).collect::<Result<Vec<()>, _>>();
+        let taker = scope.spawn(|| halt.guarding(|| take(Members { members, halt })));
+        let walked =
+            halt.guarding(|| walk(raw, &raw_pool, &blocks_in, together, progress, deadline, Looks { tally, redactor }));
+        // Workers that still wait there must see the end of the blocks.
+        gate.open();
+        drop(blocks_in);
+        // All of them, before the first error is told.
+        let compressed: Vec<_> = workers.into_iter().map(joined).collect();
+        let compressed = compressed.into_iter().filter_map(Result::err).reduce(PipelineError::or_its_cause);
         let taken = joined(taker);
-        (compressed.map_err(PipelineError::from).and(walked), taken)
+        let walked = match (walked, compressed) {
+            (Err(one), Some(other)) => Err(other.or_its_cause(one)),
+            (Ok(_), Some(other)) => Err(other),
+            (walked, None) => walked,
+        };
+        (walked, taken)
     })
 }
 
-pub(crate) fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// The members as they come, on the thread that takes them.
+#[derive(Debug)]
+pub struct Members<'a> {
+    members: Receiver<Member>,
+    halt: &'a Halt,
+}
+
+impl Members<'_> {
+    /// The next one; `None` when all have come.
+    ///
+    /// # Errors
+    /// When another stage has failed: then it says nothing that there is no next one.
+    pub fn next(&self) -> Result<Option<Member>, PipelineError> {
+        fail_on_demand("take a member")?;
+        Ok(self.halt.receive(&self.members)?)
+    }
 }
 
 /// What the bytes have to be.
@@ -232,7 +286,7 @@ fn walk(
     raw: &mut dyn Source,
     pool: &Pool,
     blocks: &Sender<Block>,
-    gate: &Gate,
+    together: &Together,
     progress: &Progress,
     deadline: &Deadline,
     mut looks: Looks<'_>,
@@ -246,11 +300,12 @@ fn walk(
         }
         if !runs_again && !raw.pauses() {
             runs_again = true;
-            gate.open();
+            together.gate.open();
             step_back();
         }
-        let mut page = free_page(pool, raw)?;
-        let Some(section) = raw.next(page.as_mut_vec()).map_err(PipelineError::Read)? else { break };
+        let mut page = busily(raw, together, deadline, |time| pool.take_within(time))?;
+        let next = door("read the dump", || raw.next(page.as_mut_vec()));
+        let Some(section) = next.map_err(PipelineError::Read)? else { break };
         let passing = sections.entry(section).or_insert_with(|| Passing::of(section));
         if scrutiny != Scrutiny::Anything && damage.is_none() {
             damage = passing.pass(page.as_mut_vec(), scrutiny, &mut looks)?;
@@ -264,10 +319,8 @@ fn walk(
         progress.add(page.as_slice().len() as u64);
         let slot = Slot { section, seq: passing.pages };
         passing.pages += 1;
-        // The other end leaves only with an error of its own, which is told instead.
-        if !hand_on(blocks, Block { slot, raw: page }, raw)? {
-            break;
-        }
+        let mut block = Some(Block { slot, raw: page });
+        busily(raw, together, deadline, |time| hand_on(blocks, &mut block, time))?;
     }
     let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
         && sections.get(&Section::Head).is_some_and(|head| head.walker.records().segments > 0);
@@ -284,39 +337,67 @@ fn walk(
 /// A source that cannot be read now is looked after as often.
 const ATTEND: Duration = Duration::from_millis(1);
 
-fn free_page(pool: &Pool, raw: &mut dyn Source) -> Result<Page, PipelineError> {
-    loop {
-        match pool.take_within(ATTEND) {
-            Some(page) => return Ok(page),
-            None => raw.attend().map_err(PipelineError::Read)?,
-        }
-    }
-}
+/// For so long one page of a dump that the JVM has finished may hold up a run whose time is over.
+const LAST_PAGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// False when nobody takes it.
-fn hand_on(blocks: &Sender<Block>, mut block: Block, raw: &mut dyn Source) -> Result<bool, PipelineError> {
+/// Does what needs another stage, and looks after the source meanwhile. `work` is given a time to wait.
+fn busily<T>(
+    raw: &mut dyn Source,
+    together: &Together,
+    deadline: &Deadline,
+    mut work: impl FnMut(Duration) -> Option<T>,
+) -> Result<T, PipelineError> {
+    let begun = Instant::now();
     loop {
-        block = match blocks.send_timeout(block, ATTEND) {
-            Ok(()) => return Ok(true),
-            Err(SendTimeoutError::Disconnected(_)) => return Ok(false),
-            Err(SendTimeoutError::Timeout(block)) => block,
-        };
+        if let Some(done) = work(ATTEND) {
+            deadline.tick();
+            return Ok(done);
+        }
+        if together.halt.is_tripped() {
+            return Err(PipelineError::Halted);
+        }
+        if !raw.is_written() || begun.elapsed() >= LAST_PAGE_WITHIN {
+            deadline.check("compressing the dump")?;
+        }
         raw.attend().map_err(PipelineError::Read)?;
     }
 }
 
-fn compress(blocks: &Receiver<Block>, members: &Sender<Member>, pool: &Pool, level: u32) -> Result<(), CompressError> {
+/// `Some` when it is taken. Receivers leave by the halt alone, which is seen elsewhere.
+fn hand_on(blocks: &Sender<Block>, block: &mut Option<Block>, time: Duration) -> Option<()> {
+    match blocks.send_timeout(block.take()?, time) {
+        Ok(()) => Some(()),
+        Err(SendTimeoutError::Timeout(back)) => {
+            *block = Some(back);
+            None
+        }
+        Err(SendTimeoutError::Disconnected(_)) => None,
+    }
+}
+
+fn compress(
+    blocks: &Receiver<Block>,
+    members: &Sender<Member>,
+    pool: &Pool,
+    halt: &Halt,
+    level: u32,
+) -> Result<(), PipelineError> {
     let mut encoder = Encoder::new(level);
     // While the application waits, the JVM's own threads come first: some dump with two.
     step_back();
     loop {
         // A page before a block: whoever holds the block that the writer waits for can always finish it.
-        let page = pool.take();
-        let Ok(block) = blocks.recv() else { return Ok(()) };
+        let page = pool.take(halt)?;
+        fail_on_demand("compress")?;
+        let Some(block) = halt.receive(blocks)? else { return Ok(()) };
         let member = encoder.member(&block, page)?;
         drop(block);
-        if members.send(member).is_err() {
-            return Ok(());
-        }
+        fail_on_demand("hand on a member")?;
+        halt.send(members, member)?;
     }
+}
+
+/// For tests: see [`crate::faults`].
+fn fail_on_demand(stage: &str) -> Result<(), PipelineError> {
+    door(stage, || Ok(())).map_err(PipelineError::Read)
 }

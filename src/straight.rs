@@ -9,12 +9,11 @@ use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
-use crate::effort::Gate;
 use crate::hprof::Histogram;
-use crate::pipeline::{Piped, in_order};
+use crate::pipeline::{Piped, first_cause, in_order};
 use crate::progress::Progress;
 use crate::spool::Section;
-use crate::stages::{PipelineError, Source, Treatment, compressed};
+use crate::stages::{PipelineError, Source, Together, Treatment, compressed};
 use crate::store::{Digest, PART_MIN, StoreError, Upload};
 use crate::units::hex;
 
@@ -33,22 +32,21 @@ pub fn run(
     let begun = Instant::now();
     let effort = treatment.effort;
     let pages = effort.pages();
-    let gate = Gate::default();
-    let (walked, sent) = compressed(raw, &mut treatment, &gate, progress, deadline, histogram, |members| {
+    let together = Together::default();
+    let (walked, sent) = compressed(raw, &mut treatment, &together, progress, deadline, histogram, |members| {
         let mut put = |number, part| upload.put_part(number, part);
         let mut parts = Parts::new(&mut put, effort.part_size as usize);
-        in_order(
-            &members,
-            pages,
-            || StoreError::ClientEnded,
-            |member| parts.add(member.slot.section, member.gz.as_slice()),
-        )?;
-        parts.finish()
+        in_order(&members, pages, |member| {
+            parts.add(member.slot.section, member.gz.as_slice()).map_err(PipelineError::Store)
+        })?;
+        parts.finish().map_err(PipelineError::Store)
     });
-    // A walk that has no error of its own ends early when the store does.
-    let walk = walked?;
-    let digest = sent.map_err(PipelineError::Store)?;
-    Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed(), blanked: treatment.blanked() })
+    match (walked, sent) {
+        (Ok(walk), Ok(digest)) => {
+            Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed(), blanked: treatment.blanked() })
+        }
+        (walked, sent) => Err(first_cause([walked.err(), sent.err()])),
+    }
 }
 
 /// Where a part goes, by its number.

@@ -13,6 +13,7 @@ use super::{AttachError, Identity};
 use crate::discovery::Jvm;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
+use crate::waiting::pause;
 
 /// How long a JVM that was signalled may still look for the file when we give up: tens of milliseconds, but where its
 /// thread for signals has to wait for a processor.
@@ -100,7 +101,7 @@ impl Drop for AttachFile<'_> {
     fn drop(&mut self) {
         let begun = Instant::now();
         while self.signalled && begun.elapsed() < STILL_LOOKS && !self.tmp.has_socket(self.jvm).unwrap_or(true) {
-            std::thread::sleep(LOOK);
+            pause(LOOK);
         }
         let removed = self.identity.io(|| door("unlinkat", || Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
         // Once more for a call that was interrupted.

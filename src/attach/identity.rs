@@ -2,7 +2,6 @@
 //! (`SO_PEERCRED`; JDK: `attachListener_posix.cpp`, JDK 8 wants both equal to its own, even from root).
 
 use std::io;
-use std::panic::resume_unwind;
 
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::faults::door;
+use crate::waiting::joined;
 
 /// An effective uid and gid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,14 +51,10 @@ impl Identity {
         }
         let outcome = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().spawn_scoped(scope, || self.take().map(|()| f()))?;
-            io::Result::Ok(thread.join())
+            io::Result::Ok(joined(thread))
         });
-        let result = match outcome {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => resume_unwind(panic),
-            // No more threads: the container's pids limit, as a rule.
-            Err(source) => Err(source),
-        };
+        // No more threads: the container's pids limit, as a rule.
+        let result = outcome.and_then(|result| result);
         result.map_err(|source| IdentityError { ours, wanted: self, source })
     }
 

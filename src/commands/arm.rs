@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, openat, statat};
 
-use super::{Answer, Outcome, start_clock};
+use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::cli::ArmArgs;
 use crate::deadline::Deadline;
@@ -19,14 +19,14 @@ use crate::settings::{TargetSettings, UsageError};
 /// The attach has a limit of its own; two flags are set at once.
 const LIMIT: Duration = Duration::from_secs(120);
 
-pub fn run(args: &ArmArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     match arm(args, watch_signals) {
         Ok(text) => Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) },
         Err(error) => Outcome::failed(error),
     }
 }
 
-fn arm(args: &ArmArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Result<String, Error> {
+fn arm(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Result<String, Error> {
     let target = TargetSettings::of_arm(args)?;
     let deadline = start_clock(LIMIT, watch_signals)?;
     let jvm = select(Path::new(PROC), &target.selection)?;

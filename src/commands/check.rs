@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Answer, Outcome, start_clock};
+use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::VirtualMachine;
 use crate::cli::CheckArgs;
 use crate::deadline::Deadline;
@@ -80,7 +80,7 @@ impl Findings {
     }
 }
 
-pub fn run(args: &CheckArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &CheckArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match CheckSettings::of_check(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),

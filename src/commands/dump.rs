@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::dump_run::Run;
 use super::link::add_link;
-use super::{Answer, Outcome, new_receipt, start_clock, tell};
+use super::{Answer, Outcome, WatchSignals, new_receipt, start_clock, tell};
 use crate::cli::DumpArgs;
 use crate::deadline::Deadline;
 use crate::discovery::{PROC, select};
@@ -15,7 +15,7 @@ use crate::single_run::{SingleRun, Turn};
 use crate::store::receipt::Receipt;
 use crate::store::url::StoreUrl;
 
-pub fn run(args: &DumpArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &DumpArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match DumpSettings::of_dump(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),
@@ -34,7 +34,7 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome
     let jvm = select(Path::new(PROC), &settings.target.selection)?;
     match SingleRun::take(&jvm, &wish(settings), deadline)? {
         Turn::Theirs(receipt) => retell(&receipt, settings, deadline),
-        Turn::Ours(turn) => {
+        Turn::Ours(turn, waited_since) => {
             let _watch = match guard::start(settings.common.deadline) {
                 // A JVM would wait for ever for the reader of its pipe.
                 Err(source) if settings.no_disk => {
@@ -45,12 +45,15 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome
                     log::warn!("no guard: {error}; if this run is killed, it leaves its files");
                 }),
             };
-            let mut run = Run::new(settings, deadline, &jvm);
+            let mut run = Run::new(settings, deadline, &jvm, turn, waited_since);
             let result = run.all_stages();
             drop(run.progress);
+            let turn = run.turn.take();
             let aside = settings.common.store.url == StoreUrl::Stdout;
             let (outcome, json) = tell(run.receipt, result, settings.common.output, aside);
-            turn.tell(&json);
+            if let Some(turn) = turn {
+                turn.tell(&json);
+            }
             Ok(outcome)
         }
     }

@@ -5,7 +5,8 @@ use std::io;
 use super::dump_run::Run;
 use super::keep::{keep, write_journal};
 use crate::heap_dump::{NAME, Plan, SORTED, SPOOL};
-use crate::journal::{self, Begin, FileState, Journal};
+use crate::journal::{self, Begin, DumpOf, FileState, Journal};
+use crate::single_run::name_of;
 use crate::spool::Spool;
 use crate::store::Ledger;
 use crate::store::receipt::{Kept, Receipt};
@@ -23,7 +24,14 @@ impl Run<'_> {
             receipt: self.receipt.clone(),
             redact: None,
             context: self.context.clone(),
+            dump_of: Some(self.dump_of()),
         }
+    }
+
+    /// What a run that waited for this one compares with its own wish.
+    pub fn dump_of(&self) -> DumpOf {
+        let redact = self.settings.common.redact.clone();
+        DumpOf { process: name_of(self.jvm), live: self.settings.target.live, redact }
     }
 
     /// The same for the raw dump, which says what is still to be taken out.

@@ -1,6 +1,7 @@
 //! One dump from the store's probe to the receipt: store, attach, plan, dump, verdict, object.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::Utc;
 
@@ -17,6 +18,7 @@ use crate::journal::Journal;
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
 use crate::settings::DumpSettings;
+use crate::single_run::SingleRun;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Receipt};
@@ -38,6 +40,10 @@ pub(super) struct Run<'a> {
     pub live: bool,
     /// What was asked of the JVM besides.
     pub context: Option<String>,
+    /// Our place as the only run on the JVM. It may be given up before the end.
+    pub turn: Cell<Option<SingleRun>>,
+    /// Since when another run was waited for, if one was.
+    pub waited_since: Option<SystemTime>,
 }
 
 /// A dump is seldom smaller than this part of the heap that it is of: gzip makes it a third, and it may be larger than
@@ -48,7 +54,13 @@ const COMPRESSED_TO: u64 = 4;
 const CONTEXT_FROM: Duration = Duration::from_secs(10);
 
 impl<'a> Run<'a> {
-    pub fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm) -> Self {
+    pub fn new(
+        settings: &'a DumpSettings,
+        deadline: &'a Deadline,
+        jvm: &'a Jvm,
+        turn: SingleRun,
+        waited_since: Option<SystemTime>,
+    ) -> Self {
         let receipt = Receipt {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
@@ -68,6 +80,8 @@ impl<'a> Run<'a> {
             journal: None,
             live: settings.target.live,
             context: None,
+            turn: Cell::new(Some(turn)),
+            waited_since,
         }
     }
 
@@ -78,6 +92,9 @@ impl<'a> Run<'a> {
         }
         log::info!("dumping {}", self.jvm.describe());
         let mut upload = self.open_store()?;
+        if let Some(sealed) = self.sealed_meanwhile() {
+            return self.send_sealed(&sealed, upload);
+        }
         let vm = vm.map_or_else(|| self.attach(), Ok)?;
         let mut plan = self.plan(&vm)?;
         if self.settings.dry_run {

@@ -97,9 +97,6 @@ impl Run<'_> {
 
     /// What the JVM called whole is worth keeping before it is compressed, even when this process is killed.
     fn outlive_raw(&self, plan: &Plan) -> Option<Journal> {
-        if self.settings.common.store.url == StoreUrl::Stdout {
-            return None;
-        }
         let journal = self.journal(plan, NAME, |state| self.begin_raw(state), NAME, None)?;
         plan.dir.outlive();
         Some(journal)
@@ -165,7 +162,8 @@ impl Run<'_> {
         upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
         let (treatment, mut journal) = (Treatment { effort: self.effort(plan), redactor }, None);
-        let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger: upload.as_ref().map(|it| it.ledger()) };
+        let ledger = upload.as_ref().and_then(|upload| upload.ledger());
+        let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger };
         let sealed = |walk: &Summary, good: bool| journal = seal.outlive(walk, good);
         let piped = pipeline::run(raw, &spooled.spool, upload, treatment, &self.progress, self.deadline, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
@@ -216,14 +214,13 @@ struct Seal<'a> {
     run: &'a Run<'a>,
     dir: &'a DumpDir,
     spooled: &'a Spooled,
-    /// `Some(None)`: what goes to standard output is nobody else's.
-    ledger: Option<Option<Ledger>>,
+    ledger: Option<Ledger>,
 }
 
 impl Seal<'_> {
     /// Writes down what has happened so far, and tells the guard to leave it. The journal, when nothing else holds it.
     fn outlive(&self, walk: &Summary, good: bool) -> Option<Journal> {
-        if !good || Verdict::of(walk).is_none() || matches!(self.ledger, Some(None)) {
+        if !good || Verdict::of(walk).is_none() {
             return None;
         }
         let written = self.write_journal().and_then(|journal| {
@@ -235,12 +232,15 @@ impl Seal<'_> {
                 self.dir.outlive();
             }
             match &self.ledger {
-                Some(Some(ledger)) => ledger.outlive(journal).map(|()| None),
-                _ => Ok(Some(journal)),
+                Some(ledger) => ledger.outlive(journal).map(|()| None),
+                None => Ok(Some(journal)),
             }
         });
         match written {
-            Ok(journal) => journal,
+            Ok(journal) => {
+                self.give_up_turn();
+                journal
+            }
             Err(error) => {
                 log::warn!(
                     "a killed run would lose its dump: cannot write a journal beside {}: {error}",
@@ -248,6 +248,13 @@ impl Seal<'_> {
                 );
                 None
             }
+        }
+    }
+
+    /// Nobody knows how long a reader of standard output takes. A run that waits has its own, and sends the same dump.
+    fn give_up_turn(&self) {
+        if self.run.settings.common.store.url == StoreUrl::Stdout {
+            self.run.turn.take();
         }
     }
 

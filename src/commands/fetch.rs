@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::verify::walk;
-use super::{Answer, Outcome, start_clock};
+use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::cli::FetchArgs;
 use crate::deadline::Deadline;
 use crate::download::{Download, sha256_of};
@@ -36,7 +36,7 @@ struct Fetched {
     seconds: f64,
 }
 
-pub fn run(args: &FetchArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &FetchArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match FetchSettings::of_fetch(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::{Answer, Outcome, start_clock};
+use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::cli::ListArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::store::key::receipt_of;
 use crate::store::{Shelf, StoreError};
 use row::Row;
 
-pub fn run(args: &ListArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &ListArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match ListSettings::of_list(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),

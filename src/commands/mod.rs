@@ -7,6 +7,7 @@ mod dump;
 mod dump_keep;
 mod dump_redact;
 mod dump_run;
+mod dump_sealed;
 mod dump_stage;
 mod dump_straight;
 mod dump_worth;
@@ -24,20 +25,20 @@ mod upload;
 mod verify;
 mod watch;
 
-use std::io::Write;
+use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::Command;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::output::write_within;
 use crate::pod::Pod;
 use crate::run_id::run_id;
 use crate::settings::Output;
+use crate::store::Finished;
 use crate::store::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
 use crate::store::receipt::Receipt;
-use crate::store::{Finished, PIPE_BUF};
 
 /// What a command leaves for the edge to print.
 #[derive(Debug)]
@@ -61,8 +62,11 @@ impl Outcome {
     }
 }
 
-/// Runs a command. `watch_signals` is told the run's deadline as soon as it is known.
-pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+/// Is told the run's deadline as soon as it is known, and how long the run may go on after its end.
+pub type WatchSignals<'a> = dyn FnMut(&Deadline, Duration) + 'a;
+
+/// Runs a command.
+pub fn run(command: &Command, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     match command {
         Command::Dump(args) => dump::run(args, watch_signals),
         Command::Upload(args) => upload::run(args, watch_signals),
@@ -80,10 +84,19 @@ pub fn run(command: &Command, watch_signals: &mut dyn FnMut(&Deadline)) -> Outco
 }
 
 /// The run's clock, known to the signals.
-fn start_clock(limit: std::time::Duration, watch_signals: &mut dyn FnMut(&Deadline)) -> Result<Deadline, Error> {
+fn start_clock(limit: Duration, watch_signals: &mut WatchSignals<'_>) -> Result<Deadline, Error> {
+    start_clock_that_lingers(limit, Duration::ZERO, watch_signals)
+}
+
+/// The same for a run that goes on for a while when its end has come.
+fn start_clock_that_lingers(
+    limit: Duration,
+    linger: Duration,
+    watch_signals: &mut WatchSignals<'_>,
+) -> Result<Deadline, Error> {
     let deadline = Deadline::after(limit)
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
-    watch_signals(&deadline);
+    watch_signals(&deadline, linger);
     Ok(deadline)
 }
 
@@ -117,19 +130,13 @@ fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, c
 }
 
 /// How long a reader of standard output may stall before it misses the rest.
-const EMIT_WITHIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const EMIT_WITHIN: Duration = Duration::from_secs(1);
 
 /// A receipt of a command that goes on. A reader that went away, or that does not read, changes nothing of what is
 /// still to be done.
 fn emit(text: &str) {
     crate::log_copy::add(text);
-    let mut stdout = std::io::stdout().lock();
-    for piece in text.as_bytes().chunks(PIPE_BUF) {
-        let ready = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], Some(&EMIT_WITHIN));
-        if !matches!(ready, Ok(1)) || stdout.write_all(piece).and_then(|()| stdout.flush()).is_err() {
-            return;
-        }
-    }
+    let _ = write_within(std::io::stdout().lock(), text.as_bytes(), EMIT_WITHIN);
 }
 
 /// The receipt of a run that is over, in the form that was asked for.

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Answer, Outcome, start_clock};
+use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::cli::PresignArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -25,7 +25,7 @@ struct Signed {
     warning: Option<String>,
 }
 
-pub fn run(args: &PresignArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &PresignArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match PresignSettings::of_presign(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::store_file::{Item, store};
-use super::{Answer, Outcome, start_clock, tell};
+use super::{Answer, Outcome, WatchSignals, start_clock, tell};
 use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -19,7 +19,7 @@ use crate::store::url::StoreUrl;
 /// So deep below a directory somebody may have left something: a local store's keys have three levels.
 const LEVELS: usize = 5;
 
-pub fn run(args: &UploadArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &UploadArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match UploadSettings::of_upload(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),

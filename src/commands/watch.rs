@@ -11,7 +11,7 @@ use rustix::event::PollFlags;
 use rustix::fs::CWD;
 
 use super::store_file::{Item, abandon, store};
-use super::{Answer, Outcome, emit, start_clock, tell};
+use super::{Answer, Outcome, WatchSignals, emit, start_clock, start_clock_that_lingers, tell};
 use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::error::Error;
@@ -25,6 +25,7 @@ use crate::run_id::run_id;
 use crate::settings::{UsageError, WatchSettings};
 use crate::stages::Scrutiny;
 use crate::store::key::ObjectKey;
+use crate::waiting::{joined_or_panic, pause};
 
 /// Longer than any pod lives.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -57,12 +58,13 @@ struct Watcher {
     work: Deadline,
 }
 
-pub fn run(args: &WatchArgs, watch_signals: &mut dyn FnMut(&Deadline)) -> Outcome {
+pub fn run(args: &WatchArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match WatchSettings::of_watch(args) {
         Ok(settings) => settings,
         Err(error) => return Outcome::failed(error),
     };
-    let clocks = start_clock(FOREVER, watch_signals).and_then(|life| Ok((life, start_clock(FOREVER, &mut |_| ())?)));
+    let clocks = start_clock_that_lingers(FOREVER, settings.grace, watch_signals)
+        .and_then(|life| Ok((life, start_clock(FOREVER, &mut |_, _| ())?)));
     let (life, work) = match clocks {
         Ok(clocks) => clocks,
         Err(error) => return Outcome::failed(error),
@@ -95,7 +97,7 @@ impl Watcher {
             if let Some(stopped) = &stopped {
                 self.work.cancel().trip(stopped.reason);
             }
-            storer.join().map(|()| stopped)
+            joined_or_panic(storer).map(|()| stopped)
         });
         let stopped = match ended {
             Ok(Some(stopped)) => stopped,
@@ -121,7 +123,7 @@ impl Watcher {
             match ending {
                 _ if storer_is_gone() => return None,
                 Some((stopped, end)) if left == 0 || Instant::now() >= end => return Some(stopped),
-                Some(_) => std::thread::sleep(LOOK_AGAIN),
+                Some(_) => pause(LOOK_AGAIN),
                 None => {
                     let pause = if scan.growing.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
                     ending =

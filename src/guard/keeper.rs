@@ -18,6 +18,7 @@ use crate::attach::{Identity, STILL_LOOKS};
 use crate::heap_dump::{DumpDir, Growing, Layout};
 use crate::journal;
 use crate::store;
+use crate::waiting::{joined_within, pause};
 
 /// How often the JVM's files are looked at.
 const LOOK: Duration = Duration::from_millis(2);
@@ -106,7 +107,7 @@ impl Keeper {
             // There is nobody to tell.
             let _ = self::undo(undo, &fds, seen);
         }
-        let _ = abort.map(std::thread::JoinHandle::join);
+        let _ = abort.map(|abort| joined_within(abort, store::ABORTS_WITHIN));
     }
 
     /// Whatever the JVM still writes goes nowhere, so that it neither waits nor fills the disk.
@@ -156,7 +157,7 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
             let begun = Instant::now();
             // A JVM that handles the signal after the file is gone prints all its threads.
             while begun.elapsed() < STILL_LOOKS && statat(tmp, &*socket, AtFlags::SYMLINK_NOFOLLOW).is_err() {
-                std::thread::sleep(LOOK);
+                pause(LOOK);
             }
             if seen.is_some() && identity_of(dir, &name) == seen {
                 identity.io(|| Ok(unlinkat(dir, &*name, AtFlags::empty())?))?;

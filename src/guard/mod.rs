@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -23,6 +23,7 @@ pub use message::{Held, Undo};
 use message::{Message, send};
 
 use crate::heap_dump::Layout;
+use crate::waiting::until;
 
 /// By this name the program is the guard.
 pub const NAME: &str = "jmap-dump-tool-guard";
@@ -150,12 +151,8 @@ impl Guard {
             log::warn!("the guard has not ended within {} s", END_WITHIN.as_secs());
             return;
         }
-        let begun = Instant::now();
-        while let Some(child) = &mut self.child
-            && matches!(child.try_wait(), Ok(None))
-            && begun.elapsed() < END_WITHIN
-        {
-            std::thread::sleep(Duration::from_millis(1));
+        if let Some(child) = &mut self.child {
+            let _ = until(END_WITHIN, || (!matches!(child.try_wait(), Ok(None))).then_some(()));
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::deadline::{Deadline, Stopped};
 use crate::discovery::maps::Vm;
 use crate::guard;
 use crate::progress::Progress;
+use crate::waiting::pause;
 
 /// The dump's name in its directory.
 pub const NAME: &str = "heap.hprof";
@@ -109,7 +110,7 @@ pub(super) fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailur
         if !vm.jvm().target.is_alive() {
             return DumpError::Died { pid: vm.jvm().pid(), source: error }.into();
         }
-        std::thread::sleep(Duration::from_millis(10));
+        pause(Duration::from_millis(10));
     }
     error.into()
 }

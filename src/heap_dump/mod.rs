@@ -13,6 +13,7 @@ mod pipe;
 mod reframed;
 mod reply;
 mod room;
+mod sealed;
 mod version;
 
 use std::io;
@@ -25,6 +26,7 @@ pub use flags::safe_flags;
 pub use pipe::Pipe;
 pub use reframed::Reframed;
 pub use room::{Estimate, Room, RoomError};
+pub use sealed::{Sealed, sealed_since};
 
 use serde::{Deserialize, Serialize};
 

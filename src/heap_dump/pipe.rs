@@ -24,6 +24,7 @@ use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
 use crate::spool::Section;
 use crate::stages::Source;
+use crate::waiting::pause;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.
 const LOOK: Duration = Duration::from_millis(5);
@@ -227,7 +228,7 @@ impl Ends {
         match self.hide.hide() {
             // A JVM that has just found a pipe by its name still opens it.
             Ok(()) => {
-                std::thread::sleep(STILL_OPENS);
+                pause(STILL_OPENS);
                 guard::let_go();
             }
             // The guard holds them until the JVM is done.

@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "proxy",
     "ca_file",
     "retry_for",
+    "reader_timeout",
     "level",
     "dir",
     "disk_limit",

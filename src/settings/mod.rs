@@ -24,7 +24,7 @@ use crate::hprof::Redact;
 use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
-use crate::store::{Encryption, StoreSettings};
+use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
 use context::contexts;
 use values::{boolean, choice, duration, level, link_time, patterns, pid, size};
 
@@ -296,6 +296,7 @@ fn flags(args: &CommonArgs) -> layers::Values {
         ("proxy", &args.proxy),
         ("ca_file", &args.ca_file),
         ("retry_for", &args.retry_for),
+        ("reader_timeout", &args.reader_timeout),
         ("level", &args.level),
         ("deadline", &args.deadline),
         ("output", &args.output),
@@ -362,6 +363,7 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         },
         by_hand: named.origin.is_by_hand(),
         vendor_environment: named.origin.is_by_hand() && !has_credentials,
+        reader_timeout: layers.parse("reader_timeout", duration)?.unwrap_or(READER_TIMEOUT),
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };

@@ -12,6 +12,9 @@ use super::{OpenMultipart, PART_MIN, StoreError};
 /// How long a failed upload is cleaned up, whatever the deadline says.
 pub(super) const ABORT_FOR: Duration = Duration::from_secs(5);
 
+/// How long [`abort`] takes at most.
+pub const ABORTS_WITHIN: Duration = ABORT_FOR.saturating_add(Duration::from_secs(5));
+
 /// A part whose sender was killed may still arrive in the store: an abort before that does not see it, and so there
 /// is a second one (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
 const STILL_WRITES: Duration = Duration::from_millis(500);

@@ -68,6 +68,8 @@ pub enum StoreError {
     Unsorted { path: String, source: io::Error },
     #[error("cannot read the compressed dump back")]
     Spool(#[source] io::Error),
+    #[error("the reader of standard output has taken nothing for {seconds} s")]
+    Reader { seconds: u64 },
     #[error("{key} is no receipt")]
     Receipt { key: String, source: serde_json::Error },
     #[error("the store's client ended without an answer")]
@@ -87,6 +89,7 @@ impl StoreError {
             Self::Http(error) => error.hint(),
             Self::Silent { .. } => "check the endpoint, the network policy and the proxy; --store names another store",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
+            Self::Reader { .. } => "see that the other end still reads (--reader-timeout waits longer)",
             Self::Spool(_) => "look into the state of the file system that holds it",
             Self::Receipt { .. } => "put it right, or remove it: an object without a receipt is fetched unchecked",
             Self::ClientEnded => "report this with the output of -v",

@@ -35,15 +35,15 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use abort::ABORTS_WITHIN;
 pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
 pub use ledger::Ledger;
 pub use link::{LINK_MAX, Link};
 pub use presigned::PUT_MAX;
-pub use settings::{Secret, StoreSettings};
+pub use settings::{READER_TIMEOUT, Secret, StoreSettings};
 pub use shelf::{Listed, Shelf};
-pub use stdout::PIPE_BUF;
 
 use crate::deadline::Deadline;
 use crate::pipeline::Verdict;
@@ -51,6 +51,7 @@ use crate::spool::Spool;
 use key::ObjectKey;
 use local::LocalUpload;
 use remote::RemoteUpload;
+use stdout::ToReader;
 use url::StoreUrl;
 use whole::WholeUpload;
 
@@ -132,7 +133,7 @@ pub enum Upload {
     Remote(RemoteUpload),
     Local(LocalUpload),
     Whole(Box<WholeUpload>),
-    Stdout(Deadline),
+    Stdout(ToReader),
 }
 
 impl Upload {
@@ -161,7 +162,7 @@ impl Upload {
         ledger: Ledger,
     ) -> Result<Self, StoreError> {
         match &settings.url {
-            StoreUrl::Stdout => Ok(Self::Stdout(deadline.clone())),
+            StoreUrl::Stdout => Ok(Self::Stdout(ToReader::new(settings, deadline))),
             StoreUrl::Dav { .. } | StoreUrl::Presigned { .. } => {
                 WholeUpload::open(settings, key, deadline, ledger).map(|upload| Self::Whole(Box::new(upload)))
             }
@@ -241,7 +242,7 @@ impl Upload {
             Self::Remote(upload) => upload.finish(digest),
             Self::Local(upload) => upload.finish(digest, spool),
             Self::Whole(upload) => upload.finish(digest, spool),
-            Self::Stdout(deadline) => stdout::write(spool, digest, &deadline),
+            Self::Stdout(reader) => reader.write(spool, digest),
         }
     }
 }

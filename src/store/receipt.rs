@@ -56,7 +56,7 @@ pub struct Receipt {
 }
 
 /// The dump itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DumpFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_only: Option<bool>,

@@ -3,18 +3,27 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::abort::ABORT_FOR;
 use super::backend::build;
 use super::key::{ObjectKey, content_type_of};
-use super::multipart::{Failure, Job, OPEN_FOR, Order};
+use super::multipart::{Failure, Job, OPEN_FOR, Order, SLACK};
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject};
 use crate::deadline::Deadline;
+use crate::faults::door;
+use crate::waiting::{joined_within, until};
+
+/// How long the worker may take to abort its upload and to leave.
+const LEAVES_WITHIN: Duration = ABORT_FOR.saturating_add(SLACK);
 
 /// The way to the thread that uploads.
 #[derive(Debug)]
@@ -26,6 +35,7 @@ pub struct RemoteUpload {
     url: String,
     key: ObjectKey,
     ledger: Ledger,
+    deadline: Deadline,
 }
 
 impl RemoteUpload {
@@ -58,9 +68,9 @@ impl RemoteUpload {
             ledger: ledger.clone(),
         };
         let worker = std::thread::spawn(move || job.run(opened, inbox));
-        let mut upload =
-            Self { orders: Some(orders), worker: Some(worker), parts: 0, failure, url, key: key.clone(), ledger };
-        answer.blocking_recv().map_err(|_| upload.why())?;
+        let (orders, worker, key, deadline) = (Some(orders), Some(worker), key.clone(), deadline.clone());
+        let mut upload = Self { orders, worker, parts: 0, failure, url, key, ledger, deadline };
+        upload.answer(answer)?;
         Ok(upload)
     }
 
@@ -74,6 +84,7 @@ impl RemoteUpload {
 
     pub(super) fn put_part(&mut self, number: usize, part: Bytes) -> Result<(), StoreError> {
         self.parts += 1;
+        door("send a part", || Ok(())).map_err(StoreError::Spool)?;
         self.order(Order::Part(number, part))
     }
 
@@ -84,7 +95,7 @@ impl RemoteUpload {
         self.ledger.note_whole(digest);
         let (reply, answer) = oneshot::channel();
         self.order(Order::Finish { bytes: digest.bytes, reply })?;
-        let verified = answer.blocking_recv().map_err(|_| self.why())?;
+        let verified = self.answer(answer)?;
         let object = StoredObject {
             url: self.url.clone(),
             key: self.key.dump(),
@@ -99,12 +110,35 @@ impl RemoteUpload {
         let (reply, answer) = oneshot::channel();
         let content_type = content_type_of(tail);
         self.order(Order::Beside { key: self.key.beside(tail), content_type, bytes, reply })?;
-        answer.blocking_recv().map_err(|_| self.why())?
+        self.answer(answer)?
     }
 
     fn order(&mut self, order: Order) -> Result<(), StoreError> {
         let orders = self.orders.as_ref().ok_or(StoreError::ClientEnded)?;
-        orders.blocking_send(order).map_err(|_| self.why())
+        let mut order = Some(order);
+        let taken = until(self.patience(), || match orders.try_send(order.take()?) {
+            Ok(()) => Some(true),
+            Err(TrySendError::Closed(_)) => Some(false),
+            Err(TrySendError::Full(back)) => {
+                order = Some(back);
+                None
+            }
+        });
+        if taken == Some(true) { Ok(()) } else { Err(self.why()) }
+    }
+
+    fn answer<T>(&mut self, mut answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
+        let answered = until(self.patience(), || match answer.try_recv() {
+            Ok(answer) => Some(Some(answer)),
+            Err(TryRecvError::Closed) => Some(None),
+            Err(TryRecvError::Empty) => None,
+        });
+        answered.flatten().ok_or_else(|| self.why())
+    }
+
+    /// The worker sees the deadline itself. One that does not leave then hangs at a disk.
+    fn patience(&self) -> Duration {
+        self.deadline.remaining() + LEAVES_WITHIN
     }
 
     /// Why the worker left. One that has not said so yet says it last of all, so its end is waited for.
@@ -127,7 +161,9 @@ impl RemoteUpload {
         self.orders = None;
         if let Some(worker) = self.worker.take() {
             // Its panic has been printed, and the object is not complete.
-            let _ = worker.join();
+            if joined_within(worker, LEAVES_WITHIN).is_none() {
+                log::warn!("the thread that uploads to {} hangs, and is left to itself", self.url);
+            }
         }
     }
 }

@@ -65,7 +65,12 @@ pub struct StoreSettings {
     pub vendor_environment: bool,
     /// How long a store that fails is tried again.
     pub retry_for: Duration,
+    /// How long a reader of standard output may take nothing.
+    pub reader_timeout: Duration,
 }
+
+/// The default of `reader_timeout`: shorter than the two minutes by which a hook's or a console's request ends.
+pub const READER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl StoreSettings {
     /// # Errors
@@ -103,6 +108,7 @@ impl StoreSettings {
             config: None,
             vendor_environment: false,
             retry_for: Duration::from_secs(180),
+            reader_timeout: READER_TIMEOUT,
         }
     }
 }

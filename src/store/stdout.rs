@@ -2,59 +2,72 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
-use rustix::fs::{FileType, fstat};
 
-use super::{Beside, Digest, Finished, StoreError, StoredObject, Verified};
+use super::{Beside, Digest, Finished, StoreError, StoreSettings, StoredObject, Verified};
 use crate::deadline::{Deadline, Woken};
+use crate::output::write_some;
 use crate::spool::Spool;
 
 /// What is read from the spool at a time.
 const PIECE: u64 = 1 << 20;
 
-/// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
-pub const PIPE_BUF: usize = 4096;
+/// How often it is said that the reader is waited for.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) fn write(spool: &Spool, digest: &Digest, deadline: &Deadline) -> Result<Finished, StoreError> {
-    let mut buf = vec![0; PIECE as usize];
-    let mut at = 0;
-    while at < digest.bytes {
-        let n = PIECE.min(digest.bytes - at) as usize;
-        spool.read_exact_at(&mut buf[..n], at).map_err(StoreError::Spool)?;
-        write_all(&buf[..n], deadline)?;
-        at += n as u64;
-    }
-    let object = StoredObject {
-        url: "-".into(),
-        key: String::new(),
-        bytes: digest.bytes,
-        sha256: digest.sha256.clone(),
-        verified: Verified::Acknowledged,
-    };
-    Ok(Finished { object, beside: Beside::Nowhere })
+/// Whoever reads standard output.
+#[derive(Debug)]
+pub struct ToReader {
+    /// Taking nothing for so long, it counts as gone: a kubelet whose client has gone neither reads nor closes.
+    timeout: Duration,
+    deadline: Deadline,
 }
 
-/// A reader may stall without going away, and the run still has an end: what might block is written in pieces that
-/// cannot.
-fn write_all(mut bytes: &[u8], deadline: &Deadline) -> Result<(), StoreError> {
-    let error = |source| StoreError::Local { what: "write the dump to", path: "standard output".into(), source };
-    let out = std::io::stdout();
-    let is_file = fstat(&out).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
-    let piece = if is_file { bytes.len() } else { PIPE_BUF };
-    while !bytes.is_empty() {
-        let what = "waiting for the reader of the dump";
-        if deadline.wait(out.as_fd(), PollFlags::OUT, Duration::from_secs(5), what)? == Woken::TimedOut {
-            log::warn!("{what}");
-            continue;
-        }
-        match rustix::io::write(&out, &bytes[..piece.min(bytes.len())]) {
-            Ok(0) => return Err(error(io::ErrorKind::WriteZero.into())),
-            Ok(n) => bytes = &bytes[n..],
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-            Err(errno) => return Err(error(errno.into())),
-        }
+impl ToReader {
+    pub(super) fn new(settings: &StoreSettings, deadline: &Deadline) -> Self {
+        Self { timeout: settings.reader_timeout, deadline: deadline.clone() }
     }
-    Ok(())
+
+    pub(super) fn write(&self, spool: &Spool, digest: &Digest) -> Result<Finished, StoreError> {
+        let mut buf = vec![0; PIECE as usize];
+        let mut at = 0;
+        while at < digest.bytes {
+            let n = PIECE.min(digest.bytes - at) as usize;
+            spool.read_exact_at(&mut buf[..n], at).map_err(StoreError::Spool)?;
+            self.write_all(&buf[..n])?;
+            at += n as u64;
+        }
+        let object = StoredObject {
+            url: "-".into(),
+            key: String::new(),
+            bytes: digest.bytes,
+            sha256: digest.sha256.clone(),
+            verified: Verified::Acknowledged,
+        };
+        Ok(Finished { object, beside: Beside::Nowhere })
+    }
+
+    fn write_all(&self, mut bytes: &[u8]) -> Result<(), StoreError> {
+        let error = |source| StoreError::Local { what: "write the dump to", path: "standard output".into(), source };
+        let (out, what) = (io::stdout(), "waiting for the reader of the dump");
+        let mut since = Instant::now();
+        while !bytes.is_empty() {
+            let left = self.timeout.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(StoreError::Reader { seconds: self.timeout.as_secs() });
+            }
+            if self.deadline.wait(out.as_fd(), PollFlags::OUT, left.min(TELL_EVERY), what)? == Woken::TimedOut {
+                log::warn!("{what} ({} s)", since.elapsed().as_secs());
+                continue;
+            }
+            let n = write_some(out.as_fd(), bytes).map_err(error)?;
+            if n > 0 {
+                (bytes, since) = (&bytes[n..], Instant::now());
+                self.deadline.tick();
+            }
+        }
+        Ok(())
+    }
 }

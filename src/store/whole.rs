@@ -27,6 +27,7 @@ use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified
 use crate::deadline::Deadline;
 use crate::spool::Spool;
 use crate::units::hex;
+use crate::waiting::{joined, pause};
 
 /// What is read from the spool at a time.
 const PIECE: usize = 256 << 10;
@@ -251,7 +252,7 @@ impl WholeUpload {
                 }
             }));
             over.store(true, Ordering::Relaxed);
-            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let read = joined(reader);
             *all_sent = read.as_ref().ok().filter(|_| taken.load(Ordering::Relaxed) == bytes).cloned();
             match (sent, read) {
                 (Ok(_), Ok(_)) if taken.load(Ordering::Relaxed) != bytes => {
@@ -339,7 +340,7 @@ fn read(spool: &Spool, bytes: u64, pieces: mpsc::Sender<Bytes>, over: &AtomicBoo
                 return Err(std::io::ErrorKind::BrokenPipe.into());
             }
             waiting = refused.into_inner();
-            std::thread::sleep(Duration::from_millis(1));
+            pause(Duration::from_millis(1));
         }
     }
     Ok(hex(&md5.finalize()))

@@ -1,6 +1,8 @@
 //! `make bench`: the tool against its peers, in turn on the same JVMs. Flags: `--help`; the budgets are those of the
 //! design, the method is told in the report.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -2,6 +2,8 @@
 //! Dumps of 500 MiB, or of `--mib N`. The walk does not look into arrays of numbers, so their heap is no measure.
 //! It is measured with the count of classes, as a run does it, and without, as a run without a disk does it.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -16,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use jmap_dump_tool::gzip::Encoder;
 use jmap_dump_tool::hprof::{Histogram, Tally, Walker};
-use jmap_dump_tool::pages::{PAGE, Pool};
+use jmap_dump_tool::pages::{PAGE, Page, Pool};
 use jmap_dump_tool::spool::{Block, Section, Slot};
+use jmap_dump_tool::waiting::Halt;
 
 use heap::{BuiltHeap, Kind, Spec};
 
@@ -75,11 +78,15 @@ fn compress(dump: &[u8], level: u32) -> (f64, f64) {
     (speed(dump, rounds.iter().map(|round| round.0).min()), part)
 }
 
+fn take(pool: &Pool) -> Page {
+    pool.take(&Halt::default()).expect("nothing halts it")
+}
+
 fn compress_once(dump: &[u8], level: u32) -> (Duration, usize) {
     let (pool, mut encoder) = (Pool::new(2), Encoder::new(level));
     let (mut took, mut size) = (Duration::ZERO, 0);
     for (seq, piece) in dump.chunks(PAGE).enumerate() {
-        let (mut raw, gz) = (pool.take(), pool.take());
+        let (mut raw, gz) = (take(&pool), take(&pool));
         // In the pipeline the reader fills the page.
         raw.as_mut_vec().extend_from_slice(piece);
         let block = Block { slot: Slot { section: Section::Head, seq: seq as u32 }, raw };

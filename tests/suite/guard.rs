@@ -171,7 +171,7 @@ fn is_left_journal(path: &str, all: &BTreeSet<String>) -> bool {
 }
 
 /// Files without a name that some process still holds.
-fn deleted_files_in_use(dir: &Path) -> Vec<PathBuf> {
+pub fn deleted_files_in_use(dir: &Path) -> Vec<PathBuf> {
     let fds = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
         std::fs::read_dir(format!("/proc/{pid}/fd")).ok()

@@ -1,5 +1,7 @@
 //! The tool itself, run as its users run it: on real JVMs, in real containers, against real stores.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -11,6 +13,8 @@ mod conformance;
 mod containers;
 mod deploy;
 mod dialects;
+mod ends;
+mod faults;
 mod fetch;
 mod fs_group;
 mod full_volume;

@@ -122,5 +122,5 @@ pub(super) fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error
     let truncated = item.scrutiny == Scrutiny::Remains;
     let (part_size, order) = (part_size(bytes), Vec::new());
     let redact = settings.redact.clone().filter(|_| item.scrutiny != Scrutiny::Anything);
-    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, redact, context: None })
+    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, redact, context: None, dump_of: None })
 }

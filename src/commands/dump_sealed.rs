@@ -1,0 +1,74 @@
+//! A run that waited for another one sends the dump that the other one has sealed meanwhile: one pause for both.
+
+use super::dump_run::Run;
+use super::keep::still_there;
+use super::tell_stored;
+use super::verify::walk;
+use crate::classes;
+use crate::error::Error;
+use crate::heap_dump::{DumpError, Sealed, sealed_since};
+use crate::hprof::{Histogram, Summary};
+use crate::pipeline::{self, Verdict};
+use crate::spool::Spool;
+use crate::stages::Scrutiny;
+use crate::store::receipt::DumpFacts;
+use crate::store::{StoreError, Upload};
+
+impl Run<'_> {
+    /// The dump that another run has sealed since this one waited for it, if this one may have it.
+    pub fn sealed_meanwhile(&self) -> Option<Sealed> {
+        let (since, dump_of) = (self.waited_since?, self.dump_of());
+        self.settings.target.dirs.iter().find_map(|dir| {
+            sealed_since(&self.jvm.target, self.jvm.identity, dir, &dump_of, since)
+                .inspect_err(|error| log::debug!("{dir} cannot be searched for a sealed dump: {error}"))
+                .ok()?
+        })
+    }
+
+    /// Stores it, for this run's own store.
+    ///
+    /// # Errors
+    /// As for a dump of our own. What is sealed stays with the run that has made it.
+    pub fn send_sealed(&mut self, sealed: &Sealed, upload: Result<Upload, StoreError>) -> Result<(), Error> {
+        let path = &sealed.path;
+        self.receipt.warn(format!(
+            "the run before this one has just made the same dump, {path}: it is sent, for no second pause"
+        ));
+        let unread = |source| Error::from(DumpError::Read { path: path.clone(), source });
+        let file = sealed.file.try_clone().map_err(unread)?;
+        let spool = Spool::adopt(file, &sealed.past.begin.order).map_err(unread)?;
+        let summary = self.walk_sealed(&spool, path)?;
+        let verdict = Verdict::of(&summary);
+        self.receipt.dump = Some(DumpFacts {
+            live_only: Some(self.live),
+            walk: Some(summary),
+            ..sealed.past.begin.receipt.dump.clone().unwrap_or_default()
+        });
+        let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
+        let verdict = verdict.ok_or_else(truncated)?;
+        self.progress.stage("uploading", None);
+        let mut upload = upload.map_err(|error| self.still_sealed(path, error))?;
+        let (digest, sent) = pipeline::send(&spool, self.part_size(), Some(&mut upload)).map_err(unread)?;
+        let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool));
+        let finished = finished.map_err(|error| self.still_sealed(path, error))?;
+        tell_stored(&mut self.receipt, finished, &self.key, sealed.past.begin.context.as_deref());
+        self.add_link();
+        Ok(())
+    }
+
+    fn walk_sealed(&mut self, spool: &Spool, path: &str) -> Result<Summary, Error> {
+        self.progress.stage(&format!("reading {path}"), None);
+        let mut histogram = Histogram::new();
+        let walked = walk(spool.reader(), true, path, Scrutiny::Dump, &self.progress, self.deadline, &mut histogram)?;
+        Ok(Summary { classes: classes::of_spool(&histogram, spool), ..walked })
+    }
+
+    /// The run that has made it keeps it, as long as that has not stored it.
+    fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
+        let here = self.jvm.target.seen_from_here(path);
+        if std::fs::symlink_metadata(&here).is_ok() {
+            self.receipt.kept = Some(still_there(&here, &self.settings.common));
+        }
+        Error::not_stored(error)
+    }
+}

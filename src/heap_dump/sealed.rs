@@ -1,0 +1,87 @@
+//! A dump that another run of this tool has compressed and sealed, for a run that waited for it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat};
+
+use super::abandoned;
+use crate::attach::Identity;
+use crate::journal::{DumpOf, FileState, Journal, Past, SUFFIX};
+use crate::target::Target;
+
+/// See the module's words. It is open, and so can be read when that run removes it.
+#[derive(Debug)]
+pub struct Sealed {
+    pub file: File,
+    /// As the JVM sees it: for messages.
+    pub path: String,
+    pub past: Past,
+}
+
+/// The newest one below the directory `candidate`, as the JVM sees it, that is of the same JVM and was asked for alike.
+/// All there is the application's as well as ours: what it made of it is walked like any dump before it counts.
+///
+/// # Errors
+/// When the directory cannot be looked at.
+pub fn sealed_since(
+    target: &Target,
+    identity: Identity,
+    candidate: &str,
+    dump_of: &DumpOf,
+    since: SystemTime,
+) -> io::Result<Option<Sealed>> {
+    identity.io(|| {
+        let parent = target.open_dir(candidate)?;
+        let private = names(&parent)?.into_iter().filter(|name| abandoned::is_private(name));
+        let found = private.flat_map(|name| in_private_dir(&parent, candidate, &name).unwrap_or_default());
+        let alike = found.filter(|sealed| {
+            sealed.past.begin.dump_of.as_ref() == Some(dump_of) && changed(&sealed.past.begin.file) >= since
+        });
+        Ok(alike.max_by_key(|sealed| sealed.past.begin.file.changed))
+    })
+}
+
+fn in_private_dir(parent: &OwnedFd, candidate: &str, name: &str) -> io::Result<Vec<Sealed>> {
+    let dir = openat(parent, name, DIRECTORY, Mode::empty())?;
+    let journals = names(&dir)?.into_iter().filter_map(|name| name.strip_suffix(SUFFIX).map(str::to_owned));
+    let sealed = journals.filter_map(|file| {
+        let path = format!("{}/{name}/{file}", candidate.trim_end_matches('/'));
+        sealed(&dir, &file, path).inspect_err(|error| log::debug!("{name}/{file}: {error}")).ok()
+    });
+    Ok(sealed.collect())
+}
+
+/// What is compressed, and as its journal describes it.
+fn sealed(dir: &OwnedFd, name: &str, path: String) -> io::Result<Sealed> {
+    let past = Journal::peek(open_regular(dir, &format!("{name}{SUFFIX}"))?).map_err(io::Error::other)?;
+    let file = open_regular(dir, name)?;
+    let is_compressed = name.ends_with(".gz");
+    if is_compressed && FileState::of(&file.metadata()?) == past.begin.file {
+        return Ok(Sealed { file, path, past });
+    }
+    Err(io::Error::other("it is not what its journal describes"))
+}
+
+fn changed(file: &FileState) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(file.changed).unwrap_or_default())
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+fn names(dir: impl AsFd) -> io::Result<Vec<String>> {
+    let dir = openat(dir, ".", DIRECTORY, Mode::empty())?;
+    let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
+    Ok(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+fn open_regular(dir: &OwnedFd, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(dir, name, flags, Mode::empty())?;
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file.into()),
+        _ => Err(io::Error::other("it is no regular file")),
+    }
+}

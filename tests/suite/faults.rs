@@ -1,0 +1,197 @@
+//! Every write, read, thread and channel end of the pipeline fails in turn, and the run ends.
+
+use std::io;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use jmap_dump_tool::deadline::Deadline;
+use jmap_dump_tool::effort::Effort;
+use jmap_dump_tool::faults::arm;
+use jmap_dump_tool::hprof::Histogram;
+use jmap_dump_tool::pipeline::{self, Piped};
+use jmap_dump_tool::progress::Progress;
+use jmap_dump_tool::spool::{Section, Spool};
+use jmap_dump_tool::stages::{PipelineError, Source, Treatment};
+use jmap_dump_tool::store::key::{ObjectKey, Place};
+use jmap_dump_tool::store::url::StoreUrl;
+use jmap_dump_tool::store::{Secret, StoreSettings, Upload};
+use jmap_dump_tool::straight;
+
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+
+const PAGE: usize = 1 << 20;
+
+/// Where a stage can fail, by the words of `faults::door`.
+const PLACES: [&str; 7] = [
+    "read the dump",
+    "compress",
+    "hand on a member",
+    "take a member",
+    "write the spool",
+    "read the spool",
+    "send a part",
+];
+
+/// The pipeline's own bound is far below; a run that waits without an end does not come back at all.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A dump of one name after the other, which do not compress. The application waits for its first half, which is
+/// written whether or not it is read.
+struct Names {
+    pages: usize,
+    given: usize,
+    attended: usize,
+    state: u64,
+}
+
+impl Names {
+    fn page(&mut self, page: &mut Vec<u8>) {
+        if self.given == 0 {
+            page.extend(b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0");
+        }
+        page.extend([1, 0, 0, 0, 0]);
+        page.extend(((PAGE - 100) as u32).to_be_bytes());
+        page.extend((0..PAGE - 100).map(|_| {
+            self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.state >> 33) as u8
+        }));
+    }
+}
+
+impl Source for Names {
+    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+        match self.given {
+            n if n < self.pages => self.page(page),
+            n if n == self.pages => page.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]),
+            _ => return Ok(None),
+        }
+        self.given += 1;
+        Ok(Some(Section::Head))
+    }
+
+    fn attend(&mut self) -> io::Result<()> {
+        self.attended += 1;
+        Ok(())
+    }
+
+    fn pauses(&self) -> bool {
+        self.given + self.attended < self.pages / 2
+    }
+
+    fn is_written(&self) -> bool {
+        !self.pauses()
+    }
+}
+
+/// How the object is made.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Spooled,
+    Straight,
+}
+
+struct Bed {
+    server: S3Server,
+    settings: StoreSettings,
+    deadline: Deadline,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let server = S3Server::start();
+        let settings = StoreSettings {
+            endpoint: Some(server.endpoint()),
+            region: Some("us-east-1".into()),
+            path_style: Some(true),
+            access_key_id: Some(Secret::new(KEY)),
+            secret_access_key: Some(Secret::new(SECRET)),
+            ..StoreSettings::of(StoreUrl::parse(&format!("s3://{BUCKET}")).unwrap())
+        };
+        Self { server, settings, deadline: Deadline::after(Duration::from_secs(600)).unwrap() }
+    }
+
+    fn run(&self, way: Way, workers: usize) -> Result<Piped, PipelineError> {
+        let mut raw = Names { pages: 12, given: 0, attended: 0, state: 7 };
+        let part_size = 5 << 20;
+        let effort = match way {
+            // One of them from the start where there are several: the others wait at the gate.
+            Way::Spooled => Effort {
+                level: 1,
+                workers: workers / 2,
+                later: workers - workers / 2,
+                uploads_early: workers > 2,
+                part_size,
+            },
+            Way::Straight => Effort { level: 1, workers, later: 0, uploads_early: true, part_size },
+        };
+        let (treatment, progress) = (Treatment::from(effort), Progress::silent());
+        let key = ObjectKey::new(&Place::new("shop", "cart", "prod").unwrap(), chrono::Utc::now(), "pod", 1, "abcdef");
+        let mut upload = Upload::open(&self.settings, &key, part_size, &self.deadline).unwrap();
+        match way {
+            Way::Spooled => {
+                let spool = Spool::new(tempfile::tempfile().unwrap());
+                pipeline::run(&mut raw, &spool, Some(&mut upload), treatment, &progress, &self.deadline, |_, _| {})
+            }
+            Way::Straight => {
+                let mut histogram = Histogram::new();
+                straight::run(&mut raw, &mut upload, treatment, &progress, &self.deadline, &mut histogram)
+            }
+        }
+    }
+}
+
+/// Two hundred faults and more: an error and a panic at each place, by 1, 2 and 4 workers, with a spool and without.
+#[test]
+fn pipeline_with_any_fault_ends() {
+    let bed = Arc::new(Bed::new());
+    let mut faults = 0;
+    for (way, workers) in [Way::Spooled, Way::Straight].into_iter().flat_map(|way| [1, 2, 4].map(|n| (way, n))) {
+        for place in PLACES {
+            // How often it is passed by, by a fault that never comes.
+            arm(&format!("{place}/999999:5"));
+            let whole = bed.run(way, workers).unwrap();
+            assert!(whole.walk.complete && whole.sent.is_ok(), "{way:?}, {workers} workers: {whole:?}");
+            let calls = arm("");
+            for nth in spread(calls) {
+                for what in ["28", "panic"] {
+                    let fault = format!("{place}/{nth}:{what}");
+                    assert_ends(&bed, way, workers, &fault);
+                    faults += 1;
+                }
+            }
+        }
+    }
+    assert!(faults >= 200, "{faults} faults");
+    assert_eq!(bed.server.unfinished_uploads(), Vec::<String>::new());
+}
+
+/// The first, the last, and some between.
+fn spread(calls: usize) -> Vec<usize> {
+    let mut some: Vec<usize> = [1, 2, calls / 2, calls].into_iter().filter(|nth| (1..=calls).contains(nth)).collect();
+    some.dedup();
+    some
+}
+
+#[track_caller]
+fn assert_ends(bed: &Arc<Bed>, way: Way, workers: usize, fault: &str) {
+    arm(fault);
+    let (done, ended) = mpsc::channel();
+    let bed = Arc::clone(bed);
+    let begun = Instant::now();
+    let run = Mutex::new(bed);
+    std::thread::spawn(move || {
+        let bed = run.into_inner().unwrap();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bed.run(way, workers)));
+        let _ = done.send(outcome);
+    });
+    let what = format!("{way:?}, {workers} workers, {fault}");
+    let outcome = ended.recv_timeout(ENDS_WITHIN).unwrap_or_else(|_| panic!("{what}: the run hangs"));
+    arm("");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{what}: after {:?}", begun.elapsed());
+    match outcome {
+        Err(_) => assert!(fault.ends_with("panic"), "{what}"),
+        // A store that fails does not end the work: it is told.
+        Ok(Ok(piped)) => assert!(piped.sent.is_err(), "{what}: {piped:?}"),
+        Ok(Err(error)) => assert!(!matches!(error, PipelineError::Halted), "{what}: no stage says why"),
+    }
+}
