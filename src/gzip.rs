@@ -127,10 +127,15 @@ mod tests {
     use crate::waiting::Halt;
 
     fn member_of(raw: &[u8], slot: Slot) -> Vec<u8> {
+        member_at(2, raw, slot)
+    }
+
+    fn member_at(level: u32, raw: &[u8], slot: Slot) -> Vec<u8> {
         let pool = Pool::new(2);
         let mut page = pool.take(&Halt::default()).unwrap();
         page.as_mut_vec().extend_from_slice(raw);
-        let member = Encoder::new(2).member(&Block { slot, raw: page }, pool.take(&Halt::default()).unwrap()).unwrap();
+        let member =
+            Encoder::new(level).member(&Block { slot, raw: page }, pool.take(&Halt::default()).unwrap()).unwrap();
         member.gz.as_slice().to_vec()
     }
 
@@ -165,6 +170,8 @@ mod tests {
                 (state >> 33) as u8
             })
             .collect();
-        assert_eq!(gunzip(&member_of(&noise, Slot::FIRST)), noise);
+        for level in LEVELS {
+            assert!(gunzip(&member_at(level, &noise, Slot::FIRST)) == noise, "level {level}");
+        }
     }
 }

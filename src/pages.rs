@@ -9,9 +9,10 @@ use crate::waiting::{Halt, Halted};
 /// Raw bytes in a page, and so in a gzip member: the block size that MAT's cache is made for.
 pub const PAGE: usize = 1 << 20;
 
-/// A page has room for a member whose bytes do not compress: deflate's stored blocks add 5 bytes for each
-/// 16 KiB or more (RFC 1951, section 3.2.4), the gzip header and trailer less than 64.
-pub const CAPACITY: usize = PAGE + PAGE / 1024 + 4096;
+/// A page has room for a member whose bytes do not compress: the fixed codes, all that level 1 uses, have at most 9 bits
+/// for a byte (RFC 1951, section 3.2.6); the gzip header and trailer take less than 64 bytes. zlib-rs panics when it has
+/// less room.
+pub const CAPACITY: usize = PAGE + PAGE / 8 + 4096;
 
 /// Hands out a fixed number of pages and takes them back when they are dropped.
 #[derive(Debug, Clone)]

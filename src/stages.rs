@@ -360,6 +360,10 @@ fn busily<T>(
             deadline.check("compressing the dump")?;
         }
         raw.attend().map_err(PipelineError::Read)?;
+        // Workers that wait for it may be what is waited for.
+        if !raw.pauses() {
+            together.gate.open();
+        }
     }
 }
 

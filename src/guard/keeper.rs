@@ -32,7 +32,8 @@ pub fn keep_watch() {
     let mut keeper = Keeper::default();
     loop {
         match receive(std::io::stdin()) {
-            Ok(Some((Message::End, _))) => return,
+            // What a thread that hung has not undone is still noted.
+            Ok(Some((Message::End, _))) => break,
             Ok(Some((message, fds))) => keeper.hear(message, fds),
             // Not understood; the run still lives.
             Err(error) if [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind()) => {}

@@ -38,7 +38,7 @@ pub enum Message {
     Hold { what: Held },
     /// The JVM is done, or what it writes to is given up: nothing is to be held any more.
     LetGo,
-    /// The run is over, and has undone everything itself.
+    /// The run is over, and has undone everything itself but what is still noted.
     End,
 }
 
