@@ -78,7 +78,11 @@ impl Identity {
     /// When the kernel does not let us take it.
     pub fn take_for_good(self) -> io::Result<()> {
         // Whoever has it already may not change its groups.
-        if Self::current() == self { self.take_ids()? } else { self.take()? }
+        if Self::current() == self {
+            self.take_ids()?
+        } else {
+            self.take()?
+        }
         let none = CapabilitySet::empty();
         Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
     }

@@ -18,7 +18,7 @@ use crate::common::s3::{KEY, S3Server, SECRET};
 use crate::common::tool::{Run, binary, time_of};
 use crate::containers::{INSIDE, files_but_the_socket};
 use crate::double_kill::children_of;
-use crate::guard::moments;
+use crate::guard::{moments, of_this_program};
 use crate::no_disk::{VERSIONS, dump};
 use crate::recipes::wait_until;
 
@@ -159,15 +159,23 @@ fn assert_no_secret_in_memory(proc: &str) {
 /// Whoever the tool is, as long as it may become the JVM's user.
 #[test]
 fn each_identity_dumps_through_pipes_in_the_container() {
-    type Identity = for<'a> fn(Exec<'a>) -> Exec<'a>;
-    let cases: [(&str, fn(Builder) -> Builder, Identity); 4] = [
-        ("root, and the JVM without a capability", |jvm| jvm.drop_caps(), |exec| {
-            exec.caps(&["CAP_SETUID", "CAP_SETGID", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"])
-        }),
-        ("root to a user, few capabilities", |jvm| jvm.uid(1000).gid(1000), |exec| {
-            exec.uid(0).gid(0).caps(&["CAP_SETUID", "CAP_SETGID", "CAP_KILL"])
-        }),
-        ("a user, no capability, no new privileges", |jvm| jvm.uid(1000).gid(2000).drop_caps().no_new_privs(), |exec| exec),
+    type Case = (&'static str, fn(Builder) -> Builder, for<'a> fn(Exec<'a>) -> Exec<'a>);
+    let cases: [Case; 4] = [
+        (
+            "root, and the JVM without a capability",
+            |jvm| jvm.drop_caps(),
+            |exec| exec.caps(&["CAP_SETUID", "CAP_SETGID", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"]),
+        ),
+        (
+            "root to a user, few capabilities",
+            |jvm| jvm.uid(1000).gid(1000),
+            |exec| exec.uid(0).gid(0).caps(&["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]),
+        ),
+        (
+            "a user, no capability, no new privileges",
+            |jvm| jvm.uid(1000).gid(2000).drop_caps().no_new_privs(),
+            |exec| exec,
+        ),
         ("a user namespace", |jvm| jvm.user_namespace().uid(1000).gid(1000), |exec| exec.uid(0).gid(0)),
     ];
     for version in ["17", "25"] {
@@ -213,12 +221,36 @@ fn sidecar_dumps_through_pipes_or_is_refused() {
     }
 }
 
+/// The container's first process is the JVM, which waits for no child of others.
+#[test]
+fn run_killed_in_a_container_leaves_no_holder() {
+    for version in ["17", "25"] {
+        let (server, Some(container)) = (S3Server::start(), Container::builder(version)) else { continue };
+        let container = container.bind_read_only(binary(), INSIDE).arg("mb=64").start();
+        let before = files_but_the_socket(&container);
+        for moment in 1..5 {
+            let mut run = exec_in(&container, &server).spawn();
+            std::thread::sleep(Duration::from_millis(100 * moment));
+            run.kill();
+            let ended = run.wait();
+            let what = format!("JDK {version}, moment {moment}, {ended:?}");
+            wait_until(&what, || of_this_program(&container).is_empty());
+            assert_eq!(files_but_the_socket(&container), before, "{what}");
+            assert_eq!(container.say("ping"), "pong", "{what}");
+        }
+    }
+}
+
 fn run_in(container: &Container, server: &S3Server, identity: impl for<'a> FnOnce(Exec<'a>) -> Exec<'a>) -> Output {
+    identity(exec_in(container, server)).output()
+}
+
+fn exec_in<'a>(container: &'a Container, server: &S3Server) -> Exec<'a> {
     let flags = server.flags();
     let mut command = vec![INSIDE, "shop", "cart", "prod", "--output", "json", "--store", "s3://dumps", "--no-disk"];
     command.extend(flags.iter().map(String::as_str));
     let exec = container.command(&command).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
-    identity(exec.env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)).output()
+    exec.env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
 }
 
 #[track_caller]
