@@ -6,7 +6,7 @@ use std::io;
 use crate::attach::AttachError;
 use crate::deadline::{Reason, Stopped};
 use crate::discovery::DiscoveryError;
-use crate::heap_dump::{DumpError, DumpFailure, PlanError, RoomError};
+use crate::heap_dump::{DumpError, DumpFailure, PipeError, PlanError, RoomError};
 use crate::settings::UsageError;
 use crate::stages::PipelineError;
 use crate::store::{CredentialsError, StoreError};
@@ -23,6 +23,8 @@ pub enum Error {
     NoJvm(#[from] DiscoveryError),
     #[error(transparent)]
     Attach(AttachError),
+    #[error(transparent)]
+    NoPipe(PipeError),
     #[error(transparent)]
     Dump(#[from] DumpError),
     #[error(transparent)]
@@ -61,7 +63,7 @@ impl Error {
             Self::Unexpected { .. } | Self::Ailing(_) => 1,
             Self::Usage(_) => 2,
             Self::NoJvm(_) => 3,
-            Self::Attach(_) => 4,
+            Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
             Self::Room(_) => 6,
             Self::NotStored(_) => 7,
@@ -94,6 +96,7 @@ impl Error {
             Self::Usage(error) => error.hint(),
             Self::NoJvm(error) => error.hint().into(),
             Self::Attach(error) => error.hint(),
+            Self::NoPipe(error) => error.hint().into(),
             Self::Dump(error) => error.hint(),
             Self::Room(error) => error.hint(),
             Self::NotStored(error) => format!("{}; then run the command that the receipt names", error.hint()),
@@ -151,6 +154,15 @@ impl From<AttachError> for Error {
         match error {
             AttachError::Stopped(stopped) => Self::Stopped(stopped),
             other => Self::Attach(other),
+        }
+    }
+}
+
+impl From<PipeError> for Error {
+    fn from(error: PipeError) -> Self {
+        match error {
+            PipeError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::NoPipe(other),
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod single_run;
 
 pub mod attach;
 
+mod companion;
 pub mod guard;
 pub mod incoming;
 pub mod journal;

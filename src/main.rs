@@ -11,6 +11,7 @@ use jmap_dump_tool::commands::{self, Outcome};
 use jmap_dump_tool::deadline::{Deadline, Reason};
 use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
+use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
 use jmap_dump_tool::output::{Stderr, write_within};
 use log::LevelFilter;
@@ -18,8 +19,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|name| name == guard::NAME) {
-        guard::keep_watch();
+    if let Some(task) = companion_task() {
+        task();
         return ExitCode::SUCCESS;
     }
     let cli = match Cli::read(std::env::args_os()) {
@@ -40,6 +41,15 @@ fn main() -> ExitCode {
         watch_end(deadline, linger);
     });
     print(&outcome)
+}
+
+/// What this process does for the run that started it, if its name says so.
+fn companion_task() -> Option<fn()> {
+    match std::env::args_os().next()?.to_str()? {
+        guard::NAME => Some(guard::keep_watch),
+        holder::NAME => Some(holder::hold_pipes),
+        _ => None,
+    }
 }
 
 /// stderr only: stdout carries the receipt, or the dump.

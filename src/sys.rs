@@ -65,18 +65,20 @@ pub fn nobody_writes(file: impl AsFd) -> io::Result<bool> {
 }
 
 /// Starts `exe` under the name `name` as a child of this process's own parent (CLONE_PARENT, clone(2)), which no
-/// safe wrapper does. `stream` is its standard input, output and error.
+/// safe wrapper does. `stream` is its standard input, output and error. Without `environment` it gets no variable.
+/// Returns its number.
 ///
 /// # Errors
 /// When the kernel makes no process: this one is the first of its pid namespace, for example.
-pub fn spawn_sibling(exe: &str, name: &str, stream: BorrowedFd<'_>) -> io::Result<()> {
+pub fn spawn_sibling(exe: &str, name: &str, environment: bool, stream: BorrowedFd<'_>) -> io::Result<u32> {
     let (exe, name) = (CString::new(exe)?, CString::new(name)?);
     let words = [name.as_ptr(), std::ptr::null()];
+    let no_variables = [std::ptr::null()];
     let (stream, none) = (stream.as_raw_fd(), 0_usize);
     let flags = libc::CLONE_PARENT | libc::SIGCHLD;
     // SAFETY: without CLONE_VM the child has its own copy of the memory. It makes nothing but system calls until it
-    // becomes another program or ends, so that no lock of a thread that it does not have is waited for; `exe` and
-    // `words` are NUL-terminated and live until then.
+    // becomes another program or ends, so that no lock of a thread that it does not have is waited for; `exe`,
+    // `words` and `no_variables` end with NUL and live until then.
     unsafe {
         match libc::syscall(libc::SYS_clone, libc::c_long::from(flags), none, none, none, none) {
             -1 => Err(io::Error::last_os_error()),
@@ -84,12 +86,31 @@ pub fn spawn_sibling(exe: &str, name: &str, stream: BorrowedFd<'_>) -> io::Resul
                 for standard in 0..3 {
                     libc::dup2(stream, standard);
                 }
-                libc::execv(exe.as_ptr(), words.as_ptr());
+                if environment {
+                    libc::execv(exe.as_ptr(), words.as_ptr());
+                } else {
+                    libc::execve(exe.as_ptr(), words.as_ptr(), no_variables.as_ptr());
+                }
                 libc::_exit(127)
             }
-            _ => Ok(()),
+            pid => u32::try_from(pid).map_err(io::Error::other),
         }
     }
+}
+
+/// Closes all descriptors but the three standard ones, for a process that owns no other.
+///
+/// # Errors
+/// When /proc does not tell which are open.
+pub fn close_all_but_standard() -> io::Result<()> {
+    let names = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| Some(entry.ok()?.file_name()));
+    // The list's own descriptor is closed behind it.
+    let open: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2) {
+        // SAFETY: no value of this process stands for a descriptor that it has inherited.
+        unsafe { libc::close(fd) };
+    }
+    Ok(())
 }
 
 #[cfg(test)]

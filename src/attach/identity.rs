@@ -6,7 +6,9 @@ use std::io;
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use serde::{Deserialize, Serialize};
 
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
 
 use crate::faults::door;
 use crate::waiting::joined;
@@ -66,9 +68,29 @@ impl Identity {
         self.run_as(f).map_err(io::Error::other)?
     }
 
+    /// Takes it for the whole process, which must have one thread: with no way back, and without any capability.
+    ///
+    /// # Errors
+    /// When the kernel does not let us take it.
+    pub fn take_for_good(self) -> io::Result<()> {
+        // Whoever has it already may not change its groups.
+        if Self::current() == self {
+            self.take_ids()?
+        } else {
+            self.take()?
+        }
+        let none = CapabilitySet::empty();
+        Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
+    }
+
     fn take(self) -> io::Result<()> {
+        door("setgroups", || Ok(set_thread_groups(&[Gid::from_raw(self.gid)])?))?;
+        self.take_ids()
+    }
+
+    /// Real, effective and saved ones.
+    fn take_ids(self) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        door("setgroups", || Ok(set_thread_groups(&[gid])?))?;
         door("setresgid", || Ok(set_thread_res_gid(gid, gid, gid)?))?;
         door("setresuid", || Ok(set_thread_res_uid(uid, uid, uid)?))
     }

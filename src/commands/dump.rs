@@ -35,16 +35,9 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> Result<Outcome
     match SingleRun::take(&jvm, &wish(settings), deadline)? {
         Turn::Theirs(receipt) => retell(&receipt, settings, deadline),
         Turn::Ours(turn, waited_since) => {
-            let _watch = match guard::start(settings.common.deadline) {
-                // A JVM would wait for ever for the reader of its pipe.
-                Err(source) if settings.no_disk => {
-                    let what = "cannot start the guard, without which --no-disk could stop the application".into();
-                    return Err(Error::Unexpected { what, source });
-                }
-                other => other.inspect_err(|error| {
-                    log::warn!("no guard: {error}; if this run is killed, it leaves its files");
-                }),
-            };
+            let _watch = guard::start(settings.common.deadline).inspect_err(|error| {
+                log::warn!("no guard: {error}; if this run is killed, it leaves its files");
+            });
             let mut run = Run::new(settings, deadline, &jvm, turn, waited_since);
             let result = run.all_stages();
             drop(run.progress);

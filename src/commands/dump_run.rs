@@ -13,7 +13,7 @@ use crate::attach::VirtualMachine;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
-use crate::heap_dump::{self, Estimate, Plan, PlanRequest};
+use crate::heap_dump::{self, Estimate, PipePair, Plan, PlanRequest};
 use crate::journal::Journal;
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
@@ -91,6 +91,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         log::info!("dumping {}", self.jvm.describe());
+        let pipes = self.settings.no_disk.then(|| PipePair::open(self.jvm, self.deadline)).transpose()?;
         let mut upload = self.open_store()?;
         if let Some(sealed) = self.sealed_meanwhile() {
             return self.send_sealed(&sealed, upload);
@@ -104,10 +105,10 @@ impl<'a> Run<'a> {
         self.plan_size(&plan)?;
         self.ask_besides(&vm)?;
         self.plan_time(&plan)?;
-        if self.settings.no_disk {
+        if let Some(pipes) = pipes {
             // A store that is down ends such a run: there is nothing to keep.
             let mut upload = upload.map_err(Error::StoreDown)?;
-            let piped = self.dump_straight(&vm, &plan, &mut upload)?;
+            let piped = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
             return self.finish_straight(&piped, upload);
         }
         let (piped, spool) = self.dump(&vm, &mut plan, upload.as_mut().ok())?;

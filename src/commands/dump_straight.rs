@@ -7,7 +7,7 @@ use super::tell_stored;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
-use crate::heap_dump::{NAME, Pipe, Plan};
+use crate::heap_dump::{NAME, Pipe, PipePair, Plan};
 use crate::hprof::Histogram;
 use crate::pipeline::{Piped, Verdict};
 use crate::stages::Treatment;
@@ -16,13 +16,19 @@ use crate::straight;
 
 impl Run<'_> {
     /// The dump, through pipes into the store's parts. What fails on the way is lost.
-    pub fn dump_straight(&mut self, vm: &VirtualMachine<'_>, plan: &Plan, upload: &mut Upload) -> Result<Piped, Error> {
+    pub fn dump_straight(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &Plan,
+        pipes: PipePair,
+        upload: &mut Upload,
+    ) -> Result<Piped, Error> {
         let settings = self.settings;
         let path = format!("{}/{NAME}", plan.dir.here);
         self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.raw_upper));
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
-        let mut pipe = Pipe::begin(vm, &plan.dir, plan.layout, live, settings.max_pause, self.deadline)?;
+        let mut pipe = Pipe::begin(vm, plan, pipes, live, settings.max_pause, self.deadline)?;
         // There is nothing to read the names of classes from when the dump is whole: their numbers are not told.
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
         let piped = straight::run(&mut pipe, upload, treatment, &self.progress, self.deadline, &mut histogram)

@@ -1,20 +1,18 @@
 //! The guard's own process: listens while the run lives, and does the rest when it is killed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, statat, unlinkat};
 use rustix::net::{Shutdown, shutdown};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::message::{Held, Message, Undo, receive};
+use super::message::{Message, Undo};
 use crate::attach::{Identity, STILL_LOOKS};
+use crate::companion::{receive, stay_alive};
 use crate::heap_dump::{DumpDir, Growing, Layout};
 use crate::journal;
 use crate::store;
@@ -22,9 +20,6 @@ use crate::waiting::{joined_within, pause};
 
 /// How often the JVM's files are looked at.
 const LOOK: Duration = Duration::from_millis(2);
-
-/// What is read from a pipe at a time: as much as the JVM writes.
-const PIECE: usize = 1 << 20;
 
 /// Listens on standard input, which is the control socket, until the run is over.
 pub fn keep_watch() {
@@ -43,14 +38,6 @@ pub fn keep_watch() {
     keeper.take_over();
 }
 
-/// What ends the run, the end of its terminal session included, is not for its guard.
-fn stay_alive() {
-    let _ = rustix::process::setsid();
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
-    }
-}
-
 #[derive(Debug, Default)]
 struct Keeper {
     limit: Duration,
@@ -58,7 +45,6 @@ struct Keeper {
     /// The JVM will answer here.
     dumping: Option<(Layout, OwnedFd)>,
     files: Vec<Growing>,
-    pipes: Vec<std::fs::File>,
 }
 
 impl Keeper {
@@ -72,14 +58,12 @@ impl Keeper {
                 self.notes.remove(&id);
             }
             Message::Dumping { layout } => self.dumping = fds.pop().map(|connection| (layout, connection)),
-            Message::Hold { what: Held::File(section) } => {
+            Message::Hold { section } => {
                 self.files.extend(fds.pop().map(|fd| Growing::new(fd.into(), section)));
             }
-            Message::Hold { what: Held::Pipe } => self.pipes.extend(fds.pop().map(std::fs::File::from)),
             Message::LetGo => {
                 self.dumping = None;
                 self.files.clear();
-                self.pipes.clear();
             }
             Message::End => {}
         }
@@ -111,17 +95,13 @@ impl Keeper {
         let _ = abort.map(|abort| joined_within(abort, store::ABORTS_WITHIN));
     }
 
-    /// Whatever the JVM still writes goes nowhere, so that it neither waits nor fills the disk.
+    /// Whatever the JVM still writes into files goes nowhere, so that it does not fill the disk. Its pipes end with the
+    /// run: what it writes there is an error for it.
     fn finish_dump(mut self, layout: Layout, connection: &OwnedFd, dir: Option<&DumpDir>, end: Instant) {
-        let mut scratch = vec![0; PIECE];
         // Half an order would keep the JVM's listener waiting for the rest.
         let _ = shutdown(connection, Shutdown::Write);
-        while !answered(connection, &self.pipes) && Instant::now() < end {
-            for pipe in &mut self.pipes {
-                // Held for writing, too: it never ends, it is empty.
-                while matches!(pipe.read(&mut scratch), Ok(n) if n > 0) {}
-            }
-            if let Some(dir) = dir.filter(|_| self.pipes.is_empty()) {
+        while !answered(connection) && Instant::now() < end {
+            if let Some(dir) = dir {
                 let _ = crate::heap_dump::take_over_files(dir, layout, &mut self.files);
             }
             for file in &mut self.files {
@@ -132,9 +112,8 @@ impl Keeper {
 }
 
 /// Waits a moment for the JVM's last word: whatever it is, it says it once, and closes.
-fn answered(connection: &OwnedFd, pipes: &[std::fs::File]) -> bool {
-    let mut fds = vec![PollFd::new(connection, PollFlags::IN)];
-    fds.extend(pipes.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+fn answered(connection: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(connection, PollFlags::IN)];
     let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
     let _ = poll(&mut fds, Some(&timeout));
     let ready = fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);

@@ -1,6 +1,6 @@
-//! The guard: this program once more, in a session of its own, started before anything is done to the JVM. It holds
-//! what the JVM writes to, and knows what the run has made. When the run is killed, the guard goes on releasing or
-//! draining until the JVM is done, removes what is left, and ends.
+//! The guard: a companion that is started before anything is done to the JVM. It holds the files that the JVM writes
+//! to, and knows what the run has made. When the run is killed, the guard releases these files until the JVM is done,
+//! removes what is left, and ends.
 //!
 //! There is one run in a process, and so one guard. Without one, as in the other commands, nothing is noted.
 
@@ -8,39 +8,26 @@ mod keeper;
 mod message;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::getppid;
-
 pub use keeper::keep_watch;
-pub use message::{Held, Undo};
-use message::{Message, send};
+use message::Message;
+pub use message::Undo;
 
+use crate::companion::{Companion, Environment};
 use crate::heap_dump::Layout;
-use crate::waiting::until;
+use crate::spool::Section;
 
 /// By this name the program is the guard.
 pub const NAME: &str = "jmap-dump-tool-guard";
-
-/// The program itself, whatever became of its file (proc_pid_exe(5)).
-const EXE: &str = "/proc/self/exe";
-
-/// How long the guard's own end may take.
-const END_WITHIN: Duration = Duration::from_secs(2);
 
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 
 #[derive(Debug)]
 struct Guard {
-    control: OwnedFd,
-    /// `None` when it is nobody's child here: the container's runtime waits for it.
-    child: Option<Child>,
+    companion: Companion,
     next: u64,
     /// The JVM is at its dump.
     dumping: bool,
@@ -55,24 +42,10 @@ pub struct Watch(());
 /// # Errors
 /// When there can be no second process.
 pub fn start(limit: Duration) -> io::Result<Watch> {
-    let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // A process that was put into a container has its parent outside: a runtime, which waits for whatever child it
-    // gets. The container's first process may be the JVM, which would leave an orphan as a zombie.
-    let child = if getppid().is_none() && crate::sys::spawn_sibling(EXE, NAME, theirs.as_fd()).is_ok() {
-        None
-    } else {
-        Some(spawn_child(&theirs)?)
-    };
-    drop(theirs);
-    send(control.as_fd(), &Message::Start { limit }, &[])?;
-    *lock() = Some(Guard { control, child, next: 0, dumping: false });
+    let companion = Companion::start(NAME, Environment::Inherited)?;
+    companion.send(&Message::Start { limit }, &[])?;
+    *lock() = Some(Guard { companion, next: 0, dumping: false });
     Ok(Watch(()))
-}
-
-/// All its standard streams are the control socket: none of ours stays open with it.
-fn spawn_child(theirs: &OwnedFd) -> io::Result<Child> {
-    let stream = || theirs.try_clone().map(Stdio::from);
-    Command::new(EXE).arg0(NAME).stdin(stream()?).stdout(stream()?).stderr(stream()?).spawn()
 }
 
 fn lock() -> MutexGuard<'static, Option<Guard>> {
@@ -80,7 +53,7 @@ fn lock() -> MutexGuard<'static, Option<Guard>> {
 }
 
 fn tell(guard: &Guard, message: &Message, fds: &[BorrowedFd<'_>]) {
-    if let Err(error) = send(guard.control.as_fd(), message, fds) {
+    if let Err(error) = guard.companion.send(message, fds) {
         log::debug!("the guard does not listen: {error}");
     }
 }
@@ -116,14 +89,14 @@ pub fn dumping(layout: Layout, connection: BorrowedFd<'_>) {
     }
 }
 
-/// The JVM writes to `fd`.
-pub fn hold(what: Held, fd: BorrowedFd<'_>) {
+/// The JVM writes to the file `fd`.
+pub fn hold(section: Section, fd: BorrowedFd<'_>) {
     if let Some(guard) = lock().as_ref() {
-        tell(guard, &Message::Hold { what }, &[fd]);
+        tell(guard, &Message::Hold { section }, &[fd]);
     }
 }
 
-/// The JVM is done, or what it writes to is given up.
+/// The JVM is done, or its dump is given up.
 pub fn let_go() {
     if let Some(guard) = lock().as_mut() {
         guard.dumping = false;
@@ -133,26 +106,11 @@ pub fn let_go() {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Some(guard) = lock().take() else { return };
+        let Some(mut guard) = lock().take() else { return };
         // A JVM that still dumps is left to the guard.
         if !guard.dumping {
             tell(&guard, &Message::End, &[]);
-            guard.wait();
-        }
-    }
-}
-
-impl Guard {
-    /// Until it has closed its end of the control socket, and is no zombie.
-    fn wait(mut self) {
-        let timeout = Timespec { tv_sec: END_WITHIN.as_secs().cast_signed(), tv_nsec: 0 };
-        let gone = poll(&mut [PollFd::new(&self.control, PollFlags::HUP)], Some(&timeout));
-        if gone != Ok(1) {
-            log::warn!("the guard has not ended within {} s", END_WITHIN.as_secs());
-            return;
-        }
-        if let Some(child) = &mut self.child {
-            let _ = until(END_WITHIN, || (!matches!(child.try_wait(), Ok(None))).then_some(()));
+            guard.companion.end();
         }
     }
 }

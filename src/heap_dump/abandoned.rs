@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, fstatfs, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstatfs, openat, statat, unlinkat};
 
 use super::file::{NAME, NEW_JOURNAL, SORTED, SPOOL};
 use crate::sys::nobody_writes;
@@ -80,17 +80,16 @@ pub fn is_temporary(name: &str) -> bool {
         || name.starts_with("empty.")
 }
 
-/// A JVM goes on with its dump whatever became of the run.
+/// A JVM goes on with its dump whatever became of the run; but what it writes by a link, or into a pipe that an older
+/// version has left, takes no room.
 fn is_written(dir: &File, name: &str) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(dir, name, flags, Mode::empty())?;
-    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+    match FileType::from_raw_mode(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
         FileType::RegularFile => {
-            let file = File::from(file);
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = File::from(openat(dir, name, flags, Mode::empty())?);
             Ok(!is_old(&file)? || !nobody_writes(&file)?)
         }
-        // Whoever writes to a pipe without a reader is told so.
-        kind => Ok(kind != FileType::Fifo),
+        kind => Ok(kind != FileType::Symlink && kind != FileType::Fifo),
     }
 }
 
@@ -131,6 +130,9 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let half = left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL]);
         let empty = left(parent.path(), "00000b.gone", &[]);
+        let linked = left(parent.path(), "000012", &[]);
+        std::os::unix::fs::symlink("/proc/1/fd/1023", linked.join(NAME)).unwrap();
+        make_old(&linked);
         let journaled = left(parent.path(), "00000c", &[SPOOL, "spool.hprof.gz.upload"]);
         let named = left(parent.path(), "00000d", &["20260101T000000Z_pod_1_00000d.hprof.gz"]);
         let other = left(parent.path(), "notes", &[SPOOL]);
@@ -142,7 +144,7 @@ mod tests {
         let held = hold(File::open(&used).unwrap()).unwrap();
         let writer = File::options().write(true).open(written.join(NAME)).unwrap();
         sweep(File::open(parent.path()).unwrap()).unwrap();
-        assert!(!half.exists() && !empty.exists());
+        assert!(!half.exists() && !empty.exists() && !linked.exists());
         for stays in [&journaled, &named, &other, &young, &grows, &used, &written] {
             assert!(std::fs::read_dir(stays).unwrap().count() > 0, "{}", stays.display());
         }

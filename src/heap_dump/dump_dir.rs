@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, StatVfs, fstat, fstatvfs, mkdirat, mknodat, openat, renameat, statat,
+    AtFlags, Dir, FileType, Mode, OFlags, StatVfs, fstat, fstatvfs, mkdirat, openat, renameat, statat, symlinkat,
     unlinkat,
 };
 
@@ -57,7 +57,8 @@ impl DumpDir {
         let inside = format!("{candidate}/{name}");
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
-        let here = if shares_mounts(target, identity) { inside.clone() } else { target.seen_from_here(&inside) };
+        let mounts_are_shared = shares_namespace(target, identity, "mnt") == Some(true);
+        let here = if mounts_are_shared { inside.clone() } else { target.seen_from_here(&inside) };
         let (keep, note) = (false, Mutex::new(Some(note)));
         Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: held, note })
     }
@@ -114,25 +115,12 @@ impl DumpDir {
         })
     }
 
-    /// A pipe that the JVM will write to: our end of it, open for reading and writing, that never blocks.
+    /// A link by which the JVM writes elsewhere.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn create_pipe(&self, name: &str) -> io::Result<OwnedFd> {
-        self.identity.io(|| {
-            let mode = Mode::RUSR | Mode::WUSR;
-            door("mknodat", || Ok(mknodat(&self.dir, name, FileType::Fifo, mode, 0)?))?;
-            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            door("openat", || Ok(openat(&self.dir, name, flags, Mode::empty())?))
-        })
-    }
-
-    /// What takes the directory out of the JVM's sight, even on another thread.
-    ///
-    /// # Errors
-    /// When there are no descriptors left.
-    pub fn hide(&self) -> io::Result<Hide> {
-        Ok(Hide { parent: self.parent.try_clone()?, name: self.name.clone(), identity: self.identity })
+    pub fn create_link(&self, name: &str, target: &str) -> io::Result<()> {
+        self.identity.io(|| door("symlinkat", || Ok(symlinkat(target, &self.dir, name)?)))
     }
 
     /// The names of the files there.
@@ -221,6 +209,8 @@ impl DumpDir {
     /// The JVM may add or remove a file between the listing and the removal, so it is tried again. Journals go last: a
     /// file without its own would be taken for another dump.
     fn remove(&self) -> io::Result<()> {
+        // A JVM that comes late finds no path into it, and makes no file where a link was. It may be renamed already.
+        let _ = renameat(&self.parent, &self.name, &self.parent, hidden(&self.name));
         let mut outcome = Ok(());
         for _ in 0..3 {
             let mut names = self.list()?;
@@ -231,29 +221,13 @@ impl DumpDir {
                     removed => removed?,
                 }
             }
-            outcome = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR)
-                .or_else(|_| unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR));
+            outcome = unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR)
+                .or_else(|_| unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR));
             if outcome.is_ok() {
                 break;
             }
         }
         Ok(outcome?)
-    }
-}
-
-/// Renames a private directory, so that no path into it leads anywhere.
-#[derive(Debug)]
-pub struct Hide {
-    parent: OwnedFd,
-    name: String,
-    identity: Identity,
-}
-
-impl Hide {
-    /// # Errors
-    /// When the file system refuses, or there are no threads left.
-    pub fn hide(&self) -> io::Result<()> {
-        self.identity.io(|| Ok(renameat(&self.parent, &*self.name, &self.parent, hidden(&self.name))?))
     }
 }
 
@@ -313,8 +287,10 @@ fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io:
     }
 }
 
-/// Whether the JVM sees the same mounts as we do, so that its paths are ours.
-fn shares_mounts(target: &Target, identity: Identity) -> bool {
-    let ours = std::fs::read_link("/proc/self/ns/mnt").ok();
-    ours.is_some() && ours == target.link("ns/mnt").or_else(|_| identity.io(|| target.link("ns/mnt"))).ok()
+/// Whether the JVM is in the same namespace of this kind (namespaces(7)); `None` where the kernel does not tell.
+pub(super) fn shares_namespace(target: &Target, identity: Identity, kind: &str) -> Option<bool> {
+    let ours = std::fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
+    let name = format!("ns/{kind}");
+    let theirs = target.link(&name).or_else(|_| identity.io(|| target.link(&name))).ok()?;
+    Some(ours == theirs)
 }

@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use super::file::NAME;
 use super::{DumpDir, Layout};
 use crate::file_from::FileFrom;
-use crate::guard::{self, Held};
+use crate::guard;
 use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
 use crate::spool::Section;
@@ -99,7 +99,7 @@ fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
 
 fn add(files: &mut Vec<Growing>, file: File, section: Section) {
     log::debug!("the JVM writes {section:?} of its dump");
-    guard::hold(Held::File(section), file.as_fd());
+    guard::hold(section, file.as_fd());
     files.push(Growing::new(file, section));
 }
 

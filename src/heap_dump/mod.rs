@@ -9,7 +9,9 @@ mod file;
 mod files;
 mod flags;
 mod heap_info;
+pub mod holder;
 mod pipe;
+mod pipe_pair;
 mod reframed;
 mod reply;
 mod room;
@@ -24,6 +26,7 @@ pub use file::{DumpFailure, HeapDump, NAME, NEW_JOURNAL, SORTED, SPOOL, dump};
 pub use files::{Growing, take_over_files};
 pub use flags::safe_flags;
 pub use pipe::Pipe;
+pub use pipe_pair::{PipeError, PipePair};
 pub use reframed::Reframed;
 pub use room::{Estimate, Room, RoomError};
 pub use sealed::{Sealed, sealed_since};
@@ -48,6 +51,8 @@ pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];
 pub enum DumpError {
     #[error("pid {pid} could not dump into {path}: {words}")]
     Jvm { pid: i32, path: String, words: String },
+    #[error("pid {pid} could not dump into {path}, for the process that held its pipes has ended: {words}")]
+    HolderDied { pid: i32, path: String, words: String },
     #[error("pid {pid} ended during its dump")]
     Died { pid: i32, source: AttachError },
     #[error("the dump {path} is not whole: its end record is missing after {bytes} bytes")]
@@ -71,6 +76,11 @@ impl DumpError {
                 "name a larger directory with --dir; the partial dump was removed".into()
             }
             Self::Jvm { .. } => "name another directory with --dir; whatever was written was removed".into(),
+            Self::HolderDied { .. } => {
+                "nothing was stored; look for the reason in the pod's events: it may have run out of memory; then try \
+                 again"
+                    .into()
+            }
             Self::Died { .. } => "look for the reason in the pod's events: it may have run out of memory".into(),
             Self::Truncated { .. } | Self::Malformed { .. } => {
                 "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
@@ -136,7 +146,7 @@ pub struct PlanRequest<'a> {
     pub live: bool,
     pub force: bool,
     pub disk_limit: Option<u64>,
-    /// Only pipes will lie there.
+    /// Only links to pipes will lie there.
     pub no_disk: bool,
     pub run_id: &'a str,
 }

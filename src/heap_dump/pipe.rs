@@ -2,11 +2,10 @@
 //! they are given up after `--max-pause`: the JVM drops the rest and goes on, though it still walks its heap.
 //!
 //! JDK 11.0.13 to 21 write one pipe from front to end. Later ones write the heap into `<path>.p0`, and the last of
-//! the head into `<path>` behind it; opened for reading and writing, `.p0` never seems to end, and the JVM's merge
-//! of it finds nothing to copy.
+//! the head into `<path>` behind it; the JVM's merge of `.p0` finds a size of 0, and nothing to copy.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,23 +13,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::answer::Answer;
-use super::dump_dir::Hide;
 use super::file::{HeapDump, NAME};
-use super::{DumpDir, DumpFailure, Layout, PlanError, RoomError};
+use super::holder::Holder;
+use super::pipe_pair::PipePair;
+use super::{DumpError, DumpFailure, Layout, Plan, PlanError, RoomError};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::deadline::{Cancel, Deadline, Reason};
-use crate::guard::{self, Held};
+use crate::guard;
 use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
 use crate::spool::Section;
 use crate::stages::Source;
-use crate::waiting::pause;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// From the look-up of a name to the end of its open(2).
-const STILL_OPENS: Duration = Duration::from_millis(20);
 
 /// A dump on its way from the JVM.
 #[derive(Debug)]
@@ -40,40 +36,38 @@ pub struct Pipe<'a> {
     ends: Arc<Ends>,
     streams: Vec<Stream>,
     limit: Option<Limit>,
+    holder: Holder,
 }
 
 impl<'a> Pipe<'a> {
-    /// Has the JVM begin to dump into pipes in `dir`.
+    /// Has the JVM begin to dump into the pipes, by links in the directory of the plan.
     ///
     /// # Errors
-    /// When there can be no pipes, or the JVM does not take the order.
+    /// When there can be no links, or the JVM does not take the order.
     pub fn begin(
         vm: &'a VirtualMachine<'a>,
-        dir: &'a DumpDir,
-        layout: Layout,
+        plan: &'a Plan,
+        pair: PipePair,
         live: bool,
         max_pause: Duration,
         deadline: &'a Deadline,
     ) -> Result<Self, PlanError> {
-        let in_parts = layout == Layout::Parts;
+        let (dir, in_parts) = (&plan.dir, plan.layout == Layout::Parts);
+        let PipePair { read_ends, names, holder } = pair;
         // In parts, the last bytes of the main pipe come behind the heap.
         let mut streams = vec![Stream::new(Section::Head, if in_parts { END_RECORD } else { 0 })];
-        let mut ends = vec![make(dir, NAME)?];
         if in_parts {
             streams.push(Stream::new(Section::Heap(0), 0));
-            ends.push(make(dir, &format!("{NAME}.p0"))?);
         }
-        let ends = Arc::new(Ends { open: Mutex::new(ends), hide: dir.hide().map_err(|source| io_error(dir, source))? });
+        for (link, name) in [NAME.to_owned(), format!("{NAME}.p0")].iter().zip(names.iter().take(streams.len())) {
+            let failed = |source| RoomError::Io { what: "make a link in", path: dir.here.clone(), source };
+            dir.create_link(link, name).map_err(failed)?;
+        }
+        let ends = Arc::new(Ends(Mutex::new(read_ends)));
         let limit = Limit::start(max_pause, Arc::clone(&ends), Arc::clone(deadline.cancel()));
         let command = AttachOperation::stream_command(&format!("{}/{NAME}", dir.inside), in_parts, live);
-        let order = AttachOperation::jcmd(&command);
-        match Answer::order(vm, dir, &order, layout, deadline) {
-            Ok(answer) => Ok(Self { answer, deadline, ends, streams, limit: Some(limit) }),
-            Err(error) => {
-                ends.give_up();
-                Err(error.into())
-            }
-        }
+        let answer = Answer::order(vm, dir, &AttachOperation::jcmd(&command), plan.layout, deadline)?;
+        Ok(Self { answer, deadline, ends, streams, limit: Some(limit), holder })
     }
 
     /// The JVM's judgement, once [`Source::next`] gave the end.
@@ -81,7 +75,13 @@ impl<'a> Pipe<'a> {
     /// # Errors
     /// When the JVM does not call the dump whole.
     pub fn finish(mut self) -> Result<HeapDump, DumpFailure> {
-        self.answer.judge(self.deadline)
+        match self.answer.judge(self.deadline) {
+            // The JVM did not find the pipe any more.
+            Err(DumpFailure::Dump(DumpError::Jvm { pid, path, words })) if self.holder.is_gone() => {
+                Err(DumpError::HolderDied { pid, path, words }.into())
+            }
+            other => other,
+        }
     }
 
     /// The JVM is done, whatever it said.
@@ -104,6 +104,8 @@ impl<'a> Pipe<'a> {
 impl Drop for Pipe<'_> {
     fn drop(&mut self) {
         self.ends.give_up();
+        // It neither waits for anybody nor fills a disk any more.
+        guard::let_go();
     }
 }
 
@@ -126,27 +128,13 @@ impl Source for Pipe<'_> {
                 return Ok(self.rest(page));
             }
             self.deadline.check("reading the dump").map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
-            self.ends.wait();
+            self.ends.wait(&self.streams);
             self.answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
             if self.is_answered() {
                 self.limit = None;
             }
         }
     }
-}
-
-fn make(dir: &DumpDir, name: &str) -> Result<OwnedFd, RoomError> {
-    let end = dir.create_pipe(name).map_err(|source| io_error(dir, source))?;
-    // As much as the JVM writes at a time; where the user may not have so much, less will do.
-    if let Err(errno) = rustix::pipe::fcntl_setpipe_size(&end, PAGE) {
-        log::debug!("{name} stays small: {errno}");
-    }
-    guard::hold(Held::Pipe, end.as_fd());
-    Ok(end)
-}
-
-fn io_error(dir: &DumpDir, source: io::Error) -> RoomError {
-    RoomError::Io { what: "make a pipe in", path: dir.here.clone(), source }
 }
 
 /// What comes through one pipe, page by page.
@@ -157,11 +145,13 @@ struct Stream {
     filled: usize,
     /// Kept back, for these may be the end record.
     last: usize,
+    /// The holder has died, and the JVM does not have the pipe open: nothing will come.
+    ended: bool,
 }
 
 impl Stream {
     fn new(section: Section, last: usize) -> Self {
-        Self { section, bytes: vec![0; PAGE], filled: 0, last }
+        Self { section, bytes: vec![0; PAGE], filled: 0, last, ended: false }
     }
 
     /// False when there is nothing.
@@ -172,6 +162,7 @@ impl Stream {
         match rustix::io::read(end, &mut self.bytes[self.filled..]) {
             Ok(n) => {
                 self.filled += n;
+                self.ended = n == 0;
                 Ok(n > 0)
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(false),
@@ -190,16 +181,13 @@ impl Stream {
     }
 }
 
-/// Our ends of the pipes, open for reading and writing; none once they are given up.
+/// Our ends of the pipes; none once they are given up: what the JVM still writes is an error for it then.
 #[derive(Debug)]
-struct Ends {
-    open: Mutex<Vec<OwnedFd>>,
-    hide: Hide,
-}
+struct Ends(Mutex<Vec<OwnedFd>>);
 
 impl Ends {
     fn lock(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, streams: &mut [Stream]) -> io::Result<bool> {
@@ -210,31 +198,18 @@ impl Ends {
         Ok(any)
     }
 
-    fn wait(&self) {
+    fn wait(&self, streams: &[Stream]) {
         let open = self.lock();
-        let mut fds: Vec<PollFd<'_>> = open.iter().map(|end| PollFd::new(end, PollFlags::IN)).collect();
+        // One that has ended would end each wait at once.
+        let open = open.iter().zip(streams).filter(|(_, stream)| !stream.ended);
+        let mut fds: Vec<PollFd<'_>> = open.map(|(end, _)| PollFd::new(end, PollFlags::IN)).collect();
         let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
         // Whatever it says, the pipes are read again.
         let _ = poll(&mut fds, Some(&timeout));
     }
 
-    /// The JVM gets an error for what it still writes. A pipe that it opens from now on would keep it waiting for
-    /// ever, at a safepoint: so their directory is gone for it first.
     fn give_up(&self) {
-        let mut open = self.lock();
-        if open.is_empty() {
-            return;
-        }
-        match self.hide.hide() {
-            // A JVM that has just found a pipe by its name still opens it.
-            Ok(()) => {
-                pause(STILL_OPENS);
-                guard::let_go();
-            }
-            // The guard holds them until the JVM is done.
-            Err(error) => log::warn!("the guard has to drain the dump, for its directory stays: {error}"),
-        }
-        open.clear();
+        self.lock().clear();
     }
 }
 

@@ -215,7 +215,7 @@ fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_fir
 }
 
 /// Of the container's processes, those of this program, zombies too: by the container's own /proc.
-fn of_this_program(container: &Container) -> Vec<String> {
+pub fn of_this_program(container: &Container) -> Vec<String> {
     let proc_root = format!("/proc/{}/root/proc", container.init_pid());
     let entries = std::fs::read_dir(proc_root).unwrap().flatten();
     let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());

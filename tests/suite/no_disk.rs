@@ -14,9 +14,9 @@ use crate::containers::INSIDE;
 use crate::guard::{assert_no_longer_pause, kill, moments, start};
 
 /// Those that can write to pipes.
-const VERSIONS: [&str; 3] = ["17", "21", "25"];
+pub const VERSIONS: [&str; 3] = ["17", "21", "25"];
 
-fn dump(pid: u32, server: &S3Server) -> Tool {
+pub fn dump(pid: u32, server: &S3Server) -> Tool {
     let flags = server.flags();
     Tool::dump(pid, &format!("s3://{BUCKET}"))
         .arg("--no-disk")
@@ -199,5 +199,21 @@ fn a_signal_lets_the_application_go_and_leaves_nothing() {
             assert_eq!(files_in(shape.dumps.path()).len(), 0, "{what}");
             assert_eq!(server.listed_uploads(), Vec::<String>::new(), "{what}");
         }
+    }
+}
+
+/// No process here has a number there.
+#[test]
+fn jvm_of_another_pid_namespace_is_refused_untouched() {
+    for version in ["17", "25"] {
+        let (server, Some(container)) = (S3Server::start(), Container::builder(version)) else { continue };
+        let container = container.start();
+        let before = container.files();
+        let ended = dump(container.pid(), &server).run().expect(4);
+        assert!(ended.stderr.contains("pid namespace"), "JDK {version}: {}", ended.stderr);
+        assert!(ended.stderr.contains("leave --no-disk away"), "JDK {version}: {}", ended.stderr);
+        // It was not even attached to.
+        assert_eq!(container.files(), before, "JDK {version}");
+        assert_eq!(server.requests(), 0, "JDK {version}");
     }
 }

@@ -1,0 +1,122 @@
+//! The holder: a companion that keeps the write ends of the pipes, so that the JVM can open them by names below the
+//! holder's `/proc` directory. Opening an anonymous pipe never waits for its other end (Linux: `fs/pipe.c`,
+//! `fifo_open`), and these names end with the holder: whoever is killed, the JVM gets an error and goes on.
+//!
+//! The kernel lets the JVM treat the holder as a process of its own, ptrace(2) included. So the holder has nothing that
+//! the JVM has not: the JVM's identity, no capability, no environment, no other descriptor, an empty root directory.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, chdir, chroot, getrlimit, set_dumpable_behavior, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use crate::attach::Identity;
+use crate::companion::{self, Companion, Environment, stay_alive};
+use crate::sys;
+
+/// By this name the program is the holder.
+pub const NAME: &str = "jmap-dump-tool-holder";
+
+/// The descriptors are the last ones below this number, the usual limit. A process that gets the holder's number after
+/// its death has seldom as many: the names lead nowhere then.
+const NUMBERS_BELOW: u64 = 1024;
+
+/// A directory without a file that tells anything, which ends with the process (proc_pid_fdinfo(5)).
+const EMPTY_ROOT: &str = "/proc/self/fdinfo";
+
+/// What the run asks for; beside it, the write ends.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// The JVM's.
+    pub identity: Identity,
+    /// The JVM sees the same mounts as the run does.
+    pub mounts_are_shared: bool,
+}
+
+/// The numbers of the descriptors in the holder, or why there are none.
+type Answer = Result<Vec<i32>, String>;
+
+/// The run's side. The holder ends in `Drop`.
+#[derive(Debug)]
+pub struct Holder(Companion);
+
+impl Holder {
+    /// # Errors
+    /// When there can be no further process.
+    pub fn start(order: &Order, write_ends: &[BorrowedFd<'_>]) -> io::Result<Self> {
+        let companion = Companion::start(NAME, Environment::Empty)?;
+        companion.send(order, write_ends)?;
+        Ok(Self(companion))
+    }
+
+    /// The names of the write ends for the JVM, in the order in which they were given. The caller has waited until the
+    /// holder can be read from.
+    ///
+    /// # Errors
+    /// When the holder could not become what it has to be.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let numbers = self.0.receive::<Answer>()?.map_err(io::Error::other)?;
+        Ok(numbers.iter().map(|number| format!("/proc/{}/fd/{number}", self.0.pid())).collect())
+    }
+
+    /// It has ended before its time.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone()
+    }
+}
+
+impl AsFd for Holder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The holder's own process: standard input is the control socket, at whose end it ends.
+pub fn hold_pipes() {
+    stay_alive();
+    let closed = sys::close_all_but_standard();
+    let Ok(Some((order, write_ends))) = companion::receive::<Order>(std::io::stdin()) else { return };
+    let held = closed.and_then(|()| become_theirs(&order)).and_then(|()| renumber(&write_ends));
+    drop(write_ends);
+    let numbers = held.as_ref().map(|held| held.iter().map(AsRawFd::as_raw_fd).collect());
+    let answer: Answer = numbers.map_err(ToString::to_string);
+    if companion::send(std::io::stdin().as_fd(), &answer, &[]).is_ok() {
+        // Nothing more is said.
+        let _ = companion::receive::<Order>(std::io::stdin());
+    }
+}
+
+/// Gives up all that the JVM does not have, and lets it look (ptrace(2), "Ptrace access mode checking").
+fn become_theirs(order: &Order) -> io::Result<()> {
+    // A core dump would lie where nobody looks for one.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    hide_root(order)?;
+    order.identity.take_for_good()?;
+    // A change of identity took it away (Linux: `kernel/cred.c`, `commit_creds`).
+    Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?)
+}
+
+/// The JVM's user could read the run's files by `/proc/HOLDER/root`.
+fn hide_root(order: &Order) -> io::Result<()> {
+    // The JVM sees these files anyway, or may look at the run itself.
+    let is_theirs = order.mounts_are_shared || order.identity == Identity::current();
+    match chroot(EMPTY_ROOT) {
+        Err(errno) if !is_theirs => return Err(errno.into()),
+        _ => {}
+    }
+    Ok(chdir("/")?)
+}
+
+fn renumber(write_ends: &[OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(NUMBERS_BELOW).min(NUMBERS_BELOW);
+    let first = i32::try_from(limit.saturating_sub(write_ends.len() as u64)).map_err(io::Error::other)?;
+    write_ends.iter().map(|end| Ok(fcntl_dupfd_cloexec(end, first)?)).collect()
+}
