@@ -10,10 +10,10 @@ use crate::watch::{Pod, SOON, Watcher, wait_until};
 const FULL: u64 = 2;
 
 /// Unmounted when it is dropped.
-struct Volume(PathBuf);
+pub struct Volume(PathBuf);
 
 impl Volume {
-    fn mount(at: &Path, size: &str) -> Option<Self> {
+    pub fn mount(at: &Path, size: &str) -> Option<Self> {
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
         mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))

@@ -17,6 +17,7 @@ mod full_volume;
 mod guard;
 mod harm;
 mod helpers;
+mod into_memory;
 mod keyless;
 mod killed;
 mod links;
