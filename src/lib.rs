@@ -10,6 +10,7 @@ pub mod error;
 
 pub mod deadline;
 mod file_from;
+mod memory;
 pub mod log_copy;
 pub mod progress;
 pub mod units;

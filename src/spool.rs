@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
+use crate::memory::{Ration, must_hold};
 use crate::pages::{PAGE, Page};
 
 /// A part of the dump; the derived order is the order in the object. A dump that comes as one sequential
@@ -74,6 +75,7 @@ struct Order {
 #[derive(Debug)]
 pub struct Spool {
     file: File,
+    ration: Ration,
     order: Mutex<Order>,
     grown: Condvar,
 }
@@ -82,7 +84,8 @@ impl Spool {
     /// `file` is empty, open for reading and writing.
     pub fn new(file: File) -> Self {
         let order = Order { next: Some(Slot::FIRST), ..Order::default() };
-        Self { file, order: Mutex::new(order), grown: Condvar::new() }
+        let ration = Ration::of(&file);
+        Self { file, ration, order: Mutex::new(order), grown: Condvar::new() }
     }
 
     /// A compressed dump that is already a file: sealed, of one extent or of those in `pieces`, which were [`Spool::pieces`].
@@ -124,10 +127,11 @@ impl Spool {
     }
 
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or would take memory that is needed.
     pub fn append(&self, member: &Member) -> io::Result<()> {
         let offset = self.lock().file_len;
         let bytes = member.gz.as_slice();
+        self.ration.take(bytes.len() as u64)?;
         self.file.write_all_at(bytes, offset)?;
         let mut order = self.lock();
         order.file_len += bytes.len() as u64;
@@ -171,9 +175,10 @@ impl Spool {
     /// Copies the object, in its order, to `to`.
     ///
     /// # Errors
-    /// When one of the files fails.
+    /// When one of the files fails, or `to` would take memory that is needed.
     pub fn copy_to(&self, to: &File) -> io::Result<()> {
         let (len, mut buf) = (self.stored_len(), vec![0; PAGE]);
+        must_hold(to, len)?;
         let mut at = 0;
         while at < len {
             let n = (len - at).min(PAGE as u64) as usize;

@@ -9,10 +9,8 @@ use rustix::fs::{Mode, OFlags, open};
 
 use crate::error::Error;
 use crate::heap_dump::RoomError;
+use crate::memory::is_memory;
 use crate::run_id::run_id;
-
-/// statfs(2), `TMPFS_MAGIC`.
-const TMPFS: u64 = 0x0102_1994;
 
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
 pub fn least_room(bytes: u64) -> u64 {
@@ -48,7 +46,7 @@ fn nameless_in(dir: &Path) -> io::Result<File> {
 
 /// A file on a tmpfs is memory of this container, which has little: nothing of it counts.
 fn free_in(dir: &Path) -> u64 {
-    let on_disk = rustix::fs::statfs(dir).is_ok_and(|fs| fs.f_type as u64 != TMPFS);
+    let on_disk = rustix::fs::statfs(dir).is_ok_and(|fs| !is_memory(&fs));
     let room = rustix::fs::statvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize));
     if on_disk { room } else { 0 }
 }

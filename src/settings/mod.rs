@@ -19,14 +19,14 @@ pub use watch::WatchSettings;
 use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, RedactArgs, TargetArgs};
 use crate::condition::Condition;
 use crate::discovery::{Preference, Selection};
-use crate::heap_dump::CANDIDATES;
+use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
 use crate::hprof::Redact;
 use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Encryption, StoreSettings};
 use context::contexts;
-use values::{boolean, choice, duration, level, link_time, patterns, pid, size};
+use values::{boolean, choice, disk_limits, duration, level, link_time, patterns, pid};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,8 +55,9 @@ pub struct TargetSettings {
     pub live: bool,
     /// As the JVM sees them.
     pub dirs: Vec<String>,
-    /// What the container may use of the node's disk: nothing inside tells.
-    pub disk_limit: Option<u64>,
+    /// By the user.
+    pub dirs_named: bool,
+    pub disk_limits: DiskLimits,
     pub attach_timeout: Duration,
 }
 
@@ -171,9 +172,25 @@ impl TargetSettings {
             selection,
             live: !layers.parse("all", boolean)?.unwrap_or(false),
             dirs: dirs(layers)?,
-            disk_limit: layers.parse("disk_limit", size)?,
+            dirs_named: layers.get("dir").is_some(),
+            disk_limits: layers.parse("disk_limit", disk_limits)?.unwrap_or_default(),
             attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
         })
+    }
+
+    /// What these settings say of the place for a dump, whose copy lies beside it.
+    pub fn plan_request<'a>(&'a self, run_id: &'a str) -> PlanRequest<'a> {
+        PlanRequest {
+            dirs: &self.dirs,
+            dirs_named: self.dirs_named,
+            live: self.live,
+            force: false,
+            disk_limits: &self.disk_limits,
+            store_dir: None,
+            whole: false,
+            no_disk: false,
+            run_id,
+        }
     }
 }
 

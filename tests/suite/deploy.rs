@@ -84,6 +84,35 @@ fn each_volume_of_the_manifests_is_mounted_and_each_mount_has_its_volume() {
     }
 }
 
+/// The tool falls back to /tmp, and the kubelet evicts the pod that exceeds a `sizeLimit`.
+#[test]
+fn each_container_that_dumps_is_told_its_directory_and_its_limits() {
+    let mut dumping = Vec::new();
+    for name in names() {
+        for (pod, container) in containers(&name) {
+            let what = format!("{name}, {}", container.name);
+            let mounts = container.volume_mounts.clone().unwrap_or_default();
+            let Some(dumps) = mounts.iter().find(|mount| mount.mount_path == "/dumps") else { continue };
+            // A watcher alone stores what lies there, and a JVM alone writes it by its own flag.
+            let env = Pod::of(&name, &[("settings.toml", ""), ("store", "")]).environment(&container);
+            let value = |name: &str| env.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
+            if !["by-hand.yaml", "prestop.yaml"].contains(&name.as_str()) && container.name != "dumper" {
+                assert_eq!(value("JMAP_DUMP_DISK_LIMIT"), None, "{what}");
+                continue;
+            }
+            assert_eq!(value("JMAP_DUMP_DIR"), Some("/dumps"), "{what}");
+            let volume = pod.volumes.iter().flatten().find(|volume| volume.name == dumps.name).unwrap();
+            let size = volume.empty_dir.as_ref().unwrap().size_limit.clone().unwrap().0;
+            let told = value("JMAP_DUMP_DISK_LIMIT").unwrap_or_else(|| panic!("{what}: no limit is told"));
+            let (container_limit, volume_limit) = told.split_once(',').unwrap_or_else(|| panic!("{what}: {told}"));
+            assert!(container_limit.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 30), "{what}: {told}");
+            assert_eq!(volume_limit, format!("/dumps={size}"), "{what}");
+            dumping.push(what);
+        }
+    }
+    assert_eq!(dumping.len(), 3, "{dumping:?}");
+}
+
 /// The environment of a JVM is in its dump, and a manifest is in a repository.
 #[test]
 fn no_secret_is_written_in_a_manifest_or_put_into_the_environment_of_a_jvm() {
