@@ -32,6 +32,11 @@ pub fn is_memory(fs: &StatFs) -> bool {
     [TMPFS, RAMFS].contains(&(fs.f_type as u64))
 }
 
+/// Whether a file, or what lies in a directory, is memory.
+pub fn holds(file: impl AsFd) -> bool {
+    fstatfs(file).is_ok_and(|fs| is_memory(&fs))
+}
+
 /// Whether what is read there can be given back.
 pub fn takes_holes(fs: &StatFs) -> bool {
     fs.f_type as u64 != RAMFS
@@ -74,7 +79,7 @@ fn free_on_machine() -> u64 {
 /// # Errors
 /// `StorageFull`, as of a disk, with what is free.
 pub fn must_hold(file: impl AsFd, bytes: u64) -> io::Result<()> {
-    if fstatfs(file).is_ok_and(|fs| is_memory(&fs)) { must_be_free(bytes.saturating_add(HEADROOM)) } else { Ok(()) }
+    if holds(file) { must_be_free(bytes.saturating_add(HEADROOM)) } else { Ok(()) }
 }
 
 fn must_be_free(bytes: u64) -> io::Result<()> {
@@ -95,7 +100,7 @@ pub struct Ration {
 
 impl Ration {
     pub fn of(file: impl AsFd) -> Self {
-        Self { is_memory: fstatfs(file).is_ok_and(|fs| is_memory(&fs)), taken: AtomicU64::new(0) }
+        Self { is_memory: holds(file), taken: AtomicU64::new(0) }
     }
 
     /// To be called before `bytes` are written.

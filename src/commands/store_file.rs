@@ -196,7 +196,7 @@ impl<'a> Deposit<'a> {
         if !gzipped {
             return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
         }
-        let file = nameless_beside(Path::new("."), 0, 0)?;
+        let file = nameless_beside(Path::new("."), 0, 0, &self.settings.disk_limits)?;
         io::copy(&mut raw, &mut Rationed::new(&file)).map_err(|source| uncopied(path, source))?;
         self.read_gzipped(file, path, upload)
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
 
 /// Told limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +25,16 @@ impl DiskLimits {
     pub fn of_dir(&self, path: &str) -> Option<(&str, u64)> {
         let above = self.dirs.iter().filter(|(dir, _)| Path::new(path).starts_with(dir));
         above.max_by_key(|(dir, _)| dir.trim_end_matches('/').len()).map(|(dir, limit)| (dir.as_str(), *limit))
+    }
+}
+
+impl DiskLimits {
+    /// What may still be written below a directory that this process sees.
+    pub fn left_at(&self, dir: &Path) -> u64 {
+        let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        let Some((volume, limit)) = self.of_dir(&absolute.to_string_lossy()) else { return u64::MAX };
+        let held = open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        limit.saturating_sub(held.map_or(0, |held| occupied(&held)))
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Settings {
     pub output: Output,
     /// What is taken out of a dump.
     pub redact: Option<Redaction>,
+    /// Of what this process sees itself.
+    pub disk_limits: DiskLimits,
 }
 
 /// Which JVM, and what of it.
@@ -112,6 +114,7 @@ impl Settings {
             deadline: deadline(layers)?,
             output: output(layers)?,
             redact: redaction(layers)?,
+            disk_limits: told_limits(layers)?,
         })
     }
 }
@@ -145,6 +148,10 @@ fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
     }
 }
 
+fn told_limits(layers: &Layers) -> Result<DiskLimits, UsageError> {
+    Ok(layers.parse("disk_limit", disk_limits)?.unwrap_or_default())
+}
+
 fn deadline(layers: &Layers) -> Result<Duration, UsageError> {
     Ok(layers.parse("deadline", duration)?.unwrap_or(Duration::from_secs(30 * 60)))
 }
@@ -173,7 +180,7 @@ impl TargetSettings {
             live: !layers.parse("all", boolean)?.unwrap_or(false),
             dirs: dirs(layers)?,
             dirs_named: layers.get("dir").is_some(),
-            disk_limits: layers.parse("disk_limit", disk_limits)?.unwrap_or_default(),
+            disk_limits: told_limits(layers)?,
             attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
         })
     }

@@ -1,6 +1,6 @@
 //! The manifests of `deploy/`: Kubernetes can read them, they are hardened, and what they say works.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, VolumeMount};
 
 use crate::common::manifest::{Document, Pod, deploy, names, read, text};
 
@@ -84,33 +84,43 @@ fn each_volume_of_the_manifests_is_mounted_and_each_mount_has_its_volume() {
     }
 }
 
-/// The tool falls back to /tmp, and the kubelet evicts the pod that exceeds a `sizeLimit`.
+/// The kubelet evicts the pod that exceeds a `sizeLimit`, and nothing inside tells it.
 #[test]
-fn each_container_that_dumps_is_told_its_directory_and_its_limits() {
-    let mut dumping = Vec::new();
-    for name in names() {
-        for (pod, container) in containers(&name) {
-            let what = format!("{name}, {}", container.name);
-            let mounts = container.volume_mounts.clone().unwrap_or_default();
-            let Some(dumps) = mounts.iter().find(|mount| mount.mount_path == "/dumps") else { continue };
-            // A watcher alone stores what lies there, and a JVM alone writes it by its own flag.
-            let env = Pod::of(&name, &[("settings.toml", ""), ("store", "")]).environment(&container);
-            let value = |name: &str| env.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
-            if !["by-hand.yaml", "prestop.yaml"].contains(&name.as_str()) && container.name != "dumper" {
-                assert_eq!(value("JMAP_DUMP_DISK_LIMIT"), None, "{what}");
-                continue;
-            }
-            assert_eq!(value("JMAP_DUMP_DIR"), Some("/dumps"), "{what}");
-            let volume = pod.volumes.iter().flatten().find(|volume| volume.name == dumps.name).unwrap();
-            let size = volume.empty_dir.as_ref().unwrap().size_limit.clone().unwrap().0;
-            let told = value("JMAP_DUMP_DISK_LIMIT").unwrap_or_else(|| panic!("{what}: no limit is told"));
-            let (container_limit, volume_limit) = told.split_once(',').unwrap_or_else(|| panic!("{what}: {told}"));
-            assert!(container_limit.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 30), "{what}: {told}");
-            assert_eq!(volume_limit, format!("/dumps={size}"), "{what}");
-            dumping.push(what);
+fn each_manifest_names_the_dumps_volume_and_tells_its_size_limit() {
+    let mut told = Vec::new();
+    for (name, (pod, container)) in
+        names().into_iter().flat_map(|name| containers(&name).into_iter().map(move |c| (name.clone(), c)))
+    {
+        let what = format!("{name}, {}", container.name);
+        let mounts = container.volume_mounts.clone().unwrap_or_default();
+        let sizes: Vec<(String, String)> = mounts.iter().filter_map(|mount| limit_of(&pod, mount)).collect();
+        let env = Pod::of(&name, &[("settings.toml", ""), ("store", "")]).environment(&container);
+        let value = |name: &str| env.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+        // Where a sidecar has the tool, the JVM's own container has none.
+        let runs_us = env.iter().any(|(name, _)| name.starts_with("POD_"));
+        if !runs_us || !sizes.iter().any(|(dir, _)| dir == "/dumps") {
+            continue;
         }
+        let watches = container.command.iter().flatten().any(|word| word == "/dumps");
+        let named = value("JMAP_DUMP_DIR");
+        assert!(named.as_deref() == Some("/dumps") || watches && named.is_none(), "{what}: {named:?}");
+        let limits = value("JMAP_DUMP_DISK_LIMIT").unwrap_or_else(|| panic!("{what}: no limit is told"));
+        for limit in limits.split(',') {
+            match limit.split_once('=') {
+                Some((dir, size)) => assert!(sizes.contains(&(dir.into(), size.into())), "{what}: {limit}, {sizes:?}"),
+                None => assert!(limit.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 30), "{what}: {limits}"),
+            }
+        }
+        assert!(limits.contains("/dumps="), "{what}: {limits}");
+        told.push(what);
     }
-    assert_eq!(dumping.len(), 3, "{dumping:?}");
+    assert_eq!(told.len(), 5, "{told:?}");
+}
+
+/// The `sizeLimit` of what is mounted.
+fn limit_of(pod: &PodSpec, mount: &VolumeMount) -> Option<(String, String)> {
+    let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
+    Some((mount.mount_path.clone(), volume.empty_dir.clone()?.size_limit?.0))
 }
 
 /// The environment of a JVM is in its dump, and a manifest is in a repository.
