@@ -10,8 +10,8 @@ pub mod error;
 
 pub mod deadline;
 mod file_from;
-mod memory;
 pub mod log_copy;
+mod memory;
 pub mod progress;
 pub mod units;
 

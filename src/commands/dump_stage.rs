@@ -9,7 +9,9 @@ use super::keep::write_journal;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
-use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, Manner, NAME, Plan, Reframed, RoomError, SPOOL};
+use crate::heap_dump::{
+    self, Capture, DumpDir, DumpError, HeapDump, Layout, Manner, NAME, Plan, Reframed, RoomError, SPOOL,
+};
 use crate::hprof::{Redactor, Summary};
 use crate::journal::{self, FileState, Journal};
 use crate::pipeline::{self, Piped, Verdict};

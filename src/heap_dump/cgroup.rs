@@ -44,7 +44,12 @@ pub type ReadFile<'a> = dyn Fn(&str) -> Option<String> + 'a;
 pub fn memory(target: &Target, identity: Identity) -> Reading {
     let seen = VERSIONS.iter().find_map(|version| {
         let read = |name: &str| read(target, identity, version.dir, name);
-        used(&read(version.limits[0])?, &read(version.usage)?, &read("memory.stat").unwrap_or_default(), version.reclaimable)
+        used(
+            &read(version.limits[0])?,
+            &read(version.usage)?,
+            &read("memory.stat").unwrap_or_default(),
+            version.reclaimable,
+        )
     });
     seen.unwrap_or_default()
 }
@@ -195,7 +200,10 @@ mod tests {
             ("cgroup", "5:devices:/x\n4:cpu,memory:/kubepods/pod/app\n0::/\n"),
             ("root/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
             ("root/sys/fs/cgroup/memory/memory.usage_in_bytes", "700\n"),
-            ("root/sys/fs/cgroup/memory/memory.stat", "cache 1\ntotal_inactive_file 50\nhierarchical_memory_limit 800\n"),
+            (
+                "root/sys/fs/cgroup/memory/memory.stat",
+                "cache 1\ntotal_inactive_file 50\nhierarchical_memory_limit 800\n",
+            ),
         ];
         assert_eq!(free(&files), Some(150));
         assert_eq!(free(&files[..3]), None);

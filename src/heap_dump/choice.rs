@@ -77,9 +77,8 @@ impl Candidate {
 
     /// Where dumps belong, the likely size has to fit; elsewhere the largest one.
     fn suffices(&self, belongs: bool, estimate: Option<Estimate>) -> bool {
-        let enough = estimate.is_none_or(|estimate| {
-            self.room.free >= if belongs { estimate.likely } else { estimate.upper }
-        });
+        let enough =
+            estimate.is_none_or(|estimate| self.room.free >= if belongs { estimate.likely } else { estimate.upper });
         enough && self.shortage.is_none()
     }
 

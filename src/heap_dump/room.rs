@@ -32,7 +32,10 @@ impl RoomError {
     pub fn hint(&self) -> String {
         match self {
             Self::TooSmall { streamed, .. } => {
-                format!("mount a larger volume and name it with --dir, or take the risk with --force; {}", stream(streamed))
+                format!(
+                    "mount a larger volume and name it with --dir, or take the risk with --force; {}",
+                    stream(streamed)
+                )
             }
             Self::TooLittleMemory { streamed, .. } => format!(
                 "mount a volume that is on a disk and name it with --dir (or --store), or raise the memory limit, or \
@@ -75,13 +78,7 @@ impl Room {
     ///
     /// # Errors
     /// When the file system does not tell.
-    pub fn of(
-        dir: &DumpDir,
-        jvm: &Jvm,
-        request: &PlanRequest<'_>,
-        layout: Layout,
-        raw_upper: u64,
-    ) -> io::Result<Self> {
+    pub fn of(dir: &DumpDir, jvm: &Jvm, request: &PlanRequest<'_>, layout: Layout, raw_upper: u64) -> io::Result<Self> {
         let space = dir.free_space()?;
         let (free, total) = (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize);
         let memory = MemoryRoom::of(dir, jvm, request.store_dir, layout, raw_upper)?;
