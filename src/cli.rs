@@ -161,8 +161,8 @@ pub struct TargetArgs {
     /// Directory for the dump and its compressed copy; may be given several times, or with ':' between
     #[arg(long)]
     pub dir: Vec<String>,
-    /// Disk that this container may use, such as 2Gi; JMAP_DUMP_DISK_LIMIT by the Downward API
-    #[arg(long, value_name = "SIZE")]
+    /// Disk that this container may use, such as 2Gi, or a directory: /dumps=5Gi; of several, with ',' between
+    #[arg(long, value_name = "[DIR=]SIZE")]
     pub disk_limit: Option<String>,
     /// How long the JVM may take to answer the attach [default: 60s]
     #[arg(long, value_name = "TIME")]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context, SHA256};
 
 use crate::deadline::Deadline;
+use crate::memory::must_hold;
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::store::{Listed, Shelf, StoreError};
@@ -33,7 +34,7 @@ impl Download {
     /// Begins, or goes on when the object is still the same.
     ///
     /// # Errors
-    /// When the files cannot be made.
+    /// When the files cannot be made, or would take memory that is needed.
     pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
         let part = path.with_added_extension("part");
         let notes_path = part.with_added_extension("pieces");
@@ -49,7 +50,15 @@ impl Download {
             notes.write_all(identity.as_bytes())?;
         }
         let there = there.unwrap_or_default();
-        Ok(Self { part, notes_path, file, notes, bytes: object.bytes, there })
+        let download = Self { part, notes_path, file, notes, bytes: object.bytes, there };
+        if let Err(error) = must_hold(&download.file, download.bytes.saturating_sub(download.has())) {
+            // What was fetched before is gone on with elsewhere, or when there is room.
+            if download.there.is_empty() {
+                download.forget();
+            }
+            return Err(error);
+        }
+        Ok(download)
     }
 
     /// Bytes that need not be fetched again.

@@ -12,6 +12,7 @@ pub mod error;
 pub mod deadline;
 mod file_from;
 pub mod log_copy;
+mod memory;
 pub mod output;
 pub mod progress;
 pub mod units;

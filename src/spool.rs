@@ -12,6 +12,7 @@ use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::door;
+use crate::memory::{Ration, must_hold};
 use crate::pages::{PAGE, Page};
 
 /// How long a reader waits at a time; whoever appends wakes it.
@@ -79,6 +80,7 @@ struct Order {
 #[derive(Debug)]
 pub struct Spool {
     file: File,
+    ration: Ration,
     order: Mutex<Order>,
     grown: Condvar,
 }
@@ -87,7 +89,8 @@ impl Spool {
     /// `file` is empty, open for reading and writing.
     pub fn new(file: File) -> Self {
         let order = Order { next: Some(Slot::FIRST), ..Order::default() };
-        Self { file, order: Mutex::new(order), grown: Condvar::new() }
+        let ration = Ration::of(&file);
+        Self { file, ration, order: Mutex::new(order), grown: Condvar::new() }
     }
 
     /// A compressed dump that is already a file: sealed, of one extent or of those in `pieces`, which were [`Spool::pieces`].
@@ -129,10 +132,11 @@ impl Spool {
     }
 
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or would take memory that is needed.
     pub fn append(&self, member: &Member) -> io::Result<()> {
         let offset = self.lock().file_len;
         let bytes = member.gz.as_slice();
+        self.ration.take(bytes.len() as u64)?;
         door("write the spool", || self.file.write_all_at(bytes, offset))?;
         let mut order = self.lock();
         order.file_len += bytes.len() as u64;
@@ -176,9 +180,10 @@ impl Spool {
     /// Copies the object, in its order, to `to`.
     ///
     /// # Errors
-    /// When one of the files fails.
+    /// When one of the files fails, or `to` would take memory that is needed.
     pub fn copy_to(&self, to: &File) -> io::Result<()> {
         let (len, mut buf) = (self.stored_len(), vec![0; PAGE]);
+        must_hold(to, len)?;
         let mut at = 0;
         while at < len {
             let n = (len - at).min(PAGE as u64) as usize;

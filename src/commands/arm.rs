@@ -14,6 +14,7 @@ use crate::deadline::Deadline;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError, is_gzipped_by_own_flag, own_path};
+use crate::memory;
 use crate::settings::{TargetSettings, UsageError};
 
 /// The attach has a limit of its own; two flags are set at once.
@@ -89,6 +90,12 @@ fn open_writable(jvm: &Jvm, dir: &str) -> Result<OwnedFd, Error> {
 fn free(jvm: &Jvm, dir: &str, name: &str) -> Result<String, Error> {
     let held = open_writable(jvm, dir)?;
     let path = format!("{}/{name}", dir.trim_end_matches('/'));
+    if memory::holds(&held) {
+        log::warn!(
+            "{path} is memory: the kernel may kill the application while it writes its heap there; name a directory on a \
+             disk with --path"
+        );
+    }
     if jvm.identity.io(|| Ok(statat(&held, name, AtFlags::SYMLINK_NOFOLLOW)?)).is_err() {
         return Ok(path);
     }

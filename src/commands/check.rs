@@ -10,10 +10,12 @@ use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::VirtualMachine;
 use crate::cli::CheckArgs;
 use crate::deadline::Deadline;
+use crate::discovery::mountinfo::Mount;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{self, Plan, PlanRequest};
 use crate::pod::Pod;
+use crate::redaction::Redaction;
 use crate::run_id::run_id;
 use crate::settings::{CheckSettings, Output, Settings};
 use crate::single_run::SingleRun;
@@ -25,8 +27,9 @@ use crate::units::{Bytes, Seconds};
 const GZIP_BYTES_PER_SECOND: u64 = 150 << 20;
 
 /// How to make known what nothing inside a container tells.
-const DOWNWARD_API: &str = "env:\n    - name: JMAP_DUMP_DISK_LIMIT\n      valueFrom: {resourceFieldRef: \
-                            {resource: limits.ephemeral-storage}}";
+const TELL_LIMITS: &str = "env:\n    - name: DISK_LIMIT\n      valueFrom: {resourceFieldRef: \
+                           {resource: limits.ephemeral-storage}}\n    - {name: JMAP_DUMP_DISK_LIMIT, value: \
+                           \"$(DISK_LIMIT),/dumps=SIZE\"}";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,13 +135,11 @@ fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadlin
 
 fn try_plan(vm: &VirtualMachine<'_>, settings: &CheckSettings, findings: &mut Findings, deadline: &Deadline) {
     let run_id = run_id();
+    let common = settings.common.as_ref();
     let request = PlanRequest {
-        dirs: &settings.target.dirs,
-        live: settings.target.live,
-        force: false,
-        disk_limit: settings.target.disk_limit,
-        no_disk: false,
-        run_id: &run_id,
+        store_dir: common.and_then(|common| common.store.url.local_dir()),
+        whole: common.and_then(|common| common.redact.as_ref()).is_some_and(Redaction::needs_whole_dump),
+        ..settings.target.plan_request(&run_id)
     };
     match heap_dump::plan(vm, &request, deadline) {
         Ok(plan) => tell_plan(&plan, settings, findings),
@@ -154,13 +155,13 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
     for warning in &plan.warnings {
         findings.other("room", State::Warning, warning, "mount a larger volume and name it with --dir");
     }
-    let on_node_disk = plan.dir.mount.as_ref().is_some_and(crate::discovery::mountinfo::Mount::is_node_disk);
-    if on_node_disk && settings.target.disk_limit.is_none() {
+    let on_node_disk = plan.dir.mount.as_ref().is_some_and(Mount::is_node_disk);
+    if on_node_disk && !settings.target.disk_limits.is_told_for(&plan.dir.inside) {
         findings.other(
             "disk limit",
             State::Unknown,
-            "an ephemeral-storage limit cannot be seen from inside",
-            DOWNWARD_API,
+            "an ephemeral-storage limit and an emptyDir's sizeLimit cannot be seen from inside",
+            TELL_LIMITS,
         );
     }
     let Some(estimate) = plan.estimate else { return };

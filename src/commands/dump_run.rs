@@ -13,7 +13,7 @@ use crate::attach::VirtualMachine;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
-use crate::heap_dump::{self, Estimate, PipePair, Plan, PlanRequest};
+use crate::heap_dump::{self, PipePair, Plan, PlanRequest};
 use crate::journal::Journal;
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
             return self.send_sealed(&sealed, upload);
         }
         let vm = vm.map_or_else(|| self.attach(), Ok)?;
-        let mut plan = self.plan(&vm)?;
+        let mut plan = self.plan(&vm, upload.is_ok())?;
         if self.settings.dry_run {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
@@ -149,15 +149,15 @@ impl<'a> Run<'a> {
         Ok(vm?)
     }
 
-    fn plan(&mut self, vm: &VirtualMachine<'_>) -> Result<Plan, Error> {
+    /// A store that is no directory, or cannot be used, takes no spool.
+    fn plan(&mut self, vm: &VirtualMachine<'_>, has_store: bool) -> Result<Plan, Error> {
         let settings = self.settings;
         let request = PlanRequest {
-            dirs: &settings.target.dirs,
-            live: settings.target.live,
             force: settings.force,
-            disk_limit: settings.target.disk_limit,
+            store_dir: settings.common.store.url.local_dir().filter(|_| has_store),
+            whole: self.redacts_whole_dump(),
             no_disk: settings.no_disk,
-            run_id: &self.run_id,
+            ..settings.target.plan_request(&self.run_id)
         };
         let plan = heap_dump::plan(vm, &request, self.deadline)?;
         for warning in &plan.warnings {
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
             let (pid, needed) = (self.jvm.pid(), estimate.shortest());
             return Err(Error::TooLate { pid, needed: Seconds(needed), left: Seconds(left) });
         }
-        let room_for_all = Estimate::new(estimate.heap_used, false).lower <= plan.room.free;
+        let room_for_all = estimate.lower_of_all() <= plan.room.free;
         if self.live && estimate.likely_with_collection() > left && (room_for_all || self.settings.no_disk) {
             self.live = false;
             self.receipt.warn("there is no time for a collection before the dump: it has unreachable objects, too");

@@ -9,7 +9,9 @@ use super::keep::write_journal;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
 use crate::error::Error;
-use crate::heap_dump::{self, Capture, DumpDir, DumpError, HeapDump, Layout, NAME, Plan, Reframed, RoomError, SPOOL};
+use crate::heap_dump::{
+    self, Capture, DumpDir, DumpError, HeapDump, Layout, Manner, NAME, Plan, Reframed, RoomError, SPOOL,
+};
 use crate::hprof::{Redactor, Summary};
 use crate::journal::{self, FileState, Journal};
 use crate::pipeline::{self, Piped, Verdict};
@@ -52,26 +54,19 @@ impl Run<'_> {
     ) -> Result<(Piped, Spool), Error> {
         let total = plan.estimate.map(|estimate| estimate.raw_upper);
         self.progress.stage("the JVM is dumping", total);
-        if !plan.can_be_captured() || self.redacts_whole_dump() || self.waits_for_whole_dump(plan) {
+        if plan.manner == Manner::Whole {
             return self.dump_then_read(vm, plan, upload);
         }
         let begun = Instant::now();
         let captured = self.capture(vm, plan, upload.as_deref_mut());
         let again = matches!(captured, Err(Error::Dump(DumpError::Merged { .. }))) && begun.elapsed() < AGAIN_WITHIN;
         // What has gone out of the first dump would be the start of the second.
-        if !again || upload.as_ref().is_some_and(|upload| upload.has_parts()) {
+        if !again || !plan.may_be_whole() || upload.as_ref().is_some_and(|upload| upload.has_parts()) {
             return captured;
         }
         self.receipt.warn("the JVM was faster than this tool: it dumps once more, and is read when it is done");
         plan.dir.clear().map_err(|source| RoomError::Io { what: "empty", path: plan.dir.here.clone(), source })?;
         self.dump_then_read(vm, plan, upload)
-    }
-
-    /// Below two processors nothing is compressed while the JVM dumps, and a file with a name is not lost when the time
-    /// is over before it is compressed. To merge its parts, a JVM needs room for them twice.
-    fn waits_for_whole_dump(&self, plan: &Plan) -> bool {
-        let room_to_merge = plan.layout != Layout::Parts || plan.has_room_for_all();
-        self.effort(plan).waits() && room_to_merge
     }
 
     fn dump_then_read(

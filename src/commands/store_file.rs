@@ -24,10 +24,11 @@ use crate::classes;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::gzip;
-use crate::heap_dump::DumpError;
+use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::{Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::Begin;
+use crate::memory::Rationed;
 use crate::pipeline::{self, Verdict};
 use crate::progress::Progress;
 use crate::redaction::Redaction;
@@ -195,8 +196,8 @@ impl<'a> Deposit<'a> {
         if !gzipped {
             return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
         }
-        let mut file = nameless_beside(Path::new("."), 0, 0)?;
-        io::copy(&mut raw, &mut file).map_err(|source| unread(path, source))?;
+        let file = nameless_beside(Path::new("."), 0, 0, &self.settings.disk_limits)?;
+        io::copy(&mut raw, &mut Rationed::new(&file)).map_err(|source| uncopied(path, source))?;
         self.read_gzipped(file, path, upload)
     }
 
@@ -265,6 +266,14 @@ fn shown(path: &Path) -> String {
 
 fn is_damaged(result: &Result<(), Error>) -> bool {
     matches!(result, Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })))
+}
+
+/// No room for the copy, or nothing to be copied.
+fn uncopied(path: &str, source: io::Error) -> Error {
+    if source.kind() != io::ErrorKind::StorageFull {
+        return unread(path, source);
+    }
+    RoomError::Io { what: "write a temporary copy of", path: path.to_owned(), source }.into()
 }
 
 fn unread(path: &str, source: io::Error) -> Error {

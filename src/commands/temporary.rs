@@ -8,11 +8,9 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::error::Error;
-use crate::heap_dump::RoomError;
+use crate::heap_dump::{DiskLimits, RoomError};
+use crate::memory::is_memory;
 use crate::run_id::run_id;
-
-/// statfs(2), `TMPFS_MAGIC`.
-const TMPFS: u64 = 0x0102_1994;
 
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
 pub fn least_room(bytes: u64) -> u64 {
@@ -20,10 +18,10 @@ pub fn least_room(bytes: u64) -> u64 {
 }
 
 /// A file without a name, where `path` lies or else among the temporary ones: gone when it is closed. Where there is
-/// room for `bytes`, if there is such a place, and nowhere with less than `least`.
-pub fn nameless_beside(path: &Path, bytes: u64, least: u64) -> Result<File, Error> {
+/// room for `bytes`, within the limits that were told, if there is such a place, and nowhere with less than `least`.
+pub fn nameless_beside(path: &Path, bytes: u64, least: u64, limits: &DiskLimits) -> Result<File, Error> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut places = [parent.to_owned(), std::env::temp_dir()].map(|dir| (free_in(&dir), dir));
+    let mut places = [parent.to_owned(), std::env::temp_dir()].map(|dir| (free_in(&dir, limits), dir));
     if places[0].0 < bytes && places[1].0 > places[0].0 {
         places.reverse();
     }
@@ -47,10 +45,10 @@ fn nameless_in(dir: &Path) -> io::Result<File> {
 }
 
 /// A file on a tmpfs is memory of this container, which has little: nothing of it counts.
-fn free_in(dir: &Path) -> u64 {
-    let on_disk = rustix::fs::statfs(dir).is_ok_and(|fs| fs.f_type as u64 != TMPFS);
+fn free_in(dir: &Path, limits: &DiskLimits) -> u64 {
+    let on_disk = rustix::fs::statfs(dir).is_ok_and(|fs| !is_memory(&fs));
     let room = rustix::fs::statvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize));
-    if on_disk { room } else { 0 }
+    if on_disk { room.min(limits.left_at(dir)) } else { 0 }
 }
 
 fn unlinked_in(dir: &Path) -> io::Result<File> {

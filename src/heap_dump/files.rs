@@ -12,11 +12,15 @@ use super::{DumpDir, Layout};
 use crate::file_from::FileFrom;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
+use crate::memory;
 use crate::pages::PAGE;
 use crate::spool::Section;
 
 /// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
 const RELEASE: u64 = 8 << 20;
+
+/// The same in memory, where each of many parts would hold as much of what is compressed already.
+const RELEASE_MEMORY: u64 = PAGE as u64;
 
 /// A file that the JVM writes to.
 #[derive(Debug)]
@@ -109,6 +113,7 @@ pub struct Files<'a> {
     dir: &'a DumpDir,
     layout: Layout,
     files: Vec<Growing>,
+    release: u64,
     /// The file system takes back what was read.
     pub releases: bool,
     /// Nothing is read yet but the head and the part with the classes.
@@ -117,7 +122,8 @@ pub struct Files<'a> {
 
 impl<'a> Files<'a> {
     pub fn new(dir: &'a DumpDir, layout: Layout) -> Self {
-        Self { dir, layout, files: Vec::new(), releases: true, classes_first: false }
+        let release = if memory::holds(dir) { RELEASE_MEMORY } else { RELEASE };
+        Self { dir, layout, files: Vec::new(), release, releases: true, classes_first: false }
     }
 
     /// # Errors
@@ -145,7 +151,7 @@ impl<'a> Files<'a> {
         let growing = &mut self.files[index];
         growing.take(most.min(PAGE as u64), page)?;
         if self.releases
-            && let Err(error) = growing.release(RELEASE)
+            && let Err(error) = growing.release(self.release)
         {
             log::info!("the file system at {} keeps what was read until the end: {error}", self.dir.here);
             self.releases = false;

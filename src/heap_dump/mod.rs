@@ -3,13 +3,17 @@
 pub mod abandoned;
 mod answer;
 mod capture;
-mod cgroup;
+pub mod cgroup;
+mod choice;
+mod disk_limit;
 mod dump_dir;
+mod estimate;
 mod file;
 mod files;
 mod flags;
 mod heap_info;
 pub mod holder;
+mod memory_room;
 mod pipe;
 mod pipe_pair;
 mod reframed;
@@ -19,18 +23,25 @@ mod sealed;
 mod version;
 
 use std::io;
+use std::path::Path;
+use std::time::Duration;
 
 pub use capture::Capture;
+pub use choice::CANDIDATES;
+pub use disk_limit::DiskLimits;
 pub use dump_dir::DumpDir;
+pub use estimate::Estimate;
 pub use file::{DumpFailure, HeapDump, NAME, NEW_JOURNAL, SORTED, SPOOL, dump};
 pub use files::{Growing, take_over_files};
 pub use flags::safe_flags;
 pub use pipe::Pipe;
 pub use pipe_pair::{PipeError, PipePair};
 pub use reframed::Reframed;
-pub use room::{Estimate, Room, RoomError};
+pub use room::{Room, RoomError};
 pub use sealed::{Sealed, sealed_since};
 
+use choice::{Candidate, Prospect, choose};
+use estimate::Heap;
 use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
@@ -42,9 +53,6 @@ use crate::discovery::maps::Vm;
 use crate::effort;
 use crate::hprof::Malformed;
 use crate::units::Bytes;
-
-/// Directories that are tried when none is named, as the JVM sees them.
-pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];
 
 /// The JVM did not make a whole dump.
 #[derive(Debug, thiserror::Error)]
@@ -106,36 +114,32 @@ pub enum Layout {
     Parts,
 }
 
+/// When a dump is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// While the JVM writes it, or behind its back; it is given back to the file system behind the reader.
+    Captured,
+    /// When the JVM is done. It lies there until it is stored.
+    Whole,
+}
+
 /// Where the dump goes, and how large it may be.
 #[derive(Debug)]
 pub struct Plan {
     /// That the container may use at a time.
     pub processors: f64,
     pub layout: Layout,
+    pub manner: Manner,
     pub dir: DumpDir,
     pub room: Room,
     pub estimate: Option<Estimate>,
     pub warnings: Vec<String>,
 }
 
-/// A heap below this is written so fast that reading behind it gains nothing; and JDK 22 and later would have
-/// merged it before its parts could be taken over.
-const WORTH_CAPTURING: u64 = 32 << 20;
-
 impl Plan {
-    /// There is room for the worst case.
-    pub fn has_room_for_all(&self) -> bool {
-        self.estimate.is_some_and(|estimate| self.room.free >= estimate.upper)
-    }
-
-    /// Whether the dump can be read while the JVM writes it.
-    pub fn can_be_captured(&self) -> bool {
-        let large = self.estimate.is_none_or(|estimate| estimate.heap_used >= WORTH_CAPTURING);
-        match self.layout {
-            Layout::Unknown => false,
-            Layout::Patched | Layout::Sequential => true,
-            Layout::Parts => large,
-        }
+    /// Whether a dump that was to be captured may be read when it is whole.
+    pub fn may_be_whole(&self) -> bool {
+        self.room.shortage(Manner::Whole).is_none()
     }
 }
 
@@ -143,9 +147,15 @@ impl Plan {
 #[derive(Debug, Clone)]
 pub struct PlanRequest<'a> {
     pub dirs: &'a [String],
+    /// By the user, for dumps.
+    pub dirs_named: bool,
     pub live: bool,
     pub force: bool,
-    pub disk_limit: Option<u64>,
+    pub disk_limits: &'a DiskLimits,
+    /// Where the compressed copy will lie; `None`: beside the dump.
+    pub store_dir: Option<&'a Path>,
+    /// Nothing can be read before the dump is whole.
+    pub whole: bool,
     /// Only links to pipes will lie there.
     pub no_disk: bool,
     pub run_id: &'a str,
@@ -160,38 +170,47 @@ pub enum PlanError {
     Room(#[from] RoomError),
 }
 
-/// Chooses the directory: the first with room for the upper estimate, else the one with the most room.
+/// Chooses the directory, and how the dump is read there.
 ///
 /// # Errors
-/// When the JVM does not answer, no directory can be written, or not even the lower estimate fits.
+/// When the JVM does not answer, no directory can be written, not even the lower estimate fits, or the upper one does
+/// not fit into memory.
 pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadline) -> Result<Plan, PlanError> {
     let mut warnings = Vec::new();
-    let layout = layout(vm, deadline)?;
-    let estimate = estimate(vm, request.live, deadline)?;
+    let (jvm, layout) = (vm.jvm(), layout(vm, deadline)?);
+    let heap = heap(vm, layout, deadline)?;
+    let estimate = heap.map(|heap| Estimate::new(heap, request.live));
     if estimate.is_none() {
         warnings.push("the JVM did not tell how much of its heap is used: room was not checked".to_owned());
     }
     if request.no_disk {
         can_stream(vm, layout, deadline)?;
     }
-    let (dir, room) = choose(vm, request, estimate.filter(|_| !request.no_disk))?;
+    // A heap is resident, as far as it is used.
+    let raw_upper = heap.unwrap_or(Heap { used: jvm.resident_bytes, compact: layout == Layout::Parts }).raw_upper();
+    let needed = estimate.filter(|_| !request.no_disk);
+    let prospect = Prospect { layout, estimate: needed, raw_upper, processors: processors(jvm) };
+    let (Candidate { dir, room, manner, shortage }, passed_over) = choose(jvm, request, &prospect)?;
+    warnings.extend(passed_over);
     if request.no_disk && !is_plain(&dir.inside) {
         let why = format!("the JVM's command parser would not take the path {}", dir.inside);
-        return Err(RoomError::NoStream { pid: vm.jvm().pid(), why }.into());
+        return Err(RoomError::NoStream { pid: jvm.pid(), why }.into());
     }
-    if let Some(estimate) = estimate.filter(|_| !request.no_disk) {
-        let (pid, path) = (vm.jvm().pid(), dir.here.clone());
-        let (needed, free) = (Bytes(estimate.lower), Bytes(room.free));
+    let (pid, path, free) = (jvm.pid(), dir.here.clone(), Bytes(room.free));
+    let streamed = estimate.map_or(Duration::ZERO, |estimate| estimate.streamed());
+    if let Some(estimate) = needed.filter(|estimate| room.free < estimate.upper) {
+        let (needed, limit) = (Bytes(estimate.lower), room.limit.clone());
         if room.free < estimate.lower && !request.force {
-            let streamed = estimate.streamed();
-            return Err(RoomError::TooSmall { pid, path, needed, free, limit: room.limit.clone(), streamed }.into());
+            return Err(RoomError::TooSmall { pid, path, needed, free, limit, streamed }.into());
         }
-        if room.free < estimate.upper {
-            let upper = Bytes(estimate.upper);
-            warnings.push(format!("up to {upper} may be needed in {path}, {free} can be used ({})", room.limit));
-        }
+        warnings.push(format!("up to {} may be needed in {path}, {free} can be used ({limit})", Bytes(estimate.upper)));
     }
-    Ok(Plan { processors: processors(vm.jvm()), layout, dir, room, estimate, warnings })
+    match shortage {
+        Some(shortage) if !request.force => return Err(RoomError::TooLittleMemory { pid, shortage, streamed }.into()),
+        Some(shortage) => warnings.push(format!("the kernel may kill the application: {shortage}")),
+        None => {}
+    }
+    Ok(Plan { processors: prospect.processors, layout, manner, dir, room, estimate, warnings })
 }
 
 /// What the JVM and its container use, without asking the JVM.
@@ -248,8 +267,11 @@ fn processors(jvm: &Jvm) -> f64 {
     cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
 }
 
-fn estimate(vm: &VirtualMachine<'_>, live: bool, deadline: &Deadline) -> Result<Option<Estimate>, AttachError> {
-    Ok(heap_used(vm, deadline)?.map(|used| Estimate::new(used, live)))
+/// Compact headers came with JDK 24.
+fn heap(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> Result<Option<Heap>, AttachError> {
+    let Some(used) = heap_used(vm, deadline)? else { return Ok(None) };
+    let compact = layout == Layout::Parts && flag(vm, "UseCompactObjectHeaders", deadline)?.as_deref() == Some("true");
+    Ok(Some(Heap { used, compact }))
 }
 
 fn heap_used(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
@@ -292,27 +314,4 @@ fn can_stream(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> R
             Ok(())
         }
     }
-}
-
-fn choose(
-    vm: &VirtualMachine<'_>,
-    request: &PlanRequest<'_>,
-    estimate: Option<Estimate>,
-) -> Result<(DumpDir, Room), RoomError> {
-    let jvm = vm.jvm();
-    let mut best: Option<(DumpDir, Room)> = None;
-    let mut tried = Vec::new();
-    for candidate in request.dirs {
-        let made = DumpDir::create(&jvm.target, jvm.identity, candidate, request.run_id)
-            .and_then(|dir| Room::of(&dir, jvm, request.disk_limit).map(|room| (dir, room)));
-        match made {
-            Ok((dir, room)) if estimate.is_none_or(|estimate| room.free >= estimate.upper) => return Ok((dir, room)),
-            Ok((dir, room)) if best.as_ref().is_none_or(|(_, other)| room.free > other.free) => {
-                best = Some((dir, room))
-            }
-            Ok(_) => {}
-            Err(error) => tried.push(format!("{candidate}: {error}")),
-        }
-    }
-    best.ok_or_else(|| RoomError::NoDirectory { pid: jvm.pid(), tried: tried.join("; ") })
 }

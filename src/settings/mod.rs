@@ -19,14 +19,14 @@ pub use watch::WatchSettings;
 use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, RedactArgs, TargetArgs};
 use crate::condition::Condition;
 use crate::discovery::{Preference, Selection};
-use crate::heap_dump::CANDIDATES;
+use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
 use crate::hprof::Redact;
 use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
 use context::contexts;
-use values::{boolean, choice, duration, level, link_time, patterns, pid, size};
+use values::{boolean, choice, disk_limits, duration, level, link_time, patterns, pid};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Settings {
     pub output: Output,
     /// What is taken out of a dump.
     pub redact: Option<Redaction>,
+    /// Of what this process sees itself.
+    pub disk_limits: DiskLimits,
 }
 
 /// Which JVM, and what of it.
@@ -55,8 +57,9 @@ pub struct TargetSettings {
     pub live: bool,
     /// As the JVM sees them.
     pub dirs: Vec<String>,
-    /// What the container may use of the node's disk: nothing inside tells.
-    pub disk_limit: Option<u64>,
+    /// By the user.
+    pub dirs_named: bool,
+    pub disk_limits: DiskLimits,
     pub attach_timeout: Duration,
 }
 
@@ -111,6 +114,7 @@ impl Settings {
             deadline: deadline(layers)?,
             output: output(layers)?,
             redact: redaction(layers)?,
+            disk_limits: told_limits(layers)?,
         })
     }
 }
@@ -144,6 +148,10 @@ fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
     }
 }
 
+fn told_limits(layers: &Layers) -> Result<DiskLimits, UsageError> {
+    Ok(layers.parse("disk_limit", disk_limits)?.unwrap_or_default())
+}
+
 fn deadline(layers: &Layers) -> Result<Duration, UsageError> {
     Ok(layers.parse("deadline", duration)?.unwrap_or(Duration::from_secs(30 * 60)))
 }
@@ -171,9 +179,25 @@ impl TargetSettings {
             selection,
             live: !layers.parse("all", boolean)?.unwrap_or(false),
             dirs: dirs(layers)?,
-            disk_limit: layers.parse("disk_limit", size)?,
+            dirs_named: layers.get("dir").is_some(),
+            disk_limits: told_limits(layers)?,
             attach_timeout: layers.parse("attach_timeout", duration)?.unwrap_or(Duration::from_secs(60)),
         })
+    }
+
+    /// What these settings say of the place for a dump, whose copy lies beside it.
+    pub fn plan_request<'a>(&'a self, run_id: &'a str) -> PlanRequest<'a> {
+        PlanRequest {
+            dirs: &self.dirs,
+            dirs_named: self.dirs_named,
+            live: self.live,
+            force: false,
+            disk_limits: &self.disk_limits,
+            store_dir: None,
+            whole: false,
+            no_disk: false,
+            run_id,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::layers::Origin;
 use crate::gzip::LEVELS;
+use crate::heap_dump::DiskLimits;
 use crate::journal::JournalError;
 use crate::store::key::NameError;
 use crate::store::url::StoreUrlError;
@@ -174,6 +175,20 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| "not a size such as 2Gi".into())
 }
 
+/// `SIZE` for the container, `DIR=SIZE` for a directory, or several with ',' between.
+pub(super) fn disk_limits(text: &str) -> Result<DiskLimits, String> {
+    let mut limits = DiskLimits::default();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part.rsplit_once('=') {
+            Some((dir, limit)) if dir.starts_with('/') => limits.dirs.push((dir.to_owned(), size(limit)?)),
+            Some((dir, _)) => return Err(format!("{dir} does not begin with /")),
+            None if limits.container.is_some() => return Err("there are two sizes without a directory".into()),
+            None => limits.container = Some(size(part)?),
+        }
+    }
+    Ok(limits)
+}
+
 /// Stores sign no link for longer than a week.
 pub(super) fn link_time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| if time > LINK_MAX { Err("links end after 7 days".into()) } else { Ok(time) })
@@ -198,6 +213,9 @@ mod tests {
         assert!(pid("0").is_err() && pid("-1").is_err());
         assert!(duration("0s").is_err() && duration("9999999h").is_err() && duration("25").is_err());
         assert_eq!(size("2Gi"), Ok(2 << 30));
+        let both = disk_limits("6Gi, /dumps=5Gi,/tmp=64Mi").unwrap();
+        assert_eq!((both.container, both.of_dir("/dumps/a")), (Some(6 << 30), Some(("/dumps", 5 << 30))));
+        assert!(disk_limits("dumps=5Gi").is_err() && disk_limits("/dumps=").is_err() && disk_limits("1,2").is_err());
         assert!(size("2Q").is_err() && size("many").is_err() && size("99999999999Ti").is_err());
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
     }

@@ -1,5 +1,7 @@
 //! What names a store, pure.
 
+use std::path::Path;
+
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +147,14 @@ impl StoreUrl {
     /// Whether it is good for one object alone.
     pub fn is_presigned(&self) -> bool {
         matches!(self, Self::Presigned { .. })
+    }
+
+    /// The directory, where the store is one: what is compressed lies there from the start.
+    pub fn local_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Local { dir } => Some(Path::new(dir)),
+            _ => None,
+        }
     }
 
     /// Whether an object can be sent in parts, before it is whole.

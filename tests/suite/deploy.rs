@@ -1,6 +1,6 @@
 //! The manifests of `deploy/`: Kubernetes can read them, they are hardened, and what they say works.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, VolumeMount};
 
 use crate::common::manifest::{Document, Pod, deploy, names, read, text};
 
@@ -82,6 +82,45 @@ fn each_volume_of_the_manifests_is_mounted_and_each_mount_has_its_volume() {
             assert!(mounts.iter().any(|mount| mount.name == volume.name), "{name}: {} is not mounted", volume.name);
         }
     }
+}
+
+/// The kubelet evicts the pod that exceeds a `sizeLimit`, and nothing inside tells it.
+#[test]
+fn each_manifest_names_the_dumps_volume_and_tells_its_size_limit() {
+    let mut told = Vec::new();
+    for (name, (pod, container)) in
+        names().into_iter().flat_map(|name| containers(&name).into_iter().map(move |c| (name.clone(), c)))
+    {
+        let what = format!("{name}, {}", container.name);
+        let mounts = container.volume_mounts.clone().unwrap_or_default();
+        let sizes: Vec<(String, String)> = mounts.iter().filter_map(|mount| limit_of(&pod, mount)).collect();
+        let env = Pod::of(&name, &[("settings.toml", ""), ("store", "")]).environment(&container);
+        let value = |name: &str| env.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+        // Where a sidecar has the tool, the JVM's own container has none.
+        let runs_us = env.iter().any(|(name, _)| name.starts_with("POD_"));
+        if !runs_us || !sizes.iter().any(|(dir, _)| dir == "/dumps") {
+            continue;
+        }
+        let watches = container.command.iter().flatten().any(|word| word == "/dumps");
+        let named = value("JMAP_DUMP_DIR");
+        assert!(named.as_deref() == Some("/dumps") || watches && named.is_none(), "{what}: {named:?}");
+        let limits = value("JMAP_DUMP_DISK_LIMIT").unwrap_or_else(|| panic!("{what}: no limit is told"));
+        for limit in limits.split(',') {
+            match limit.split_once('=') {
+                Some((dir, size)) => assert!(sizes.contains(&(dir.into(), size.into())), "{what}: {limit}, {sizes:?}"),
+                None => assert!(limit.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 30), "{what}: {limits}"),
+            }
+        }
+        assert!(limits.contains("/dumps="), "{what}: {limits}");
+        told.push(what);
+    }
+    assert_eq!(told.len(), 5, "{told:?}");
+}
+
+/// The `sizeLimit` of what is mounted.
+fn limit_of(pod: &PodSpec, mount: &VolumeMount) -> Option<(String, String)> {
+    let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
+    Some((mount.mount_path.clone(), volume.empty_dir.clone()?.size_limit?.0))
 }
 
 /// The environment of a JVM is in its dump, and a manifest is in a repository.

@@ -23,6 +23,7 @@ mod guard;
 mod harm;
 mod helpers;
 mod holder;
+mod into_memory;
 mod keyless;
 mod killed;
 mod links;

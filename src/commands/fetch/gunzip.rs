@@ -11,6 +11,7 @@ use crate::deadline::Deadline;
 use crate::download::name_file;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
+use crate::memory::Rationed;
 use crate::pages::PAGE;
 use crate::progress::Progress;
 
@@ -39,7 +40,9 @@ fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Re
     // What is there is of a run that was killed, or somebody's link: it is not written to.
     let _ = std::fs::remove_file(part);
     let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part);
-    let (mut to, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
+    let (file, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
+    // How much it becomes is not known before.
+    let mut to = Rationed::new(&file);
     loop {
         deadline.check("decompressing what was fetched")?;
         match from.read(&mut page) {
@@ -52,7 +55,7 @@ fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Re
             Err(source) => return Err(unread(source).into()),
         }
     }
-    to.sync_all().map_err(|source| unwritten(part, source))
+    file.sync_all().map_err(|source| unwritten(part, source))
 }
 
 fn unwritten(path: &Path, source: io::Error) -> Error {

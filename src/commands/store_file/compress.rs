@@ -27,8 +27,10 @@ impl Deposit<'_> {
     ) -> Result<Piece, Error> {
         let in_store = upload.spool_file(false).map_err(Error::Store)?;
         let (bytes, sends_parts) = (self.raw_bytes(), upload.takes_parts_early());
-        let least = if sends_parts { bytes } else { least_room(bytes) };
-        let file = in_store.map_or_else(|| nameless_beside(&self.item.path, bytes, least), |(file, _)| Ok(file));
+        // A store that takes parts needs no copy, and memory is the last place for one.
+        let least = if sends_parts { bytes.max(1) } else { least_room(bytes) };
+        let beside = || nameless_beside(&self.item.path, bytes, least, &self.settings.disk_limits);
+        let file = in_store.map_or_else(beside, |(file, _)| Ok(file));
         let mut raw = Stream::new(raw, self.scrutiny());
         let file = match file {
             Err(error) if sends_parts => {

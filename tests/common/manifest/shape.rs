@@ -14,10 +14,20 @@ impl Pod {
         let builder = self.identity(container, builder);
         let builder = hardening(container.security_context.as_ref(), builder);
         let builder = self.mounts(container, limits(container, builder));
-        container.env.iter().flatten().fold(builder, |builder, variable| match self.value(container, variable) {
-            Some(value) => builder.env(&variable.name, &value),
-            None => builder,
-        })
+        self.environment(container).iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// The variables of a container with their values; `$(NAME)` stands for one before it.
+    #[track_caller]
+    pub fn environment(&self, container: &Container) -> Vec<(String, String)> {
+        let mut known: Vec<(String, String)> = Vec::new();
+        for variable in container.env.iter().flatten() {
+            let Some(value) = self.value(container, variable) else { continue };
+            let expand = |value: String, (name, known): &(String, String)| value.replace(&format!("$({name})"), known);
+            let value = known.iter().fold(value, expand);
+            known.push((variable.name.clone(), value));
+        }
+        known
     }
 
     /// What the container says is stronger than what the pod says.

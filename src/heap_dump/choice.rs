@@ -1,0 +1,148 @@
+//! Which of several directories the dump goes through, and how it is read there.
+
+use std::io;
+
+use super::dump_dir::DumpDir;
+use super::memory_room::Shortage;
+use super::room::{Room, RoomError};
+use super::{Estimate, Layout, Manner, PlanRequest};
+use crate::discovery::Jvm;
+use crate::effort::Effort;
+use crate::units::Bytes;
+
+/// Directories that are tried when none is named, as the JVM sees them.
+pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];
+
+/// Those of them that are not there for dumps: others write there, too, and they may be small.
+const ELSEWHERE: &[&str] = &["/var/tmp", "/tmp"];
+
+/// A heap below this is written so fast that reading behind it gains nothing; and JDK 22 and later would have
+/// merged it before its parts could be taken over.
+const WORTH_CAPTURING: u64 = 32 << 20;
+
+/// What is known of the dump.
+#[derive(Debug, Clone, Copy)]
+pub struct Prospect {
+    pub layout: Layout,
+    /// `None` when the JVM does not tell how much of its heap is used, and for pipes.
+    pub estimate: Option<Estimate>,
+    /// What the raw dump cannot exceed.
+    pub raw_upper: u64,
+    /// That the container may use at a time.
+    pub processors: f64,
+}
+
+impl Prospect {
+    /// Whether the dump can be read while the JVM writes it.
+    fn can_be_captured(&self) -> bool {
+        match self.layout {
+            Layout::Unknown => false,
+            Layout::Patched | Layout::Sequential => true,
+            Layout::Parts => self.estimate.is_none_or(|estimate| estimate.heap_used >= WORTH_CAPTURING),
+        }
+    }
+
+    /// Below two processors nothing is compressed while the JVM dumps, and a file with a name is not lost when the time
+    /// is over before it is compressed. That takes room for both, and to merge its parts, a JVM needs room for them
+    /// twice.
+    fn manner(&self, request: &PlanRequest<'_>, room: &Room) -> Manner {
+        if !self.can_be_captured() || request.whole {
+            return Manner::Whole;
+        }
+        let can_merge =
+            self.layout != Layout::Parts || self.estimate.is_some_and(|estimate| room.free >= estimate.upper);
+        let waits = Effort::of(self.processors, 0, 0).waits();
+        let has_room_for_both = can_merge && room.shortage(Manner::Whole).is_none();
+        if waits && has_room_for_both { Manner::Whole } else { Manner::Captured }
+    }
+}
+
+/// A directory that the JVM can write to.
+#[derive(Debug)]
+pub struct Candidate {
+    pub dir: DumpDir,
+    pub room: Room,
+    pub manner: Manner,
+    pub shortage: Option<Shortage>,
+}
+
+impl Candidate {
+    fn make(jvm: &Jvm, parent: &str, request: &PlanRequest<'_>, prospect: &Prospect) -> io::Result<Self> {
+        let dir = DumpDir::create(&jvm.target, jvm.identity, parent, request.run_id)?;
+        let room = Room::of(&dir, jvm, request, prospect.layout, prospect.raw_upper)?;
+        let manner = prospect.manner(request, &room);
+        let shortage = room.shortage(manner).filter(|_| !request.no_disk);
+        Ok(Self { dir, room, manner, shortage })
+    }
+
+    /// Where dumps belong, the likely size has to fit; elsewhere the largest one.
+    fn suffices(&self, belongs: bool, estimate: Option<Estimate>) -> bool {
+        let enough =
+            estimate.is_none_or(|estimate| self.room.free >= if belongs { estimate.likely } else { estimate.upper });
+        enough && self.shortage.is_none()
+    }
+
+    /// What can be written without doing any harm.
+    fn usable(&self) -> u64 {
+        self.shortage.as_ref().map_or(u64::MAX, Shortage::usable).min(self.room.free)
+    }
+
+    fn why_not(&self, estimate: Option<Estimate>) -> String {
+        if let Some(shortage) = &self.shortage {
+            return shortage.to_string();
+        }
+        let (free, limit) = (Bytes(self.room.free), &self.room.limit);
+        let likely = Bytes(estimate.map_or(0, |estimate| estimate.likely));
+        format!("{free} can be used there ({limit}), and about {likely} are needed")
+    }
+}
+
+/// The first directory that suffices, or else the one with the most room, with a word about each that was passed over.
+///
+/// # Errors
+/// When the JVM's user can write to none of them.
+pub fn choose(
+    jvm: &Jvm,
+    request: &PlanRequest<'_>,
+    prospect: &Prospect,
+) -> Result<(Candidate, Vec<String>), RoomError> {
+    let mut best: Option<(usize, Candidate)> = None;
+    let mut tried: Vec<Tried> = Vec::new();
+    for (place, parent) in request.dirs.iter().enumerate() {
+        match Candidate::make(jvm, parent, request, prospect) {
+            Ok(candidate) => {
+                let belongs = request.dirs_named || !ELSEWHERE.contains(&parent.as_str());
+                if candidate.suffices(belongs, prospect.estimate) {
+                    best = Some((place, candidate));
+                    break;
+                }
+                tried.push(Tried { place, why: candidate.why_not(prospect.estimate), is_there: true });
+                let rank = |candidate: &Candidate| (candidate.shortage.is_none(), candidate.usable());
+                if best.as_ref().is_none_or(|(_, other)| rank(&candidate) > rank(other)) {
+                    best = Some((place, candidate));
+                }
+            }
+            Err(error) => {
+                // Of those that nobody named, few are there.
+                let is_there = request.dirs_named || error.kind() != io::ErrorKind::NotFound;
+                tried.push(Tried { place, why: error.to_string(), is_there });
+            }
+        }
+    }
+    let Some((chosen, candidate)) = best else {
+        let tried = tried.iter().map(|tried| format!("{}: {}", request.dirs[tried.place], tried.why));
+        return Err(RoomError::NoDirectory { pid: jvm.pid(), tried: tried.collect::<Vec<_>>().join("; ") });
+    };
+    let passed = tried.iter().filter(|tried| tried.place < chosen && tried.is_there);
+    let words = |tried: &Tried| {
+        format!("{} was passed over for {}: {}", request.dirs[tried.place], request.dirs[chosen], tried.why)
+    };
+    Ok((candidate, passed.map(words).collect()))
+}
+
+/// A directory that does not suffice.
+struct Tried {
+    place: usize,
+    why: String,
+    is_there: bool,
+}

@@ -1,0 +1,99 @@
+//! Limits of a disk that nothing inside a container tells: of the container (`ephemeral-storage`), and of a volume (an
+//! emptyDir's `sizeLimit`). The kubelet evicts the pod that exceeds one.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
+
+/// Told limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// Of what the container writes to the node's disk.
+    pub container: Option<u64>,
+    /// Directories as the JVM sees them, and how much they may hold, whatever they lie on.
+    pub dirs: Vec<(String, u64)>,
+}
+
+impl DiskLimits {
+    pub fn is_told_for(&self, path: &str) -> bool {
+        self.container.is_some() || self.of_dir(path).is_some()
+    }
+
+    /// The innermost directory with a limit that holds `path`.
+    pub fn of_dir(&self, path: &str) -> Option<(&str, u64)> {
+        let above = self.dirs.iter().filter(|(dir, _)| Path::new(path).starts_with(dir));
+        above.max_by_key(|(dir, _)| dir.trim_end_matches('/').len()).map(|(dir, limit)| (dir.as_str(), *limit))
+    }
+}
+
+impl DiskLimits {
+    /// What may still be written below a directory that this process sees.
+    pub fn left_at(&self, dir: &Path) -> u64 {
+        let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        let Some((volume, limit)) = self.of_dir(&absolute.to_string_lossy()) else { return u64::MAX };
+        let held = open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        limit.saturating_sub(held.map_or(0, |held| occupied(&held)))
+    }
+}
+
+/// More files than this are not looked at.
+const ENTRIES_MAX: usize = 20_000;
+
+/// Directories in directories are looked into so far.
+const LEVELS: usize = 8;
+
+/// What the files below a directory occupy; what cannot be looked at counts as nothing.
+pub fn occupied(dir: &OwnedFd) -> u64 {
+    let mut entries = ENTRIES_MAX;
+    occupied_in(dir, LEVELS, &mut entries).unwrap_or(0)
+}
+
+fn occupied_in(dir: impl AsFd, levels: usize, entries: &mut usize) -> io::Result<u64> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = openat(dir, ".", flags, Mode::empty())?;
+    let mut bytes = 0;
+    for entry in Dir::read_from(&dir)?.filter_map(Result::ok) {
+        let name = entry.file_name();
+        if [c".", c".."].contains(&name) {
+            continue;
+        }
+        let Some(left) = entries.checked_sub(1) else { break };
+        *entries = left;
+        let Ok(stat) = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        // Blocks of 512 bytes, whatever the file system (stat(2)).
+        bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+        if levels > 0 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let inner = openat(&dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+            bytes += inner.map_or(0, |inner| occupied_in(inner, levels - 1, entries).unwrap_or(0));
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn innermost_directory_with_a_limit_counts() {
+        let dirs = [("/", 9), ("/dumps", 5), ("/dumps/old/", 1)].map(|(dir, limit)| (dir.to_owned(), limit));
+        let limits = DiskLimits { container: None, dirs: dirs.into() };
+        assert_eq!(limits.of_dir("/dumps/a"), Some(("/dumps", 5)));
+        assert_eq!(limits.of_dir("/dumps/old/a"), Some(("/dumps/old/", 1)));
+        assert_eq!(limits.of_dir("/dumps2"), Some(("/", 9)));
+        assert_eq!(DiskLimits::default().of_dir("/dumps"), None);
+    }
+
+    #[test]
+    fn files_of_all_directories_below_are_counted_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("inner")).unwrap();
+        std::fs::write(dir.path().join("inner/file"), vec![1; 1 << 20]).unwrap();
+        std::os::unix::fs::symlink("/usr", dir.path().join("link")).unwrap();
+        let held = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        let bytes = occupied(&held);
+        assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
+    }
+}
