@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, Gate, OpenAtLast, step_back};
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
+use crate::hprof::{Blanked, Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
 use crate::pages::{PAGE, Page, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -45,8 +45,8 @@ pub struct Treatment {
 
 impl Treatment {
     /// See [`Redactor::blanked`].
-    pub fn blanked(&self) -> u64 {
-        self.redactor.as_ref().map_or(0, |redactor| redactor.blanked)
+    pub fn blanked(&self) -> Blanked {
+        self.redactor.as_ref().map(|redactor| redactor.blanked).unwrap_or_default()
     }
 }
 
