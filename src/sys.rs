@@ -65,11 +65,11 @@ pub fn nobody_writes(file: impl AsFd) -> io::Result<bool> {
 }
 
 /// Starts `exe` under the name `name` as a child of this process's own parent (CLONE_PARENT, clone(2)), which no
-/// safe wrapper does. `stream` is its standard input, output and error.
+/// safe wrapper does. `stream` is its standard input, output and error. Gives its number.
 ///
 /// # Errors
 /// When the kernel makes no process: this one is the first of its pid namespace, for example.
-pub fn spawn_sibling(exe: &str, name: &str, stream: BorrowedFd<'_>) -> io::Result<()> {
+pub fn spawn_sibling(exe: &str, name: &str, stream: BorrowedFd<'_>) -> io::Result<i32> {
     let (exe, name) = (CString::new(exe)?, CString::new(name)?);
     let words = [name.as_ptr(), std::ptr::null()];
     let (stream, none) = (stream.as_raw_fd(), 0_usize);
@@ -87,8 +87,17 @@ pub fn spawn_sibling(exe: &str, name: &str, stream: BorrowedFd<'_>) -> io::Resul
                 libc::execv(exe.as_ptr(), words.as_ptr());
                 libc::_exit(127)
             }
-            _ => Ok(()),
+            pid => Ok(pid as i32),
         }
+    }
+}
+
+/// Makes this process the leader of a session of its own, if it leads no process group (setsid(2)). gVisor gives 0 for
+/// the new session, which rustix takes for no possible number of a process, and panics.
+pub fn new_session() {
+    // SAFETY: it takes no pointer, and changes nothing that Rust knows of.
+    unsafe {
+        libc::setsid();
     }
 }
 

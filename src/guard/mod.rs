@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::getppid;
+use rustix::process::{Pid, WaitOptions, getppid, waitpid};
 
 pub use keeper::keep_watch;
 pub use message::{Held, Undo};
@@ -38,8 +38,7 @@ static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 #[derive(Debug)]
 struct Guard {
     control: OwnedFd,
-    /// `None` when it is nobody's child here: the container's runtime waits for it.
-    child: Option<Child>,
+    pid: Option<Pid>,
     next: u64,
     /// The JVM is at its dump.
     dumping: bool,
@@ -57,14 +56,14 @@ pub fn start(limit: Duration) -> io::Result<Watch> {
     let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // A process that was put into a container has its parent outside: a runtime, which waits for whatever child it
     // gets. The container's first process may be the JVM, which would leave an orphan as a zombie.
-    let child = if getppid().is_none() && crate::sys::spawn_sibling(EXE, NAME, theirs.as_fd()).is_ok() {
-        None
-    } else {
-        Some(spawn_child(&theirs)?)
+    let sibling = getppid().is_none().then(|| crate::sys::spawn_sibling(EXE, NAME, theirs.as_fd()));
+    let pid = match sibling {
+        Some(Ok(pid)) => pid,
+        _ => spawn_child(&theirs)?.id().cast_signed(),
     };
     drop(theirs);
     send(control.as_fd(), &Message::Start { limit }, &[])?;
-    *lock() = Some(Guard { control, child, next: 0, dumping: false });
+    *lock() = Some(Guard { control, pid: Pid::from_raw(pid), next: 0, dumping: false });
     Ok(Watch(()))
 }
 
@@ -143,18 +142,17 @@ impl Drop for Watch {
 
 impl Guard {
     /// Until it has closed its end of the control socket, and is no zombie.
-    fn wait(mut self) {
+    fn wait(self) {
         let timeout = Timespec { tv_sec: END_WITHIN.as_secs().cast_signed(), tv_nsec: 0 };
-        let gone = poll(&mut [PollFd::new(&self.control, PollFlags::HUP)], Some(&timeout));
+        // It says nothing, so that all there can be to read is its end, by which alone gVisor tells of it.
+        let gone = poll(&mut [PollFd::new(&self.control, PollFlags::IN | PollFlags::HUP)], Some(&timeout));
         if gone != Ok(1) {
             log::warn!("the guard has not ended within {} s", END_WITHIN.as_secs());
             return;
         }
         let begun = Instant::now();
-        while let Some(child) = &mut self.child
-            && matches!(child.try_wait(), Ok(None))
-            && begun.elapsed() < END_WITHIN
-        {
+        // A sibling is no child of ours, but in gVisor, which knows no CLONE_PARENT.
+        while matches!(waitpid(self.pid, WaitOptions::NOHANG), Ok(None)) && begun.elapsed() < END_WITHIN {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -57,7 +57,7 @@ impl DumpDir {
         let inside = format!("{candidate}/{name}");
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
-        let here = if shares_mounts(target, identity) { inside.clone() } else { target.seen_from_here(&inside) };
+        let here = target.seen_from_here(&inside);
         let (keep, note) = (false, Mutex::new(Some(note)));
         Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: held, note })
     }
@@ -311,10 +311,4 @@ fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io:
             Err(error)
         }
     }
-}
-
-/// Whether the JVM sees the same mounts as we do, so that its paths are ours.
-fn shares_mounts(target: &Target, identity: Identity) -> bool {
-    let ours = std::fs::read_link("/proc/self/ns/mnt").ok();
-    ours.is_some() && ours == target.link("ns/mnt").or_else(|_| identity.io(|| target.link("ns/mnt"))).ok()
 }
