@@ -16,7 +16,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown, socketpair,
 };
-use rustix::process::getppid;
+use rustix::process::{Pid, WaitOptions, getppid, waitpid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -49,8 +49,6 @@ pub enum Environment {
 pub struct Companion {
     name: &'static str,
     control: OwnedFd,
-    /// `None` when it is nobody's child here: the container's runtime waits for it.
-    child: Option<Child>,
     pid: u32,
 }
 
@@ -66,10 +64,10 @@ impl Companion {
         if getppid().is_none()
             && let Ok(pid) = sys::spawn_sibling(EXE, name, environment == Environment::Inherited, theirs.as_fd())
         {
-            return Ok(Self { name, control, child: None, pid });
+            return Ok(Self { name, control, pid });
         }
-        let child = spawn_child(name, environment, &theirs)?;
-        Ok(Self { name, control, pid: child.id(), child: Some(child) })
+        let pid = spawn_child(name, environment, &theirs)?.id();
+        Ok(Self { name, control, pid })
     }
 
     /// Its number in this process's pid namespace.
@@ -93,12 +91,12 @@ impl Companion {
     }
 
     pub fn is_gone(&self) -> bool {
-        self.is_gone_within(Duration::ZERO)
+        self.is_gone_within(Duration::ZERO, PollFlags::empty())
     }
 
-    fn is_gone_within(&self, time: Duration) -> bool {
+    fn is_gone_within(&self, time: Duration, signs: PollFlags) -> bool {
         let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
-        let poll_once = || poll(&mut [PollFd::new(&self.control, PollFlags::empty())], Some(&timeout));
+        let poll_once = || poll(&mut [PollFd::new(&self.control, signs)], Some(&timeout));
         rustix::io::retry_on_intr(poll_once) == Ok(1)
     }
 
@@ -106,13 +104,14 @@ impl Companion {
     pub fn end(&mut self) {
         // The other end may be gone.
         let _ = shutdown(&self.control, Shutdown::Write);
-        if !self.is_gone_within(END_WITHIN) {
+        // It says nothing more, so that all there can be to read is its end, by which alone gVisor tells of it.
+        if !self.is_gone_within(END_WITHIN, PollFlags::IN) {
             log::warn!("{} has not ended within {} s", self.name, END_WITHIN.as_secs());
             return;
         }
-        if let Some(child) = &mut self.child {
-            let _ = until(END_WITHIN, || (!matches!(child.try_wait(), Ok(None))).then_some(()));
-        }
+        let pid = Pid::from_raw(self.pid.cast_signed());
+        // A sibling is no child of ours, but in gVisor, which knows no CLONE_PARENT.
+        let _ = until(END_WITHIN, || (!matches!(waitpid(pid, WaitOptions::NOHANG), Ok(None))).then_some(()));
     }
 }
 
@@ -134,7 +133,7 @@ fn spawn_child(name: &str, environment: Environment, theirs: &OwnedFd) -> io::Re
 
 /// What ends the run, the end of its terminal session included, is not for its companions.
 pub fn stay_alive() {
-    let _ = rustix::process::setsid();
+    sys::new_session();
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }

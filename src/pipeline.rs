@@ -10,7 +10,7 @@ use ring::digest::{Context, SHA256};
 use crate::classes;
 use crate::deadline::Deadline;
 use crate::faults::door;
-use crate::hprof::{Histogram, Summary};
+use crate::hprof::{Blanked, Histogram, Summary};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::spool::{Member, Section, Slot, Spool};
@@ -45,7 +45,7 @@ pub struct Piped {
     pub sent: Result<(), StoreError>,
     pub took: Duration,
     /// Instances that lost their references as well, for nobody could tell them apart from what had to be taken out.
-    pub blanked: u64,
+    pub blanked: Blanked,
 }
 
 /// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go

@@ -112,7 +112,9 @@ impl Drop for SingleRun {
 
 /// The JVM, by its pid namespace, number and start: the same for all who see it.
 pub fn name_of(jvm: &Jvm) -> String {
-    let pid_ns = jvm.target.link("ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
+    // Root without SYS_PTRACE sees it as the JVM's user only.
+    let link = || jvm.target.link("ns/pid");
+    let pid_ns = link().or_else(|_| jvm.identity.io(link)).map(|link| link.display().to_string()).unwrap_or_default();
     format!("jmap-dump-tool/{pid_ns}/{}/{}", jvm.ns_pid, jvm.target.start_ticks().unwrap_or_default())
 }
 

@@ -10,7 +10,7 @@ use crate::deadline::{Deadline, Stopped};
 use crate::effort::{Effort, step_back};
 use crate::faults::door;
 use crate::gzip::{CompressError, Encoder};
-use crate::hprof::{Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
+use crate::hprof::{Blanked, Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
 use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
@@ -73,8 +73,8 @@ pub struct Treatment {
 
 impl Treatment {
     /// See [`Redactor::blanked`].
-    pub fn blanked(&self) -> u64 {
-        self.redactor.as_ref().map_or(0, |redactor| redactor.blanked)
+    pub fn blanked(&self) -> Blanked {
+        self.redactor.as_ref().map(|redactor| redactor.blanked).unwrap_or_default()
     }
 }
 

@@ -113,6 +113,15 @@ pub fn close_all_but_standard() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes this process the leader of a session of its own, if it leads no process group (setsid(2)). gVisor gives 0 for
+/// the new session, which rustix takes for no possible number of a process, and panics.
+pub fn new_session() {
+    // SAFETY: it takes no pointer, and changes nothing that Rust knows of.
+    unsafe {
+        libc::setsid();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

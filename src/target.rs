@@ -64,7 +64,17 @@ impl Target {
     }
 
     pub fn is_alive(&self) -> bool {
-        self.status().is_ok_and(|status| !status.is_zombie())
+        self.status().is_ok_and(|status| status.is_alive())
+    }
+
+    /// What the threads of the process are called; a kernel cuts a name to 15 bytes (prctl(2), PR_SET_NAME).
+    pub fn thread_names(&self) -> Vec<String> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = door("task", || Ok(openat(&self.proc_dir, "task", flags, Mode::empty())?));
+        let entries = opened.and_then(|dir| Ok(rustix::fs::Dir::read_from(&dir)?)).into_iter().flatten();
+        let numbers = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()));
+        let names = numbers.filter_map(|number| self.read(&format!("task/{number}/comm")).ok());
+        names.map(|name| String::from_utf8_lossy(&name).trim_end().to_owned()).collect()
     }
 
     /// Holds a directory of the process's own file system: `path` as the process sees it.
@@ -91,7 +101,31 @@ impl Target {
     /// # Errors
     /// As [`Target::open_dir`].
     pub fn open_root(&self) -> io::Result<OwnedFd> {
-        self.open_dir_at("root")
+        match self.open_dir_at("root") {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.shares_our_root() => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                door("open /", || Ok(rustix::fs::open("/", flags, Mode::empty())?))
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the process sees the same mounts as this one, from the same root: its paths are ours. Each mount has a
+    /// number of its own in the whole kernel (proc_pid_mountinfo(5)), and anybody may read the table.
+    pub fn shares_our_root(&self) -> bool {
+        let ours = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        !ours.is_empty() && self.read("mountinfo").is_ok_and(|theirs| theirs == ours)
+    }
+
+    /// Reads a whole file of the process's own file system, by its path from the process's root.
+    ///
+    /// # Errors
+    /// As [`Target::open_dir`].
+    pub fn read_inside(&self, path: &str) -> io::Result<Vec<u8>> {
+        let root = self.open_root()?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let fd = door(path, || Ok(openat(&root, path.trim_start_matches('/'), flags, Mode::empty())?))?;
+        door("read", || read_whole(&fd))
     }
 
     /// Holds the process's current directory.
@@ -125,9 +159,9 @@ impl Target {
         Ok(PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(target.as_bytes()).into_owned())))
     }
 
-    /// How the rest of the system can name `path` of the process: for messages.
+    /// How this process can name `path` of the other one: for messages.
     pub fn seen_from_here(&self, path: &str) -> String {
-        format!("/proc/{}/root{path}", self.pid)
+        if self.shares_our_root() { path.to_owned() } else { format!("/proc/{}/root{path}", self.pid) }
     }
 
     /// Sends SIGQUIT to this process and no other.

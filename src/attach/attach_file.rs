@@ -58,6 +58,13 @@ impl<'a> AttachFile<'a> {
             let note = guard::note(undo(), &[dir.as_fd(), tmp.dir.as_fd()]);
             create(&dir, &name, identity).map(|made| (dir, note, made))
         });
+        let made = match made {
+            // In a sticky directory the JVM's user may not remove what belongs to root.
+            Ok((dir, note, Made::InTheWay(_))) if remove(&dir, &name).is_ok() => {
+                identity.io(|| create(&dir, &name, identity).map(|made| (dir, note, made)))
+            }
+            other => other,
+        };
         match made {
             Ok((dir, _note, Made::New)) => Ok(Self { signalled: false, jvm, tmp, dir, name, path, identity, _note }),
             Ok((_, _, Made::InTheWay(what))) => Err(AttachError::InTheWay { pid: jvm.pid(), path, what }),
@@ -77,12 +84,10 @@ fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let make = || door("openat", || Ok(openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?));
     let made = match make() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            match door("unlinkat", || Ok(unlinkat(dir, name, AtFlags::empty())?)) {
-                Ok(()) => make(),
-                Err(error) => return Ok(Made::InTheWay(format!("stale, and not removable: {error}"))),
-            }
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match remove(dir, name) {
+            Ok(()) => make(),
+            Err(error) => return Ok(Made::InTheWay(format!("stale, and not removable: {error}"))),
+        },
         // A place that cannot be written may still hold a file that hides ours.
         Err(error) if !matches!(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) => {
             return Ok(Made::InTheWay(format!("stale, and not removable: {error}")));
@@ -97,13 +102,17 @@ fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
     Ok(Made::New)
 }
 
+fn remove(dir: &OwnedFd, name: &str) -> io::Result<()> {
+    door("unlinkat", || Ok(unlinkat(dir, name, AtFlags::empty())?))
+}
+
 impl Drop for AttachFile<'_> {
     fn drop(&mut self) {
         let begun = Instant::now();
         while self.signalled && begun.elapsed() < STILL_LOOKS && !self.tmp.has_socket(self.jvm).unwrap_or(true) {
             pause(LOOK);
         }
-        let removed = self.identity.io(|| door("unlinkat", || Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
+        let removed = self.identity.io(|| remove(&self.dir, &self.name));
         // Once more for a call that was interrupted.
         let removed = removed.or_else(|_| self.identity.io(|| Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
         if let Err(error) = removed

@@ -22,6 +22,12 @@ const STARTING: Duration = Duration::from_millis(20);
 /// A JVM of any version catches the signal within this time of its start, or never (-Xrs); 94 ms were seen.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
 
+/// The handler comes a moment after the thread.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+
+/// "Signal Dispatcher", as the kernel cuts it. JDK 8 names no threads.
+const SIGNAL_THREAD: &str = "Signal Dispatch";
+
 pub(super) fn attach<'a>(
     jvm: &'a Jvm,
     timeout: Duration,
@@ -34,10 +40,14 @@ pub(super) fn attach<'a>(
     let identity = identity_for(jvm)?;
     let tmp = Tmp::open(jvm, identity)?;
     let attached = || {
+        wait_while_stopped(jvm, &stage)?;
         if tmp.listener_answers(jvm, &stage)? { Ok(()) } else { start_listener(jvm, &tmp, identity, timeout, &stage) }
     };
     // The stage's time is the attach time-out, which has an answer of its own.
     attached().map_err(|error| match error {
+        AttachError::Stopped(_) if deadline.check("").is_ok() && is_stopped(jvm) => {
+            AttachError::StaysStopped { pid: jvm.pid(), seconds: timeout.as_secs() }
+        }
         AttachError::Stopped(_) if deadline.check("").is_ok() => {
             AttachError::NoAnswer { pid: jvm.pid(), path: tmp.socket_path(jvm), seconds: timeout.as_secs() }
         }
@@ -101,14 +111,16 @@ fn start_listener(
     if wait_until_signal_is_safe(jvm, tmp, stage)? {
         return Ok(());
     }
+    wait_while_stopped(jvm, stage)?;
     let mut attach_file = AttachFile::create(jvm, tmp, identity)?;
     log::debug!("pid {}: attach file {}", jvm.pid(), attach_file.path);
-    send_quit(jvm)?;
+    send_quit(jvm, identity)?;
     attach_file.signalled = true;
     let mut patience = Patience::new();
     let mut repeated = false;
     while !tmp.has_socket(jvm)? {
-        let what = format!("waiting for the attach listener of pid {}{}", jvm.pid(), state_of(jvm));
+        let stopped = if is_stopped(jvm) { ", which is stopped" } else { "" };
+        let what = format!("waiting for the attach listener of pid {}{stopped}", jvm.pid());
         stage.sleep(LOOK, &what)?;
         patience.tell(&what);
         if !jvm.target.is_alive() {
@@ -116,28 +128,38 @@ fn start_listener(
         }
         // A signal that came before the JVM was ready is lost. One more for a JVM that has just opened its listener
         // would make it print its threads, so the socket is looked for once more.
-        if !repeated && patience.passed() > timeout / 2 && !tmp.has_socket(jvm)? {
+        if !repeated && patience.passed() > timeout / 2 && !is_stopped(jvm) && !tmp.has_socket(jvm)? {
             repeated = true;
-            send_quit(jvm)?;
+            send_quit(jvm, identity)?;
         }
     }
     Ok(())
 }
 
-/// What keeps a JVM from answering, where the kernel knows.
-fn state_of(jvm: &Jvm) -> &'static str {
-    match jvm.target.status().ok().and_then(|status| status.state) {
-        Some('T' | 't') => ", which is stopped",
-        _ => "",
-    }
+fn is_stopped(jvm: &Jvm) -> bool {
+    jvm.target.status().is_ok_and(|status| status.is_stopped())
 }
 
-/// The last look before the signal, and the signal.
-fn send_quit(jvm: &Jvm) -> Result<(), AttachError> {
+/// A stopped JVM answers nothing. A signal would wait in it, and make it print its threads if it goes on when the attach
+/// file is gone.
+fn wait_while_stopped(jvm: &Jvm, stage: &Deadline) -> Result<(), AttachError> {
+    let mut patience = Patience::new();
+    let what = format!("waiting for pid {}, which is stopped, to go on", jvm.pid());
+    while is_stopped(jvm) {
+        stage.sleep(LOOK, &what)?;
+        patience.tell(&what);
+    }
+    Ok(())
+}
+
+/// The last look before the signal, and the signal. Sent as the JVM's user: root without the capability KILL may signal
+/// nobody else (kill(2)). As ourselves to a JVM that has changed its user, and so has another real one.
+fn send_quit(jvm: &Jvm, identity: Identity) -> Result<(), AttachError> {
     if signal_is_safe(jvm)? == Some(false) {
         return Err(AttachError::WouldKill { pid: jvm.pid() });
     }
-    jvm.target.send_quit().map_err(|source| AttachError::Signal { pid: jvm.pid(), source })
+    let sent = identity.io(|| jvm.target.send_quit()).or_else(|_| jvm.target.send_quit());
+    sent.map_err(|source| AttachError::Signal { pid: jvm.pid(), source })
 }
 
 /// Waits for a JVM that is still starting. True when its socket appeared meanwhile, so that no signal is needed.
@@ -160,16 +182,23 @@ fn wait_until_signal_is_safe(jvm: &Jvm, tmp: &Tmp, stage: &Deadline) -> Result<b
     }
 }
 
-/// Where the kernel does not show the caught signals, the JVM's own mark must do.
+/// Where the kernel does not show the caught signals, as gVisor, the JVM's own mark must do. One that keeps none has at
+/// least its thread for signals, which -Xrs leaves out (JDK: `os::initialize_jdk_signal_support`).
 fn is_up(jvm: &Jvm) -> bool {
-    jvm.perf_data.as_ref().is_some_and(|data| data.accessible && data.is_attachable() == Some(true))
+    match &jvm.perf_data {
+        Some(data) => data.accessible && data.is_attachable() == Some(true),
+        None => {
+            let settled = jvm.target.age().is_some_and(|age| age > SETTLES_WITHIN);
+            settled && jvm.target.thread_names().iter().any(|name| name == SIGNAL_THREAD)
+        }
+    }
 }
 
 /// Whether SIGQUIT is caught: its default action ends the process. A process of one thread is a child that was
 /// just forked, whose handlers are about to vanish. `None` where the kernel does not say.
 fn signal_is_safe(jvm: &Jvm) -> Result<Option<bool>, AttachError> {
     let status = jvm.target.status().map_err(|_| AttachError::Gone { pid: jvm.pid() })?;
-    if status.is_zombie() {
+    if !status.is_alive() {
         return Err(AttachError::Gone { pid: jvm.pid() });
     }
     if status.threads == Some(1) {

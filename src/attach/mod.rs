@@ -41,6 +41,14 @@ pub enum AttachError {
     Signal { pid: i32, source: io::Error },
     #[error("pid {pid}: {path} is in the way of the attach socket: {what}")]
     InTheWay { pid: i32, path: String, what: String },
+    #[error("pid {pid}: {path} is in use by another process: {who}")]
+    Occupied { pid: i32, path: String, who: String },
+    #[error("pid {pid}: nobody listens on the socket {path} of uid {owner}, and it cannot be removed")]
+    Stale { pid: i32, path: String, owner: u32, source: io::Error },
+    #[error("pid {pid} runs as {theirs}, and the attach socket {path} belongs to uid {owner}")]
+    ForeignSocket { pid: i32, path: String, owner: u32, theirs: Identity },
+    #[error("pid {pid} is stopped, and did not go on within {seconds} s: it was not signalled")]
+    StaysStopped { pid: i32, seconds: u64 },
     #[error("pid {pid} opened no attach socket {path} within {seconds} s")]
     NoAnswer { pid: i32, path: String, seconds: u64 },
     #[error("pid {pid}: cannot connect to {path}")]
@@ -58,6 +66,11 @@ pub enum AttachError {
 }
 
 impl AttachError {
+    /// What happened to a connection, unless the JVM ended: then that is all there is to say.
+    fn unless_gone(self, jvm: &Jvm) -> Self {
+        if jvm.target.is_alive() { self } else { Self::Gone { pid: jvm.pid() } }
+    }
+
     pub fn hint(&self) -> String {
         match self {
             Self::OpenJ9 { pid } => {
@@ -76,13 +89,33 @@ impl AttachError {
             Self::WouldKill { .. } => {
                 "a JVM that is still starting needs a moment: try again; with -Xrs add -XX:+StartAttachListener".into()
             }
+            Self::NoTmp { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run the tool in the JVM's own container and as its user; or in a sidecar, as root with the capabilities \
+                 SETUID and SETGID"
+                    .into()
+            }
             Self::NoTmp { .. } | Self::AttachFile { .. } => {
                 "the JVM needs a writable /tmp for its attach socket; mount one:\n  \
                  volumeMounts: [{name: tmp, mountPath: /tmp}]\n  volumes: [{name: tmp, emptyDir: {}}]"
                     .into()
             }
-            Self::Signal { .. } => "run the tool as the JVM's user, or as root".into(),
+            Self::Signal { .. } => "run the tool as the JVM's user, or as root with the capability KILL".into(),
             Self::InTheWay { path, .. } => format!("remove {path} and try again"),
+            Self::Occupied { .. } => {
+                "leave it alone; two containers with JVMs of one number share this /tmp: give each its own, and restart \
+                 the one that started last"
+                    .into()
+            }
+            Self::Stale { path, .. } => {
+                format!("remove it as root: rm {path}; or run this tool as root, which does so itself")
+            }
+            Self::ForeignSocket { path, .. } => format!(
+                "a JVM of that user may have left it: run this tool as root, which removes it if nobody listens; or, if \
+                 no other container uses this /tmp, remove it as root: rm {path}"
+            ),
+            Self::StaysStopped { pid, .. } => format!(
+                "let it go on: kill -CONT {pid}, or detach its debugger; or give it more time with --attach-timeout"
+            ),
             Self::NoAnswer { .. } => {
                 "it may be stopped or far from a safepoint; give it more time with --attach-timeout".into()
             }
@@ -151,12 +184,12 @@ impl<'a> VirtualMachine<'a> {
         operation: &AttachOperation<'_>,
         connected: impl FnOnce(BorrowedFd<'_>),
         deadline: &Deadline,
-    ) -> Result<Pending, AttachError> {
-        let pid = self.jvm.pid();
+    ) -> Result<Pending<'a>, AttachError> {
         let name = operation.name().to_owned();
         let request = operation.request().ok_or_else(|| AttachError::Argument { operation: name.clone() })?;
         let stream = self.tmp.connect(self.jvm, deadline)?;
-        let mut pending = Pending { pid, operation: name, identity: self.identity, stream, answer: Vec::new() };
+        let mut pending =
+            Pending { jvm: self.jvm, operation: name, identity: self.identity, stream, answer: Vec::new() };
         connected(pending.stream.as_fd());
         match door("write", || pending.stream.write_all(&request)) {
             // The JVM closes first when it refuses us; the empty answer tells.
@@ -168,21 +201,21 @@ impl<'a> VirtualMachine<'a> {
 
 /// An operation that the JVM is at.
 #[derive(Debug)]
-pub struct Pending {
-    pid: i32,
+pub struct Pending<'a> {
+    jvm: &'a Jvm,
     operation: String,
     identity: Identity,
     stream: UnixStream,
     answer: Vec<u8>,
 }
 
-impl Pending {
+impl Pending<'_> {
     /// Waits at most `time` for more of the answer; true when it is complete.
     ///
     /// # Errors
     /// When the connection breaks, or the run is stopped.
     pub fn poll(&mut self, time: Duration, deadline: &Deadline) -> Result<bool, AttachError> {
-        let what = format!("waiting for pid {} to answer '{}'", self.pid, self.operation);
+        let what = format!("waiting for pid {} to answer '{}'", self.jvm.pid(), self.operation);
         if deadline.wait(self.stream.as_fd(), PollFlags::IN, time, &what)? == Woken::TimedOut {
             return Ok(false);
         }
@@ -208,7 +241,9 @@ impl Pending {
     /// As [`Pending::poll`]; also when there is no answer at all.
     pub fn finish(mut self, deadline: &Deadline) -> Result<Reply, AttachError> {
         while !self.poll(Duration::from_secs(1), deadline)? {}
-        self.reply()
+        let jvm = self.jvm;
+        // What a JVM says that is killed meanwhile may be cut: JDK 24 and later send line by line.
+        if jvm.target.is_alive() { self.reply() } else { Err(AttachError::Gone { pid: jvm.pid() }) }
     }
 
     /// The answer, once [`Pending::poll`] said that it is complete.
@@ -216,11 +251,12 @@ impl Pending {
     /// # Errors
     /// When there is none.
     pub fn reply(self) -> Result<Reply, AttachError> {
-        let Self { pid, operation, identity: ours, answer, .. } = self;
-        Reply::parse(&answer).ok_or(AttachError::Refused { pid, operation, ours })
+        let Self { jvm, operation, identity: ours, answer, .. } = self;
+        let refused = AttachError::Refused { pid: jvm.pid(), operation, ours };
+        Reply::parse(&answer).ok_or_else(|| refused.unless_gone(jvm))
     }
 
     fn broken(&self, source: io::Error) -> AttachError {
-        AttachError::Broken { pid: self.pid, operation: self.operation.clone(), source }
+        AttachError::Broken { pid: self.jvm.pid(), operation: self.operation.clone(), source }.unless_gone(self.jvm)
     }
 }

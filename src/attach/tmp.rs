@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, chmodat, mkdirat, statat, unlinkat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, Stat, accessat, chmodat, mkdirat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
 
@@ -48,15 +48,7 @@ impl Tmp {
 
     /// Holds the directory, if there is one.
     pub fn find(jvm: &Jvm, identity: Identity) -> Result<Option<Self>, AttachError> {
-        let opened = match identity.io(|| jvm.target.open_dir(TMP)) {
-            // /proc/PID/root is closed to us, but in our own container /tmp is the JVM's, too.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_in_our_container(jvm) => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                door("open /tmp", || Ok(rustix::fs::open(TMP, flags, Mode::empty())?))
-            }
-            other => other,
-        };
-        match opened {
+        match identity.io(|| jvm.target.open_dir(TMP)) {
             Ok(dir) => Ok(Some(Self::of(dir, jvm, identity))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(no_tmp(jvm, source)),
@@ -91,38 +83,66 @@ impl Tmp {
         jvm.target.seen_from_here(&format!("{TMP}/{}", self.socket_name))
     }
 
-    /// Whether the socket is there; anything else by its name is an obstacle.
+    /// Whether the JVM's socket is there; anything else by its name is an obstacle.
     pub fn has_socket(&self, jvm: &Jvm) -> Result<bool, AttachError> {
+        match self.socket(jvm)? {
+            Some(stat) if !may_be_of(jvm, &stat) => Err(self.foreign(jvm, &stat)),
+            found => Ok(found.is_some()),
+        }
+    }
+
+    fn socket(&self, jvm: &Jvm) -> Result<Option<Stat>, AttachError> {
+        // The directory may be closed to all but the JVM's user.
         let stat = || Ok(statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW)?);
-        match door("statat", stat) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        match self.identity.io(|| door("statat", stat)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.in_the_way(jvm, error.to_string())),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
                 Err(self.in_the_way(jvm, "it is not a socket".into()))
             }
-            Ok(stat) if stat.st_uid != jvm.identity.uid && stat.st_uid != 0 => {
-                let what = format!("it belongs to uid {}, the JVM is uid {}", stat.st_uid, jvm.identity.uid);
-                Err(self.in_the_way(jvm, what))
-            }
-            Ok(_) => Ok(true),
+            Ok(stat) => Ok(Some(stat)),
         }
     }
 
     /// Whether the socket is there and alive. What a dead JVM of the same number left behind is removed.
     pub fn listener_answers(&self, jvm: &Jvm, deadline: &Deadline) -> Result<bool, AttachError> {
-        if !self.has_socket(jvm)? {
-            return Ok(false);
+        let Some(found) = self.socket(jvm)? else { return Ok(false) };
+        if !may_be_of(jvm, &found) {
+            return if self.nobody_listens() { self.remove_stale(jvm, &found) } else { Err(self.foreign(jvm, &found)) };
         }
         match self.connect(jvm, deadline) {
             Ok(_) => Ok(true),
             Err(AttachError::Connect { source, .. }) if source.kind() == io::ErrorKind::ConnectionRefused => {
-                log::info!("pid {}: removing the stale attach socket {}", jvm.pid(), self.socket_path(jvm));
-                let removed = self.identity.io(|| self.remove_socket());
-                removed.map_err(|error| self.in_the_way(jvm, format!("stale, and not removable: {error}")))?;
-                Ok(false)
+                self.remove_stale(jvm, &found)
+            }
+            // Root's socket is closed to the JVM's user, whoever listens.
+            Err(AttachError::Connect { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied && found.st_uid != jvm.identity.uid =>
+            {
+                if self.nobody_listens() { self.remove_stale(jvm, &found) } else { Err(self.foreign(jvm, &found)) }
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// As far as we may ask with our own rights, which root has for any socket.
+    fn nobody_listens(&self) -> bool {
+        let asked = connect_nonblocking(&self.path_by_fd());
+        asked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// False when it is gone; true when the JVM has made a new one meanwhile.
+    fn remove_stale(&self, jvm: &Jvm, found: &Stat) -> Result<bool, AttachError> {
+        match self.socket(jvm)? {
+            None => return Ok(false),
+            Some(stat) if (stat.st_dev, stat.st_ino) != (found.st_dev, found.st_ino) => return Ok(true),
+            Some(_) => {}
+        }
+        log::info!("pid {}: removing the stale attach socket {}", jvm.pid(), self.socket_path(jvm));
+        // In a sticky directory the JVM's user may not remove what belongs to root.
+        let removed = self.identity.io(|| self.remove_socket()).or_else(|_| self.remove_socket());
+        let (pid, path, owner) = (jvm.pid(), self.socket_path(jvm), found.st_uid);
+        removed.map(|()| false).map_err(|source| AttachError::Stale { pid, path, owner, source })
     }
 
     fn remove_socket(&self) -> io::Result<()> {
@@ -133,11 +153,27 @@ impl Tmp {
         AttachError::InTheWay { pid: jvm.pid(), path: self.socket_path(jvm), what }
     }
 
+    fn foreign(&self, jvm: &Jvm, socket: &Stat) -> AttachError {
+        let (pid, path, theirs) = (jvm.pid(), self.socket_path(jvm), jvm.identity);
+        AttachError::ForeignSocket { pid, path, owner: socket.st_uid, theirs }
+    }
+
+    fn occupied(&self, jvm: &Jvm, who: String) -> AttachError {
+        AttachError::Occupied { pid: jvm.pid(), path: self.socket_path(jvm), who }
+    }
+
+    /// Through the held directory: a path through /proc/PID/root could name another process by now.
+    fn path_by_fd(&self) -> String {
+        format!("/proc/self/fd/{}/{}", self.dir.as_raw_fd(), self.socket_name)
+    }
+
     /// One connection: the JVM takes one operation on each. Made with the identity that the JVM accepts.
     pub fn connect(&self, jvm: &Jvm, deadline: &Deadline) -> Result<UnixStream, AttachError> {
-        // Through the held directory: a path through /proc/PID/root could name another process by now.
-        let path = format!("/proc/self/fd/{}/{}", self.dir.as_raw_fd(), self.socket_name);
-        let error = |source| AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source };
+        let path = self.path_by_fd();
+        let error = |source| {
+            let failed = AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source };
+            failed.unless_gone(jvm)
+        };
         let mut patience = Patience::new();
         loop {
             match self.identity.io(|| door("connect", || connect_nonblocking(&path))) {
@@ -162,9 +198,11 @@ impl Tmp {
     fn must_be_of(&self, jvm: &Jvm, stream: &UnixStream) -> Result<(), AttachError> {
         match door("getsockopt", || peer_of(stream)) {
             Ok(Peer { pid: Some(pid), .. }) if pid == jvm.pid() => Ok(()),
-            Ok(Peer { pid: Some(pid), .. }) => Err(self.in_the_way(jvm, format!("pid {pid} listens on it"))),
+            // gVisor tells who asks, not who listens (`pkg/sentry/socket/netstack`, SO_PEERCRED); we listen on nothing.
+            Ok(Peer { pid: Some(pid), .. }) if pid.unsigned_abs() == std::process::id() => Ok(()),
+            Ok(Peer { pid: Some(pid), .. }) => Err(self.occupied(jvm, format!("pid {pid} listens on it"))),
             Ok(Peer { pid: None, .. }) => {
-                Err(self.in_the_way(jvm, "a process of another container listens on it".into()))
+                Err(self.occupied(jvm, "a process of another container listens on it".into()))
             }
             Err(source) => Err(AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source }),
         }
@@ -182,21 +220,20 @@ impl Tmp {
 impl Drop for Tmp {
     fn drop(&mut self) {
         let Some(root) = &self.root else { return };
-        let socket = statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW);
+        let socket = self.identity.io(|| Ok(statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW)?));
         if socket.is_ok() && self.expendable.get().is_none() {
             log::warn!(
                 "{TMP} was made for the attach socket and stays: this JVM could not be attached to again without"
             );
-        } else if let Err(error) = self.remove(root) {
+        } else if let Err(error) = self.remove(root).or_else(|_| self.identity.io(|| self.remove(root))) {
             log::warn!("cannot remove the {TMP} that was made for the attach socket: {error}");
         }
     }
 }
 
-/// A container has a cgroup of its own, and its processes the same number inside and out where we see them.
-fn is_in_our_container(jvm: &Jvm) -> bool {
-    let ours = std::fs::read("/proc/self/cgroup").ok();
-    jvm.ns_pid == jvm.pid() && ours.is_some() && ours == jvm.target.read("cgroup").ok()
+/// A JVM may have been root when it made its socket.
+fn may_be_of(jvm: &Jvm, socket: &Stat) -> bool {
+    socket.st_uid == jvm.identity.uid || socket.st_uid == 0
 }
 
 fn no_tmp(jvm: &Jvm, source: io::Error) -> AttachError {

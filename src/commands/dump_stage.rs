@@ -177,6 +177,7 @@ impl Run<'_> {
 
     pub fn verify(&mut self, piped: &Piped, dump: &HeapDump) -> Result<(), Error> {
         self.receipt.warn_of_blanked(piped.blanked);
+        self.receipt.warn_of_cut_arrays(piped.walk.records.cut_arrays);
         if let Some(facts) = &mut self.receipt.dump {
             facts.walk = Some(piped.walk.clone());
         }

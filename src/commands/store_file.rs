@@ -25,7 +25,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::{DumpError, RoomError};
-use crate::hprof::{Histogram, Redactor, Summary};
+use crate::hprof::{Blanked, Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::Begin;
 use crate::memory::Rationed;
@@ -130,6 +130,7 @@ impl<'a> Deposit<'a> {
         if self.scrutiny() != Scrutiny::Anything {
             let facts = receipt.dump.take();
             let known = facts.unwrap_or(DumpFacts { live_only: None, walk: None, words: None, pause: None });
+            receipt.warn_of_cut_arrays(walk.records.cut_arrays);
             receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), ..known });
         }
         if let Some(redact) = self.redact() {
@@ -226,7 +227,7 @@ impl<'a> Deposit<'a> {
         }
         let sent = pipeline::send(&spool, self.begin.part_size, Some(upload));
         let (digest, sent) = sent.map_err(|source| unread(path, source))?;
-        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: 0 })
+        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: Blanked::default() })
     }
 
     fn redact(&self) -> Option<&Redaction> {
@@ -253,7 +254,7 @@ struct Piece {
     sent: Result<(), StoreError>,
     /// `None` where all of it went out in parts.
     spool: Option<Spool>,
-    blanked: u64,
+    blanked: Blanked,
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {

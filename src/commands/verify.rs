@@ -70,8 +70,13 @@ fn describe(path: &str, walk: &Summary) -> String {
         r.stack_traces,
         r.segments
     );
+    let cut = if r.cut_arrays > 0 {
+        format!("  warning    {} arrays are cut at 4 GiB, as much as a dump can hold of each\n", r.cut_arrays)
+    } else {
+        String::new()
+    };
     let classes = walk.classes.iter().flat_map(classes::lines);
-    text + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
+    text + &cut + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
 }
 
 /// Whether the file begins as a gzip member does.

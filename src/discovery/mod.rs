@@ -131,6 +131,10 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
     let look = || {
         let target = Target::open(proc_root, pid)?;
         let status = target.status()?;
+        // It maps nothing any more. A thread of the kernel has no memory either.
+        if status.is_zombie() || !status.has_memory && status.name == "java" {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
         let identity = Identity { uid: status.euid.unwrap_or(0), gid: status.egid.unwrap_or(0) };
         io::Result::Ok((status.name, is_native_image(identity, &target)))
     };

@@ -16,6 +16,8 @@ pub struct ProcStatus {
     /// Mask of the signals that a handler catches.
     pub sig_cgt: Option<u64>,
     pub state: Option<char>,
+    /// Gone early when a process ends (Linux: `fs/proc/array.c` tells of memory only where there is some).
+    pub has_memory: bool,
 }
 
 impl ProcStatus {
@@ -36,6 +38,7 @@ impl ProcStatus {
             "Uid" => self.euid = column(value, 1),
             "Gid" => self.egid = column(value, 1),
             "NSpid" => self.ns_pid = value.split_whitespace().last().and_then(|v| v.parse().ok()),
+            "VmSize" => self.has_memory = true,
             "Threads" => self.threads = value.parse().ok(),
             "SigCgt" => self.sig_cgt = u64::from_str_radix(value, 16).ok(),
             _ => {}
@@ -47,7 +50,18 @@ impl ProcStatus {
         self.sig_cgt.map(|mask| mask & (1 << (signal - 1)) != 0)
     }
 
-    /// Dead, but not yet reaped: it has no memory and no sockets any more.
+    /// Stopped by a signal or by a debugger: it handles nothing before it goes on.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, Some('T' | 't'))
+    }
+
+    /// It runs, or could: a process that ends gives up its memory first, then its sockets (Linux: `kernel/exit.c`,
+    /// `do_exit`).
+    pub fn is_alive(&self) -> bool {
+        !self.is_zombie() && self.has_memory
+    }
+
+    /// Dead, but not yet reaped.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, Some('Z' | 'X'))
     }
@@ -81,6 +95,14 @@ mod tests {
         );
         assert_eq!(status.catches(SIGQUIT), Some(true));
         assert!(!status.is_zombie());
+    }
+
+    #[test]
+    fn process_that_ends_has_no_memory() {
+        let lives = ProcStatus::parse(b"State:\tS (sleeping)\nVmSize:\t  8864028 kB\nThreads:\t21\n");
+        let ends = ProcStatus::parse(b"State:\tS (sleeping)\nThreads:\t3\n");
+        assert!(lives.has_memory && !ends.has_memory);
+        assert!(ProcStatus::parse(b"State:\tT (stopped)\n").is_stopped() && !lives.is_stopped());
     }
 
     #[test]

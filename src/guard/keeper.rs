@@ -136,7 +136,8 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
         (Undo::AttachFile { name, socket, identity }, [dir, tmp]) => {
             let begun = Instant::now();
             // A JVM that handles the signal after the file is gone prints all its threads.
-            while begun.elapsed() < STILL_LOOKS && statat(tmp, &*socket, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            let has_socket = || Ok(statat(tmp, &*socket, AtFlags::SYMLINK_NOFOLLOW)?);
+            while begun.elapsed() < STILL_LOOKS && identity.io(has_socket).is_err() {
                 pause(LOOK);
             }
             if seen.is_some() && identity_of(dir, &name) == seen {
@@ -146,7 +147,8 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
         }
         (Undo::Tmp { socket, identity }, [root, tmp]) => {
             let _ = identity.io(|| Ok(unlinkat(tmp, &*socket, AtFlags::empty())?));
-            Ok(unlinkat(root, "tmp", AtFlags::REMOVEDIR)?)
+            let remove = || Ok(unlinkat(root, "tmp", AtFlags::REMOVEDIR)?);
+            remove().or_else(|_: io::Error| identity.io(remove))
         }
         (Undo::Paths { files, dirs }, _) => {
             remove_paths(&files, &dirs);

@@ -17,7 +17,7 @@ pub struct Answer<'a> {
     path: String,
     inside: String,
     begun: Instant,
-    pending: Option<Pending>,
+    pending: Option<Pending<'a>>,
     reply: Option<Reply>,
     /// From the order to the answer.
     took: Duration,

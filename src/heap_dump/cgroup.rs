@@ -74,7 +74,11 @@ pub fn is_same_group(ours: &ReadFile<'_>, theirs: &ReadFile<'_>) -> bool {
 /// Reads the target's files, with its identity where ours does not suffice.
 pub fn files_of(target: &Target, identity: Identity) -> impl Fn(&str) -> Option<String> {
     move |path| {
-        let bytes = target.read(path).or_else(|_| identity.io(|| target.read(path))).ok()?;
+        let read = || match path.strip_prefix("root/") {
+            Some(inside) => target.read_inside(inside),
+            None => target.read(path),
+        };
+        let bytes = read().or_else(|_| identity.io(read)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

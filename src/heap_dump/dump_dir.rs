@@ -57,8 +57,7 @@ impl DumpDir {
         let inside = format!("{candidate}/{name}");
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
-        let mounts_are_shared = shares_namespace(target, identity, "mnt") == Some(true);
-        let here = if mounts_are_shared { inside.clone() } else { target.seen_from_here(&inside) };
+        let here = target.seen_from_here(&inside);
         let (keep, note) = (false, Mutex::new(Some(note)));
         Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: held, note })
     }

@@ -3,16 +3,29 @@
 
 /// Used bytes of the heap, from the text of any collector; `None` when it names none.
 pub fn heap_used(text: &str) -> Option<u64> {
+    if text.starts_with("Epsilon Heap") {
+        return text.lines().find_map(used_of_space);
+    }
     let lines = text.lines().take_while(|line| !line.trim_start().starts_with("Metaspace"));
-    // A whole-heap line of G1, ZGC or Shenandoah; Serial and Parallel print one for each generation.
+    // A whole-heap line of G1, ZGC or Shenandoah; Serial, Parallel and generational Shenandoah print one for each
+    // generation.
     lines.filter(|line| is_total(line)).filter_map(used_of).reduce(u64::saturating_add)
 }
 
 /// Spaces and regions repeat what the lines above them sum up.
 fn is_total(line: &str) -> bool {
     line.contains("used")
-        && (line.contains("total") || line.contains("capacity") || line.contains("committed"))
+        && ["total", "capacity", "committed", " max, "].iter().any(|word| line.contains(word))
         && !line.trim_start().starts_with("region size")
+}
+
+/// `space 204800K,  15% used [bottom, top, end)` is all that Epsilon says of it
+/// (JDK: `epsilonHeap.cpp`, `ContiguousSpace::print_on`).
+fn used_of_space(line: &str) -> Option<u64> {
+    let (_, addresses) = line.trim_start().strip_prefix("space ")?.split_once("used [")?;
+    let mut addresses = addresses.split(", ").map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    let (bottom, top) = (addresses.next()??, addresses.next()??);
+    top.checked_sub(bottom)
 }
 
 /// `used 1234K` or, in Shenandoah, `1234K used`.
@@ -65,6 +78,27 @@ mod tests {
             heap_used("Shenandoah Heap\n 256M max, 256M soft max, 256M committed, 2M used\n 1024 x 256K regions\n"),
             Some(2 << 20)
         );
+    }
+
+    /// As JDK 17 and 25 say it: the first line of the virtual space is there in other builds.
+    #[test]
+    fn epsilon_has_a_space_only() {
+        let jdk17 = "Epsilon Heap\nAllocation space:\n space 204800K,  15% used [0x00000000f3800000, \
+                     0x00000000f57946d0, 0x0000000100000000)\n Metaspace       used 4052K, committed 4224K\n";
+        assert_eq!(heap_used(jdk17), Some(0x01f9_46d0));
+        let jdk25 = "Epsilon Heap\n Virtual space:\n  - committed: 209715200\n Allocation space:\n  space 204800K,  \
+                     15% used [0x00000000f3800000, 0x00000000f5772f30, 0x0000000100000000)\n";
+        assert_eq!(heap_used(jdk25), Some(0x01f7_2f30));
+        assert_eq!(heap_used("Epsilon Heap\n space 1K, 1% used [?, 0x2)\n"), None);
+    }
+
+    /// JDK: `ShenandoahHeap::print_heap_on` of the development branch of JDK 27.
+    #[test]
+    fn generational_shenandoah_has_two_generations() {
+        let text = "Generational Shenandoah Heap\n Young:\n  200M max, 32512K used\n Old:\n  200M max, 3M used\n \
+                    Entire heap:\n  200M soft max, 200M committed\n  800 x 256K regions\nStatus: not cancelled\n";
+        assert_eq!(heap_used(text), Some((32512 << 10) + (3 << 20)));
+        assert_eq!(heap_used("Generational Shenandoah Heap\n Young:\n  1G max, 0B used\n"), Some(0));
     }
 
     #[test]

@@ -31,6 +31,15 @@ impl Field {
     }
 }
 
+/// Why the fields of a class are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoLayout {
+    /// It or one of its superclasses has not been described yet.
+    Undescribed,
+    /// It has more than [`DEPTH_MAX`] superclasses, or more fields than any Java class.
+    TooLarge,
+}
+
 /// See the module's words.
 #[derive(Debug, Default)]
 pub struct Layouts {
@@ -56,24 +65,26 @@ impl Layouts {
         self.classes.get(&class_id).map(|class| class.super_id)
     }
 
-    /// All fields of an instance, its own class's first (JDK: `heapDumper.cpp`, `DumperSupport::dump_instance_fields`);
-    /// `None` when one of its classes has not been described.
-    pub fn fields_of(&self, class_id: u64) -> Option<Vec<Field>> {
+    /// All fields of an instance, its own class's first (JDK: `heapDumper.cpp`, `DumperSupport::dump_instance_fields`).
+    ///
+    /// # Errors
+    /// Why they are not known.
+    pub fn fields_of(&self, class_id: u64) -> Result<Vec<Field>, NoLayout> {
         let (mut fields, mut next): (Vec<Field>, _) = (Vec::new(), class_id);
         // Superclasses in a circle are no Java, nor is a class with more fields than its superclasses can have.
         for _ in 0..DEPTH_MAX {
             if next == 0 {
-                return Some(fields);
+                return Ok(fields);
             }
-            let class = self.classes.get(&next)?;
+            let class = self.classes.get(&next).ok_or(NoLayout::Undescribed)?;
             let from = fields.last().map_or(0, |before| before.at + before.bytes);
             if fields.len() + class.fields.len() > FIELDS_MAX {
-                return None;
+                return Err(NoLayout::TooLarge);
             }
             fields.extend(class.fields.iter().map(|field| Field { at: from + field.at, ..*field }));
             next = class.super_id;
         }
-        None
+        Err(NoLayout::TooLarge)
     }
 
     /// Bytes of an instance of each class that is described, with all its superclasses.
@@ -112,7 +123,7 @@ mod tests {
         layouts.class(2, 1);
         layouts.field(20, 10, 4);
         layouts.field(21, OBJECT, 8);
-        assert_eq!(layouts.fields_of(2), None, "its superclass is not known");
+        assert_eq!(layouts.fields_of(2), Err(NoLayout::Undescribed), "its superclass is not known");
         layouts.class(1, 0);
         layouts.field(10, 8, 1);
         let fields = layouts.fields_of(2).unwrap();
@@ -130,7 +141,7 @@ mod tests {
         let mut layouts = Layouts::default();
         layouts.class(1, 2);
         layouts.class(2, 1);
-        assert_eq!(layouts.fields_of(1), None);
+        assert_eq!(layouts.fields_of(1), Err(NoLayout::TooLarge));
         assert!(layouts.lengths().is_empty());
     }
 }

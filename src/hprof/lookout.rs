@@ -201,14 +201,14 @@ impl Lookout {
         if !self.is_thread(class_id)? {
             return Some(Followed::default());
         }
-        let fields = self.layouts.fields_of(class_id)?;
+        let fields = self.layouts.fields_of(class_id).ok()?;
         // A subclass may have a field of this name, too; its fields come first.
         let name = fields.into_iter().rfind(|field| field.is_reference() && field.name_id == self.goals.thread_name);
         Some(name.into_iter().collect())
     }
 
     fn references(&self, class_id: u64) -> Option<Followed> {
-        Some(self.layouts.fields_of(class_id)?.into_iter().filter(Field::is_reference).collect())
+        Some(self.layouts.fields_of(class_id).ok()?.into_iter().filter(Field::is_reference).collect())
     }
 
     /// `None` when one of its classes has not been described.

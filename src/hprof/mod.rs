@@ -21,7 +21,7 @@ pub use histogram::{CLASSES_MAX, Histogram, Ranking};
 pub use ids::IdSet;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
 pub use record_start::RecordStarts;
-pub use redact::{Keep, Mask, Redact, Redacting, Redactor};
+pub use redact::{Blanked, Keep, Mask, Redact, Redacting, Redactor};
 pub use reframe::Reframer;
 pub use stretches::{ReadAt, Stretch, Stretches};
 pub use summary::{Amount, ClassShare, Records, Summary, TopClasses};

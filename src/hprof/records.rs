@@ -78,6 +78,12 @@ pub fn primitive_array_head(id: usize) -> usize {
     1 + id + 4 + 4 + 1
 }
 
+/// Whether an array fills its record, whose length is a u4, to the last element that fits: HotSpot leaves the rest of a
+/// longer one out (JDK: `heapDumper.cpp`, `DumperSupport::calculate_array_max_length`).
+pub fn is_cut(head: usize, body: u64, width: usize) -> bool {
+    head as u64 + body + width as u64 > u64::from(u32::MAX)
+}
+
 /// Tag, class, trace (u4), super, loader, signers, domain, two reserved, instance size (u4), constants (u2).
 pub fn class_head(id: usize) -> usize {
     1 + 7 * id + 4 + 4 + 2

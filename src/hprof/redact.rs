@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{IdMap, IdSet};
-use super::layouts::Layouts;
+use super::layouts::{Layouts, NoLayout};
 use super::tally::{Body, Tally};
 use super::types;
 
@@ -55,6 +55,27 @@ struct Primitives {
     ranges: Box<[(u32, u32)]>,
 }
 
+/// Instances that were zeroed with their references, for nobody could tell which of their values are some.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Blanked {
+    /// Their classes were not described before them.
+    pub early: u64,
+    /// Their classes have too many superclasses or fields.
+    pub too_large: u64,
+    /// They are not as long as their classes say.
+    pub misfit: u64,
+}
+
+impl Blanked {
+    fn reason(&mut self, layout: Result<(), NoLayout>) -> &mut u64 {
+        match layout {
+            Err(NoLayout::Undescribed) => &mut self.early,
+            Err(NoLayout::TooLarge) => &mut self.too_large,
+            Ok(()) => &mut self.misfit,
+        }
+    }
+}
+
 /// See the module's words. One is for all sections of a dump.
 #[derive(Debug)]
 pub struct Redactor {
@@ -63,8 +84,7 @@ pub struct Redactor {
     longest_text: u64,
     layouts: Layouts,
     primitives: IdMap<Primitives>,
-    /// Instances that were zeroed with their references: their classes were not described before them.
-    pub blanked: u64,
+    pub blanked: Blanked,
     /// The class whose static values pass by is to be kept.
     in_kept_class: bool,
     /// Of the last instance: those of one class often come in a row.
@@ -75,42 +95,49 @@ impl Redactor {
     pub fn new(what: Redact, keep: Keep) -> Self {
         let longest_text = keep.texts.iter().map(Vec::len).max().unwrap_or(0) as u64;
         let (layouts, primitives) = (Layouts::default(), IdMap::default());
-        Self { what, keep, longest_text, layouts, primitives, blanked: 0, in_kept_class: false, last: 0 }
+        Self {
+            what,
+            keep,
+            longest_text,
+            layouts,
+            primitives,
+            blanked: Blanked::default(),
+            in_kept_class: false,
+            last: 0,
+        }
     }
 
     fn instance(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
         if self.what == Redact::Strings || self.keep.classes.contains(&class_id) {
             return;
         }
-        if self.last != class_id {
-            self.learn(class_id);
-            self.last = class_id;
-        }
-        match self.primitives.get(&class_id) {
-            Some(Primitives { length, ranges }) if *length == body.bytes => {
+        let known = if self.last == class_id { Ok(()) } else { self.learn(class_id) };
+        self.last = class_id;
+        match (known, self.primitives.get(&class_id)) {
+            (Ok(()), Some(Primitives { length, ranges })) if *length == body.bytes => {
                 for (from, bytes) in ranges {
                     mask.add(Span { at: body.at + u64::from(*from), bytes: u64::from(*bytes), fill: Fill::Zero });
                 }
             }
             // Which of its values are references cannot be known.
-            _ => {
-                self.blanked += 1;
+            (known, _) => {
+                *self.blanked.reason(known) += 1;
                 self.last = 0;
                 mask.add(Span { at: body.at, bytes: body.bytes, fill: Fill::Zero });
             }
         }
     }
 
-    fn learn(&mut self, class_id: u64) {
+    fn learn(&mut self, class_id: u64) -> Result<(), NoLayout> {
         if self.primitives.contains_key(&class_id) {
-            return;
+            return Ok(());
         }
-        if let Some(fields) = self.layouts.fields_of(class_id) {
-            let length = fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
-            let primitive = fields.iter().filter(|field| !field.is_reference());
-            let ranges = joined(primitive.map(|field| (field.at, field.bytes)));
-            self.primitives.insert(class_id, Primitives { length, ranges });
-        }
+        let fields = self.layouts.fields_of(class_id)?;
+        let length = fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
+        let primitive = fields.iter().filter(|field| !field.is_reference());
+        let ranges = joined(primitive.map(|field| (field.at, field.bytes)));
+        self.primitives.insert(class_id, Primitives { length, ranges });
+        Ok(())
     }
 
     #[inline(always)]

@@ -32,7 +32,7 @@ fn redacted(dump: &[u8], piece: usize, mut redactor: Redactor) -> Vec<u8> {
         mask.apply(&mut page, &redactor);
         out.extend(page);
     }
-    assert_eq!(redactor.blanked, 0);
+    assert_eq!(redactor.blanked, Blanked::default());
     assert!(walker.finish().complete);
     out
 }
@@ -98,8 +98,19 @@ fn an_instance_before_its_class_loses_its_references_too() {
     let mut redacting = Redacting { tally: &mut (), redactor: &mut redactor, mask: &mut mask };
     Walker::new().push_to(&dump, &mut redacting).unwrap();
     mask.apply(&mut page, &redactor);
-    assert_eq!(redactor.blanked, 1);
+    assert_eq!(redactor.blanked, Blanked { early: 1, ..Blanked::default() });
     assert!(!holds(&page, b"SEC") && holds(&page, b"******"));
+}
+
+#[test]
+fn instance_of_too_many_superclasses_has_its_own_reason() {
+    let deep = 1001;
+    let sample = (1..=deep).fold(Sample::new(), |sample, class| sample.class(class, 5, class - 1, &[]));
+    let dump = sample.instance(0x90, deep, b"").instance(0x91, deep - 1, b"").instance(0x92, 3, b"SECRET").build();
+    let (mut mask, mut redactor) = (Mask::default(), Redactor::new(Redact::All, Keep::default()));
+    let mut redacting = Redacting { tally: &mut (), redactor: &mut redactor, mask: &mut mask };
+    Walker::new().push_to(&dump, &mut redacting).unwrap();
+    assert_eq!(redactor.blanked, Blanked { early: 0, too_large: 2, misfit: 1 });
 }
 
 #[test]

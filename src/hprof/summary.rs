@@ -18,6 +18,13 @@ pub struct Records {
     pub instances: u64,
     pub object_arrays: u64,
     pub primitive_arrays: u64,
+    /// Arrays that fill their record to the last element that fits: the JVM has cut the rest.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut_arrays: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Records {
@@ -40,6 +47,7 @@ impl Records {
             (&mut self.instances, other.instances),
             (&mut self.object_arrays, other.object_arrays),
             (&mut self.primitive_arrays, other.primitive_arrays),
+            (&mut self.cut_arrays, other.cut_arrays),
         ] {
             *sum += more;
         }

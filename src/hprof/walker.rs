@@ -6,8 +6,8 @@
 mod class_dump;
 
 use super::records::{
-    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, identifier, instance_head, load_class_body, object_array_head,
-    primitive_array_head, root_width, sub, tag, value_width,
+    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, identifier, instance_head, is_cut, load_class_body,
+    object_array_head, primitive_array_head, root_width, sub, tag, value_width,
 };
 use super::summary::{Records, Summary};
 use super::tally::{Body, Tally};
@@ -316,6 +316,7 @@ impl Walker {
                 }
                 self.records.object_arrays += 1;
                 let body = u64::from(be32(b, 5 + id)) * id as u64;
+                self.records.cut_arrays += u64::from(is_cut(head, body, id));
                 let step = self.with_body(b, head, body)?;
                 tally.object_array(identifier(b, head - id, id), body);
                 Ok(step)
@@ -328,6 +329,7 @@ impl Walker {
                 let width = self.width(b[head - 1])?;
                 self.records.primitive_arrays += 1;
                 let bytes = u64::from(be32(b, 5 + id)) * width as u64;
+                self.records.cut_arrays += u64::from(is_cut(head, bytes, width));
                 let body = Body { id: identifier(b, 1, id), at: self.offset + head as u64, bytes };
                 let step = self.with_body(b, head, bytes)?;
                 tally.primitive_array(b[head - 1], body);

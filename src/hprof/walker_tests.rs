@@ -189,3 +189,30 @@ fn each_object_is_told_once_however_the_bytes_are_cut() {
         }
     }
 }
+
+/// HotSpot writes no more of an array than its record can hold, and says so in the JVM's log only.
+#[test]
+fn array_that_fills_its_record_was_cut() {
+    let zeros = vec![0; 64 << 20];
+    for (basic_type, width, more, cut) in [(11, 8, 0, 1), (11, 8, 1, 0), (5, 2, 0, 1), (5, 2, 1, 0)] {
+        let elements = (u32::MAX - 18) / width - more;
+        let (mut head, body) = (dump()[..31].to_vec(), u64::from(elements) * u64::from(width));
+        head.push(tag::HEAP_DUMP_SEGMENT);
+        head.extend([0; 4]);
+        head.extend((18 + body as u32).to_be_bytes());
+        head.push(sub::PRIM_ARRAY_DUMP);
+        head.extend([0; 8 + 4]);
+        head.extend(elements.to_be_bytes());
+        head.push(basic_type);
+        let mut walker = Walker::new();
+        walker.push(&head).unwrap();
+        let mut left = body;
+        while left > 0 {
+            let piece = left.min(zeros.len() as u64);
+            walker.push(&zeros[..piece as usize]).unwrap();
+            left -= piece;
+        }
+        assert!(walker.is_between_records());
+        assert_eq!(walker.records().cut_arrays, cut, "type {basic_type}, {elements} elements");
+    }
+}

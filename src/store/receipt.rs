@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoredObject;
 use crate::classes;
-use crate::hprof::Summary;
+use crate::hprof::{Blanked, Summary};
 use crate::pod::Pod;
 use crate::units::{Bytes, printable};
 
@@ -116,9 +116,24 @@ impl Receipt {
     }
 
     /// Instances that were redacted with their references.
-    pub fn warn_of_blanked(&mut self, blanked: u64) {
-        if blanked > 0 {
-            self.warn(format!("{blanked} instances come before their classes: they lost their references as well"));
+    pub fn warn_of_blanked(&mut self, blanked: Blanked) {
+        for (instances, why) in [
+            (blanked.early, "come before their classes"),
+            (blanked.too_large, "are of classes with more superclasses or fields than are looked at"),
+            (blanked.misfit, "are not as long as their classes say"),
+        ] {
+            if instances > 0 {
+                self.warn(format!("{instances} instances {why}: they lost their references as well"));
+            }
+        }
+    }
+
+    /// The JVM says so in its own log only.
+    pub fn warn_of_cut_arrays(&mut self, cut: u64) {
+        if cut > 0 {
+            self.warn(format!(
+                "{cut} arrays have as many elements as a dump can hold: what they have beyond 4 GiB was cut by the JVM"
+            ));
         }
     }
 

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::bed;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{TestJvm, default_sigquit};
-use crate::common::tool::Tool;
+use crate::common::tool::{Tool, runs_at};
 use crate::recipes::wait_until;
 
 /// Killed and reaped.
@@ -64,10 +64,10 @@ fn a_stopped_jvm_is_waited_for() {
     let (jvm, store) = (jvm.cwd(cwd.path()).start(), tempfile::tempdir().unwrap());
     kill_process(pid(jvm.pid()), Signal::STOP).unwrap();
     let run = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).arg("-v").spawn();
-    let name = format!(".attach_pid{}", jvm.pid());
-    wait_until("the attach file", || [cwd.path(), Path::new("/tmp")].iter().any(|dir| dir.join(&name).exists()));
+    wait_until("the run", || runs_at(jvm.pid(), jvm.pid()) > 0);
     // From then on it waits for the JVM, and says so every five seconds.
     std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(std::fs::read_dir(cwd.path()).unwrap().count(), 0, "something was begun before the JVM goes on");
     kill_process(pid(jvm.pid()), Signal::CONT).unwrap();
     let ended = run.wait().expect(0);
     assert!(ended.stderr.contains("which is stopped"), "it does not say for what it waits: {}", ended.stderr);

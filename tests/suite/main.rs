@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attach;
 mod bad_input;
 mod binary;
 mod classes;
@@ -20,6 +21,7 @@ mod fetch;
 mod fs_group;
 mod full_volume;
 mod guard;
+mod gvisor;
 mod harm;
 mod helpers;
 mod holder;

@@ -126,6 +126,14 @@ fn shapes() -> Vec<Shape> {
                 Refused(4, "runs as uid 1000 gid 1000, this tool as uid 0", "capabilities SETUID and SETGID"),
             )
         },
+        Shape {
+            exec: |e| e.uid(0).gid(0).caps(&["CAP_SETUID", "CAP_SETGID"]),
+            ..Shape::new("JVM uid 1000, exec as root with SETUID and SETGID alone", user, Dump)
+        },
+        Shape {
+            exec: |e| e.uid(0).gid(0).caps(&["CAP_SETUID", "CAP_SETGID"]),
+            ..Shape::new("JVM 2000:3000, exec as root with SETUID and SETGID alone", |b| b.uid(2000).gid(3000), Dump)
+        },
         Shape::new("no /tmp on a writable root", |b| b.no_tmp(), Dump),
         Shape::new(
             "read-only root, no /tmp",

@@ -3,6 +3,7 @@
 
 pub mod builder;
 pub mod exec;
+pub mod gvisor;
 mod root;
 mod seccomp;
 mod spec;
@@ -44,7 +45,7 @@ impl Container {
     pub fn builder(version: &str) -> Option<Builder> {
         bed::jvm(version)?;
         let usable = root::image(version).and_then(|image| {
-            probe(&image)?;
+            Self::probe(&image)?;
             Ok(Builder::over(image))
         });
         usable.map_err(|reason| bed::cannot_run(&reason)).ok()
@@ -260,10 +261,12 @@ fn run(root: &Root, config: &Value) -> Command {
     command
 }
 
-/// Whether containers can be had here: one is run, once per test program.
-fn probe(image: &Path) -> Result<(), String> {
-    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    ANSWER.get_or_init(|| run_nothing(image)).clone()
+impl Container {
+    /// Whether containers can be had here: one is run, once per test program.
+    fn probe(image: &Path) -> Result<(), String> {
+        static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+        ANSWER.get_or_init(|| run_nothing(image)).clone()
+    }
 }
 
 fn run_nothing(image: &Path) -> Result<(), String> {
