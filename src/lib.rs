@@ -2,6 +2,8 @@
 //! the order of the data.
 
 #![deny(unsafe_code)]
+// Tests make and read files of their own.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod cli;
 pub mod settings;
@@ -10,8 +12,10 @@ pub mod error;
 
 pub mod deadline;
 mod file_from;
+mod given_file;
 pub mod log_copy;
 pub mod progress;
+mod regular_file;
 pub mod units;
 
 pub mod commands;

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, chmodat, mkdirat, statat, unlinkat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, chmodat, mkdirat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
 
@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::discovery::Jvm;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
+use crate::regular_file::{self, Links};
 use crate::sys::{Peer, peer_of};
 
 /// The JVM's directory for its socket, whatever java.io.tmpdir says (JDK: `os::get_temp_directory` on Linux).
@@ -51,8 +52,7 @@ impl Tmp {
         let opened = match identity.io(|| jvm.target.open_dir(TMP)) {
             // /proc/PID/root is closed to us, but in our own container /tmp is the JVM's, too.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_in_our_container(jvm) => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                door("open /tmp", || Ok(rustix::fs::open(TMP, flags, Mode::empty())?))
+                door("open /tmp", || regular_file::hold_dir_in(CWD, TMP, Links::Follow))
             }
             other => other,
         };
@@ -195,7 +195,7 @@ impl Drop for Tmp {
 
 /// A container has a cgroup of its own, and its processes the same number inside and out where we see them.
 fn is_in_our_container(jvm: &Jvm) -> bool {
-    let ours = std::fs::read("/proc/self/cgroup").ok();
+    let ours = regular_file::read_named("/proc/self/cgroup", regular_file::TEXT_MAX).ok();
     jvm.ns_pid == jvm.pid() && ours.is_some() && ours == jvm.target.read("cgroup").ok()
 }
 

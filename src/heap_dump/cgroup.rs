@@ -39,8 +39,8 @@ pub fn processors(target: &Target, identity: Identity) -> Option<f64> {
 }
 
 fn read(target: &Target, identity: Identity, dir: &str, name: &str) -> Option<String> {
-    let path = format!("root/{dir}/{name}");
-    let bytes = target.read(&path).or_else(|_| identity.io(|| target.read(&path))).ok()?;
+    let path = format!("/{dir}/{name}");
+    let bytes = target.read_inside(&path).or_else(|_| identity.io(|| target.read_inside(&path))).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -1,5 +1,7 @@
 //! The tool itself, run as its users run it: on real JVMs, in real containers, against real stores.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and read files of their own")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -33,6 +35,7 @@ mod s3;
 mod secrets;
 mod shapes;
 mod small_guest;
+mod special_files;
 mod watch;
 mod watchers;
 mod worth;
