@@ -197,3 +197,18 @@ impl<'a> Files<'a> {
         Ok(Some(Section::End))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_grows_after_its_jvm_is_done_keeps_its_length() {
+        let file = tempfile::tempfile().unwrap();
+        let mut growing = Growing::new(file.try_clone().unwrap(), Section::Head);
+        for (len, done, told) in [(1, false, 1), (2, false, 2), (3, true, 3), (4, true, 3), (5, false, 3)] {
+            file.set_len(len).unwrap();
+            assert_eq!(growing.len(done).unwrap(), told, "{len}");
+        }
+    }
+}

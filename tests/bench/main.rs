@@ -1,6 +1,8 @@
 //! `make bench`: the tool against its peers, in turn on the same JVMs. Flags: `--help`; the budgets are those of the
 //! design, the method is told in the report.
 
+#![allow(clippy::disallowed_methods, reason = "benchmarks make and read files of their own")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

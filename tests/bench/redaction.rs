@@ -1,6 +1,8 @@
 //! What redaction costs: a JVM's dump and a file's upload into a directory, each with and without, in turn on the same
 //! heaps. Ratios are medians of those within a round. Writes target/bench/redaction.md.
 
+#![allow(clippy::disallowed_methods, reason = "benchmarks make and read files of their own")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -2,6 +2,8 @@
 //! Dumps of 500 MiB, or of `--mib N`. The walk does not look into arrays of numbers, so their heap is no measure.
 //! It is measured with the count of classes, as a run does it, and without, as a run without a disk does it.
 
+#![allow(clippy::disallowed_methods, reason = "benchmarks make and read files of their own")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -13,15 +13,23 @@ file = open(library, 'r+b')
 mapped = mmap.mmap(file.fileno(), 0)
 name = '/tmp/.java_pid%d' % os.getpid()
 HEADER = b'JAVA PROFILE 1.0.2\0' + (8).to_bytes(4, 'big') + bytes(8)
-RECORD = b'\x01' + bytes(4) + (1 << 16).to_bytes(4, 'big') + bytes(8) + b'x' * ((1 << 16) - 8)
+LONGEST = (1 << 32) - 1
 
+def record(length):
+    return b'\x01' + bytes(4) + length.to_bytes(4, 'big')
+
+# 128 MiB, and soon 4 TiB more.
 def grow(path):
     out = open(path, 'xb')
-    out.write(HEADER)
+    out.write(HEADER + record(1 << 27))
+    out.truncate(out.tell() + (1 << 27))
     def more():
-        for _ in range(1 << 16):
-            out.write(RECORD)
-            out.flush()
+        time.sleep(0.1)
+        for _ in range(1000):
+            end = os.fstat(out.fileno()).st_size
+            os.pwrite(out.fileno(), record(LONGEST), end)
+            os.truncate(out.fileno(), end + 9 + LONGEST)
+    out.flush()
     threading.Thread(target=more, daemon=True).start()
 
 def dump(path):
@@ -45,7 +53,6 @@ def dump(path):
         time.sleep(0.2)
     elif kind == 'endless':
         grow(path)
-        time.sleep(0.2)
 
 def answer(client):
     fields = b''

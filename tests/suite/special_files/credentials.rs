@@ -1,6 +1,6 @@
 //! Settings, secrets, tokens and logs: files that a user or a variable names.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::{assert_says, mkfifo, prompt};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
@@ -62,30 +62,28 @@ fn fifo_as_token_or_key_file_is_a_typed_error() {
     }
 }
 
-/// A shell's `<(command)`.
+/// As by a shell's `<(command)`, whose command takes its time.
 #[test]
 fn settings_and_secrets_may_come_through_a_pipe() {
-    let (pod, server) = (keyless::Pod::new(1), S3Server::start());
-    let script = "exec \"$0\" \"$@\" --config <(sleep 0.2; echo 'region = \"us-east-1\"')";
-    let dump = pod.mount("x", "").replace("/x", "/java_pid1.hprof");
-    let ended = Command::new("bash")
-        .args(["-c", &format!("export JMAP_DUMP_SECRET_ACCESS_KEY_FILE=<(sleep 0.2; echo {SECRET}); {script}")])
-        .arg(binary())
-        .args(["upload", "shop", "cart", "prod", &dump, "--store", &format!("s3://{BUCKET}")])
-        .args(["--endpoint", &server.endpoint(), "--path-style"])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let (pod, server, dir) = (keyless::Pod::new(1), S3Server::start(), tempfile::tempdir().unwrap());
+    let pipe = |name: &str, text: &str| {
+        let path = dir.path().join(name).to_str().unwrap().to_owned();
+        mkfifo(path.as_ref());
+        let script = format!("sleep 0.2; echo '{text}' >{path}");
+        (Command::new("sh").args(["-c", &script]).spawn().unwrap(), path)
+    };
+    let ((mut one, config), (mut other, secret)) = (pipe("config", "level = 2"), pipe("secret", SECRET));
+    let tool = pod.upload(&format!("s3://{BUCKET}"), &server.endpoint()).args(&["--region", "us-east-1"]);
+    let tool = tool.args(&["--config", &config]).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
+    prompt("pipes", tool.env("JMAP_DUMP_SECRET_ACCESS_KEY_FILE", &secret)).expect(0);
+    assert!(one.wait().unwrap().success() && other.wait().unwrap().success());
     assert!(server.objects().iter().any(|key| key.ends_with(".hprof.gz")));
 }
 
 #[test]
 fn endless_settings_are_refused() {
-    for words in [["list", "shop", "--config", "/dev/zero"]] {
-        assert_says(&prompt("config", Tool::new(&words)), 2, "longer than", "config");
-    }
+    let ended = prompt("config", Tool::new(&["list", "shop", "--config", "/dev/zero"]));
+    assert_says(&ended, 2, "longer than", "config");
     let tool = Tool::new(&["list", "shop", "--store", "s3://b"]).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
     let ended = prompt("secret", tool.env("JMAP_DUMP_SECRET_ACCESS_KEY_FILE", "/dev/zero"));
     assert_says(&ended, 2, "longer than", "secret");
