@@ -1,23 +1,28 @@
 //! An object to a file, in pieces that are fetched several at a time; a cut download goes on with what is missing.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
+use rustix::fs::CWD;
 
 use crate::deadline::Deadline;
 use crate::memory::must_hold;
 use crate::pages::PAGE;
 use crate::progress::Progress;
+use crate::regular_file::{self, Access, open_or_create_in, read_bounded};
 use crate::store::{Listed, Shelf, StoreError};
 use crate::units::hex;
 
 /// What one request asks for: large enough for a link's speed, small enough to lose.
 const PIECE: u64 = 8 << 20;
+
+/// Longest list of pieces: that of an object of 16 TiB. A longer one is none, and the download begins anew.
+const NOTES_MAX: u64 = 16 << 20;
 
 /// A download on its way: `FILE.part`, and beside it which pieces are there.
 #[derive(Debug)]
@@ -34,18 +39,20 @@ impl Download {
     /// Begins, or goes on when the object is still the same.
     ///
     /// # Errors
-    /// When the files cannot be made, or would take memory that is needed.
+    /// When the files cannot be made, or would take memory that is needed, or something else stands there: a link of
+    /// another user, for example.
     pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
         let part = path.with_added_extension("part");
         let notes_path = part.with_added_extension("pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
-        let known = std::fs::read_to_string(&notes_path).unwrap_or_default();
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(0o600);
-        let there = known.strip_prefix(&identity).filter(|_| part.exists()).map(pieces_in);
-        let file = options.clone().truncate(there.is_none()).open(&part)?;
-        let mut notes = options.append(true).truncate(false).open(&notes_path)?;
+        let mut notes =
+            open_or_create_in(CWD, &notes_path, Access::ReadAppend).map_err(|error| at(&notes_path, error))?;
+        let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());
+        let there = known.as_deref().and_then(|known| known.strip_prefix(&identity));
+        let there = there.filter(|_| part.exists()).map(pieces_in);
+        let file = open_or_create_in(CWD, &part, Access::ReadWrite).map_err(|error| at(&part, error))?;
         if there.is_none() {
+            file.set_len(0)?;
             notes.set_len(0)?;
             notes.write_all(identity.as_bytes())?;
         }
@@ -111,6 +118,11 @@ impl Download {
     }
 }
 
+/// Names the file that stands in the way.
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// The SHA-256 of a file.
 ///
 /// # Errors
@@ -118,7 +130,8 @@ impl Download {
 pub fn sha256_of(path: &Path, deadline: &Deadline) -> Result<String, StoreError> {
     let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
     let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
-    let mut raw = File::open(path).map_err(error)?;
+    let file = regular_file::open(path).map_err(error)?;
+    let mut raw = file.metadata().map(|meta| file.take(meta.len())).map_err(error)?;
     loop {
         deadline.check("computing the checksum of what was fetched")?;
         match raw.read(&mut page).map_err(error)? {
@@ -158,7 +171,7 @@ mod tests {
     #[test]
     fn a_stopped_run_computes_no_checksum() {
         let deadline = Deadline::after(std::time::Duration::ZERO).unwrap();
-        let error = sha256_of(Path::new("/proc/self/exe"), &deadline).unwrap_err();
+        let error = sha256_of(&std::env::current_exe().unwrap(), &deadline).unwrap_err();
         assert!(matches!(error, StoreError::Stopped(_)), "{error:?}");
     }
 

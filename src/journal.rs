@@ -4,19 +4,20 @@
 //! One line of JSON for each event, only ever appended: a line that was cut by a crash is one that never was.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, open};
+use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::{self, Undo};
 use crate::private::is_private;
 use crate::redaction::Redaction;
+use crate::regular_file::{self, Access, NotRegular, PRIVATE};
 use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::store::key::ObjectKey;
@@ -142,6 +143,8 @@ pub enum JournalError {
     Foreign,
     #[error("others may have written {path}, which belongs to uid {uid} and has mode {mode:o}")]
     Untrusted { path: String, uid: u32, mode: u32 },
+    #[error("{path}: {what}")]
+    NotRegular { path: String, what: NotRegular },
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -154,6 +157,7 @@ impl JournalError {
             Self::Untrusted { path, uid, .. } => {
                 format!("see that it is as it was left; then 'chmod 600 {path}', and run as its owner, uid {uid}")
             }
+            Self::NotRegular { path, .. } => format!("another program has made it: remove {path}"),
             Self::Io(_) => "let this user read and write the journal".into(),
         }
     }
@@ -207,8 +211,7 @@ impl Journal {
     /// A process that is killed before the journal has its name leaves nothing.
     fn make_nameless(path: &Path, begin: &Begin) -> io::Result<Self> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = File::from(open(parent, flags, Mode::RUSR | Mode::WUSR)?);
+        let file = regular_file::create_nameless(parent, Access::ReadAppend)?;
         // Without CAP_DAC_READ_SEARCH it has no other name (open(2), O_TMPFILE).
         let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
         let journal = Self::begin(file, begin)?;
@@ -221,7 +224,8 @@ impl Journal {
         let (own, new) = (path_for(path), path.with_added_extension(format!("{}.new", run_id())));
         let files = vec![std::path::absolute(&new)?];
         let _note = guard::note(Undo::Paths { files, dirs: Vec::new() }, &[]);
-        let made = options().create_new(true).mode(0o600).open(&new).and_then(|file| Self::begin(file, begin));
+        let made = regular_file::create_in(CWD, &new, Access::ReadAppend, PRIVATE);
+        let made = made.and_then(|file| Self::begin(file, begin));
         let named = made.and_then(|journal| name(&new, &own).map(|()| journal));
         named.inspect_err(|_| drop(std::fs::remove_file(&new)))
     }
@@ -231,22 +235,28 @@ impl Journal {
     /// # Errors
     /// When another process keeps it, or it cannot be understood.
     pub fn reopen(path: &Path) -> Result<Option<(Self, Past)>, JournalError> {
-        let mut file = match options().open(path_for(path)) {
+        let own = path_for(path);
+        let mut file = match regular_file::open_in(CWD, &own, Access::ReadAppend) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => match NotRegular::of(&error) {
+                Some(what) => return Err(JournalError::NotRegular { path: own.display().to_string(), what }),
+                None => return Err(error.into()),
+            },
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Err(JournalError::Locked),
             other => other.map_err(io::Error::from)?,
         }
         must_be_trusted(&file, path)?;
-        let mut text = Vec::new();
         file.seek(SeekFrom::Start(0))?;
-        Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut text)?;
+        let text = match regular_file::read_bounded(&file, LONGEST) {
+            Err(error) if regular_file::is_refused(&error) => return Err(JournalError::Foreign),
+            other => other?,
+        };
         if text.is_empty() {
             // A crash came before the first line.
-            std::fs::remove_file(path_for(path))?;
+            std::fs::remove_file(own)?;
             return Ok(None);
         }
         let past = parse(&text).ok_or(JournalError::Foreign)?;
@@ -261,8 +271,7 @@ impl Journal {
     /// # Errors
     /// When it cannot be read or understood.
     pub fn peek(file: File) -> Result<Past, JournalError> {
-        let mut text = Vec::new();
-        file.take(LONGEST).read_to_end(&mut text)?;
+        let text = regular_file::read_bounded(file, LONGEST)?;
         parse(&text).ok_or(JournalError::Foreign)
     }
 
@@ -298,19 +307,13 @@ impl Journal {
     }
 }
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    options
-}
-
 /// What others may have written says where the dump goes and what of this machine's memory and disk it takes.
 fn must_be_trusted(journal: &File, path: &Path) -> Result<(), JournalError> {
     let (meta, of_file) = (journal.metadata()?, std::fs::symlink_metadata(path));
     let ours = rustix::process::geteuid().as_raw();
     let owners = [Some(ours), Some(0), of_file.ok().map(|meta| meta.uid())];
     let (path, uid, mode) = (path_for(path), meta.uid(), meta.mode() & 0o7777);
-    let known = meta.is_file() && meta.nlink() == 1 && owners.contains(&Some(uid));
+    let known = meta.nlink() == 1 && owners.contains(&Some(uid));
     if known && is_private(journal, &path)? {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //! the order of the data.
 
 #![deny(unsafe_code)]
+// Tests make and read files of their own, and wait for their threads.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod cli;
@@ -11,10 +12,12 @@ pub mod error;
 
 pub mod deadline;
 mod file_from;
+mod given_file;
 pub mod log_copy;
 mod memory;
 pub mod output;
 pub mod progress;
+mod regular_file;
 pub mod units;
 pub mod waiting;
 

@@ -1,12 +1,12 @@
 //! `--log-to`: what a run says, once more in another place. The output of an exec'ed hook is lost; the pod's log is not.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use rustix::fs::OFlags;
+use crate::given_file;
 
 use crate::output::Stderr;
 
@@ -17,10 +17,7 @@ static COPY: OnceLock<File> = OnceLock::new();
 /// # Errors
 /// When it cannot be opened for writing.
 pub fn start(path: &OsStr) -> io::Result<()> {
-    // A pipe whose reader is slow must not hold the run, and a terminal must not become ours.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits().cast_signed();
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
-    let _ = COPY.set(file);
+    let _ = COPY.set(given_file::append(Path::new(path))?);
     Ok(())
 }
 

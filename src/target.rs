@@ -8,15 +8,25 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::discovery::proc_status::{ProcStatus, start_ticks};
 use crate::faults::door;
+use crate::regular_file::{self, Access, Links};
 
-/// A page.
+/// A page: what the kernel makes at once for a file of `/proc` (Linux: `fs/seq_file.c`).
 const READ_STEP: usize = 4096;
+
+/// Longest file of `/proc/PID` that is held as a whole. Command lines have at most 6 MiB (execve(2)), unless the process
+/// moves their ends (PR_SET_MM, prctl(2)); a namespace has at most 100,000 mounts (Linux:
+/// `Documentation/admin-guide/sysctl/fs.rst`, mount-max).
+const PROC_MAX: usize = 16 << 20;
+
+/// Longest file that is read in the process's own file system: hsperfdata, which has 32 KiB by default and 2 MiB at most
+/// (JDK: `globals.hpp`, PerfDataMemorySize).
+const INSIDE_MAX: u64 = 2 << 20;
 
 /// A process that we look at, and perhaps signal.
 #[derive(Debug)]
@@ -33,9 +43,8 @@ impl Target {
     /// # Errors
     /// When there is no such process, or `/proc` is not there.
     pub fn open(proc_root: &Path, pid: i32) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = proc_root.join(pid.to_string());
-        let proc_dir = door("open /proc/PID", || Ok(rustix::fs::open(path, flags, Mode::empty())?))?;
+        let proc_dir = door("open /proc/PID", || regular_file::hold_dir_in(CWD, path, Links::Refuse))?;
         Ok(Self { pid, proc_dir, start_ticks: OnceLock::new() })
     }
 
@@ -50,11 +59,44 @@ impl Target {
     /// Reads a whole file below `/proc/PID`.
     ///
     /// # Errors
-    /// ESRCH when the process ended, EACCES when we may not look.
+    /// ESRCH when the process ended, EACCES when we may not look, `FileTooLarge` beyond 16 MiB.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = door(name, || Ok(openat(&self.proc_dir, name, flags, Mode::empty())?))?;
-        door("read", || read_whole(&fd))
+        let mut bytes = Vec::new();
+        self.read_pieces(name, |piece| {
+            bytes.extend_from_slice(piece);
+            if bytes.len() > PROC_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
+        })?;
+        Ok(bytes)
+    }
+
+    /// Reads a file below `/proc/PID` of any length, in the order of its bytes.
+    ///
+    /// # Errors
+    /// As [`Target::read`], and those of `each`.
+    pub fn read_pieces(&self, name: &str, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let file = door(name, || regular_file::open_in(&self.proc_dir, name, Access::Read))?;
+        let mut piece = [0; READ_STEP];
+        door("read", || {
+            loop {
+                match rustix::io::read(&file, &mut piece) {
+                    Ok(0) => return Ok(()),
+                    Ok(n) => each(&piece[..n])?,
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        })
+    }
+
+    /// Reads a small file of the process's own file system, where it may have made anything: `path` as it sees it.
+    ///
+    /// # Errors
+    /// As [`Target::open_dir`]; `NotRegular`, or longer than 2 MiB.
+    pub fn read_inside(&self, path: &str) -> io::Result<Vec<u8>> {
+        let (dir, name) = path.rsplit_once('/').ok_or(io::ErrorKind::InvalidInput)?;
+        let dir = self.open_dir(dir)?;
+        let file = door(path, || regular_file::open_in(&dir, name, Access::Read))?;
+        door("read", || regular_file::read_bounded(file, INSIDE_MAX))
     }
 
     /// # Errors
@@ -69,8 +111,7 @@ impl Target {
 
     /// What the threads of the process are called; a kernel cuts a name to 15 bytes (prctl(2), PR_SET_NAME).
     pub fn thread_names(&self) -> Vec<String> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = door("task", || Ok(openat(&self.proc_dir, "task", flags, Mode::empty())?));
+        let opened = door("task", || regular_file::open_dir_in(&self.proc_dir, "task", Links::Refuse));
         let entries = opened.and_then(|dir| Ok(rustix::fs::Dir::read_from(&dir)?)).into_iter().flatten();
         let numbers = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()));
         let names = numbers.filter_map(|number| self.read(&format!("task/{number}/comm")).ok());
@@ -83,14 +124,12 @@ impl Target {
     /// When it is not there, no directory, or `/proc/PID/root` is closed to us.
     pub fn open_dir(&self, path: &str) -> io::Result<OwnedFd> {
         let root = self.open_root()?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let inside = path.trim_start_matches('/');
         // A link to an absolute path means one below the process's root, not below ours.
-        let in_root = || Ok(openat2(&root, inside, flags, Mode::empty(), ResolveFlags::IN_ROOT)?);
-        match door(inside, in_root) {
+        match door(inside, || regular_file::hold_dir_below(&root, inside)) {
             // Before Linux 5.6, or where a seccomp profile does not know the call.
             Err(error) if [Errno::NOSYS, Errno::PERM].contains(&errno_of(&error)) => {
-                door(inside, || Ok(openat(&root, inside, flags, Mode::empty())?))
+                door(inside, || regular_file::hold_dir_in(&root, inside, Links::Follow))
             }
             other => other,
         }
@@ -103,8 +142,7 @@ impl Target {
     pub fn open_root(&self) -> io::Result<OwnedFd> {
         match self.open_dir_at("root") {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.shares_our_root() => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                door("open /", || Ok(rustix::fs::open("/", flags, Mode::empty())?))
+                door("open /", || regular_file::hold_dir_in(CWD, "/", Links::Refuse))
             }
             other => other,
         }
@@ -113,19 +151,8 @@ impl Target {
     /// Whether the process sees the same mounts as this one, from the same root: its paths are ours. Each mount has a
     /// number of its own in the whole kernel (proc_pid_mountinfo(5)), and anybody may read the table.
     pub fn shares_our_root(&self) -> bool {
-        let ours = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let ours = regular_file::read_named("/proc/self/mountinfo", PROC_MAX as u64).unwrap_or_default();
         !ours.is_empty() && self.read("mountinfo").is_ok_and(|theirs| theirs == ours)
-    }
-
-    /// Reads a whole file of the process's own file system, by its path from the process's root.
-    ///
-    /// # Errors
-    /// As [`Target::open_dir`].
-    pub fn read_inside(&self, path: &str) -> io::Result<Vec<u8>> {
-        let root = self.open_root()?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = door(path, || Ok(openat(&root, path.trim_start_matches('/'), flags, Mode::empty())?))?;
-        door("read", || read_whole(&fd))
     }
 
     /// Holds the process's current directory.
@@ -137,8 +164,7 @@ impl Target {
     }
 
     fn open_dir_at(&self, inside: &str) -> io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        door(inside, || Ok(openat(&self.proc_dir, inside, flags, Mode::empty())?))
+        door(inside, || regular_file::hold_dir_in(&self.proc_dir, inside, Links::Follow))
     }
 
     /// Opens the process's program for reading, whatever its path is by now.
@@ -146,8 +172,7 @@ impl Target {
     /// # Errors
     /// As [`Target::read`].
     pub fn open_exe(&self) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        door("exe", || Ok(File::from(openat(&self.proc_dir, "exe", flags, Mode::empty())?)))
+        door("exe", || regular_file::open_named_in(&self.proc_dir, Path::new("exe")))
     }
 
     /// Where the symbolic link `name` below `/proc/PID` points to.
@@ -191,7 +216,8 @@ impl Target {
 
     /// How long ago it started; `None` where the kernel does not tell.
     pub fn age(&self) -> Option<Duration> {
-        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+        let uptime = regular_file::read_named("/proc/uptime", regular_file::TEXT_MAX).ok()?;
+        let uptime = String::from_utf8(uptime).ok()?;
         let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
         let started = self.start_ticks()? as f64 / rustix::param::clock_ticks_per_second() as f64;
         Duration::try_from_secs_f64(uptime - started).ok()
@@ -200,22 +226,6 @@ impl Target {
     fn read_start_ticks(&self) -> Option<u64> {
         start_ticks(&self.read("stat").ok()?)
     }
-}
-
-/// In steps of what the kernel makes at once for a file of `/proc` (`fs/seq_file.c`: one page, or one long line).
-fn read_whole(fd: &OwnedFd) -> io::Result<Vec<u8>> {
-    let (mut bytes, mut filled) = (Vec::new(), 0);
-    loop {
-        bytes.resize(filled + READ_STEP, 0);
-        match rustix::io::read(fd, &mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(more) => filled += more,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 fn errno_of(error: &io::Error) -> Errno {

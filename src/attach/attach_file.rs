@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::handshake::LOOK;
@@ -13,6 +13,7 @@ use super::{AttachError, Identity};
 use crate::discovery::Jvm;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
+use crate::regular_file::{Access, PRIVATE, create_in};
 use crate::waiting::pause;
 
 /// How long a JVM that was signalled may still look for the file when we give up: tens of milliseconds, but where its
@@ -81,8 +82,7 @@ enum Made {
 
 /// Creates the file with the JVM's own user as owner; a stale one of any owner is replaced if we may.
 fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let make = || door("openat", || Ok(openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?));
+    let make = || door("openat", || create_in(dir, name, Access::Write, PRIVATE));
     let made = match make() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match remove(dir, name) {
             Ok(()) => make(),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, openat, statat};
+use rustix::fs::{Access, AtFlags, accessat, statat};
 
 use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::{AttachOperation, VirtualMachine};
@@ -15,6 +15,7 @@ use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError, is_gzipped_by_own_flag, own_path};
 use crate::memory;
+use crate::regular_file::{Links, hold_dir_in};
 use crate::settings::{TargetSettings, UsageError};
 
 /// The attach has a limit of its own; two flags are set at once.
@@ -108,10 +109,7 @@ fn open_dir(jvm: &Jvm, dir: &str) -> io::Result<OwnedFd> {
     match dir {
         "/" => jvm.target.open_root(),
         _ if dir.starts_with('/') => jvm.target.open_dir(dir),
-        _ => {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            Ok(openat(jvm.target.open_cwd()?, dir, flags, Mode::empty())?)
-        }
+        _ => hold_dir_in(jvm.target.open_cwd()?, dir, Links::Follow),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The stage that makes the dump and sends it through the pipeline into the spool.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -80,11 +80,14 @@ impl Run<'_> {
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
         self.tell_dump(&dump);
         let _journal = self.outlive_raw(plan);
-        self.progress.stage("compressing", file.metadata().ok().map(|meta| meta.len()));
+        let len = file.metadata().map_err(|source| DumpError::Read { path: dump.path.clone(), source })?.len();
+        self.progress.stage("compressing", Some(len));
         let piped = self
             .redactor_of(vm, &file, &dump.path)
             .and_then(|redactor| {
-                self.pipe(&mut Stream::new(file, Scrutiny::Dump), &dump.path, spool, (plan, redactor), upload)
+                // What is added to it from now on is not the JVM's dump.
+                let mut raw = Stream::new(file.take(len), Scrutiny::Dump);
+                self.pipe(&mut raw, &dump.path, spool, (plan, redactor), upload)
             })
             .and_then(|piped| self.verified(piped, &dump));
         self.or_keep_raw(piped, plan)

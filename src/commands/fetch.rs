@@ -2,7 +2,7 @@
 
 mod gunzip;
 
-use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
 use crate::progress::Progress;
+use crate::regular_file;
 use crate::settings::{FetchSettings, Output, UsageError};
 use crate::stages::Scrutiny;
 use crate::store::key::receipt_of;
@@ -123,7 +124,7 @@ fn got_before(
     deadline: &Deadline,
 ) -> Result<(String, &'static str), Error> {
     let another = || UsageError::Exists { path: path.display().to_string() }.into();
-    if !path.metadata().is_ok_and(|meta| meta.len() == object.bytes) {
+    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == object.bytes) {
         return Err(another());
     }
     let sha256 = sha256_of(path, deadline).map_err(Error::fetch)?;
@@ -157,11 +158,13 @@ fn check(
     if key.ends_with(".hprof.gz") {
         progress.stage("reading the dump to its end", None);
         let path = part.display().to_string();
-        let file = File::open(part).map_err(|source| DumpError::Read { path: path.clone(), source })?;
+        let unread = |source| DumpError::Read { path: path.clone(), source };
+        let file = regular_file::open(part).map_err(unread)?;
+        let len = file.metadata().map_err(unread)?.len();
         // Of one that was stored in spite of that, nothing else is expected.
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
-        let walk = walk(file, true, &path, scrutiny, progress, deadline, &mut Histogram::new())?;
+        let walk = walk(file.take(len), true, &path, scrutiny, progress, deadline, &mut Histogram::new())?;
         if !walk.complete && !truncated {
             return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
         }

@@ -1,14 +1,17 @@
 //! `install`: the running program and its settings file into a directory, for init containers that have no cp.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
+
+use rustix::fs::{CWD, Mode};
 
 use super::{Answer, Outcome};
 use crate::cli::InstallArgs;
 use crate::error::Error;
 use crate::heap_dump::RoomError;
+use crate::regular_file::{Access, create_in, open_named};
 use crate::settings::FILE_NAME;
 
 /// The program's name there, whatever it is called here.
@@ -40,9 +43,11 @@ fn install(dir: &Path) -> Result<String, (String, io::Error)> {
 /// come along, for the settings file is trusted by them.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let temporary = to.with_extension("new");
-    let (mut source, meta) = (fs::File::open(from)?, fs::metadata(from)?);
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(meta.mode() & 0o777).open(&temporary)?;
+    let mut source = open_named(from)?;
+    let meta = source.metadata()?;
+    // What is there is of an earlier start that was killed, or somebody's link: it is not written to.
+    let _ = fs::remove_file(&temporary);
+    let mut file = create_in(CWD, &temporary, Access::Write, Mode::from_raw_mode(meta.mode() & 0o777))?;
     let copied = io::copy(&mut source, &mut file).and_then(|_| {
         if rustix::process::geteuid().is_root() {
             fchown(&file, Some(meta.uid()), Some(meta.gid()))?;

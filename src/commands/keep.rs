@@ -6,9 +6,13 @@ use crate::discovery::mountinfo::{Lifetime, Mount};
 use crate::heap_dump::{DumpDir, NEW_JOURNAL};
 use crate::journal::{self, Begin, Journal};
 use crate::redaction::Redaction;
+use crate::regular_file::read_named;
 use crate::settings::Settings;
 use crate::store::Ledger;
 use crate::store::receipt::Kept;
+
+/// Longest mount table that is read: 100,000 mounts are possible, a hundred are usual.
+const MOUNTS_MAX: u64 = 16 << 20;
 
 /// The journal of the file of this name in `dir`, with what has happened so far. Nobody sees it before it is complete.
 ///
@@ -43,7 +47,7 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
 pub fn still_there(path: &str, settings: &Settings) -> Kept {
     let path = std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string());
     let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-    let mount = std::fs::read("/proc/self/mountinfo").ok().and_then(|text| Mount::of(&path, &text));
+    let mount = read_named("/proc/self/mountinfo", MOUNTS_MAX).ok().and_then(|text| Mount::of(&path, &text));
     kept(path, bytes, mount.as_ref().map(Mount::lifetime), settings)
 }
 

@@ -1,15 +1,13 @@
 //! A place for what is compressed on its way.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-use rustix::fs::{Mode, OFlags, open};
 
 use crate::error::Error;
 use crate::heap_dump::{DiskLimits, RoomError};
 use crate::memory::is_memory;
+use crate::regular_file::{self, Access};
 use crate::run_id::run_id;
 
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
@@ -40,8 +38,7 @@ pub fn nameless_beside(path: &Path, bytes: u64, least: u64, limits: &DiskLimits)
 
 /// overlayfs before Linux 6.10 knows no nameless files, nor does NFS.
 fn nameless_in(dir: &Path) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from).or_else(|_| unlinked_in(dir))
+    regular_file::create_nameless(dir, Access::ReadWrite).or_else(|_| unlinked_in(dir))
 }
 
 /// A file on a tmpfs is memory of this container, which has little: nothing of it counts.
@@ -53,7 +50,7 @@ fn free_in(dir: &Path, limits: &DiskLimits) -> u64 {
 
 fn unlinked_in(dir: &Path) -> io::Result<File> {
     let path = dir.join(format!(".jmap-dump-tool-{}", run_id()));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let file = regular_file::create(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }

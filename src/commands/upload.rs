@@ -87,7 +87,8 @@ fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
     let place = settings.has_place.then_some(&settings.common.place);
     let found =
         left_in(Path::new(dir), LEVELS, place).map_err(|source| UsageError::File { path: dir.clone(), source })?;
-    let found = found.into_iter().filter(|path| !is_stored_here(path, &settings.common.store.url));
+    found.obstacles.as_slice().iter().for_each(|obstacle| log::error!("{obstacle}"));
+    let found = found.files.into_iter().filter(|path| !is_stored_here(path, &settings.common.store.url));
     Ok(found.map(item).collect())
 }
 

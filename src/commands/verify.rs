@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
@@ -16,6 +17,7 @@ use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary, Walker};
 use crate::pages::PAGE;
 use crate::progress::Progress;
+use crate::regular_file;
 use crate::settings::{Output, UsageError, output_of};
 use crate::stages::Scrutiny;
 use crate::units::Bytes;
@@ -41,7 +43,9 @@ pub fn run(args: &VerifyArgs) -> Outcome {
 }
 
 fn verify(path: &str) -> Result<Summary, Error> {
-    let file = File::open(path).map_err(|source| UsageError::File { path: path.to_owned(), source })?;
+    let unopened = |source| UsageError::File { path: path.to_owned(), source };
+    let file = regular_file::open_named(Path::new(path)).map_err(unopened)?;
+    let len = file.metadata().map_err(unopened)?.len();
     let progress = Progress::start();
     progress.stage("reading the dump", None);
     // Reading a file ends by itself; a week is no limit.
@@ -49,7 +53,7 @@ fn verify(path: &str) -> Result<Summary, Error> {
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     let gzipped = is_gzip(&file).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
     let mut histogram = Histogram::new();
-    let walk = walk(&file, gzipped, path, Scrutiny::Dump, &progress, &deadline, &mut histogram)?;
+    let walk = walk((&file).take(len), gzipped, path, Scrutiny::Dump, &progress, &deadline, &mut histogram)?;
     Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
 }
 

@@ -119,13 +119,13 @@ impl Watcher {
         let mut ending: Option<(Stopped, Instant)> = None;
         loop {
             let scan = self.look();
-            let left = self.lock().queue.len() + scan.growing.len();
+            let left = self.lock().queue.len() + scan.growing;
             match ending {
                 _ if storer_is_gone() => return None,
                 Some((stopped, end)) if left == 0 || Instant::now() >= end => return Some(stopped),
                 Some(_) => pause(LOOK_AGAIN),
                 None => {
-                    let pause = if scan.growing.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
+                    let pause = if scan.growing == 0 { LOOK_EVERY } else { LOOK_AGAIN };
                     ending =
                         self.wait(life, pause).err().map(|stopped| (stopped, Instant::now() + self.settings.grace));
                 }
@@ -147,11 +147,12 @@ impl Watcher {
     fn look(&self) -> Scan {
         let scan = self.inbox.scan().unwrap_or_else(|error| {
             let obstacle = format!("{} cannot be listed: {error}; {AS_THE_JVM}", self.settings.dir.display());
-            Scan { obstacles: vec![obstacle], ..Scan::default() }
+            Scan { obstacles: obstacle.into(), ..Scan::default() }
         });
         let redacts = self.settings.common.redact.is_some();
         let left = left_for_watcher(&self.settings.dir, &self.settings.common.place, !redacts);
         let mut scan = scan;
+        scan.obstacles.extend(left.obstacles.into_vec());
         if redacts {
             let stray = stray_parts(self.inbox.waiting(), &self.settings.common.place);
             scan.obstacles.extend(stray.into_iter().map(|(path, ..)| {
@@ -163,7 +164,7 @@ impl Watcher {
             log::info!("{name} is complete, and waits as {}", path.display());
         }
         // Whoever stores has removed by now what it says to be done.
-        for path in left.into_iter().filter(|path| path.exists()) {
+        for path in left.files.into_iter().filter(|path| path.exists()) {
             if !shared.finished.contains(&path) {
                 shared.queue.add(path);
             }
@@ -186,10 +187,11 @@ impl Watcher {
     /// Obstacles are told when they are new.
     fn tell_status(&self, scan: &Scan) {
         let mut shared = self.lock();
-        for obstacle in scan.obstacles.iter().filter(|obstacle| !shared.status.obstacles.contains(obstacle)) {
+        for obstacle in scan.obstacles.as_slice().iter().filter(|obstacle| !shared.status.obstacles.contains(obstacle))
+        {
             log::error!("{obstacle}");
         }
-        shared.status.obstacles.clone_from(&scan.obstacles);
+        shared.status.obstacles = scan.obstacles.as_slice().to_vec();
         self.write_status(&mut shared);
     }
 

@@ -22,6 +22,41 @@ impl std::fmt::Display for Vm {
     }
 }
 
+/// Longest line that is looked at: a path of 4,096 bytes (PATH_MAX), each of which may be escaped by four.
+const LINE_MAX: usize = 32 << 10;
+
+/// Reads the text in pieces of any length.
+#[derive(Debug, Default)]
+pub struct MapsReader {
+    mapped: Mapped,
+    /// The start of a line whose end is still to come.
+    line: Vec<u8>,
+}
+
+impl MapsReader {
+    /// Takes the next piece.
+    pub fn push(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let room = LINE_MAX.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+    }
+
+    /// What all pieces told.
+    pub fn finish(mut self) -> Mapped {
+        self.end_line();
+        self.mapped
+    }
+
+    fn end_line(&mut self) {
+        self.mapped.see_line(self.line.strip_suffix(b"\n").unwrap_or(&self.line));
+        self.line.clear();
+    }
+}
+
 /// What the mappings tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mapped {
@@ -33,13 +68,16 @@ pub struct Mapped {
 impl Mapped {
     /// Reads the text of the file.
     pub fn parse(text: &[u8]) -> Self {
-        let mut mapped = Self::default();
-        for line in text.split(|byte| *byte == b'\n') {
-            // A path is the sixth column, and begins with the first slash of its line.
-            let Some(slash) = line.iter().position(|byte| *byte == b'/') else { continue };
-            mapped.see(&line[slash..]);
+        let mut reader = MapsReader::default();
+        reader.push(text);
+        reader.finish()
+    }
+
+    fn see_line(&mut self, line: &[u8]) {
+        // A path is the sixth column, and begins with the first slash of its line.
+        if let Some(slash) = line.iter().position(|byte| *byte == b'/') {
+            self.see(&line[slash..]);
         }
-        mapped
     }
 
     fn see(&mut self, path: &[u8]) {
@@ -76,6 +114,18 @@ mod tests {
     fn the_perf_file_is_found_by_its_mapping() {
         let text = b"1-2 rw-s 0 08:01 9 /tmp/hsperfdata_u/12\n1-2 rw-p 0 0 0 [heap]\n";
         assert_eq!(Mapped::parse(text).hsperfdata.as_deref(), Some("/tmp/hsperfdata_u/12"));
+    }
+
+    #[test]
+    fn pieces_of_any_length_tell_the_same() {
+        let text = b"1-2 r-xp 0 08:01 9 /opt/jre/lib/server/libjvm.so\n1-2 rw-s 0 08:01 9 /tmp/hsperfdata_u/12\n";
+        for length in 1..text.len() {
+            let mut reader = MapsReader::default();
+            text.chunks(length).for_each(|piece| reader.push(piece));
+            assert_eq!(reader.finish(), Mapped::parse(text), "{length}");
+        }
+        let endless = [b"1-2 r-xp 0 08:01 9 /".as_slice(), &vec![b'x'; 1 << 20], b"\n", text].concat();
+        assert_eq!(Mapped::parse(&endless), Mapped::parse(text));
     }
 
     #[test]

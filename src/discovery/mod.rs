@@ -12,13 +12,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, openat};
 use sysinfo::{Pid as SysPid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::attach::Identity;
 use crate::target::Target;
 use hsperfdata::PerfData;
-use maps::{Mapped, Vm};
+use maps::{Mapped, MapsReader, Vm};
 use proc_status::SIGQUIT;
 pub use select::{DiscoveryError, Preference, Selection, select};
 
@@ -100,7 +99,11 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     if status.threads == Some(1) && status.name != "java" {
         return None;
     }
-    let mapped = read_as(identity, &target, "maps").map(|text| Mapped::parse(&text));
+    let mapped = mapped(&target).or_else(|error| match error.kind() {
+        // The process's own user may look.
+        io::ErrorKind::PermissionDenied => identity.io(|| mapped(&target)),
+        _ => Err(error),
+    });
     let (vm, by_name_only) = match &mapped {
         Ok(Mapped { vm: Some(vm), .. }) => (*vm, false),
         // One that does not catch SIGQUIT has no attach support.
@@ -154,26 +157,20 @@ fn is_native_image(identity: Identity, target: &Target) -> bool {
     })
 }
 
-/// Reads below `/proc/PID`, as the process's own user where ours may not look.
-fn read_as(identity: Identity, target: &Target, name: &str) -> io::Result<Vec<u8>> {
-    match target.read(name) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => identity.io(|| target.read(name)),
-        other => other,
-    }
+/// A process may map hundreds of thousands of files, so the text is never held as a whole.
+fn mapped(target: &Target) -> io::Result<Mapped> {
+    let mut reader = MapsReader::default();
+    target.read_pieces("maps", |piece| {
+        reader.push(piece);
+        Ok(())
+    })?;
+    Ok(reader.finish())
 }
 
 /// The counters, when the JVM keeps a file that we can read.
 fn perf_data(target: &Target, identity: Identity, path: Option<String>) -> Option<PerfData> {
     let path = path?;
-    let (dir, name) = path.rsplit_once('/')?;
-    let read = || {
-        let dir = target.open_dir(dir)?;
-        let fd = openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes)?;
-        io::Result::Ok(bytes)
-    };
-    let bytes = read().or_else(|_| identity.io(read));
+    let bytes = target.read_inside(&path).or_else(|_| identity.io(|| target.read_inside(&path)));
     match bytes.map(|bytes| PerfData::parse(&bytes)) {
         Ok(Ok(data)) => Some(data),
         Ok(Err(error)) => {

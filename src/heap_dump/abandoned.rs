@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstatfs, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FlockOperation, flock, fstatfs, unlinkat};
 
 use super::file::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
 use crate::sys::nobody_writes;
 
 /// What a private directory's name begins with; the run's own six digits follow.
@@ -37,7 +38,7 @@ pub fn sweep(parent: impl AsFd) -> io::Result<()> {
     if !OF_ONE_KERNEL.contains(&(fstatfs(&parent)?.f_type as u64)) {
         return Ok(());
     }
-    for name in names(&parent)?.into_iter().filter(|name| is_private(name)) {
+    for name in names(&parent, is_private)? {
         match sweep_one(&parent, &name) {
             Ok(true) => log::info!("{name}, which a killed run had left, is removed"),
             Ok(false) => {}
@@ -49,7 +50,7 @@ pub fn sweep(parent: impl AsFd) -> io::Result<()> {
 
 fn sweep_one(parent: &File, name: &str) -> io::Result<bool> {
     let dir = open(parent, name)?;
-    let names = names(&dir)?;
+    let names = names(&dir, |_| true)?;
     if !is_old(&dir)? || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(false);
     }
@@ -83,26 +84,36 @@ pub fn is_temporary(name: &str) -> bool {
 /// A JVM goes on with its dump whatever became of the run; but what it writes by a link, or into a pipe that an older
 /// version has left, takes no room.
 fn is_written(dir: &File, name: &str) -> io::Result<bool> {
-    match FileType::from_raw_mode(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
-        FileType::RegularFile => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = File::from(openat(dir, name, flags, Mode::empty())?);
-            Ok(!is_old(&file)? || !nobody_writes(&file)?)
-        }
-        kind => Ok(kind != FileType::Symlink && kind != FileType::Fifo),
+    match open_in(dir, name, Access::Read) {
+        Ok(file) => Ok(!is_old(&file)? || !nobody_writes(&file)?),
+        Err(error) => match NotRegular::of(&error) {
+            Some(what) => Ok(!what.is_fifo() && !what.is_link()),
+            None => Err(error),
+        },
     }
 }
 
 fn open(at: impl AsFd, name: &str) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(File::from(openat(at, name, flags, Mode::empty())?))
+    open_dir_in(at, name, Links::Refuse)
 }
 
-fn names(dir: &File) -> io::Result<Vec<String>> {
-    // All of them, or none: what cannot be seen may be a journal.
-    let entries = Dir::read_from(dir)?.collect::<Result<Vec<_>, _>>()?;
-    let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    Ok(names.filter(|name| name != "." && name != "..").collect())
+/// More names than any run leaves in its directory, or runs in one place.
+const NAMES_MAX: usize = 10_000;
+
+/// All names that are `wanted`, or an error: what cannot be seen may be a journal.
+fn names(dir: &File, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name == "." || name == ".." || !wanted(&name) {
+            continue;
+        }
+        if names.len() == NAMES_MAX {
+            return Err(io::Error::other(format!("more than {NAMES_MAX} names are there")));
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

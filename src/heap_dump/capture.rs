@@ -80,7 +80,7 @@ impl<'a> Capture<'a> {
 
     fn unreadable(&self, source: io::Error) -> io::Error {
         let path = format!("{}/{NAME}", self.dir.here);
-        io::Error::other(DumpFailure::from(DumpError::Read { path, source }))
+        io::Error::other(DumpFailure::from(DumpError::unreadable(path, source)))
     }
 
     fn read_page(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {

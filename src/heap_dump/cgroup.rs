@@ -4,6 +4,7 @@
 
 use crate::attach::Identity;
 use crate::condition::Reading;
+use crate::regular_file::{TEXT_MAX, read_named};
 use crate::target::Target;
 
 /// How a version of cgroups tells of memory.
@@ -85,7 +86,8 @@ pub fn files_of(target: &Target, identity: Identity) -> impl Fn(&str) -> Option<
 
 /// Reads this process's own files.
 pub fn own_file(path: &str) -> Option<String> {
-    std::fs::read_to_string(format!("/proc/self/{path}")).ok()
+    let bytes = read_named(format!("/proc/self/{path}"), TEXT_MAX).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Version {

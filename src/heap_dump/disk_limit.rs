@@ -1,11 +1,15 @@
 //! Limits of a disk that nothing inside a container tells: of the container (`ephemeral-storage`), and of a volume (an
 //! emptyDir's `sizeLimit`). The kubelet evicts the pod that exceeds one.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, statat};
+
+use crate::regular_file::{Links, hold_dir_in, open_dir_in};
 
 /// Told limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +37,7 @@ impl DiskLimits {
     pub fn left_at(&self, dir: &Path) -> u64 {
         let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let Some((volume, limit)) = self.of_dir(&absolute.to_string_lossy()) else { return u64::MAX };
-        let held = open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let held = hold_dir_in(CWD, volume, Links::Follow);
         limit.saturating_sub(held.map_or(0, |held| occupied(&held)))
     }
 }
@@ -51,8 +55,7 @@ pub fn occupied(dir: &OwnedFd) -> u64 {
 }
 
 fn occupied_in(dir: impl AsFd, levels: usize, entries: &mut usize) -> io::Result<u64> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = openat(dir, ".", flags, Mode::empty())?;
+    let dir = open_dir_in(dir, ".", Links::Refuse)?;
     let mut bytes = 0;
     for entry in Dir::read_from(&dir)?.filter_map(Result::ok) {
         let name = entry.file_name();
@@ -65,7 +68,7 @@ fn occupied_in(dir: impl AsFd, levels: usize, entries: &mut usize) -> io::Result
         // Blocks of 512 bytes, whatever the file system (stat(2)).
         bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         if levels > 0 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let inner = openat(&dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
+            let inner = hold_dir_in(&dir, OsStr::from_bytes(name.to_bytes()), Links::Refuse);
             bytes += inner.map_or(0, |inner| occupied_in(inner, levels - 1, entries).unwrap_or(0));
         }
     }

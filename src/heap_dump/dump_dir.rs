@@ -6,10 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, StatVfs, fstat, fstatvfs, mkdirat, openat, renameat, statat, symlinkat,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, Mode, StatVfs, fstat, fstatvfs, mkdirat, renameat, statat, symlinkat, unlinkat};
 
 use rustix::io::Errno;
 
@@ -19,8 +16,12 @@ use crate::discovery::mountinfo::Mount;
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
 use crate::journal;
+use crate::regular_file::{self, Access, Links, PRIVATE};
 use crate::rename::rename_new;
 use crate::target::Target;
+
+/// More names than a dump has: its parts, 256 at most, each with an empty file, the spool and journals.
+const NAMES_MAX: usize = 1000;
 
 /// See the module's words.
 #[derive(Debug)]
@@ -67,8 +68,8 @@ impl DumpDir {
     /// # Errors
     /// When it is not there.
     pub fn adopt(parent: OwnedFd, name: String, identity: Identity) -> io::Result<Self> {
-        let open = |name: &str| Ok(openat(&parent, name, HOLD, Mode::empty())?);
-        let dir = identity.io(|| open(&name).or_else(|_: io::Error| open(&hidden(&name))))?;
+        let open = |name: &str| regular_file::hold_dir_in(&parent, name, Links::Refuse);
+        let dir = identity.io(|| open(&name).or_else(|_| open(&hidden(&name))))?;
         let (inside, here) = (String::new(), name.clone());
         let (mount, keep, note) = (None, false, Mutex::default());
         Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: None, note })
@@ -79,38 +80,34 @@ impl DumpDir {
     /// # Errors
     /// When the file system refuses.
     pub fn create_file(&self, name: &str) -> io::Result<File> {
-        self.open(name, OFlags::CREATE | OFlags::EXCL | OFlags::RDWR)
+        let create = || regular_file::create_in(&self.dir, name, Access::ReadWrite, PRIVATE);
+        self.identity.io(|| door("openat", create))
     }
 
     /// A file that the JVM made.
     ///
     /// # Errors
-    /// When it is not there, or no regular file.
+    /// When it is not there, or `NotRegular`.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
-        let file = self.open(name, OFlags::RDONLY)?;
-        must_be_regular(&file)?;
-        Ok(file)
+        self.identity.io(|| door("openat", || regular_file::open_in(&self.dir, name, Access::Read)))
     }
 
     /// Opens a file that the JVM has just made, and takes its name away: with an empty file of the name
     /// `instead` where the JVM will look for it again. `NotFound` while the JVM has not made it.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// `NotRegular`, or when the file system refuses.
     pub fn take_over(&self, name: &str, instead: Option<&str>) -> io::Result<File> {
         self.identity.io(|| {
-            let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let file = door("openat", || Ok(openat(&self.dir, name, flags, Mode::empty())?))?;
-            must_be_regular(&file)?;
+            let file = door("openat", || regular_file::open_in(&self.dir, name, Access::ReadWrite))?;
             match instead {
                 None => door("unlinkat", || Ok(unlinkat(&self.dir, name, AtFlags::empty())?))?,
                 Some(empty) => {
-                    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                    door("openat", || Ok(openat(&self.dir, empty, flags, Mode::RUSR | Mode::WUSR)?))?;
+                    door("openat", || regular_file::open_or_create_in(&self.dir, empty, Access::Write))?;
                     door("renameat", || Ok(renameat(&self.dir, empty, &self.dir, name)?))?;
                 }
             }
-            Ok(File::from(file))
+            Ok(file)
         })
     }
 
@@ -122,19 +119,22 @@ impl DumpDir {
         self.identity.io(|| door("symlinkat", || Ok(symlinkat(target, &self.dir, name)?)))
     }
 
-    /// The names of the files there.
+    /// The names of the files there that begin with `prefix`: at most so many, for anybody with the JVM's user may have
+    /// made others.
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub fn names(&self) -> io::Result<Vec<String>> {
-        self.identity.io(|| self.list())
-    }
-
-    fn open(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let opened =
-            self.identity.io(|| door("openat", || Ok(openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)?)))?;
-        Ok(File::from(opened))
+    pub fn names(&self, prefix: &str) -> io::Result<Vec<String>> {
+        self.identity.io(|| {
+            let mut names = Vec::new();
+            self.each_name(|name| {
+                if name.starts_with(prefix) && names.len() < NAMES_MAX {
+                    names.push(name.to_owned());
+                }
+                Ok(())
+            })?;
+            Ok(names)
+        })
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -143,7 +143,7 @@ impl DumpDir {
 
     /// Size of all files there, whatever the JVM has named them.
     pub fn size(&self) -> u64 {
-        let names = self.names().unwrap_or_default();
+        let names = self.names("").unwrap_or_default();
         names.iter().filter_map(|name| self.stat_size(name)).sum()
     }
 
@@ -189,11 +189,15 @@ impl DumpDir {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
     }
 
-    fn list(&self) -> io::Result<Vec<String>> {
-        let dir = openat(&self.dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.filter(|name| name != "." && name != "..").collect())
+    fn each_name(&self, mut each: impl FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        let dir = regular_file::open_dir_in(&self.dir, ".", Links::Refuse)?;
+        for entry in Dir::read_from(&dir)?.filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy();
+            if name != "." && name != ".." {
+                each(&name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes all files there.
@@ -201,8 +205,16 @@ impl DumpDir {
     /// # Errors
     /// When one of them stays.
     pub fn clear(&self) -> io::Result<()> {
-        self.identity
-            .io(|| self.list()?.iter().try_for_each(|name| Ok(unlinkat(&self.dir, &**name, AtFlags::empty())?)))
+        self.identity.io(|| self.each_name(|name| self.unlink(name)))
+    }
+
+    /// Also an empty directory, which a JVM has no reason to make.
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.dir, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR) => Ok(unlinkat(&self.dir, name, AtFlags::REMOVEDIR)?),
+            other => Ok(other?),
+        }
     }
 
     /// The JVM may add or remove a file between the listing and the removal, so it is tried again. Journals go last: a
@@ -212,14 +224,8 @@ impl DumpDir {
         let _ = renameat(&self.parent, &self.name, &self.parent, hidden(&self.name));
         let mut outcome = Ok(());
         for _ in 0..3 {
-            let mut names = self.list()?;
-            names.sort_by_key(|name| name.ends_with(journal::SUFFIX));
-            for name in names {
-                match unlinkat(&self.dir, name, AtFlags::empty()) {
-                    Err(Errno::NOENT) => {}
-                    removed => removed?,
-                }
-            }
+            self.each_name(|name| if name.ends_with(journal::SUFFIX) { Ok(()) } else { self.unlink(name) })?;
+            self.each_name(|name| self.unlink(name))?;
             outcome = unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR)
                 .or_else(|_| unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR));
             if outcome.is_ok() {
@@ -253,22 +259,11 @@ impl Drop for DumpDir {
     }
 }
 
-fn must_be_regular(file: impl AsFd) -> io::Result<()> {
-    if FileType::from_raw_mode(fstat(file)?.st_mode) == FileType::RegularFile {
-        Ok(())
-    } else {
-        Err(io::Error::other("it is no regular file"))
-    }
-}
-
-/// A directory, and no link to one.
-const HOLD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
 fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io::Result<(OwnedFd, OwnedFd, Note)> {
     let parent = target.open_dir(candidate)?;
     let note = guard::note(Undo::DumpDir { name: name.to_owned(), identity }, &[parent.as_fd()]);
     door("mkdirat", || Ok(mkdirat(&parent, name, Mode::RWXU)?))?;
-    let opened = door("openat", || Ok(openat(&parent, name, HOLD, Mode::empty())?));
+    let opened = door("openat", || regular_file::hold_dir_in(&parent, name, Links::Refuse));
     let made = opened.and_then(|dir| {
         // The JVM must own it; a file system that maps users may disagree.
         if fstat(&dir)?.st_uid == identity.uid {

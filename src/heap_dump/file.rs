@@ -85,7 +85,7 @@ pub fn dump(
         progress.set(dir.size());
     }
     let dump = answer.judge(deadline)?;
-    let file = dir.open_file(NAME).map_err(|source| DumpError::Read { path: dump.path.clone(), source })?;
+    let file = dir.open_file(NAME).map_err(|source| DumpError::unreadable(dump.path.clone(), source))?;
     Ok((file, dump))
 }
 

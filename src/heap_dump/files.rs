@@ -29,11 +29,13 @@ pub struct Growing {
     section: Section,
     read: u64,
     released: u64,
+    /// Its length when the JVM was done: whoever still writes adds nothing to the dump.
+    end: Option<u64>,
 }
 
 impl Growing {
     pub fn new(file: File, section: Section) -> Self {
-        Self { file, section, read: 0, released: 0 }
+        Self { file, section, read: 0, released: 0, end: None }
     }
 
     /// Puts the next `n` bytes, which are there, into the empty `page`.
@@ -42,6 +44,16 @@ impl Growing {
         let taken = FileFrom { file: &self.file, at: self.read }.take(n).read_to_end(page)?;
         self.read += taken as u64;
         if taken as u64 == n { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Bytes that are there; of a JVM that is `done`, those that were there when it was.
+    fn len(&mut self, done: bool) -> io::Result<u64> {
+        if let Some(end) = self.end {
+            return Ok(end);
+        }
+        let len = self.file.metadata()?.len();
+        self.end = done.then_some(len);
+        Ok(len)
     }
 
     /// Gives back what was read before the kernel writes it to the disk.
@@ -85,7 +97,7 @@ pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) 
 /// Parts are numbered from 0 without a gap, but appear in any order.
 fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
     let prefix = format!("{NAME}.p");
-    for name in dir.names()? {
+    for name in dir.names(&prefix)? {
         let Some(number) = name.strip_prefix(&prefix).and_then(|number| number.parse().ok()) else { continue };
         let section = Section::Heap(number);
         if files.iter().any(|file| file.section == section) {
@@ -142,10 +154,10 @@ impl<'a> Files<'a> {
     /// # Errors
     /// When a file cannot be read.
     pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
-        let (mut best, mut most) = self.fullest()?;
+        let (mut best, mut most) = self.fullest(done)?;
         if most == 0 && done && std::mem::take(&mut self.classes_first) {
             // The part with the classes came to no objects.
-            (best, most) = self.fullest()?;
+            (best, most) = self.fullest(done)?;
         }
         let Some(index) = best.filter(|_| most >= PAGE as u64 || done) else { return Ok(None) };
         let growing = &mut self.files[index];
@@ -160,16 +172,16 @@ impl<'a> Files<'a> {
     }
 
     /// The file that has most to give, and how much.
-    fn fullest(&self) -> io::Result<(Option<usize>, u64)> {
+    fn fullest(&mut self, done: bool) -> io::Result<(Option<usize>, u64)> {
         let (mut best, mut most) = (None, 0);
-        for (index, growing) in self.files.iter().enumerate() {
+        for (index, growing) in self.files.iter_mut().enumerate() {
             if self.classes_first && !matches!(growing.section, Section::Head | Section::Heap(0)) {
                 continue;
             }
             // In parts, the last bytes of `<path>` come behind the heap.
             let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
             let held_back = if holds_end { END_RECORD as u64 } else { 0 };
-            let ready = (growing.file.metadata()?.len()).saturating_sub(growing.read + held_back);
+            let ready = growing.len(done)?.saturating_sub(growing.read + held_back);
             if ready > most {
                 (best, most) = (Some(index), ready);
             }
@@ -183,11 +195,26 @@ impl<'a> Files<'a> {
     /// When it cannot be read.
     pub fn end_record(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         let Some(head) = self.files.iter_mut().find(|file| file.section == Section::Head) else { return Ok(None) };
-        let left = head.file.metadata()?.len().saturating_sub(head.read);
+        let left = head.len(true)?.saturating_sub(head.read);
         if self.layout != Layout::Parts || left == 0 {
             return Ok(None);
         }
         head.take(left, page)?;
         Ok(Some(Section::End))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_grows_after_its_jvm_is_done_keeps_its_length() {
+        let file = tempfile::tempfile().unwrap();
+        let mut growing = Growing::new(file.try_clone().unwrap(), Section::Head);
+        for (len, done, told) in [(1, false, 1), (2, false, 2), (3, true, 3), (4, true, 3), (5, false, 3)] {
+            file.set_len(len).unwrap();
+            assert_eq!(growing.len(done).unwrap(), told, "{len}");
+        }
     }
 }

@@ -52,6 +52,7 @@ use crate::discovery::hsperfdata::PerfData;
 use crate::discovery::maps::Vm;
 use crate::effort;
 use crate::hprof::Malformed;
+use crate::regular_file::NotRegular;
 use crate::units::Bytes;
 
 /// The JVM did not make a whole dump.
@@ -73,11 +74,21 @@ pub enum DumpError {
     FlagUntold { pid: i32, flag: String },
     #[error("the JVM copied a part of the dump {path} that was already read")]
     Merged { path: String },
+    #[error("the dump {path} cannot be taken: {what}")]
+    NotRegular { path: String, what: NotRegular },
     #[error("cannot read the dump {path}")]
     Read { path: String, source: io::Error },
 }
 
 impl DumpError {
+    /// The dump at `path` could not be opened or read.
+    pub fn unreadable(path: String, source: io::Error) -> Self {
+        match NotRegular::of(&source) {
+            Some(what) => Self::NotRegular { path, what },
+            None => Self::Read { path, source },
+        }
+    }
+
     pub fn hint(&self) -> String {
         match self {
             Self::Jvm { words, .. } if words.contains("No space left") => {
@@ -96,6 +107,10 @@ impl DumpError {
             Self::Flag { .. } => "set it on the command line of the JVM, by JAVA_TOOL_OPTIONS for example".into(),
             Self::FlagUntold { .. } => "name a directory with --path".into(),
             Self::Merged { .. } => "nothing was stored; try again".into(),
+            Self::NotRegular { .. } => {
+                "no JVM makes that: look for what else writes there as its user; nothing was read, and it was removed"
+                    .into()
+            }
             Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
         }
     }

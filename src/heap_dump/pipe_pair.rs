@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{AtFlags, fstat, statat};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::dump_dir::shares_namespace;
@@ -15,6 +15,7 @@ use crate::deadline::{Deadline, Stopped, Woken};
 use crate::discovery::{Jvm, PROC};
 use crate::faults::door;
 use crate::pages::PAGE;
+use crate::regular_file::open_pipe_for_writing;
 
 /// How long the holder may need until the JVM can open its pipes.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -109,7 +110,6 @@ fn reach(jvm: &Jvm, path: &str, end: &OwnedFd) -> io::Result<()> {
     if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino) {
         return Err(io::Error::other("another file has its name there"));
     }
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    door("openat", || Ok(openat(&proc, name, flags, Mode::empty())?))?;
+    door("openat", || open_pipe_for_writing(&proc, name))?;
     Ok(())
 }

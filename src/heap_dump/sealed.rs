@@ -5,11 +5,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::Dir;
 
 use super::abandoned;
 use crate::attach::Identity;
 use crate::journal::{DumpOf, FileState, Journal, Past, SUFFIX};
+use crate::regular_file::{Access, Links, open_dir_in, open_in};
 use crate::target::Target;
 
 /// See the module's words. It is open, and so can be read when that run removes it.
@@ -44,8 +45,11 @@ pub fn sealed_since(
     })
 }
 
+/// The application may have made any number of files there.
+const NAMES_MAX: usize = 1000;
+
 fn in_private_dir(parent: &OwnedFd, candidate: &str, name: &str) -> io::Result<Vec<Sealed>> {
-    let dir = openat(parent, name, DIRECTORY, Mode::empty())?;
+    let dir = open_dir_in(parent, name, Links::Refuse)?;
     let journals = names(&dir)?.into_iter().filter_map(|name| name.strip_suffix(SUFFIX).map(str::to_owned));
     let sealed = journals.filter_map(|file| {
         let path = format!("{}/{name}/{file}", candidate.trim_end_matches('/'));
@@ -55,9 +59,9 @@ fn in_private_dir(parent: &OwnedFd, candidate: &str, name: &str) -> io::Result<V
 }
 
 /// What is compressed, and as its journal describes it.
-fn sealed(dir: &OwnedFd, name: &str, path: String) -> io::Result<Sealed> {
-    let past = Journal::peek(open_regular(dir, &format!("{name}{SUFFIX}"))?).map_err(io::Error::other)?;
-    let file = open_regular(dir, name)?;
+fn sealed(dir: &File, name: &str, path: String) -> io::Result<Sealed> {
+    let past = Journal::peek(open_in(dir, format!("{name}{SUFFIX}"), Access::Read)?).map_err(io::Error::other)?;
+    let file = open_in(dir, name, Access::Read)?;
     let is_compressed = name.ends_with(".gz");
     if is_compressed && FileState::of(&file.metadata()?) == past.begin.file {
         return Ok(Sealed { file, path, past });
@@ -69,19 +73,8 @@ fn changed(file: &FileState) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(u64::try_from(file.changed).unwrap_or_default())
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
 fn names(dir: impl AsFd) -> io::Result<Vec<String>> {
-    let dir = openat(dir, ".", DIRECTORY, Mode::empty())?;
-    let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
+    let dir = open_dir_in(dir, ".", Links::Refuse)?;
+    let entries = Dir::read_from(&dir)?.filter_map(Result::ok).take(NAMES_MAX);
     Ok(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
-}
-
-fn open_regular(dir: &OwnedFd, name: &str) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(dir, name, flags, Mode::empty())?;
-    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-        FileType::RegularFile => Ok(file.into()),
-        _ => Err(io::Error::other("it is no regular file")),
-    }
 }

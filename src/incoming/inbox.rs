@@ -2,22 +2,24 @@
 //! object.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, DirEntry, OpenOptions};
+use std::fs::{DirBuilder, DirEntry};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use glob::Pattern;
+use rustix::fs::CWD;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
-use rustix::fs::{CWD, OFlags};
 
+use super::Obstacles;
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
-use super::{AS_THE_JVM, WAITING, changed};
+use super::{AS_THE_JVM, WAITING, changed, in_the_way};
 use crate::journal::{self, FileState, Journal, JournalError, Past};
 use crate::private::is_private;
+use crate::regular_file::{Links, NotRegular, open_dir_in};
 use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
@@ -28,10 +30,10 @@ use crate::units::printable;
 pub struct Scan {
     /// What was taken over, as it was called and as it is called now.
     pub taken: Vec<(String, PathBuf)>,
-    /// What somebody still writes.
-    pub growing: Vec<String>,
+    /// How many somebody still writes.
+    pub growing: usize,
     /// What cannot be read or taken, and why.
-    pub obstacles: Vec<String>,
+    pub obstacles: Obstacles,
     /// What was begun with earlier files of these names.
     pub stale: Vec<Past>,
 }
@@ -85,20 +87,30 @@ impl Inbox {
         let mut scan = Scan::default();
         for entry in std::fs::read_dir(&self.dir)?.filter_map(Result::ok) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if is_file && !name.starts_with('.') && !name.ends_with(crate::journal::SUFFIX) {
-                self.consider(&entry, name, &mut scan);
+            if name.starts_with('.') || name.ends_with(journal::SUFFIX) {
+                continue;
+            }
+            match entry.metadata().map(|meta| NotRegular::of_mode(meta.mode())) {
+                Ok(None) => self.consider(&entry, name, &mut scan),
+                Ok(Some(what)) if self.is_wanted(&name, what) => scan.obstacles.add(in_the_way(&entry.path(), what)),
+                _ => {}
             }
         }
         Ok(scan)
     }
 
+    /// A file of that name would be taken. Directories are many things.
+    fn is_wanted(&self, name: &str, what: NotRegular) -> bool {
+        let by_pattern = !what.is_dir() && self.patterns.iter().any(|pattern| pattern.matches(name));
+        name.contains(".hprof") || by_pattern
+    }
+
     fn consider(&self, entry: &DirEntry, name: String, scan: &mut Scan) {
         match look(&self.dir, &name, &self.patterns) {
             Seen::Foreign => {}
-            Seen::Growing => scan.growing.push(name),
+            Seen::Growing => scan.growing += 1,
             Seen::Unreadable(error) => {
-                scan.obstacles.push(format!("{} cannot be read: {error}; {AS_THE_JVM}", printable(&name)));
+                scan.obstacles.add(format!("{} cannot be read: {error}; {AS_THE_JVM}", printable(&name)));
             }
             Seen::Complete(kind) => match self.take(entry, &name, kind, &mut scan.stale) {
                 Ok(path) => scan.taken.push((name, path)),
@@ -107,7 +119,7 @@ impl Inbox {
                 Err(error) => {
                     let denied = error.kind() == io::ErrorKind::PermissionDenied;
                     let next = if denied { format!("; {AS_THE_JVM}") } else { String::new() };
-                    scan.obstacles.push(format!("{} cannot be taken over: {error}{next}", printable(&name)));
+                    scan.obstacles.add(format!("{} cannot be taken over: {error}{next}", printable(&name)));
                 }
             },
         }
@@ -160,9 +172,7 @@ impl Inbox {
 
 /// What lies there is stored, and removed: nobody else may have a hand in it.
 fn must_be_ours(path: &Path) -> io::Result<()> {
-    let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
-    let held = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let ours = held
+    let ours = open_dir_in(CWD, path, Links::Refuse)
         .and_then(|dir| Ok(dir.metadata()?.uid() == rustix::process::geteuid().as_raw() && is_private(&dir, path)?));
     if matches!(ours, Ok(true)) {
         return Ok(());

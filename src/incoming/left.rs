@@ -1,15 +1,18 @@
 //! What earlier runs have left to be stored: files with a journal, and files whose names are those of objects.
 
-use std::fs::{DirEntry, File, FileType};
+use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::CWD;
+
 use super::parts::main_of;
-use super::{STORED, WAITING};
+use super::{Obstacles, STORED, WAITING, in_the_way};
 use crate::heap_dump::abandoned;
 use crate::journal::{self, Journal};
+use crate::regular_file::{Links, NotRegular, open_dir_in};
 use crate::store::key::{ObjectKey, Place};
 
 /// A journal without its file is older than this, or its file is still to come.
@@ -18,38 +21,53 @@ const ORPHAN: Duration = Duration::from_secs(60);
 /// Seconds from a part's move on, within which its dump follows: two renames of one watcher.
 const STRAY: i64 = 3;
 
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Left {
+    pub files: Vec<PathBuf>,
+    pub obstacles: Obstacles,
+}
+
 /// Looks in `dir` and so many levels below it. Without a `place`, only journals count.
 ///
 /// # Errors
 /// When `dir` itself cannot be listed.
-pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<Left> {
+    let mut left = Left::default();
     for entry in std::fs::read_dir(dir)?.filter_map(Result::ok) {
-        let is = |what: fn(&FileType) -> bool| entry.file_type().is_ok_and(|kind| what(&kind));
-        if is(FileType::is_dir) && entry.file_name() == STORED {
-            continue;
-        }
-        if is(FileType::is_dir) && levels > 0 {
-            // What cannot be looked into is somebody else's.
-            found.extend(left_in(&entry.path(), levels - 1, place).unwrap_or_default());
-        } else if is(FileType::is_file) {
-            found.extend(left_file(&entry, place));
+        let Ok(meta) = entry.metadata() else { continue };
+        match NotRegular::of_mode(meta.mode()) {
+            None => left.add_file(&entry, place),
+            Some(what) if what.is_dir() => {
+                if levels > 0 && entry.file_name() != STORED {
+                    // What cannot be looked into is somebody else's.
+                    left.add(left_in(&entry.path(), levels - 1, place).unwrap_or_default());
+                }
+            }
+            Some(what) if is_named_like_ours(&entry, place) => left.obstacles.add(in_the_way(&entry.path(), what)),
+            Some(_) => {}
         }
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    left.files.sort();
+    left.files.dedup();
+    Ok(left)
+}
+
+fn is_named_like_ours(entry: &DirEntry, place: Option<&Place>) -> bool {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    name.ends_with(journal::SUFFIX) || place.is_some_and(|place| ObjectKey::of_file(place, &name).is_some())
 }
 
 /// Removes what killed runs have left in `dir` that cannot be stored.
 pub fn sweep(dir: &Path) {
-    if let Err(error) = File::open(dir).and_then(abandoned::sweep) {
+    if let Err(error) = open_dir_in(CWD, dir, Links::Follow).and_then(abandoned::sweep) {
         log::debug!("{} cannot be looked at for what others have left: {error}", dir.display());
     }
 }
 
 /// The same for what a watcher of `dir` and runs with that directory have left there.
-pub fn left_for_watcher(dir: &Path, place: &Place, releases: bool) -> Vec<PathBuf> {
+pub fn left_for_watcher(dir: &Path, place: &Place, releases: bool) -> Left {
     sweep(dir);
     if releases {
         release_parts(&dir.join(WAITING), place);
@@ -57,11 +75,12 @@ pub fn left_for_watcher(dir: &Path, place: &Place, releases: bool) -> Vec<PathBu
     let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(WAITING));
     let ours = ours.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    ours.flat_map(|entry| {
+    let mut left = Left::default();
+    for entry in ours {
         let is_waiting = entry.file_name() == WAITING;
-        left_in(&entry.path(), 0, is_waiting.then_some(place)).unwrap_or_default()
-    })
-    .collect()
+        left.add(left_in(&entry.path(), 0, is_waiting.then_some(place)).unwrap_or_default());
+    }
+    left
 }
 
 /// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
@@ -88,23 +107,36 @@ pub fn stray_parts(waiting: &Path, place: &Place) -> Vec<(PathBuf, ObjectKey, u1
     stray.collect()
 }
 
-fn left_file(entry: &DirEntry, place: Option<&Place>) -> Option<PathBuf> {
-    let name = entry.file_name().to_string_lossy().into_owned();
-    let Some(file) = name.strip_suffix(journal::SUFFIX) else {
-        return place.and_then(|place| ObjectKey::of_file(place, &name)).map(|_| entry.path());
-    };
-    let file = entry.path().with_file_name(file);
-    if std::fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file()) {
-        return Some(file);
+impl Left {
+    fn add(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.obstacles.extend(other.obstacles.into_vec());
     }
+
+    fn add_file(&mut self, entry: &DirEntry, place: Option<&Place>) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(file) = name.strip_suffix(journal::SUFFIX) else {
+            let named = place.and_then(|place| ObjectKey::of_file(place, &name));
+            return self.files.extend(named.map(|_| entry.path()));
+        };
+        let file = entry.path().with_file_name(file);
+        match std::fs::symlink_metadata(&file).map(|meta| NotRegular::of_mode(meta.mode())) {
+            Ok(None) => self.files.push(file),
+            Ok(Some(what)) => self.obstacles.add(in_the_way(&file, what)),
+            Err(_) => remove_orphan(entry, &file),
+        }
+    }
+}
+
+/// Removes the journal of a file that is not there.
+fn remove_orphan(entry: &DirEntry, file: &Path) {
     let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
     // Another program's file may be called like a journal.
     if age.is_some_and(|age| age > ORPHAN)
-        && let Ok(Some(_held)) = Journal::reopen(&file)
+        && let Ok(Some(_held)) = Journal::reopen(file)
     {
         let _ = std::fs::remove_file(entry.path());
     }
-    None
 }
 
 #[cfg(test)]
@@ -120,9 +152,9 @@ mod tests {
         std::fs::write(journal::path_for(&foreign), "of another program").unwrap();
         for path in [&orphan, &foreign] {
             let old = std::time::SystemTime::now() - 2 * ORPHAN;
-            File::options().write(true).open(journal::path_for(path)).unwrap().set_modified(old).unwrap();
+            std::fs::File::options().write(true).open(journal::path_for(path)).unwrap().set_modified(old).unwrap();
         }
-        assert_eq!(left_in(dir.path(), 0, None).unwrap(), Vec::<PathBuf>::new());
+        assert_eq!(left_in(dir.path(), 0, None).unwrap().files, Vec::<PathBuf>::new());
         assert_eq!([&orphan, &young, &foreign].map(|path| journal::path_for(path).exists()), [false, true, true]);
     }
 }

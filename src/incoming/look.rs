@@ -1,17 +1,18 @@
 //! What a file is, whatever its name, and whether its writer is done with it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use glob::Pattern;
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::fstatfs;
 
 use super::parts::{is_part, parts_of};
 use crate::hprof::records::{END_RECORD, MAGIC, tag};
+use crate::regular_file::{self, NotRegular};
 use crate::sys::nobody_writes;
 
 /// A file that nobody writes, but that has no end, was left by a JVM that died: once it has been so for this long.
@@ -50,9 +51,9 @@ pub enum Seen {
 pub fn look(dir: &Path, name: &str, patterns: &[Pattern]) -> Seen {
     let wanted = patterns.iter().any(|pattern| pattern.matches(name));
     let path = dir.join(name);
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+    let file = match regular_file::open(&path) {
         Ok(file) => file,
+        Err(error) if NotRegular::of(&error).is_some() => return Seen::Foreign,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Seen::Foreign,
         Err(error) if wanted || may_be_a_dump(dir, name, &error) => return Seen::Unreadable(error),
         Err(_) => return Seen::Foreign,
@@ -65,7 +66,7 @@ pub fn look(dir: &Path, name: &str, patterns: &[Pattern]) -> Seen {
 
 fn look_into(file: &File, dir: &Path, name: &str, wanted: bool) -> io::Result<Seen> {
     let meta = file.metadata()?;
-    if !meta.is_file() || is_part(dir, name) {
+    if is_part(dir, name) {
         return Ok(Seen::Foreign);
     }
     let age = meta.modified()?.elapsed().unwrap_or_default();
@@ -103,7 +104,7 @@ fn is_written(file: &File) -> io::Result<bool> {
 const NETWORK: [u32; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
 
 fn part_is_written(part: &Path) -> bool {
-    File::open(part).and_then(|file| is_written(&file)).unwrap_or(false)
+    regular_file::open(part).and_then(|file| is_written(&file)).unwrap_or(false)
 }
 
 /// Whether it is a heap dump, and whether it is gzipped.
@@ -179,7 +180,7 @@ mod tests {
         assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Growing));
         assert!(matches!(look(dir.path(), "a.hprof.p0", &[]), Seen::Foreign));
         std::fs::remove_file(dir.path().join("a.hprof.p0")).unwrap();
-        let writer = OpenOptions::new().append(true).open(dir.path().join("a.hprof")).unwrap();
+        let writer = std::fs::OpenOptions::new().append(true).open(dir.path().join("a.hprof")).unwrap();
         assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Growing));
         drop(writer);
         assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Complete(_)));

@@ -4,6 +4,7 @@
 mod inbox;
 mod left;
 mod look;
+mod obstacles;
 pub mod parts;
 mod queue;
 mod status;
@@ -13,7 +14,8 @@ use std::fs::Metadata;
 use chrono::{DateTime, Utc};
 
 pub use inbox::{Inbox, Scan};
-pub use left::{left_for_watcher, left_in, stray_parts, sweep};
+pub use left::{Left, left_for_watcher, left_in, stray_parts, sweep};
+pub use obstacles::{Obstacles, in_the_way};
 pub use queue::Queue;
 pub use status::Status;
 

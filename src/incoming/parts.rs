@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::hprof::Walker;
 use crate::pages::PAGE;
+use crate::regular_file;
 
 /// The name of the dump that the file of this name is a part of, and the part's number.
 pub fn main_of(name: &str) -> Option<(&str, u16)> {
@@ -22,12 +23,17 @@ pub fn is_part(dir: &Path, name: &str) -> bool {
 /// Those of a file, in their order.
 pub fn parts_of(path: &Path) -> Vec<PathBuf> {
     let part = |number: u16| PathBuf::from(format!("{}.p{number}", path.display()));
-    let mut parts: Vec<PathBuf> = (0..=u16::from(u8::MAX)).map(part).take_while(|part| part.exists()).collect();
+    let mut parts: Vec<PathBuf> = (0..=u16::from(u8::MAX)).map(part).take_while(|part| is_file(part)).collect();
     // The first ones go as they are merged.
     if parts.is_empty() {
-        parts = (1..=u16::from(u8::MAX)).map(part).filter(|part| part.exists()).collect();
+        parts = (1..=u16::from(u8::MAX)).map(part).filter(|part| is_file(part)).collect();
     }
     parts
+}
+
+/// A JVM makes nothing else.
+fn is_file(part: &Path) -> bool {
+    part.symlink_metadata().is_ok_and(|meta| meta.is_file())
 }
 
 /// A dump and the parts that its JVM did not come to merge, in one stream; and those parts.
@@ -37,13 +43,19 @@ pub fn parts_of(path: &Path) -> Vec<PathBuf> {
 pub fn with_parts(path: &Path, file: File) -> io::Result<(Box<dyn Read + Send>, Vec<PathBuf>)> {
     let parts = parts_of(path);
     if parts.is_empty() || !ends_before_the_heap(&file)? {
-        return Ok((Box::new(file), Vec::new()));
+        return Ok((Box::new(as_it_is(file)?), Vec::new()));
     }
-    let mut raw: Box<dyn Read + Send> = Box::new(file);
+    let mut raw: Box<dyn Read + Send> = Box::new(as_it_is(file)?);
     for part in &parts {
-        raw = Box::new(raw.chain(File::open(part)?));
+        raw = Box::new(raw.chain(as_it_is(regular_file::open(part)?)?));
     }
     Ok((raw, parts))
+}
+
+/// Whoever adds to a file while it is read does so for ever, perhaps.
+fn as_it_is(file: File) -> io::Result<io::Take<File>> {
+    let len = file.metadata()?.len();
+    Ok(file.take(len))
 }
 
 /// Once the merging has begun, what a part holds may be in the dump already.

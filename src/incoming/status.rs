@@ -1,14 +1,15 @@
 //! How the watcher is, in one file for probes.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode};
 use serde::{Deserialize, Serialize};
+
+use crate::regular_file::{Access, TEXT_MAX, create_in, open_in, read_named};
 
 /// A watcher that has not written for so long hangs, or is dead.
 const STALE_AFTER: Duration = Duration::from_secs(60);
@@ -96,7 +97,7 @@ impl Status {
     /// # Errors
     /// When there is none, or it cannot be understood.
     pub fn read(path: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+        Ok(serde_json::from_slice(&read_named(path, TEXT_MAX)?)?)
     }
 
     /// What is wrong with the watcher, so that another start may mend it: not the store, and no file that it cannot read.
@@ -125,18 +126,17 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     // Whoever may write there may have put a link in the way.
     let _ = std::fs::remove_file(&new);
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new);
+    let file = create_in(CWD, &new, Access::Write, Mode::from_raw_mode(0o644));
     let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| std::fs::rename(&new, path));
     written.inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
 /// In the room that it has. Who reads at this moment may see half of it, and all of it the next time.
 fn write_over(path: &Path, text: &[u8]) -> io::Result<()> {
-    let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    let file = open_in(CWD, path, Access::Write)?;
     let meta = file.metadata()?;
     // Nobody has put another file in its place.
-    let is_ours = meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw();
+    let is_ours = meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw();
     if !is_ours || meta.len() != LENGTH as u64 {
         return Err(io::ErrorKind::StorageFull.into());
     }

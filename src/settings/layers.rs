@@ -3,12 +3,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::values::UsageError;
+use crate::given_file;
+use crate::regular_file::{self, TEXT_MAX};
 use crate::store::Secret;
 
 /// What begins the name of each environment variable of ours.
@@ -16,9 +17,6 @@ const ENV_PREFIX: &str = "JMAP_DUMP_";
 
 /// The settings file beside the program.
 pub const FILE_NAME: &str = "jmap-dump-tool.toml";
-
-/// Longest settings file; a longer one is something else.
-const FILE_MAX: u64 = 1 << 20;
 
 /// All keys. Those of the second list are secrets: never flags.
 const KEYS: &[&str] = &[
@@ -228,9 +226,9 @@ impl Layers {
 }
 
 fn secret_of(file: Value, key: String) -> Result<Secret, UsageError> {
-    let (path, mut text) = (file.text.trim().to_owned(), String::new());
-    let read = File::open(&path).and_then(|open| open.take(FILE_MAX).read_to_string(&mut text));
-    read.map_err(|source| UsageError::File { path: path.clone(), source })?;
+    let path = file.text.trim().to_owned();
+    let read = given_file::read(Path::new(&path), TEXT_MAX).and_then(regular_file::text);
+    let text = read.map_err(|source| UsageError::File { path: path.clone(), source })?;
     if text.trim().is_empty() {
         let why = "the file is empty".to_owned();
         return Err(UsageError::Value { origin: file.origin, key, text: path, why });
@@ -257,22 +255,19 @@ fn beside() -> Option<PathBuf> {
 }
 
 fn read_config(path: &str) -> io::Result<String> {
-    let mut text = String::new();
-    if path == "-" {
-        io::stdin().lock().take(FILE_MAX).read_to_string(&mut text)?;
-    } else {
-        File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
-    }
-    Ok(text)
+    let bytes =
+        if path == "-" { given_file::read_stdin(TEXT_MAX) } else { given_file::read(Path::new(path), TEXT_MAX) };
+    regular_file::text(bytes?)
 }
 
 /// The file beside the program counts only when nobody else can have written it: it decides where dumps go.
 fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>, UsageError> {
     let error = |source| UsageError::ConfigRead { path: shown.to_owned(), source };
-    let meta = match fs::metadata(path) {
+    let file = match regular_file::open_named(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(error)?,
     };
+    let meta = file.metadata().map_err(error)?;
     let ours = rustix::process::geteuid().as_raw();
     let why = if meta.uid() != 0 && meta.uid() != ours {
         Some(format!("it belongs to uid {}, neither root nor this user ({ours})", meta.uid()))
@@ -283,7 +278,7 @@ fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>, UsageError> 
     };
     match why {
         Some(why) => Err(UsageError::ConfigTrust { path: shown.to_owned(), why }),
-        None => read_config(shown).map(Some).map_err(error),
+        None => regular_file::read_bounded(file, TEXT_MAX).and_then(regular_file::text).map(Some).map_err(error),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{OpenMultipart, PART_MIN, StoreError};
 /// How long a failed upload is cleaned up, whatever the deadline says.
 pub(super) const ABORT_FOR: Duration = Duration::from_secs(5);
 
-/// How long [`abort`] takes at most.
+/// How long the abort of an upload takes at most.
 pub const ABORTS_WITHIN: Duration = ABORT_FOR.saturating_add(Duration::from_secs(5));
 
 /// A part whose sender was killed may still arrive in the store: an abort before that does not see it, and so there

@@ -1,7 +1,7 @@
 //! The HTTP client below all remote stores. It is built here and not by object_store, because the container's
 //! surroundings must not decide: a proxy variable may be the application's, and a CA bundle may be missing.
 
-use std::fs;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,13 @@ use object_store::client::{
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method, NoProxy, Proxy};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::names::Names;
 use super::settings::StoreSettings;
 use super::{SettingsError, StoreError};
+use crate::regular_file::read_named;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,6 +43,12 @@ const BUNDLES: &[&str] = &[
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// Where OpenSSL looks in an image that has no bundle.
+const BUNDLE_DIR: &str = "/etc/ssl/certs";
+
+/// Longest bundle that is read; those of distributions have 200 to 500 kB.
+const BUNDLE_MAX: u64 = 8 << 20;
 
 /// Gives object_store our client.
 #[derive(Debug, Clone)]
@@ -174,11 +183,31 @@ fn proxies_of_environment() -> Vec<Proxy> {
     http.into_iter().chain(https).map(|proxy| proxy.no_proxy(NoProxy::from_string(&no))).collect()
 }
 
+/// Files are read here: rustls_native_certs would wait for the other end of a FIFO. Of a directory it takes only files.
+fn system_roots(vendor_environment: bool) -> Vec<CertificateDer<'static>> {
+    let named = |name: &str| std::env::var_os(name).filter(|_| vendor_environment);
+    let (file, dir) = (named("SSL_CERT_FILE"), named("SSL_CERT_DIR"));
+    let bundle = BUNDLES.iter().map(Path::new).find(|path| dir.is_none() && path.exists());
+    let bundle = file.as_deref().map(Path::new).or(bundle);
+    let no_bundle = (vendor_environment && bundle.is_none()).then_some(OsStr::new(BUNDLE_DIR));
+    let mut found = Vec::new();
+    if let Some(path) = bundle {
+        match read_named(path, BUNDLE_MAX) {
+            Ok(pem) => found.extend(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok)),
+            Err(error) => log::warn!("the certificates in {} are not used: {error}", path.display()),
+        }
+    }
+    for dir in dir.as_deref().or(no_bundle).iter().flat_map(std::env::split_paths) {
+        found.extend(rustls_native_certs::load_certs_from_paths(None, Some(&dir)).certs);
+    }
+    found
+}
+
 /// The given file, else the system's bundle, else the built-in roots: distroless images have no bundle.
 fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
     if let Some(path) = &settings.ca_file {
         let error = |source| SettingsError::CaFile { path: path.clone(), source };
-        let pem = fs::read(path).map_err(|source| error(source.into()))?;
+        let pem = read_named(path, BUNDLE_MAX).map_err(|source| error(source.into()))?;
         let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| error(source.into()))?;
         if certificates.is_empty() {
             return Err(error("it holds no certificate".into()).into());
@@ -186,13 +215,7 @@ fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
         return Ok(certificates);
     }
     // SSL_CERT_FILE and SSL_CERT_DIR count like a proxy variable: they may be the application's.
-    let system = if settings.vendor_environment {
-        rustls_native_certs::load_native_certs()
-    } else {
-        let bundle = BUNDLES.iter().map(Path::new).find(|path| path.exists());
-        rustls_native_certs::load_certs_from_paths(bundle, None)
-    };
-    let system = system.certs;
+    let system = system_roots(settings.vendor_environment);
     let system: Vec<Certificate> = system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     if !system.is_empty() {
         return Ok(system);

@@ -1,9 +1,9 @@
 //! A local directory as store: the compressed dump is spooled where it will stay, and gets its name only when it
 //! is whole and on disk.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
@@ -12,6 +12,7 @@ use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
 use crate::guard::{self, Note, Undo};
 use crate::journal;
+use crate::regular_file::{self, Links, create};
 use crate::rename::rename_new;
 use crate::spool::Spool;
 
@@ -47,8 +48,7 @@ impl LocalUpload {
         ledger.noted(note(&[temporary.clone(), sorted(&temporary)], &missing(parent)));
         let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
         let base = base.to_owned();
-        let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary);
-        match options {
+        match create(&temporary) {
             Ok(file) => {
                 let key = key.clone();
                 Ok(Self {
@@ -93,7 +93,7 @@ impl LocalUpload {
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         self.stays = self.only_copy;
         let whole = self.whole_file(spool)?;
-        let synced = File::open(&whole).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+        let synced = regular_file::open(&whole).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
         let there = synced.map_err(|source| error("write", &whole, source))?.len();
         let url = self.path.display().to_string();
         if there != digest.bytes {
@@ -126,9 +126,8 @@ impl LocalUpload {
             return Ok(self.temporary.clone());
         }
         let sorted = sorted(&self.temporary);
-        let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&sorted);
         let unsorted = |source| StoreError::Unsorted { path: self.temporary.display().to_string(), source };
-        options.and_then(|file| spool.copy_to(&file)).map_err(unsorted)?;
+        create(&sorted).and_then(|file| spool.copy_to(&file)).map_err(unsorted)?;
         Ok(sorted)
     }
 
@@ -158,8 +157,7 @@ impl LocalUpload {
         let new = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()));
         let _note = note(std::slice::from_ref(&new), &[]);
         let _ = std::fs::remove_file(&new);
-        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-        let written = options.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
         let named = written.and_then(|()| {
             if self.ledger.is_resumed() { std::fs::rename(&new, &path) } else { rename_new(CWD, &new, &path) }
         });
@@ -234,7 +232,7 @@ fn name_file(from: &Path, to: &Path) -> io::Result<()> {
     }
     // The name is safe only when its directory is on disk; some directories can be written but not opened.
     let parent = to.parent().unwrap_or(Path::new("/"));
-    if let Err(error) = File::open(parent).and_then(|dir| dir.sync_all()) {
+    if let Err(error) = regular_file::open_dir_in(CWD, parent, Links::Follow).and_then(|dir| dir.sync_all()) {
         log::info!("cannot sync {}: {error}", parent.display());
     }
     Ok(())

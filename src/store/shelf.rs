@@ -1,9 +1,8 @@
 //! The reading side of a store: what is there, its bytes, and links to it.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;
+use crate::regular_file::{self, NotRegular};
 
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
@@ -146,9 +146,9 @@ impl Shelf {
         match &self.place {
             Place::Local(base) => {
                 let read = |key: &String| {
-                    let mut bytes = Vec::new();
-                    let file = std::fs::File::open(base.join(key)).ok()?;
-                    file.take(SMALL).read_to_end(&mut bytes).ok().map(|_| (key.clone(), bytes))
+                    let bytes = regular_file::read(&base.join(key), SMALL);
+                    let bytes = bytes.inspect_err(|error| log::info!("{key}: {error}")).ok()?;
+                    Some((key.clone(), bytes))
                 };
                 Ok(keys.iter().filter_map(read).collect())
             }
@@ -203,7 +203,7 @@ impl Shelf {
             Place::Local(base) => {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
-                let file = std::fs::File::open(&path).map_err(error)?;
+                let file = regular_file::open(&path).map_err(error)?;
                 ranges.into_iter().try_for_each(|range| {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     file.read_exact_at(&mut bytes, range.start).map_err(error)?;
@@ -302,9 +302,8 @@ fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<
 }
 
 fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut bytes = Vec::new();
-    match std::fs::File::open(path).and_then(|file| file.take(SMALL).read_to_end(&mut bytes)) {
-        Ok(_) => Ok(Some(bytes)),
+    match regular_file::read(path, SMALL) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StoreError::Local { what: "read", path: path.display().to_string(), source }),
     }
@@ -312,7 +311,10 @@ fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
 
 fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {
     let error = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
-    let meta = std::fs::metadata(path).map_err(error)?;
+    let meta = std::fs::symlink_metadata(path).map_err(error)?;
+    if let Some(what) = NotRegular::of_mode(meta.mode()) {
+        return Err(error(what.into()));
+    }
     let key = path.strip_prefix(base).unwrap_or(path).display().to_string();
     let modified = meta.modified().map_or_else(|_| Utc::now(), DateTime::from);
     Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })

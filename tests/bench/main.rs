@@ -1,7 +1,7 @@
 //! `make bench`: the tool against its peers, in turn on the same JVMs. Flags: `--help`; the budgets are those of the
 //! design, the method is told in the report.
 
-#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+#![allow(clippy::disallowed_methods, reason = "benchmarks read their own files and wait for their children")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,7 +1,7 @@
 //! What redaction costs: a JVM's dump and a file's upload into a directory, each with and without, in turn on the same
 //! heaps. Ratios are medians of those within a round. Writes target/bench/redaction.md.
 
-#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+#![allow(clippy::disallowed_methods, reason = "benchmarks read their own files and wait for their children")]
 
 #[path = "../common/mod.rs"]
 mod common;

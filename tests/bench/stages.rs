@@ -2,7 +2,7 @@
 //! Dumps of 500 MiB, or of `--mib N`. The walk does not look into arrays of numbers, so their heap is no measure.
 //! It is measured with the count of classes, as a run does it, and without, as a run without a disk does it.
 
-#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+#![allow(clippy::disallowed_methods, reason = "benchmarks read their own files and wait for their children")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -11,6 +11,7 @@ pub mod dns;
 pub mod gcs;
 pub mod heap_graph;
 pub mod heap_shares;
+pub mod hostile_jvm;
 pub mod hprof_check;
 pub mod jvm;
 pub mod kubectl;

@@ -1,6 +1,6 @@
 //! The tool itself, run as its users run it: on real JVMs, in real containers, against real stores.
 
-#![allow(clippy::disallowed_methods, reason = "tests wait for their children")]
+#![allow(clippy::disallowed_methods, reason = "tests read their own files and wait for their children")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -42,6 +42,7 @@ mod s3;
 mod secrets;
 mod shapes;
 mod small_guest;
+mod special_files;
 mod watch;
 mod watchers;
 mod worth;

@@ -1,8 +1,6 @@
 //! What was fetched, decompressed: under another name until it is whole.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -14,6 +12,7 @@ use crate::heap_dump::{DumpError, RoomError};
 use crate::memory::Rationed;
 use crate::pages::PAGE;
 use crate::progress::Progress;
+use crate::regular_file;
 
 /// Puts `plain` in the place of `gz`, which stays until then: a run that fails or is stopped is gone on with from it.
 ///
@@ -36,10 +35,12 @@ pub fn gunzip(gz: &Path, plain: &Path, progress: &Progress, deadline: &Deadline)
 
 fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
     let unread = |source| DumpError::Read { path: gz.display().to_string(), source };
-    let mut from = MultiGzDecoder::new(BufReader::new(File::open(gz).map_err(unread)?));
+    let from = regular_file::open(gz).map_err(unread)?;
+    let len = from.metadata().map_err(unread)?.len();
+    let mut from = MultiGzDecoder::new(BufReader::new(from.take(len)));
     // What is there is of a run that was killed, or somebody's link: it is not written to.
     let _ = std::fs::remove_file(part);
-    let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part);
+    let to = regular_file::create(part);
     let (file, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
     // How much it becomes is not known before.
     let mut to = Rationed::new(&file);

@@ -1,32 +1,32 @@
 //! Files and standard input, opened and read with care; and what is removed of them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, unlinkat};
+use rustix::fs::{AtFlags, CWD, unlinkat};
 
 use super::{Item, shown};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL, abandoned};
 use crate::journal;
+use crate::regular_file::{self, Links, NotRegular};
 use crate::rename::rename_new;
 use crate::settings::UsageError;
 
 /// Of a pipe nobody knows when it ends.
 pub(super) fn open(item: &Item) -> Result<File, Error> {
-    let unreadable = |source| Error::from(UsageError::File { path: shown(&item.path), source });
-    let flags = OFlags::NONBLOCK | if item.by_name { OFlags::empty() } else { OFlags::NOFOLLOW };
-    let options = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&item.path);
-    let file = options.map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_file() {
-        return Ok(file);
-    }
-    Err(unreadable(io::Error::other("it is no regular file; '-' is standard input")))
+    let open = if item.by_name { regular_file::open_named } else { regular_file::open };
+    open(&item.path).map_err(|source| {
+        let source = match NotRegular::of(&source) {
+            Some(what) => io::Error::other(format!("{what}; '-' is standard input")),
+            None => source,
+        };
+        UsageError::File { path: shown(&item.path), source }.into()
+    })
 }
 
 /// A gzip stream that may end in the middle: what comes before is all there is.
@@ -87,8 +87,7 @@ pub(super) fn remove_private_dir(path: &Path, run_id: &str) {
     let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("{}{run_id}", abandoned::PRIVATE))) else {
         return;
     };
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(held) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
+    let Ok(held) = regular_file::open_dir_in(CWD, dir, Links::Refuse) else { return };
     for name in [SPOOL, NAME, SORTED, NEW_JOURNAL] {
         for name in [name.to_owned(), journal::name_for(name)] {
             let _ = unlinkat(&held, name, AtFlags::empty());

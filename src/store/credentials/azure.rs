@@ -6,6 +6,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use super::environment::is_on;
 use super::error::CredentialsError;
 use super::metadata::{Service, expect_answer};
+use crate::regular_file::{TEXT_MAX, is_refused, read_named};
 
 /// The instance metadata service (Azure: "How to use managed identities on a VM to acquire an access token").
 const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
@@ -13,9 +14,16 @@ const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 /// The same builder, after a look at whom it will ask.
 ///
 /// # Errors
-/// When it would ask a metadata service that does not answer.
+/// When it would ask a metadata service that does not answer, or read a token where there is no file.
 pub fn with_credentials(builder: MicrosoftAzureBuilder) -> Result<MicrosoftAzureBuilder, CredentialsError> {
     let builder = with_plain_authority(builder);
+    // object_store opens it, and would wait for the other end of a FIFO.
+    if let Some(path) = builder.get_config_value(&AzureConfigKey::FederatedTokenFile)
+        && let Err(error) = read_named(&path, TEXT_MAX)
+        && is_refused(&error)
+    {
+        return Err(CredentialsError::AccountSyntax { path, why: error.to_string() });
+    }
     // Without an account, object_store says so at once.
     let account = builder.get_config_value(&AzureConfigKey::AccountName);
     if account.is_some() && asks_metadata(&builder) {

@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
 use super::error::TokenError;
+use crate::regular_file;
 use crate::store::Secret;
 
 /// Token services answer at once, or something is wrong with them.
@@ -34,7 +35,8 @@ pub fn form(pairs: &[(&str, &str)]) -> String {
 /// # Errors
 /// When it cannot be read, or is empty.
 pub fn token_file(path: &str) -> Result<Secret, TokenError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TokenError::File { path: path.to_owned(), source })?;
+    let read = regular_file::read_named(path, regular_file::TEXT_MAX).and_then(regular_file::text);
+    let text = read.map_err(|source| TokenError::File { path: path.to_owned(), source })?;
     let token = Secret::new(&text);
     if token.reveal().is_empty() { Err(TokenError::NoToken { path: path.to_owned() }) } else { Ok(token) }
 }

@@ -14,6 +14,7 @@ use super::google_account::AccountSource;
 use super::google_metadata::{AccountName, AccountTokens, GoogleMetadata};
 use super::metadata::{Service, expect_answer};
 use super::refreshed::Refreshed;
+use crate::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::StoreSettings;
 
 /// Where gcloud puts its own file (Google: "How Application Default Credentials works").
@@ -81,7 +82,13 @@ fn well_known(environment: &Environment) -> Option<String> {
 }
 
 fn kind(path: &str) -> Result<Kind, CredentialsError> {
-    let text = std::fs::read(path).unwrap_or_default();
+    let text = match read_named(path, TEXT_MAX) {
+        // object_store would open it once more, and wait, or read all of it.
+        Err(error) if is_refused(&error) => {
+            return Err(CredentialsError::AccountSyntax { path: path.to_owned(), why: error.to_string() });
+        }
+        other => other.unwrap_or_default(),
+    };
     let Ok(file) = serde_json::from_slice::<serde_json::Value>(&text) else { return Ok(Kind::Unknown) };
     match file.get("type").and_then(serde_json::Value::as_str) {
         None | Some("service_account") => Ok(Kind::ServiceAccount),

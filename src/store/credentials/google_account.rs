@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::error::{CredentialsError, TokenError};
 use super::exchange::{FORM, ask, ask_bytes, form, token_file};
 use super::refreshed::{Lease, TokenSource};
+use crate::regular_file::{TEXT_MAX, read_named};
 use crate::store::Secret;
 
 /// What a token may be used for, as object_store asks it for service accounts.
@@ -88,7 +89,7 @@ impl AccountSource {
     /// When the file describes no such identity, or one whose token comes from where we cannot take it.
     pub fn read(path: &str, client: Client) -> Result<Self, CredentialsError> {
         let syntax = |why: String| CredentialsError::AccountSyntax { path: path.to_owned(), why };
-        let text = std::fs::read(path).map_err(|error| syntax(error.to_string()))?;
+        let text = read_named(path, TEXT_MAX).map_err(|error| syntax(error.to_string()))?;
         // What serde_json says might hold a header of the file, so only the place is told.
         let account: Account = serde_json::from_slice(&text)
             .map_err(|error| syntax(format!("line {}, column {}", error.line(), error.column())))?;

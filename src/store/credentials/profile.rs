@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::CredentialsError;
 use super::ini::{Sections, parse};
+use crate::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::Secret;
 
 /// One profile, out of both files.
@@ -99,8 +100,13 @@ fn file(environment: &Environment, variable: &str, name: &str) -> Option<PathBuf
 /// A file that cannot be read is none: it may be the application's.
 fn sections(path: Option<&Path>) -> Sections {
     let Some(path) = path else { return Sections::new() };
-    match std::fs::read(path) {
+    match read_named(path, TEXT_MAX) {
         Ok(bytes) => parse(&String::from_utf8_lossy(&bytes)),
+        // It is not taken for an absent one: somebody has put it there.
+        Err(error) if is_refused(&error) => {
+            log::warn!("no profiles are read from {}: {error}", path.display());
+            Sections::new()
+        }
         Err(error) => {
             log::debug!("no profiles in {}: {error}", path.display());
             Sections::new()

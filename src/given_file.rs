@@ -1,0 +1,122 @@
+//! Files that a user names for this run: they may be pipes, a shell's `<(command)` for example, and are waited for, but
+//! not for ever.
+#![allow(clippy::disallowed_methods, reason = "it opens what is no regular file, and does not wait in open(2)")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::regular_file::{NotRegular, read_bounded};
+
+/// How long a whole text may take to come through a pipe: a command that asks a vault answers in seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Does not wait for the other end of a pipe, nor take over a terminal.
+const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Reads a text of at most `max` bytes from a file or a pipe.
+///
+/// # Errors
+/// When it cannot be read, is longer, or does not come to its end in time.
+pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(FLAGS.bits().cast_signed()).open(path)?;
+    match NotRegular::of_mode(file.metadata()?.mode()) {
+        None => read_bounded(&file, max),
+        Some(what) if what.is_dir() => Err(what.into()),
+        Some(_) => read_pipe(file.as_fd(), max),
+    }
+}
+
+/// Reads a text of at most `max` bytes from standard input.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stdin(max: u64) -> io::Result<Vec<u8>> {
+    read_pipe(io::stdin().as_fd(), max)
+}
+
+/// Opens a file, a pipe or a terminal that is added to. Whoever does not read it does not hold this process.
+///
+/// # Errors
+/// When it cannot be written; a FIFO without a reader, for example.
+pub fn append(path: &Path) -> io::Result<File> {
+    let flags = FLAGS.bits().cast_signed();
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)
+}
+
+fn read_pipe(fd: BorrowedFd<'_>, max: u64) -> io::Result<Vec<u8>> {
+    read_bounded(Pipe { fd, end: Instant::now() + PATIENCE }, max)
+}
+
+/// Read until its time is over.
+struct Pipe<'a> {
+    fd: BorrowedFd<'a>,
+    end: Instant,
+}
+
+impl Read for Pipe<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.wait()?;
+            match rustix::io::read(self.fd, &mut *buf) {
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+impl Pipe<'_> {
+    /// A FIFO that nobody has opened for writing yet is not at its end (Linux: `fs/pipe.c`, `pipe_poll`).
+    fn wait(&self) -> io::Result<()> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::from_borrowed_fd(self.fd, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => {
+                let why = format!("it did not come to its end within {} s", PATIENCE.as_secs());
+                Err(io::Error::new(io::ErrorKind::TimedOut, why))
+            }
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    #[test]
+    fn pipe_is_read_to_its_end_though_its_writer_comes_late() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let to = path.clone();
+        let writer = std::thread::spawn(move || {
+            let mut file = OpenOptions::new().write(true).open(to).unwrap();
+            file.write_all(b"store = ").unwrap();
+            file.write_all(b"\"-\"\n").unwrap();
+        });
+        assert_eq!(read(&path, 100).unwrap(), b"store = \"-\"\n");
+        writer.join().unwrap();
+        assert!(read(Path::new("/dev/zero"), 100).is_err() && read(dir.path(), 100).is_err());
+        assert_eq!(read(Path::new("/dev/null"), 100).unwrap(), b"");
+    }
+
+    #[test]
+    fn pipe_that_stays_open_is_given_up() {
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        let mut pipe = Pipe { fd: reader.as_fd(), end: Instant::now() };
+        assert_eq!(pipe.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}
