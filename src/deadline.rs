@@ -10,6 +10,29 @@ use rustix::io::Errno;
 
 use crate::waiting::pause;
 
+/// Grows while this process gets anywhere.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Calls under way that may take long by themselves.
+static SLOW_CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// What one of them may take: to bring 4 GB to a disk of 35 MB/s.
+const SLOW_WITHIN: Duration = Duration::from_secs(120);
+
+/// The process has got on: see [`Deadline::watch_over`].
+pub fn tick() {
+    TICKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Makes a call that may take long and tells nothing meanwhile, such as fsync(2).
+pub fn slowly<T>(call: impl FnOnce() -> T) -> T {
+    SLOW_CALLS.fetch_add(1, Ordering::Relaxed);
+    let result = call();
+    SLOW_CALLS.fetch_sub(1, Ordering::Relaxed);
+    tick();
+    result
+}
+
 /// How often a run that should have ended is looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
@@ -49,14 +72,12 @@ pub struct Stopped {
 pub struct Cancel {
     reason: OnceLock<Reason>,
     event: OwnedFd,
-    /// Grows while the run gets anywhere.
-    ticks: AtomicU64,
 }
 
 impl Cancel {
     fn new() -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { reason: OnceLock::new(), event, ticks: AtomicU64::new(0) })
+        Ok(Self { reason: OnceLock::new(), event })
     }
 
     /// Stops the run; the first reason stays.
@@ -113,11 +134,6 @@ impl Deadline {
         self.end
     }
 
-    /// The run has got on: see [`Deadline::watch_over`].
-    pub fn tick(&self) {
-        self.cancel.ticks.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Waits until the run's time is over or a signal has ended it, and then until it gets on no more for so long:
     /// gives what ended it. For a thread of its own: whoever waits for a disk that does not answer cannot end itself.
     pub fn watch_over(&self, patience: Duration) -> Reason {
@@ -126,14 +142,17 @@ impl Deadline {
         }
         let reason = self.cancel.reason().unwrap_or(Reason::Deadline);
         let (mut seen, mut since) = (0, Instant::now());
-        while since.elapsed() < patience {
+        loop {
             pause(WATCH_EVERY);
-            let ticks = self.cancel.ticks.load(Ordering::Relaxed);
+            let ticks = TICKS.load(Ordering::Relaxed);
             if ticks != seen {
                 (seen, since) = (ticks, Instant::now());
             }
+            let is_slow = SLOW_CALLS.load(Ordering::Relaxed) > 0;
+            if since.elapsed() >= if is_slow { patience.max(SLOW_WITHIN) } else { patience } {
+                return reason;
+            }
         }
-        reason
     }
 
     pub fn remaining(&self) -> Duration {

@@ -11,6 +11,7 @@ use ring::digest::{Context, SHA256};
 use rustix::fs::CWD;
 
 use crate::deadline::Deadline;
+use crate::deadline::slowly;
 use crate::memory::must_hold;
 use crate::pages::PAGE;
 use crate::progress::Progress;
@@ -105,7 +106,7 @@ impl Download {
     /// # Errors
     /// When the name is taken meanwhile, or the disk fails.
     pub fn name(self, path: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
+        slowly(|| self.file.sync_all())?;
         name_file(&self.part, path)?;
         self.forget();
         Ok(())

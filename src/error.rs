@@ -68,7 +68,8 @@ impl Error {
             Self::Room(_) => 6,
             Self::NotStored(_) => 7,
             // The application was let go, and its dump with it.
-            Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => 5,
+            Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. })
+            | Self::Hung { reason: Reason::MaxPause(_), .. } => 5,
             Self::Stopped(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,

@@ -5,10 +5,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::given_file;
 
-use crate::output::Stderr;
+use crate::output::{Stderr, write_within};
+
+/// How long its reader may take nothing before it misses the rest of a text.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 static COPY: OnceLock<File> = OnceLock::new();
 
@@ -23,8 +27,8 @@ pub fn start(path: &OsStr) -> io::Result<()> {
 
 /// What cannot be written there is lost: the run matters more.
 pub fn add(text: &str) {
-    if let Some(mut copy) = COPY.get() {
-        let _ = copy.write_all(text.as_bytes());
+    if let Some(copy) = COPY.get() {
+        let _ = write_within(copy, text.as_bytes(), PATIENCE);
     }
 }
 

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jmap_dump_tool::cli::Cli;
@@ -13,7 +13,7 @@ use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::{Stderr, write_within};
+use jmap_dump_tool::output::write_within;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -84,6 +84,9 @@ fn watch_signals(deadline: &Deadline) {
     }
 }
 
+/// The work is done, however it went.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
 /// A run that has not ended by itself so long after its end hangs in a call to the kernel.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
@@ -93,17 +96,22 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
     let deadline = deadline.clone();
     std::thread::spawn(move || {
         let reason = deadline.watch_over(linger + ENDS_WITHIN);
+        // What is left to be done is to be read.
+        if IS_OVER.load(Ordering::Relaxed) {
+            return;
+        }
         let error = Error::Hung { reason, seconds: (linger + ENDS_WITHIN).as_secs() };
         std::process::exit(report(&error).into())
     });
 }
 
 fn print(outcome: &Outcome) -> ExitCode {
+    IS_OVER.store(true, Ordering::Relaxed);
     if let Some(answer) = &outcome.answer {
         log_copy::add(&answer.text);
         // A reader that went away does not change what was done.
         let _ = if answer.aside {
-            Stderr.write_all(answer.text.as_bytes())
+            write_within(std::io::stderr().lock(), answer.text.as_bytes(), ASIDE_PATIENCE)
         } else {
             write_within(std::io::stdout().lock(), answer.text.as_bytes(), ANSWER_PATIENCE)
         };
@@ -117,10 +125,13 @@ fn print(outcome: &Outcome) -> ExitCode {
 /// Somebody may page through a long answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
+/// The last words matter more than a line of the log.
+const ASIDE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Says what went wrong and what to do next; gives the exit status.
 fn report(error: &Error) -> u8 {
     let text = format!("error: {}\n{}\n", error.chain(), error.hint());
     log_copy::add(&text);
-    let _ = Stderr.write_all(text.as_bytes());
+    let _ = write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);
     error.exit_code()
 }

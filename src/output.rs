@@ -63,8 +63,12 @@ pub struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let patience = if STDERR_IS_STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { STDERR_PATIENCE };
-        let written = write_within(io::stderr().lock(), bytes, patience);
+        let stderr = io::stderr().lock();
+        // A line is begun only when there is somebody to read its end.
+        if STDERR_IS_STUCK.load(Ordering::Relaxed) && !takes_something(&stderr) {
+            return Ok(bytes.len());
+        }
+        let written = write_within(stderr, bytes, STDERR_PATIENCE);
         let is_stuck = written.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
         STDERR_IS_STUCK.store(is_stuck, Ordering::Relaxed);
         Ok(bytes.len())
@@ -73,6 +77,11 @@ impl Write for Stderr {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn takes_something(out: impl AsFd) -> bool {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(&out, PollFlags::OUT)], Some(&timeout)), Ok(1))
 }
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ pub fn run(
             if early.is_some() && !effort.uploads_early {
                 together.gate.wait(&together.halt);
             }
-            together.halt.guarding(|| feed(spool, effort.part_size, early).map_err(PipelineError::Spool))
+            let is_over = || together.halt.is_tripped();
+            together.halt.guarding(|| feed(spool, effort.part_size, early, &is_over).map_err(PipelineError::Spool))
         });
         let (walked, written) =
             compressed(raw, &mut treatment, &together, progress, deadline, &mut histogram, |members| {
@@ -146,7 +147,12 @@ pub fn in_order(
 const CACHED: u64 = 32 << 20;
 
 /// Reads the object in its order: hashes all of it, and sends it part by part while the store takes them.
-fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Result<(Digest, Result<(), StoreError>)> {
+fn feed(
+    spool: &Spool,
+    part_size: u64,
+    upload: Option<&mut Upload>,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<(Digest, Result<(), StoreError>)> {
     let mut sha256 = Context::new(&SHA256);
     let (mut bytes, mut number, mut upload, mut sent) = (0, 0, upload, Ok(()));
     let piece = if upload.is_some() { part_size as usize } else { PAGE };
@@ -162,7 +168,7 @@ fn feed(spool: &Spool, part_size: u64, upload: Option<&mut Upload>) -> io::Resul
         }
         bytes += ready.len as u64;
         if let Some(store) = upload.as_deref_mut()
-            && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)))
+            && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)), is_over)
         {
             (sent, upload) = (Err(error), None);
         }
@@ -183,7 +189,7 @@ pub fn send(
     part_size: u64,
     upload: Option<&mut Upload>,
 ) -> io::Result<(Digest, Result<(), StoreError>)> {
-    feed(spool, part_size, upload.filter(|upload| upload.takes_parts_early()))
+    feed(spool, part_size, upload.filter(|upload| upload.takes_parts_early()), &|| false)
 }
 
 #[cfg(test)]

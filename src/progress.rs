@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::deadline::tick;
 use crate::log_copy;
 use crate::output::Stderr;
 use crate::units::Bytes;
@@ -66,10 +67,12 @@ impl Progress {
     }
 
     pub fn set(&self, bytes: u64) {
+        tick();
         self.shared.bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub fn add(&self, bytes: u64) {
+        tick();
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }

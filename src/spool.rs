@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
+use crate::deadline::tick;
 use crate::faults::door;
 use crate::memory::{Ration, must_hold};
 use crate::pages::{PAGE, Page};
@@ -222,6 +223,7 @@ impl Spool {
     /// # Errors
     /// When the file cannot be read.
     pub fn read_exact_at(&self, mut buf: &mut [u8], mut at: u64) -> io::Result<()> {
+        tick();
         while !buf.is_empty() {
             let (offset, here) = self.lock().locate(at).ok_or(io::ErrorKind::UnexpectedEof)?;
             let n = buf.len().min(here as usize);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
-use crate::deadline::{Deadline, Stopped};
+use crate::deadline::{Deadline, Stopped, tick};
 use crate::effort::{Effort, step_back};
 use crate::faults::door;
 use crate::gzip::{CompressError, Encoder};
@@ -350,7 +350,7 @@ fn busily<T>(
     let begun = Instant::now();
     loop {
         if let Some(done) = work(ATTEND) {
-            deadline.tick();
+            tick();
             return Ok(done);
         }
         if together.halt.is_tripped() {

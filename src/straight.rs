@@ -34,7 +34,7 @@ pub fn run(
     let pages = effort.pages();
     let together = Together::default();
     let (walked, sent) = compressed(raw, &mut treatment, &together, progress, deadline, histogram, |members| {
-        let mut put = |number, part| upload.put_part(number, part);
+        let mut put = |number, part| upload.put_part(number, part, &|| together.halt.is_tripped());
         let mut parts = Parts::new(&mut put, effort.part_size as usize);
         in_order(&members, pages, |member| {
             parts.add(member.slot.section, member.gz.as_slice()).map_err(PipelineError::Store)

@@ -4,6 +4,7 @@ use std::io;
 
 use super::dump_run::Run;
 use super::keep::{keep, write_journal};
+use crate::deadline::slowly;
 use crate::heap_dump::{NAME, Plan, SORTED, SPOOL};
 use crate::journal::{self, Begin, DumpOf, FileState, Journal};
 use crate::single_run::name_of;
@@ -31,7 +32,7 @@ impl Run<'_> {
     /// What a run that waited for this one compares with its own wish.
     pub fn dump_of(&self) -> DumpOf {
         let redact = self.settings.common.redact.clone();
-        DumpOf { process: name_of(self.jvm), live: self.settings.target.live, redact }
+        DumpOf { process: name_of(self.jvm), live: self.live, redact }
     }
 
     /// The same for the raw dump, which says what is still to be taken out.
@@ -75,7 +76,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.deadline.check("sorting it").map_err(|stopped| stopped.to_string())?;
-        let sorted = plan.dir.create_file(SORTED).and_then(|file| spool.copy_to(&file).and_then(|()| file.sync_all()));
+        let sorted = plan
+            .dir
+            .create_file(SORTED)
+            .and_then(|file| spool.copy_to(&file).and_then(|()| slowly(|| file.sync_all())));
         sorted.map_err(|error| {
             let _ = plan.dir.remove_file(SORTED);
             error.to_string()

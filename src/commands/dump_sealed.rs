@@ -1,7 +1,6 @@
 //! A run that waited for another one sends the dump that the other one has sealed meanwhile: one pause for both.
 
 use super::dump_run::Run;
-use super::keep::still_there;
 use super::tell_stored;
 use super::verify::walk;
 use crate::classes;
@@ -17,6 +16,9 @@ use crate::store::{StoreError, Upload};
 impl Run<'_> {
     /// The dump that another run has sealed since this one waited for it, if this one may have it.
     pub fn sealed_meanwhile(&self) -> Option<Sealed> {
+        if self.settings.dry_run {
+            return None;
+        }
         let (since, dump_of) = (self.waited_since?, self.dump_of());
         self.settings.target.dirs.iter().find_map(|dir| {
             sealed_since(&self.jvm.target, self.jvm.identity, dir, &dump_of, since)
@@ -51,7 +53,8 @@ impl Run<'_> {
         let (digest, sent) = pipeline::send(&spool, self.part_size(), Some(&mut upload)).map_err(unread)?;
         let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool));
         let finished = finished.map_err(|error| self.still_sealed(path, error))?;
-        tell_stored(&mut self.receipt, finished, &self.key, sealed.past.begin.context.as_deref());
+        let context = self.context_of(sealed);
+        tell_stored(&mut self.receipt, finished, &self.key, context);
         self.add_link();
         Ok(())
     }
@@ -63,12 +66,22 @@ impl Run<'_> {
         Ok(Summary { classes: classes::of_spool(&histogram, spool), ..walked })
     }
 
-    /// The run that has made it keeps it, as long as that has not stored it.
-    fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
-        let here = self.jvm.target.seen_from_here(path);
-        if std::fs::symlink_metadata(&here).is_ok() {
-            self.receipt.kept = Some(still_there(&here, &self.settings.common));
+    /// What the other run asked the JVM besides, if this one wants to know.
+    fn context_of<'a>(&mut self, sealed: &'a Sealed) -> Option<&'a str> {
+        if self.settings.with.is_empty() {
+            return None;
         }
+        let context = sealed.past.begin.context.as_deref();
+        if context.is_none() {
+            self.receipt.warn("the run before this one asked for no threads and flags (--with): none are stored");
+        }
+        context
+    }
+
+    /// The run that has made it keeps it, as long as that has not delivered it.
+    fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
+        self.receipt
+            .warn(format!("{path} stays until the run that has made it has delivered it; 'upload --resume' stores it"));
         Error::not_stored(error)
     }
 }

@@ -17,6 +17,7 @@ struct Version {
     usage: &'static str,
     /// The name in `memory.stat` of what is given back at need.
     reclaimable: &'static str,
+    active: &'static str,
     /// The name there of the lowest limit of all groups above.
     limit_above: Option<&'static str>,
 }
@@ -27,6 +28,7 @@ const VERSIONS: [Version; 2] = [
         limits: &["memory.max", "memory.high"],
         usage: "memory.current",
         reclaimable: "inactive_file",
+        active: "active_file",
         limit_above: None,
     },
     Version {
@@ -34,6 +36,7 @@ const VERSIONS: [Version; 2] = [
         limits: &["memory.limit_in_bytes"],
         usage: "memory.usage_in_bytes",
         reclaimable: "total_inactive_file",
+        active: "total_active_file",
         limit_above: Some("hierarchical_memory_limit"),
     },
 ];
@@ -98,8 +101,9 @@ impl Version {
         let limits = self.limits.iter().filter_map(|name| read(name)?.trim().parse().ok());
         let limit = limits.chain(above).min().filter(|limit| *limit < NO_LIMIT)?;
         let usage: u64 = read(self.usage)?.trim().parse().ok()?;
-        let cache = number_in(&stat, self.reclaimable).unwrap_or(0);
-        Some(limit.saturating_sub(usage.saturating_sub(cache)))
+        // Files of a disk that are read often go before the kernel kills, too; those of a tmpfs count as neither.
+        let [read_once, read_often] = [self.reclaimable, self.active].map(|name| number_in(&stat, name).unwrap_or(0));
+        Some(limit.saturating_sub(usage.saturating_sub(read_once + read_often)))
     }
 }
 

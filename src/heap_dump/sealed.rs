@@ -36,7 +36,7 @@ pub fn sealed_since(
 ) -> io::Result<Option<Sealed>> {
     identity.io(|| {
         let parent = target.open_dir(candidate)?;
-        let private = names(&parent)?.into_iter().filter(|name| abandoned::is_private(name));
+        let private = names(&parent, abandoned::is_private)?.into_iter();
         let found = private.flat_map(|name| in_private_dir(&parent, candidate, &name).unwrap_or_default());
         let alike = found.filter(|sealed| {
             sealed.past.begin.dump_of.as_ref() == Some(dump_of) && changed(&sealed.past.begin.file) >= since
@@ -50,7 +50,8 @@ const NAMES_MAX: usize = 1000;
 
 fn in_private_dir(parent: &OwnedFd, candidate: &str, name: &str) -> io::Result<Vec<Sealed>> {
     let dir = open_dir_in(parent, name, Links::Refuse)?;
-    let journals = names(&dir)?.into_iter().filter_map(|name| name.strip_suffix(SUFFIX).map(str::to_owned));
+    let journals = names(&dir, |name| name.ends_with(SUFFIX))?.into_iter();
+    let journals = journals.filter_map(|name| name.strip_suffix(SUFFIX).map(str::to_owned));
     let sealed = journals.filter_map(|file| {
         let path = format!("{}/{name}/{file}", candidate.trim_end_matches('/'));
         sealed(&dir, &file, path).inspect_err(|error| log::debug!("{name}/{file}: {error}")).ok()
@@ -73,8 +74,9 @@ fn changed(file: &FileState) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(u64::try_from(file.changed).unwrap_or_default())
 }
 
-fn names(dir: impl AsFd) -> io::Result<Vec<String>> {
+fn names(dir: impl AsFd, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
     let dir = open_dir_in(dir, ".", Links::Refuse)?;
-    let entries = Dir::read_from(&dir)?.filter_map(Result::ok).take(NAMES_MAX);
-    Ok(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+    let entries = Dir::read_from(&dir)?.filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| is_wanted(name)).take(NAMES_MAX).collect())
 }

@@ -112,7 +112,7 @@ impl Redactor {
             return;
         }
         let known = if self.last == class_id { Ok(()) } else { self.learn(class_id) };
-        self.last = class_id;
+        self.last = if known.is_ok() { class_id } else { 0 };
         match (known, self.primitives.get(&class_id)) {
             (Ok(()), Some(Primitives { length, ranges })) if *length == body.bytes => {
                 for (from, bytes) in ranges {

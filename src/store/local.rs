@@ -10,6 +10,7 @@ use rustix::fs::CWD;
 
 use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
+use crate::deadline::slowly;
 use crate::guard::{self, Note, Undo};
 use crate::journal;
 use crate::regular_file::{self, Links, create};
@@ -93,7 +94,8 @@ impl LocalUpload {
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         self.stays = self.only_copy;
         let whole = self.whole_file(spool)?;
-        let synced = regular_file::open(&whole).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+        let synced =
+            regular_file::open(&whole).and_then(|file| slowly(|| file.sync_all()).and_then(|()| file.metadata()));
         let there = synced.map_err(|source| error("write", &whole, source))?.len();
         let url = self.path.display().to_string();
         if there != digest.bytes {
@@ -157,7 +159,7 @@ impl LocalUpload {
         let new = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()));
         let _note = note(std::slice::from_ref(&new), &[]);
         let _ = std::fs::remove_file(&new);
-        let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| slowly(|| file.sync_all())));
         let named = written.and_then(|()| {
             if self.ledger.is_resumed() { std::fs::rename(&new, &path) } else { rename_new(CWD, &new, &path) }
         });
@@ -232,7 +234,8 @@ fn name_file(from: &Path, to: &Path) -> io::Result<()> {
     }
     // The name is safe only when its directory is on disk; some directories can be written but not opened.
     let parent = to.parent().unwrap_or(Path::new("/"));
-    if let Err(error) = regular_file::open_dir_in(CWD, parent, Links::Follow).and_then(|dir| dir.sync_all()) {
+    if let Err(error) = regular_file::open_dir_in(CWD, parent, Links::Follow).and_then(|dir| slowly(|| dir.sync_all()))
+    {
         log::info!("cannot sync {}: {error}", parent.display());
     }
     Ok(())

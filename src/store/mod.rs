@@ -215,9 +215,9 @@ impl Upload {
     ///
     /// # Errors
     /// When the store failed, with this part or an earlier one.
-    pub fn put_part(&mut self, number: usize, part: Bytes) -> Result<(), StoreError> {
+    pub fn put_part(&mut self, number: usize, part: Bytes, is_over: &dyn Fn() -> bool) -> Result<(), StoreError> {
         match self {
-            Self::Remote(upload) => upload.put_part(number, part),
+            Self::Remote(upload) => upload.put_part(number, part, is_over),
             Self::Local(_) | Self::Whole(_) | Self::Stdout(_) => Ok(()),
         }
     }

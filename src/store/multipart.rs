@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
 use super::backend::Backend;
@@ -67,6 +67,8 @@ pub(super) struct Job {
     pub retry_for: Duration,
     pub deadline: Deadline,
     pub failure: Failure,
+    /// Nobody waits for the parts in flight any more.
+    pub given_up: Arc<Notify>,
     pub settings: StoreSettings,
     pub ledger: Ledger,
 }
@@ -205,6 +207,7 @@ impl Job {
         loop {
             tokio::select! {
                 stopped = stop.tripped() => return Err(stopped.into()),
+                () = self.given_up.notified() => return Ok(false),
                 Some(part) = flying.next(), if !flying.is_empty() => parts.extend([part?]),
                 order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
                     Some(Order::Part(number, bytes)) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +37,8 @@ pub struct RemoteUpload {
     key: ObjectKey,
     ledger: Ledger,
     deadline: Deadline,
+    /// Tells the worker not to wait for the parts in flight.
+    given_up: Arc<Notify>,
 }
 
 impl RemoteUpload {
@@ -49,7 +52,7 @@ impl RemoteUpload {
         let url = settings.url.of_key(&key.dump());
         let (orders, inbox) = mpsc::channel(1);
         let (opened, answer) = oneshot::channel();
-        let failure = Failure::default();
+        let (failure, given_up) = (Failure::default(), Arc::new(Notify::new()));
         let job = Job {
             probe: build(settings, part_size, OPEN_FOR.min(settings.retry_for))?,
             backend: build(settings, part_size, settings.retry_for)?,
@@ -64,12 +67,13 @@ impl RemoteUpload {
             retry_for: settings.retry_for,
             deadline: deadline.clone(),
             failure: Arc::clone(&failure),
+            given_up: Arc::clone(&given_up),
             settings: settings.clone(),
             ledger: ledger.clone(),
         };
         let worker = std::thread::spawn(move || job.run(opened, inbox));
         let (orders, worker, key, deadline) = (Some(orders), Some(worker), key.clone(), deadline.clone());
-        let mut upload = Self { orders, worker, parts: 0, failure, url, key, ledger, deadline };
+        let mut upload = Self { orders, worker, parts: 0, failure, url, key, ledger, deadline, given_up };
         upload.answer(answer)?;
         Ok(upload)
     }
@@ -82,10 +86,15 @@ impl RemoteUpload {
         self.parts > 0
     }
 
-    pub(super) fn put_part(&mut self, number: usize, part: Bytes) -> Result<(), StoreError> {
+    pub(super) fn put_part(
+        &mut self,
+        number: usize,
+        part: Bytes,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<(), StoreError> {
         self.parts += 1;
         door("send a part", || Ok(())).map_err(StoreError::Spool)?;
-        self.order(Order::Part(number, part))
+        self.order(Order::Part(number, part), is_over)
     }
 
     pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
@@ -94,7 +103,7 @@ impl RemoteUpload {
         let digest = stored.as_ref().unwrap_or(digest);
         self.ledger.note_whole(digest);
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Finish { bytes: digest.bytes, reply })?;
+        self.order(Order::Finish { bytes: digest.bytes, reply }, &|| false)?;
         let verified = self.answer(answer)?;
         let object = StoredObject {
             url: self.url.clone(),
@@ -109,16 +118,18 @@ impl RemoteUpload {
     pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         let content_type = content_type_of(tail);
-        self.order(Order::Beside { key: self.key.beside(tail), content_type, bytes, reply })?;
+        self.order(Order::Beside { key: self.key.beside(tail), content_type, bytes, reply }, &|| false)?;
         self.answer(answer)?
     }
 
-    fn order(&mut self, order: Order) -> Result<(), StoreError> {
+    /// `is_over`: nobody wants the object any more, so that no store is waited for.
+    fn order(&mut self, order: Order, is_over: &dyn Fn() -> bool) -> Result<(), StoreError> {
         let orders = self.orders.as_ref().ok_or(StoreError::ClientEnded)?;
         let mut order = Some(order);
         let taken = until(self.patience(), || match orders.try_send(order.take()?) {
             Ok(()) => Some(true),
             Err(TrySendError::Closed(_)) => Some(false),
+            Err(TrySendError::Full(_)) if is_over() => Some(false),
             Err(TrySendError::Full(back)) => {
                 order = Some(back);
                 None
@@ -156,6 +167,7 @@ impl RemoteUpload {
 
 impl RemoteUpload {
     fn leave(&mut self) {
+        self.given_up.notify_one();
         // A closed inbox without a finished object makes the worker abort the upload, unless it is to stay.
         self.ledger.decide(false);
         self.orders = None;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::{Beside, Digest, Finished, StoreError, StoreSettings, StoredObject, Verified};
-use crate::deadline::{Deadline, Woken};
+use crate::deadline::{Deadline, Woken, tick};
 use crate::output::write_some;
 use crate::spool::Spool;
 
@@ -65,7 +65,7 @@ impl ToReader {
             let n = write_some(out.as_fd(), bytes).map_err(error)?;
             if n > 0 {
                 (bytes, since) = (&bytes[n..], Instant::now());
-                self.deadline.tick();
+                tick();
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::clean::{Shape, files_in, resume};
 use crate::common::bed::cannot_run;
 use crate::common::hprof_check::assert_complete;
+use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::{Ended, Run, Tool, runs_at};
 use crate::full_volume::Volume;
 use crate::recipes::wait_until;
@@ -136,8 +137,9 @@ fn waiting_run_sends_the_dump_that_was_sealed_meanwhile() {
         let stalled = first.child.stdout.take();
         let pid = shape.jvm.pid();
         wait_until("the first run", || runs_at(pid, pid) > 0);
-        let second = shape.dump().spawn().hear();
-        let ended = second.wait().expect(0);
+        let [second, dry] = [shape.dump(), shape.dump().arg("--dry-run")].map(|tool| tool.spawn().hear());
+        let (ended, dry) = (second.wait().expect(0), dry.wait().expect(0));
+        assert!(dry.receipt()["nothing_done"].is_string(), "JDK {version}: {}", dry.stderr);
         let what = format!("JDK {version}: {}", ended.stderr);
         assert!(is_alive(&first), "{what}");
         let receipt = ended.receipt();
@@ -156,13 +158,13 @@ fn waiting_run_sends_the_dump_that_was_sealed_meanwhile() {
     }
 }
 
-/// At trace level a run says more than a pipe holds.
+/// At trace level a run that counts its calls says more than this pipe holds.
 #[test]
 fn unread_standard_error_does_not_hold_the_run() {
     let Some(shape) = Shape::new("17", 48) else { return };
     let (unread, theirs) = std::io::pipe().unwrap();
     rustix::pipe::fcntl_setpipe_size(&theirs, 4096).unwrap();
-    let run = shape.dump().command(|command| {
+    let run = shape.dump().env("JMAP_DUMP_FAULT", "999999:1").command(|command| {
         command.stderr(Stdio::from(OwnedFd::from(theirs)));
     });
     let stored = run.run().expect(0).stored();
@@ -183,6 +185,30 @@ fn run_at_a_hanging_disk_ends_and_its_guard_cleans_up() {
     wait_until("the guard has gone", || no_files_held_below(shape.dumps.path()));
     shape.assert_clean("after a hanging disk");
     shape.dump().run().expect(0);
+}
+
+/// Two parts are on their way into a store that says nothing when the disk is full.
+#[test]
+fn full_disk_before_a_stalled_store_ends_the_run() {
+    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 250)) else { return };
+    let Some(volume) = Volume::mount(shape.dumps.path(), "96m") else {
+        return cannot_run("mounting a tmpfs needs root");
+    };
+    server.stall(Duration::from_secs(60));
+    let flags = server.flags();
+    let begun = Instant::now();
+    let ended = Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}"))
+        .args(&["--force", "--dir", shape.dumps.path().to_str().unwrap()])
+        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
+        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .run();
+    assert!([5, 6].contains(&ended.code), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}: {}", begun.elapsed(), ended.stderr);
+    server.stall(Duration::ZERO);
+    wait_until("the guard has gone", || no_files_held_below(shape.dumps.path()));
+    drop(volume);
+    shape.assert_clean("after a full disk before a stalled store");
 }
 
 fn to_stdout(shape: &Shape) -> Tool {

@@ -37,32 +37,41 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A dump of one name after the other, which do not compress. The application waits for its first half, which is
 /// written whether or not it is read.
-struct Names {
-    pages: usize,
+struct Names<'a> {
+    noise: &'a [u8],
     given: usize,
     attended: usize,
-    state: u64,
 }
 
-impl Names {
-    fn page(&mut self, page: &mut Vec<u8>) {
+/// Two parts and a bit.
+const PAGES: usize = 7;
+
+impl Names<'_> {
+    fn page(&self, page: &mut Vec<u8>) {
         if self.given == 0 {
             page.extend(b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0");
         }
         page.extend([1, 0, 0, 0, 0]);
-        page.extend(((PAGE - 100) as u32).to_be_bytes());
-        page.extend((0..PAGE - 100).map(|_| {
-            self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (self.state >> 33) as u8
-        }));
+        page.extend((self.noise.len() as u32).to_be_bytes());
+        page.extend(self.noise);
     }
 }
 
-impl Source for Names {
+/// Almost a page of it.
+fn noise() -> Vec<u8> {
+    let mut state = 7u64;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as u8
+    };
+    (0..PAGE - 100).map(|_| next()).collect()
+}
+
+impl Source for Names<'_> {
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         match self.given {
-            n if n < self.pages => self.page(page),
-            n if n == self.pages => page.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]),
+            n if n < PAGES => self.page(page),
+            n if n == PAGES => page.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]),
             _ => return Ok(None),
         }
         self.given += 1;
@@ -75,7 +84,7 @@ impl Source for Names {
     }
 
     fn pauses(&self) -> bool {
-        self.given + self.attended < self.pages / 2
+        self.given + self.attended < PAGES / 2
     }
 
     fn is_written(&self) -> bool {
@@ -94,6 +103,7 @@ struct Bed {
     server: S3Server,
     settings: StoreSettings,
     deadline: Deadline,
+    noise: Vec<u8>,
 }
 
 impl Bed {
@@ -107,11 +117,12 @@ impl Bed {
             secret_access_key: Some(Secret::new(SECRET)),
             ..StoreSettings::of(StoreUrl::parse(&format!("s3://{BUCKET}")).unwrap())
         };
-        Self { server, settings, deadline: Deadline::after(Duration::from_secs(600)).unwrap() }
+        let deadline = Deadline::after(Duration::from_secs(600)).unwrap();
+        Self { server, settings, deadline, noise: noise() }
     }
 
     fn run(&self, way: Way, workers: usize) -> Result<Piped, PipelineError> {
-        let mut raw = Names { pages: 12, given: 0, attended: 0, state: 7 };
+        let mut raw = Names { noise: &self.noise, given: 0, attended: 0 };
         let part_size = 5 << 20;
         let effort = match way {
             // One of them from the start where there are several: the others wait at the gate.

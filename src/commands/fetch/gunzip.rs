@@ -6,6 +6,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use crate::deadline::Deadline;
+use crate::deadline::slowly;
 use crate::download::name_file;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
@@ -56,7 +57,7 @@ fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Re
             Err(source) => return Err(unread(source).into()),
         }
     }
-    file.sync_all().map_err(|source| unwritten(part, source))
+    slowly(|| file.sync_all()).map_err(|source| unwritten(part, source))
 }
 
 fn unwritten(path: &Path, source: io::Error) -> Error {
