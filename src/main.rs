@@ -94,7 +94,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// undoes what the run has made. `linger` is what the run may take for itself after its end.
 fn watch_end(deadline: &Deadline, linger: Duration) {
     let deadline = deadline.clone();
-    std::thread::spawn(move || {
+    let watching = std::thread::Builder::new().spawn(move || {
         let reason = deadline.watch_over(linger + ENDS_WITHIN);
         // What is left to be done is to be read.
         if IS_OVER.load(Ordering::Relaxed) {
@@ -103,6 +103,9 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
         let error = Error::Hung { reason, seconds: (linger + ENDS_WITHIN).as_secs() };
         std::process::exit(report(&error).into())
     });
+    if let Err(error) = watching {
+        log::warn!("a run that hangs at a disk will not be ended: {error}");
+    }
 }
 
 fn print(outcome: &Outcome) -> ExitCode {

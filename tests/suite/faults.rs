@@ -175,7 +175,8 @@ fn pipeline_with_any_fault_ends() {
     }
     eprintln!("{faults} faults, and each run has ended");
     assert!(faults >= 200, "{faults} faults");
-    assert_eq!(bed.server.unfinished_uploads(), Vec::<String>::new());
+    // A part whose sender is gone may arrive behind the abort: the server keeps its file, and lists no upload.
+    assert_eq!(bed.server.listed_uploads(), Vec::<String>::new());
 }
 
 /// What panics on demand need not say where: that takes a third of a second.
@@ -189,9 +190,10 @@ fn keep_quiet_on_demand() {
     }));
 }
 
-/// The first, the last, and some between.
+/// The first, the last, and one between.
 fn spread(calls: usize) -> Vec<usize> {
-    let mut some: Vec<usize> = [1, 2, calls / 2, calls].into_iter().filter(|nth| (1..=calls).contains(nth)).collect();
+    let mut some: Vec<usize> =
+        [1, calls.div_ceil(2), calls].into_iter().filter(|nth| (1..=calls).contains(nth)).collect();
     some.dedup();
     some
 }

@@ -483,8 +483,8 @@ fn a_watcher_whose_storing_thread_is_gone_ends() {
     let dump = [&b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0"[..], &[0x2c, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
     std::fs::write(&path, dump).unwrap();
     std::os::unix::fs::chown(&path, Some(USER), None).unwrap();
-    // That looks, that stores, and one for signals.
-    let args = ["--nproc=3", program.to_str().unwrap(), "watch", "shop", "cart", "prod"];
+    // That looks, that stores, one for signals, and one that ends a run that hangs.
+    let args = ["--nproc=4", program.to_str().unwrap(), "watch", "shop", "cart", "prod"];
     let watcher = Tool::of(Path::new("/usr/bin/prlimit"), &args)
         .args(&[pod.dir.path().to_str().unwrap(), "--store", store.to_str().unwrap()])
         .command(|command| {
