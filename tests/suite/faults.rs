@@ -96,7 +96,23 @@ impl Source for Names<'_> {
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Spooled,
+    /// By the spool into the parts of a store.
+    Uploaded,
     Straight,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Spooled, Self::Uploaded, Self::Straight];
+
+    /// A place that another way has as well is tried there, but for the ends of the spool.
+    fn places(self) -> impl Iterator<Item = &'static str> {
+        let has = move |place: &&str| match (self, place.ends_with("spool"), *place == "send a part") {
+            (Self::Spooled, _, sends) => !sends,
+            (Self::Uploaded, is_of_spool, sends) => is_of_spool || sends,
+            (Self::Straight, is_of_spool, _) => !is_of_spool,
+        };
+        PLACES.into_iter().filter(has)
+    }
 }
 
 struct Bed {
@@ -126,7 +142,7 @@ impl Bed {
         let part_size = 5 << 20;
         let effort = match way {
             // One of them from the start where there are several: the others wait at the gate.
-            Way::Spooled => Effort {
+            Way::Spooled | Way::Uploaded => Effort {
                 level: 1,
                 workers: workers / 2,
                 later: workers - workers / 2,
@@ -137,14 +153,15 @@ impl Bed {
         };
         let (treatment, progress) = (Treatment::from(effort), Progress::silent());
         let key = ObjectKey::new(&Place::new("shop", "cart", "prod").unwrap(), chrono::Utc::now(), "pod", 1, "abcdef");
-        let mut upload = Upload::open(&self.settings, &key, part_size, &self.deadline).unwrap();
+        let open = || Upload::open(&self.settings, &key, part_size, &self.deadline).unwrap();
         match way {
-            Way::Spooled => {
+            Way::Spooled | Way::Uploaded => {
                 let spool = Spool::new(tempfile::tempfile().unwrap());
-                pipeline::run(&mut raw, &spool, Some(&mut upload), treatment, &progress, &self.deadline, |_, _| {})
+                let mut upload = matches!(way, Way::Uploaded).then(open);
+                pipeline::run(&mut raw, &spool, upload.as_mut(), treatment, &progress, &self.deadline, |_, _| {})
             }
             Way::Straight => {
-                let mut histogram = Histogram::new();
+                let (mut upload, mut histogram) = (open(), Histogram::new());
                 straight::run(&mut raw, &mut upload, treatment, &progress, &self.deadline, &mut histogram)
             }
         }
@@ -157,8 +174,8 @@ fn pipeline_with_any_fault_ends() {
     keep_quiet_on_demand();
     let bed = Arc::new(Bed::new());
     let mut faults = 0;
-    for (way, workers) in [Way::Spooled, Way::Straight].into_iter().flat_map(|way| [1, 2, 4].map(|n| (way, n))) {
-        for place in PLACES {
+    for (way, workers) in Way::ALL.into_iter().flat_map(|way| [1, 2, 4].map(|n| (way, n))) {
+        for place in way.places() {
             // How often it is passed by, by a fault that never comes.
             arm(&format!("{place}/999999:5"));
             let whole = bed.run(way, workers).unwrap();
