@@ -12,7 +12,7 @@ use crate::pipeline::{self, Verdict};
 use crate::spool::Spool;
 use crate::stages::Scrutiny;
 use crate::store::receipt::DumpFacts;
-use crate::store::{StoreError, Upload};
+use crate::store::{StoreError, StoredObject, Upload};
 
 impl Run<'_> {
     /// The dump that another run has sealed since this one waited for it, if this one may have it.
@@ -52,6 +52,9 @@ impl Run<'_> {
         let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool));
         let finished = finished.map_err(|error| self.still_sealed(path, error))?;
         tell_stored(&mut self.receipt, finished, &self.key, sealed.past.begin.context.as_deref());
+        if self.receipt.object.as_ref().is_some_and(StoredObject::is_unverified) {
+            self.receipt.warn("nobody can tell that it is stored: look at the object, and at what the run before says");
+        }
         self.add_link();
         Ok(())
     }
