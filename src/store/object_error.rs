@@ -35,7 +35,7 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("the store answers {status}{said}")]
-    Answer { status: String, said: Said },
+    Answer { status: String, said: Box<Said> },
     #[error("{0}")]
     Other(String),
 }
@@ -94,7 +94,7 @@ impl From<HttpError> for ObjectError {
         Self {
             kind: Kind::Other,
             request: Some(url.clone()),
-            cause: Cause::Answer { status: status.to_string(), said },
+            cause: Cause::Answer { status: status.to_string(), said: Box::new(said) },
         }
     }
 }
@@ -133,16 +133,16 @@ fn request_in(words: &str) -> Option<String> {
 /// The same of an answer that is no success, or whose body is an error in spite of that (`RequestError`).
 fn answer_in(words: &str) -> Option<Cause> {
     if let Some(body) = words.strip_prefix("Server returned error response: ") {
-        return Some(Cause::Answer { status: "with an error".into(), said: Said::in_body(body) });
+        return Some(Cause::Answer { status: "with an error".into(), said: Box::new(Said::in_body(body)) });
     }
     let (status, body) = words.strip_prefix("Server returned non-2xx status code: ")?.split_once(": ")?;
-    Some(Cause::Answer { status: status.to_owned(), said: Said::in_body(body) })
+    Some(Cause::Answer { status: status.to_owned(), said: Box::new(Said::in_body(body)) })
 }
 
 /// The same of an answer that our own client has not passed on.
 fn redirect_in(error: &object_store::Error) -> Option<Cause> {
     let redirected = chain(error).find_map(|error| error.downcast_ref::<Redirected>())?;
-    Some(Cause::Answer { status: redirected.status.clone(), said: redirected.said.clone() })
+    Some(Cause::Answer { status: redirected.status.clone(), said: Box::new(redirected.said.clone()) })
 }
 
 /// Why there was no answer, or none that can be used.

@@ -117,6 +117,9 @@ fn watcher_keeps_as_many_unverified_dumps_as_may_wait() {
     assert!(left.iter().all(|name| name.starts_with("unverified-2")), "{left:?}");
 }
 
+/// A store, its flags, its environment, and the key that is told.
+type Wrong = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
 /// Each of them made a library panic, or a link that nobody can use.
 #[test]
 fn settings_that_cannot_work_end_each_verb_with_2() {
@@ -132,7 +135,7 @@ fn settings_that_cannot_work_end_each_verb_with_2() {
         &["check", "shop", "cart", "prod", "--no-attach"],
         &["shop", "cart", "prod", "--pid", "1"],
     ];
-    let wrong: [(&str, &[&str], &[(&str, &str)], &str); 13] = [
+    let wrong: [Wrong; 13] = [
         ("s3://b", &["--endpoint", "https://", "--region", "r"], &[], "endpoint"),
         ("s3://b", &["--endpoint", "http://h:99999", "--region", "r"], &[], "endpoint"),
         ("az://c", &["--endpoint", "http://h/a b", "--account", "a"], &[], "endpoint"),
@@ -351,7 +354,7 @@ fn damaged_gzip_leaves_no_journal_and_no_upload() {
         let tool = Tool::new(&words).args(&["--endpoint", &server.endpoint(), "--region", "us-east-1"]);
         with_key(tool).run().expect(5);
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path()).collect();
-        assert_eq!(left, [path.clone()], "{what}");
+        assert_eq!(left, std::slice::from_ref(&path), "{what}");
         assert_eq!((server.objects(), server.unfinished_uploads()), (Vec::new(), Vec::new()), "{what}");
         std::fs::remove_file(path).unwrap();
     }
