@@ -22,6 +22,9 @@ use crate::units::hex;
 /// What one request asks for: large enough for a link's speed, small enough to lose.
 const PIECE: u64 = 8 << 20;
 
+/// Largest object that is fetched; stores take less in one (AWS: 50 TB by 10,000 parts, and a dump compresses).
+const OBJECT_MAX: u64 = 16 << 40;
+
 /// Longest list of pieces: that of an object of 16 TiB. A longer one is none, and the download begins anew.
 const NOTES_MAX: u64 = 16 << 20;
 
@@ -43,6 +46,10 @@ impl Download {
     /// When the files cannot be made, or would take memory that is needed, or something else stands there: a link of
     /// another user, for example.
     pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
+        if object.bytes > OBJECT_MAX {
+            let why = format!("the store says that it has {} bytes, more than any dump", object.bytes);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
         let part = path.with_added_extension("part");
         let notes_path = part.with_added_extension("pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
@@ -84,10 +91,10 @@ impl Download {
     /// When the store or the file fails; what is there stays.
     pub fn fetch(&mut self, shelf: &Shelf, key: &str, progress: &Progress) -> Result<(), StoreError> {
         let all = 0..self.bytes.div_ceil(PIECE);
-        let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece)).collect();
+        let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece));
         let (file, mut notes, part) = (&self.file, &self.notes, &self.part);
         let error = |source| StoreError::Local { what: "write", path: part.display().to_string(), source };
-        shelf.read_ranges(key, missing, |range, bytes| {
+        shelf.read_ranges(key, missing, PIECE, |range, bytes| {
             file.write_all_at(bytes, range.start).map_err(error)?;
             // A line that is cut by a crash is a piece that is fetched again.
             notes.write_all(format!("{}\n", range.start / PIECE).as_bytes()).map_err(error)?;

@@ -61,6 +61,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Unexpected { .. } | Self::Ailing(_) => 1,
+            Self::NotStored(error) | Self::Store(error) | Self::StoreDown(error) | Self::StoreLost(error)
+                if matches!(error, StoreError::Panicked(_)) =>
+            {
+                1
+            }
             Self::Usage(_) => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,

@@ -45,6 +45,7 @@ pub mod hprof;
 pub mod effort;
 pub mod gzip;
 pub mod pages;
+pub mod panics;
 pub mod pipeline;
 pub mod stages;
 pub mod straight;

@@ -14,11 +14,29 @@ use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
 use jmap_dump_tool::output::write_within;
+use jmap_dump_tool::panics;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
+    panics::note_all();
+    match panics::caught(run) {
+        Ok(code) if panics::first().is_none() => code,
+        _ => report_panic(),
+    }
+}
+
+/// One line, and 1: whichever thread it was, the program has a fault, and no other status tells it.
+fn report_panic() -> ExitCode {
+    let what = panics::first().unwrap_or_default();
+    let text = format!("error: this program has a fault, {what}; report this line with the output of -v\n");
+    log_copy::add(&text);
+    let _ = Stderr.write_all(text.as_bytes());
+    ExitCode::FAILURE
+}
+
+fn run() -> ExitCode {
     if let Some(task) = companion_task() {
         task();
         return ExitCode::SUCCESS;
@@ -133,6 +151,10 @@ const ASIDE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says what went wrong and what to do next; gives the exit status.
 fn report(error: &Error) -> u8 {
+    if panics::first().is_some() {
+        // That line tells it all.
+        return 1;
+    }
     let text = format!("error: {}\n{}\n", error.chain(), error.hint());
     log_copy::add(&text);
     let _ = write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);

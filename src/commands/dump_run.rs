@@ -22,7 +22,7 @@ use crate::single_run::SingleRun;
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Receipt};
-use crate::store::{PUT_MAX, StoreError, Upload, part_size};
+use crate::store::{PUT_MAX, StoreError, StoredObject, Upload, part_size};
 use crate::units::{Bytes, Seconds};
 
 /// One dump on its way.
@@ -225,6 +225,9 @@ impl<'a> Run<'a> {
         match stored {
             Ok(finished) => {
                 tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
+                if self.receipt.object.as_ref().is_some_and(StoredObject::is_unverified) {
+                    self.keep_unverified(spool, plan);
+                }
                 self.add_link();
                 Ok(())
             }

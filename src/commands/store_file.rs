@@ -265,8 +265,13 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// What no later attempt reads otherwise; a disk that fails may work again.
 fn is_damaged(result: &Result<(), Error>) -> bool {
-    matches!(result, Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })))
+    match result {
+        Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })) => true,
+        Err(Error::Dump(DumpError::Read { source, .. })) => gzip::is_damage(source),
+        _ => false,
+    }
 }
 
 /// No room for the copy, or nothing to be copied.

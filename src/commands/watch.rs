@@ -1,6 +1,5 @@
 //! `watch`: the sidecar. One thread takes what is complete out of the JVM's way, another one stores it.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,14 +15,18 @@ use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::error::Error;
 use crate::incoming::parts::parts_of;
-use crate::incoming::{AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, left_for_watcher, stray_parts};
+use crate::incoming::{
+    AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, UNVERIFIED, left_for_watcher, stray_parts, surplus_unverified,
+};
 use crate::journal::{self, Begin, Journal, JournalError, Past, SoFar};
+use crate::panics;
 use crate::pod::Pod;
 use crate::progress::Progress;
 use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::settings::{UsageError, WatchSettings};
 use crate::stages::Scrutiny;
+use crate::store::StoredObject;
 use crate::store::key::ObjectKey;
 use crate::waiting::{joined_or_panic, pause};
 
@@ -102,7 +105,7 @@ impl Watcher {
         let stopped = match ended {
             Ok(Some(stopped)) => stopped,
             Ok(None) => return Outcome::failed(storer_gone("it has ended")),
-            Err(panic) => return Outcome::failed(storer_gone(panic_message(&*panic))),
+            Err(panic) => return Outcome::failed(storer_gone(panics::message(&*panic))),
         };
         self.tell_status(&Scan::default());
         let waiting: Vec<String> = self.lock().queue.paths().map(|path| path.display().to_string()).collect();
@@ -236,7 +239,8 @@ impl Watcher {
             Ok(()) => {
                 // With --keep, or because nobody could look at the object, or it could not be removed.
                 if path.exists() {
-                    self.put_aside(path);
+                    let is_unverified = receipt.object.as_ref().is_some_and(StoredObject::is_unverified);
+                    self.put_aside(path, is_unverified && !self.settings.keep);
                 }
                 self.done(path);
                 let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);
@@ -292,16 +296,19 @@ impl Watcher {
         Item { path: path.to_owned(), scrutiny, delete: !self.settings.keep, by_name: false }
     }
 
-    /// Where it is not found again.
-    fn put_aside(&self, path: &Path) {
+    /// Moves a file to where it is not found again. `--max-local` bounds those of which the store has given its word
+    /// only: the oldest go.
+    fn put_aside(&self, path: &Path, unverified: bool) {
         let stored = self.inbox.waiting().join(STORED);
         // Each run calls its spool the same.
         let id = run_id();
         let aside = |path: &Path| {
-            let name = path.file_name().unwrap_or_default();
-            match rename_new(CWD, path, stored.join(name)) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = if unverified { format!("{UNVERIFIED}{name}") } else { name.into_owned() };
+            match rename_new(CWD, path, stored.join(&name)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    rename_new(CWD, path, stored.join(format!("{id}-{}", name.to_string_lossy())))
+                    let (mark, rest) = name.split_at(if unverified { UNVERIFIED.len() } else { 0 });
+                    rename_new(CWD, path, stored.join(format!("{mark}{id}-{rest}")))
                 }
                 moved => moved,
             }
@@ -313,6 +320,12 @@ impl Watcher {
         if let Err(error) = moved {
             log::warn!("{} is stored, and could not be moved: {error}", path.display());
         }
+        if let Some(most) = self.settings.max_local.filter(|_| unverified) {
+            for path in surplus_unverified(&stored, most) {
+                log::warn!("{} goes: more unverified dumps lie there than --max-local allows", path.display());
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -323,11 +336,6 @@ impl Watcher {
 /// Another start has another thread; a watcher that stores nothing must not look well.
 fn storer_gone(why: &str) -> Error {
     Error::Unexpected { what: "the thread that stores is gone".into(), source: io::Error::other(why.to_owned()) }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked")
 }
 
 /// A run's own file without its journal: if there is one again, it is found again.

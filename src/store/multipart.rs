@@ -33,6 +33,9 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(8);
 /// For the last try's own error to come before ours.
 pub(super) const SLACK: Duration = Duration::from_secs(2);
 
+/// Longest id of an upload, which becomes a part of URLs; Amazon's have about 130 bytes.
+const ID_MAX: usize = 4096;
+
 /// Why the worker left before it was asked to.
 pub(super) type Failure = Arc<Mutex<Option<StoreError>>>;
 
@@ -168,7 +171,8 @@ impl Job {
         let id = loop {
             let created = self.probe.create_multipart_opts(&self.path, self.options()).await;
             match created.map_err(ObjectError::from) {
-                Ok(id) => break id,
+                Ok(id) if id.len() <= ID_MAX => break id,
+                Ok(_) => return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the id of the upload" }),
                 Err(source) if source.is_final() || begun.elapsed() + LOOK >= self.opens_within() => {
                     return Err(self.error("open an upload to", source));
                 }
@@ -265,7 +269,7 @@ impl Job {
     async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
         let options = PutOptions { attributes, ..PutOptions::default() };
-        let path = Path::from(self.settings.url.object_path(key));
+        let path = self.settings.url.location(key)?;
         let put = self.backend.put_opts(&path, bytes.into(), options).await;
         put.map(|_| ()).map_err(|error| self.error("store something beside", error.into()))
     }

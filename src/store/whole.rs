@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::Connector;
-use super::dav::Dav;
+use super::dav::{Dav, There};
 use super::http_error::{HttpError, checked};
 use super::key::{ObjectKey, content_type_of};
 use super::multipart::{OPEN_FOR, SLACK};
@@ -148,8 +148,8 @@ impl WholeUpload {
     fn there_already(&self) -> Result<bool, StoreError> {
         let (Kind::Dav(dav), Some(sent)) = (&self.kind, self.ledger.sent_before()) else { return Ok(false) };
         let client = Connector::new(&self.settings, 0)?.client();
-        let there = self.runtime.block_on(self.stop().or(async { Ok(dav.size(&client, &dav.url).await) }))?;
-        let found = there.ok().flatten() == Some(sent.bytes);
+        let there = self.runtime.block_on(self.stop().or(async { Ok(dav.look(&client, &dav.url).await) }))?;
+        let found = there.ok() == Some(There::Bytes(sent.bytes));
         if found {
             self.ledger.found();
         }

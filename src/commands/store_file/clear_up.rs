@@ -8,9 +8,9 @@ use super::{Deposit, is_damaged, shown};
 use crate::commands::keep;
 use crate::error::Error;
 use crate::journal::{self, FileState};
+use crate::store::clear_spool;
 use crate::store::receipt::Receipt;
 use crate::store::url::StoreUrl;
-use crate::store::{Verified, clear_spool};
 
 impl Deposit<'_> {
     /// Removes what is not needed any more, or says what is still there.
@@ -62,7 +62,7 @@ impl Deposit<'_> {
 
     /// Why the file must not go.
     fn obstacle(&self, receipt: &Receipt) -> Option<&'static str> {
-        let is_seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
+        let is_seen = receipt.object.as_ref().is_some_and(|object| !object.is_unverified());
         let meta = std::fs::symlink_metadata(&self.item.path);
         let is_same = meta.is_ok_and(|meta| FileState::of(&meta) == self.begin.file);
         match (is_blanked(receipt), is_seen, is_same) {

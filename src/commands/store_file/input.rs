@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, unlinkat};
 use super::{Item, shown};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::gzip;
 use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL, abandoned};
 use crate::journal;
 use crate::regular_file::{self, Links, NotRegular};
@@ -37,9 +38,8 @@ pub(super) struct Lenient<R> {
 
 impl<R: Read> Read for Lenient<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         match self.inner.read(buf) {
-            Err(error) if self.ends_early && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
+            Err(error) if self.ends_early && gzip::is_damage(&error) => {
                 log::info!("the compressed dump ends early: {error}");
                 Ok(0)
             }
