@@ -14,6 +14,7 @@ use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
 use jmap_dump_tool::output::{Stderr, write_within};
+use jmap_dump_tool::private_memory;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         task();
         return ExitCode::SUCCESS;
     }
+    let closed = private_memory::close();
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
@@ -33,6 +35,9 @@ fn main() -> ExitCode {
     };
     let copy = cli.command.log_to().map(|path| (log_copy::start(&path), path));
     start_log(cli.command.verbosity());
+    if let Err(error) = closed {
+        log::warn!("other processes of this user may read the memory of this one: {error}");
+    }
     if let Some((Err(error), path)) = copy {
         log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
     }

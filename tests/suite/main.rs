@@ -43,6 +43,7 @@ mod secrets;
 mod shapes;
 mod small_guest;
 mod special_files;
+mod turn;
 mod watch;
 mod watchers;
 mod worth;
