@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid, kill_process, prlimit, setrlimit};
+use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid, getrlimit, kill_process, prlimit, setrlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::clean::{Shape, files_in};
@@ -94,7 +94,8 @@ fn place_of_a_run_tells_nothing_to_whoever_connects() {
     signal_jvm(&shape.jvm, Signal::STOP);
     let run = shape.dump().spawn();
     wait_until("the run", || has_run(shape.jvm.pid(), shape.jvm.pid()));
-    let mut connection = as_user(STRANGER, || UnixStream::connect_addr(&place(&shape))).unwrap();
+    let address = place(&shape);
+    let mut connection = as_user(STRANGER, || UnixStream::connect_addr(&address)).unwrap();
     signal_jvm(&shape.jvm, Signal::CONT);
     run.wait().expect(0);
     let mut told = String::new();
@@ -105,15 +106,16 @@ fn place_of_a_run_tells_nothing_to_whoever_connects() {
 #[test]
 fn connections_of_others_do_not_exhaust_the_run() {
     let Some(shape) = Shape::new("17", 8) else { return };
-    let many = Rlimit { current: Some(4096), maximum: Some(1 << 20) };
-    setrlimit(Resource::Nofile, many).unwrap();
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     signal_jvm(&shape.jvm, Signal::STOP);
     let run = shape.dump().spawn();
     let usual = Rlimit { current: Some(1024), maximum: Some(1024) };
     prlimit(Some(Pid::from_child(&run.child)), Resource::Nofile, usual).unwrap();
     wait_until("the run", || has_run(shape.jvm.pid(), shape.jvm.pid()));
+    let address = place(&shape);
     let connections: Vec<_> =
-        as_user(STRANGER, || (0..1100).map(|_| UnixStream::connect_addr(&place(&shape)).unwrap()).collect());
+        as_user(STRANGER, || (0..1100).map(|_| UnixStream::connect_addr(&address).unwrap()).collect());
     signal_jvm(&shape.jvm, Signal::CONT);
     assert_complete(run.wait().expect(0).stored());
     assert_eq!(connections.len(), 1100);
@@ -122,13 +124,14 @@ fn connections_of_others_do_not_exhaust_the_run() {
 #[test]
 fn stranger_at_the_place_locks_nobody_out() {
     let Some(shape) = Shape::new("17", 8) else { return };
-    let listener = as_user(STRANGER, || UnixListener::bind_addr(&place(&shape)).unwrap());
+    let address = place(&shape);
+    let listener = as_user(STRANGER, || UnixListener::bind_addr(&address).unwrap());
     let ended = shape.dump().args(&["--deadline", "60s"]).run().expect(0);
     assert!(ended.stderr.contains("another user (uid 12345)"), "{}", ended.stderr);
     assert_complete(ended.stored());
     // Its queue is full, and it takes nobody off.
     rustix::net::listen(&listener, 0).unwrap();
-    let queued = UnixStream::connect_addr(&place(&shape)).unwrap();
+    let queued = UnixStream::connect_addr(&address).unwrap();
     let ended = shape.dump().args(&["--deadline", "60s"]).run().expect(0);
     assert!(ended.stderr.contains("cannot be connected to"), "{}", ended.stderr);
     drop((queued, listener));
@@ -199,7 +202,7 @@ fn waiting_run_of_user(jvm: &TestJvm, dirs: [&Path; 2], cwd: &Path) -> (Run, Str
     let tool = Tool::dump(jvm.pid(), store).args(&["--dir", dumps]).command(|command| {
         command.uid(USER).gid(USER).current_dir(cwd);
     });
-    let (run, mark) = start(tool.env("JMAP_DUMP_SECRET_ACCESS_KEY", "in-the-environment"));
+    let (run, mark) = start(tool);
     wait_until("the run and its guard", || marked(&mark).len() == 2 && has_run(jvm.pid(), jvm.pid()));
     (run, mark)
 }
