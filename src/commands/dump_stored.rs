@@ -28,9 +28,6 @@ const RETRY_FOR: Duration = Duration::from_secs(5);
 /// Other pods may store at the same place at the same time.
 const RECEIPTS_MAX: usize = 16;
 
-/// A receipt says when it was written; the run that waited may have come while the store took it.
-const RECEIPT_TAKES: Duration = Duration::from_secs(5);
-
 /// Names the kernel since its start (random(4)): pids and start times of two machines can be the same.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -72,6 +69,7 @@ impl Run<'_> {
         Ok(true)
     }
 
+    /// A run that came when the dump was already stored wants a newer one.
     fn stored_since(&self, since: SystemTime, wish: &str) -> Result<Option<(StoredObject, Receipt)>, StoreError> {
         let common = &self.settings.common;
         let store = StoreSettings { retry_for: common.store.retry_for.min(RETRY_FOR), ..common.store.clone() };
@@ -79,7 +77,7 @@ impl Run<'_> {
         let shelf = Shelf::open(&store, &deadline)?;
         let dumps = self.newest_dumps(shelf.list(&common.place.to_string())?);
         let receipts = shelf.read_small(&dumps.iter().map(|dump| receipt_of(&dump.key)).collect::<Vec<_>>())?;
-        let since = DateTime::<Utc>::from(since - RECEIPT_TAKES);
+        let since = DateTime::<Utc>::from(since);
         let found = dumps.iter().find_map(|dump| {
             let receipt: Receipt = serde_json::from_slice(receipts.get(&receipt_of(&dump.key))?).ok()?;
             let stored = DateTime::parse_from_rfc3339(receipt.stored.as_deref()?).ok()?;
