@@ -52,9 +52,6 @@ pub enum Error {
     Hung { reason: Reason, seconds: u64 },
     #[error("the watcher is not well: {0}")]
     Ailing(String),
-    /// Another run dumped the same JVM; this is how it ended.
-    #[error("another run on the same JVM ended with exit status {0}")]
-    OtherRun(u8),
 }
 
 impl Error {
@@ -78,7 +75,6 @@ impl Error {
             Self::Stopped(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
-            Self::OtherRun(code) => *code,
         }
     }
 
@@ -115,7 +111,6 @@ impl Error {
                 format!("{}; without --no-disk a dump outlives its store", error.hint())
             }
             Self::StoreDown(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
-            Self::OtherRun(_) => "its receipt tells what to do".into(),
         }
     }
 

@@ -37,6 +37,7 @@ pub mod guard;
 pub mod incoming;
 pub mod journal;
 mod private;
+pub mod private_memory;
 
 pub mod heap_dump;
 

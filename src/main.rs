@@ -15,6 +15,7 @@ use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
 use jmap_dump_tool::output::write_within;
 use jmap_dump_tool::panics;
+use jmap_dump_tool::private_memory;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -41,6 +42,7 @@ fn run() -> ExitCode {
         task();
         return ExitCode::SUCCESS;
     }
+    let closed = private_memory::close();
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
@@ -51,6 +53,9 @@ fn run() -> ExitCode {
     };
     let copy = cli.command.log_to().map(|path| (log_copy::start(&path), path));
     start_log(cli.command.verbosity());
+    if let Err(error) = closed {
+        log::warn!("other processes of this user may read the memory of this one: {error}");
+    }
     if let Some((Err(error), path)) = copy {
         log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
     }

@@ -253,7 +253,7 @@ impl Seal<'_> {
     /// Nobody knows how long a reader of standard output takes. A run that waits has its own, and sends the same dump.
     fn give_up_turn(&self) {
         if self.run.settings.common.store.url == StoreUrl::Stdout {
-            self.run.turn.take();
+            self.run.place.take();
         }
     }
 

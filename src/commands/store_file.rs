@@ -77,7 +77,9 @@ pub fn store(
         Ok(deposit) => deposit,
         Err(error) => return (new_receipt(&settings.place), Err(error)),
     };
-    let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, ..deposit.begin.receipt.clone() };
+    let begun = deposit.begin.receipt.clone();
+    // Nobody waits for a dump that an earlier run has made.
+    let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, wish: None, ..begun };
     let mut result = deposit.run(&mut receipt);
     // A multipart upload may be gone: a rule of the bucket, or somebody's order, has removed it.
     if is_lost(&result) && deposit.ledger.as_ref().is_some_and(Ledger::lose) {

@@ -35,6 +35,12 @@ pub struct Receipt {
     pub link_until: Option<String>,
     /// When the run began, RFC 3339.
     pub started: String,
+    /// When this receipt was put beside its object, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<String>,
+    /// A hash of the JVM and of what was asked for: a run that waited for this one knows its own wish by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wish: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<StoredObject>,
     #[serde(skip_serializing_if = "Option::is_none")]

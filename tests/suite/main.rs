@@ -44,6 +44,7 @@ mod shapes;
 mod small_guest;
 mod special_files;
 mod store_word;
+mod turn;
 mod watch;
 mod watchers;
 mod worth;
