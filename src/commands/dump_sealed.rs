@@ -67,7 +67,7 @@ impl Run<'_> {
     fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
         let here = self.jvm.target.seen_from_here(path);
         if std::fs::symlink_metadata(&here).is_ok() {
-            self.receipt.kept = Some(still_there(&here, &self.settings.common));
+            self.receipt.kept = Some(still_there(&here, &self.settings.common, false));
         }
         Error::not_stored(error)
     }

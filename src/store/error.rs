@@ -72,6 +72,8 @@ pub enum StoreError {
     Reader { seconds: u64 },
     #[error("{key} is no receipt")]
     Receipt { key: String, source: serde_json::Error },
+    #[error("{url} is there already, and this run did not write its object")]
+    Beside { url: String },
     #[error("the store's client ended without an answer")]
     ClientEnded,
     #[error(transparent)]
@@ -92,6 +94,7 @@ impl StoreError {
             Self::Reader { .. } => "see that the other end still reads (--reader-timeout waits longer)",
             Self::Spool(_) => "look into the state of the file system that holds it",
             Self::Receipt { .. } => "put it right, or remove it: an object without a receipt is fetched unchecked",
+            Self::Beside { .. } => "look at it: it stays as it is",
             Self::ClientEnded => "report this with the output of -v",
             Self::Stopped(_) => "give more time with --deadline",
         }
