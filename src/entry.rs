@@ -115,7 +115,10 @@ impl HeldDir {
     }
 
     /// Somebody else may make names there.
-    fn is_shared(&self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn is_shared(&self) -> io::Result<bool> {
         let dir = fstat(&self.fd)?;
         Ok(dir.st_uid != Identity::current().uid || dir.st_mode & OTHERS_WRITE != 0)
     }
@@ -302,8 +305,10 @@ mod tests {
     fn held_directory_is_the_one_that_was_seen() {
         let dir = tempfile::tempdir().unwrap();
         let [seen, other] = ["seen", "other"].map(|name| dir.path().join(name));
-        [&seen, &other].map(|dir| std::fs::create_dir(dir).unwrap());
-        [&seen, &other].map(|dir| std::fs::write(dir.join("file"), "text").unwrap());
+        for dir in [&seen, &other] {
+            std::fs::create_dir(dir).unwrap();
+            std::fs::write(dir.join("file"), "text").unwrap();
+        }
         let entry = HeldDir::named(dir.path()).unwrap().entry_at(&seen.join("file")).unwrap();
         std::fs::rename(&seen, dir.path().join("away")).unwrap();
         symlink(&other, &seen).unwrap();

@@ -45,7 +45,7 @@ impl Volume {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let [app, root, store] = ["app", "root", "store"].map(|name| dir.path().join(name));
-        [&app, &root, &store].map(|dir| std::fs::create_dir(dir).unwrap());
+        [&app, &root, &store].iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
         lchown(&app, Some(APP), Some(APP)).unwrap();
         Self { _dir: dir, app, root, store }
     }
@@ -105,7 +105,7 @@ fn plant(dir: &Path, name: &str, bytes: usize, part_size: u64, rest: &str) -> Pa
     let path = journal_of(&file);
     std::fs::write(&path, journal).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    [&file, &path].map(|path| lchown(path, Some(APP), Some(APP)).unwrap());
+    [&file, &path].iter().for_each(|path| lchown(path, Some(APP), Some(APP)).unwrap());
     file
 }
 
