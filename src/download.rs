@@ -45,8 +45,9 @@ impl Download {
         let part = path.with_added_extension("part");
         let notes_path = part.with_added_extension("pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
-        let mut notes =
-            open_or_create_in(CWD, &notes_path, Access::ReadAppend).and_then(ours).map_err(|error| at(&notes_path, error))?;
+        let mut notes = open_or_create_in(CWD, &notes_path, Access::ReadAppend)
+            .and_then(ours)
+            .map_err(|error| at(&notes_path, error))?;
         let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());
         let there = known.as_deref().and_then(|known| known.strip_prefix(&identity));
         let there = there.filter(|_| part.exists()).map(pieces_in);

@@ -220,12 +220,22 @@ impl Entry {
     pub fn open(&self, access: Access) -> io::Result<File> {
         let (ours, seen) = (Identity::current(), self.metadata()?);
         let open = || open_in(&self.dir, &self.name, access);
-        if ours.uid == 0 && seen.uid() != ours.uid {
-            let owner = Identity { uid: seen.uid(), gid: seen.gid() };
-            return owner.run_as(open).unwrap_or_else(|_| open());
+        // Where root alone makes names, they are what they were.
+        if ours.uid != 0 || !self.dir.is_shared()? {
+            return open();
+        }
+        if seen.uid() != ours.uid {
+            let opened = self.dir.acting(Some(&seen), open);
+            // The directory is another user's than the file.
+            return opened.or_else(|error| match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    Identity { uid: seen.uid(), gid: seen.gid() }.run_as(open).unwrap_or(Err(error))
+                }
+                _ => Err(error),
+            });
         }
         let file = open()?;
-        if ours.uid == 0 && self.dir.is_shared()? && file.metadata()?.nlink() > 1 {
+        if file.metadata()?.nlink() > 1 {
             return Err(io::Error::other("it has another name, and another user may have made this one"));
         }
         Ok(file)

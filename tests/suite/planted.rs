@@ -206,7 +206,8 @@ fn exchanged_directory_costs_root_no_file() {
             let path = entry.path();
             if path.is_symlink() { std::fs::remove_file(path) } else { std::fs::remove_dir_all(path) }.unwrap();
         }
-        std::fs::remove_dir_all(&volume.store).unwrap();
+        // A round in which the dump was not found has stored nothing.
+        let _ = std::fs::remove_dir_all(&volume.store);
     }
 }
 
