@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
@@ -53,12 +53,13 @@ impl Download {
         let part = path.with_added_extension("part");
         let notes_path = part.with_added_extension("pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
-        let mut notes =
-            open_or_create_in(CWD, &notes_path, Access::ReadAppend).map_err(|error| at(&notes_path, error))?;
+        let mut notes = open_or_create_in(CWD, &notes_path, Access::ReadAppend)
+            .and_then(ours)
+            .map_err(|error| at(&notes_path, error))?;
         let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());
         let there = known.as_deref().and_then(|known| known.strip_prefix(&identity));
         let there = there.filter(|_| part.exists()).map(pieces_in);
-        let file = open_or_create_in(CWD, &part, Access::ReadWrite).map_err(|error| at(&part, error))?;
+        let file = open_or_create_in(CWD, &part, Access::ReadWrite).and_then(ours).map_err(|error| at(&part, error))?;
         if there.is_none() {
             file.set_len(0)?;
             notes.set_len(0)?;
@@ -124,6 +125,15 @@ impl Download {
         let _ = std::fs::remove_file(&self.part);
         let _ = std::fs::remove_file(&self.notes_path);
     }
+}
+
+/// What another user has made may be a second name of something else, and stays his to write.
+fn ours(file: File) -> io::Result<File> {
+    let meta = file.metadata()?;
+    if meta.uid() == rustix::process::geteuid().as_raw() && meta.nlink() == 1 {
+        return Ok(file);
+    }
+    Err(io::Error::other(format!("another user has made it, uid {}, or it has another name: remove it", meta.uid())))
 }
 
 /// Names the file that stands in the way.

@@ -33,6 +33,7 @@ pub mod single_run;
 pub mod attach;
 
 mod companion;
+mod entry;
 pub mod guard;
 pub mod incoming;
 pub mod journal;

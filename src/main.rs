@@ -13,7 +13,7 @@ use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::write_within;
+use jmap_dump_tool::output::{Stderr, write_within};
 use jmap_dump_tool::panics;
 use jmap_dump_tool::private_memory;
 use log::LevelFilter;

@@ -1,6 +1,6 @@
 //! A run that waited for another one reports the dump that the other one has stored meanwhile: one pause, one object.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -75,11 +75,15 @@ impl Run<'_> {
         let store = StoreSettings { retry_for: common.store.retry_for.min(RETRY_FOR), ..common.store.clone() };
         let deadline: Deadline = self.deadline.at_most(LOOK_WITHIN);
         let shelf = Shelf::open(&store, &deadline)?;
-        let dumps = self.newest_dumps(shelf.list(&common.place.to_string())?);
-        let receipts = shelf.read_small(&dumps.iter().map(|dump| receipt_of(&dump.key)).collect::<Vec<_>>())?;
+        let dumps = self.newest_dumps(shelf.list(&common.place.to_string(), |_| true)?);
+        let keys: Vec<String> = dumps.iter().map(|dump| receipt_of(&dump.key)).collect();
+        let mut receipts: BTreeMap<String, Receipt> = BTreeMap::new();
+        shelf.read_small(keys.iter().map(String::as_str), |key, bytes| {
+            receipts.extend(serde_json::from_slice(bytes).ok().map(|receipt| (key.to_owned(), receipt)));
+        })?;
         let since = DateTime::<Utc>::from(since);
         let found = dumps.iter().find_map(|dump| {
-            let receipt: Receipt = serde_json::from_slice(receipts.get(&receipt_of(&dump.key))?).ok()?;
+            let receipt = receipts.get(&receipt_of(&dump.key))?.clone();
             let stored = DateTime::parse_from_rfc3339(receipt.stored.as_deref()?).ok()?;
             let object = receipt.object.clone()?;
             let is_it = receipt.wish.as_deref() == Some(wish) && receipt.exit_code == 0 && stored >= since;

@@ -1,14 +1,15 @@
 //! Files whose objects a store has acknowledged and nobody could verify: they stay, as many as `--max-local` allows.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::entry::{Entry, HeldDir};
 
 /// Begins the name of such a file in the directory of what is stored. The rest begins with the file's time.
 pub const UNVERIFIED: &str = "unverified-";
 
 /// The oldest of these files in `dir` beyond `most` dumps. The parts of a dump count as one with it.
-pub fn surplus_unverified(dir: &Path, most: usize) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+pub fn surplus_unverified(dir: &Arc<HeldDir>, most: usize) -> Vec<Entry> {
+    let names = dir.names().into_iter().flatten().filter_map(|name| name.into_string().ok());
     let mut names: Vec<String> = names.filter(|name| name.starts_with(UNVERIFIED)).collect();
     names.sort();
     let mut dumps: Vec<&str> = names.iter().map(|name| dump_of(name)).collect();
@@ -16,7 +17,7 @@ pub fn surplus_unverified(dir: &Path, most: usize) -> Vec<PathBuf> {
     dumps.dedup();
     let first = dumps.len().saturating_sub(most);
     let goes = |name: &&String| dumps[..first].contains(&dump_of(name));
-    names.iter().filter(goes).map(|name| dir.join(name)).collect()
+    names.iter().filter(goes).map(|name| dir.entry(name)).collect()
 }
 
 /// The name without the number of a part (JDK: `heapDumper.cpp`, `.p<number>`).
@@ -38,8 +39,8 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         let names = |most| {
-            let surplus = surplus_unverified(dir.path(), most);
-            surplus.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            let surplus = surplus_unverified(&HeldDir::named(dir.path()).unwrap(), most);
+            surplus.iter().map(|path| path.name().to_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(names(2), ["unverified-1", "unverified-1.p0"]);
         assert_eq!(names(3), Vec::<String>::new());

@@ -126,6 +126,13 @@ impl Dav {
         }
     }
 
+    async fn is_there(&self, client: &Client, url: &str) -> Result<bool, HttpError> {
+        match checked(url, "look at", self.request(client, Method::HEAD, url)).await {
+            Err(HttpError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
+            other => other.map(|_| true),
+        }
+    }
+
     /// Gives the object its name, unless it has another size than was sent. Never over another one. An object that
     /// cannot be found afterwards is not stored, whatever the store has answered before.
     pub async fn name(&self, client: &Client, bytes: u64) -> Result<Verified, HttpError> {
@@ -151,16 +158,22 @@ impl Dav {
         }
     }
 
-    /// Something beside the object.
+    /// Something beside the object. Beside one of somebody else, what is there stays; not every server knows conditions,
+    /// so it is looked at first.
     pub async fn put_small(
         &self,
         client: &Client,
         key: &str,
         content_type: &str,
         bytes: Vec<u8>,
+        may_replace: bool,
     ) -> Result<(), HttpError> {
         let url = format!("{}/{key}", self.base);
+        if !may_replace && self.is_there(client, &url).await? {
+            return Err(HttpError::Taken { url });
+        }
         let request = self.request(client, Method::PUT, &url).header("Content-Type", content_type).body(bytes);
+        let request = if may_replace { request } else { request.header("If-None-Match", "*") };
         checked(&url, "store something beside", request).await.map(drop)
     }
 

@@ -81,6 +81,8 @@ pub enum StoreError {
     LongListing { url: String, max: usize },
     #[error("{key} is no receipt")]
     Receipt { key: String, source: serde_json::Error },
+    #[error("{url} is there already, and this run did not write its object")]
+    Beside { url: String },
     #[error("the store's client ended without an answer")]
     ClientEnded,
     #[error("the store's client has panicked: {0}")]
@@ -107,6 +109,7 @@ impl StoreError {
             Self::LongAnswer { .. } => "check the endpoint: something else than a store answers there",
             Self::LongListing { .. } => "name an app and an environment as well",
             Self::Receipt { .. } => "put it right, or remove it: an object without a receipt is fetched unchecked",
+            Self::Beside { .. } => "look at it: it stays as it is",
             Self::ClientEnded | Self::Panicked(_) => "report this with the output of -v",
             Self::Stopped(_) => "give more time with --deadline",
         }

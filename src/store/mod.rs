@@ -42,13 +42,14 @@ pub use abort::ABORTS_WITHIN;
 pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
-pub use ledger::Ledger;
+pub use ledger::{Begun, Ledger};
 pub use link::{LINK_MAX, Link};
 pub use presigned::PUT_MAX;
 pub use settings::{READER_TIMEOUT, Secret, StoreSettings};
 pub use shelf::{Listed, Shelf};
 
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::pipeline::Verdict;
 use crate::spool::Spool;
 use key::ObjectKey;
@@ -116,7 +117,7 @@ pub struct OpenMultipart {
 }
 
 /// Removes what a killed process may have left beside a spool in a local store, which is stored by now.
-pub fn clear_spool(spool: &std::path::Path) {
+pub fn clear_spool(spool: &Entry) {
     local::clear_beside(spool);
 }
 

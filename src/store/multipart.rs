@@ -11,7 +11,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, MultipartId, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
@@ -225,7 +227,11 @@ impl Job {
                         }
                         let in_order = parts.into_values().collect();
                         let verified = match found {
-                            Found::Multipart(id) => stop.or(self.complete(id, in_order, bytes)).await?,
+                            Found::Multipart(id) => {
+                                let verified = stop.or(self.complete(id, in_order, bytes)).await?;
+                                self.ledger.wrote();
+                                verified
+                            }
                             Found::Object(there) => self.same_size(*there, bytes)?,
                         };
                         // Whoever does not wait for the answer does not change what is stored.
@@ -266,12 +272,30 @@ impl Job {
         Ok(if same || checked { Verified::Checksum } else { Verified::Size })
     }
 
+    /// What lies beside an object of somebody else stays. Not every store knows conditions, so it is looked at first.
     async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
-        let options = PutOptions { attributes, ..PutOptions::default() };
         let path = self.settings.url.location(key)?;
-        let put = self.backend.put_opts(&path, bytes.into(), options).await;
-        put.map(|_| ()).map_err(|error| self.error("store something beside", error.into()))
+        let put = |mode| {
+            let options = PutOptions { attributes: attributes.clone(), mode, ..PutOptions::default() };
+            self.backend.put_opts(&path, bytes.clone().into(), options)
+        };
+        let failed = |error: object_store::Error| self.error("store something beside", error.into());
+        if !self.ledger.may_replace_beside() {
+            use object_store::Error as E;
+            let taken = || StoreError::Beside { url: self.settings.url.of_key(key) };
+            match self.backend.head(&path).await {
+                Err(E::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+                Ok(_) => return Err(taken()),
+            }
+            match put(PutMode::Create).await {
+                Err(E::NotImplemented { .. } | E::NotSupported { .. }) => {}
+                Err(E::AlreadyExists { .. } | E::Precondition { .. }) => return Err(taken()),
+                other => return other.map(drop).map_err(failed),
+            }
+        }
+        put(PutMode::Overwrite).await.map(drop).map_err(failed)
     }
 
     async fn abort(&self, id: &MultipartId) {

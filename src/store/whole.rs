@@ -132,7 +132,11 @@ impl WholeUpload {
                 self.remove_temporary();
                 Verified::Size
             }
-            false => self.put_until_stored(digest.bytes, spool, was_sent)?,
+            false => {
+                let verified = self.put_until_stored(digest.bytes, spool, was_sent)?;
+                self.ledger.wrote();
+                verified
+            }
         };
         self.finished = true;
         self.ledger.settle();
@@ -289,7 +293,8 @@ impl WholeUpload {
         let Kind::Dav(dav) = &self.kind else { return Ok(()) };
         let client = Connector::new(&self.settings, 0)?.client();
         let key = self.key.beside(tail);
-        let put = dav.put_small(&client, &key, content_type_of(tail), bytes);
+        let may_replace = self.ledger.may_replace_beside();
+        let put = dav.put_small(&client, &key, content_type_of(tail), bytes, may_replace);
         self.runtime.block_on(self.stop().or(async { put.await.map_err(StoreError::Http) }))
     }
 

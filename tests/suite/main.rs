@@ -31,6 +31,7 @@ mod killed;
 mod links;
 mod main_job;
 mod no_disk;
+mod planted;
 mod plugin;
 mod presigned;
 mod prestop;
