@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
@@ -21,6 +21,9 @@ use crate::units::hex;
 
 /// What one request asks for: large enough for a link's speed, small enough to lose.
 const PIECE: u64 = 8 << 20;
+
+/// Largest object that is fetched; stores take less in one (AWS: 50 TB by 10,000 parts, and a dump compresses).
+const OBJECT_MAX: u64 = 16 << 40;
 
 /// Longest list of pieces: that of an object of 16 TiB. A longer one is none, and the download begins anew.
 const NOTES_MAX: u64 = 16 << 20;
@@ -43,15 +46,20 @@ impl Download {
     /// When the files cannot be made, or would take memory that is needed, or something else stands there: a link of
     /// another user, for example.
     pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
+        if object.bytes > OBJECT_MAX {
+            let why = format!("the store says that it has {} bytes, more than any dump", object.bytes);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
         let part = path.with_added_extension("part");
         let notes_path = part.with_added_extension("pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
-        let mut notes =
-            open_or_create_in(CWD, &notes_path, Access::ReadAppend).map_err(|error| at(&notes_path, error))?;
+        let mut notes = open_or_create_in(CWD, &notes_path, Access::ReadAppend)
+            .and_then(ours)
+            .map_err(|error| at(&notes_path, error))?;
         let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());
         let there = known.as_deref().and_then(|known| known.strip_prefix(&identity));
         let there = there.filter(|_| part.exists()).map(pieces_in);
-        let file = open_or_create_in(CWD, &part, Access::ReadWrite).map_err(|error| at(&part, error))?;
+        let file = open_or_create_in(CWD, &part, Access::ReadWrite).and_then(ours).map_err(|error| at(&part, error))?;
         if there.is_none() {
             file.set_len(0)?;
             notes.set_len(0)?;
@@ -84,10 +92,10 @@ impl Download {
     /// When the store or the file fails; what is there stays.
     pub fn fetch(&mut self, shelf: &Shelf, key: &str, progress: &Progress) -> Result<(), StoreError> {
         let all = 0..self.bytes.div_ceil(PIECE);
-        let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece)).collect();
+        let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece));
         let (file, mut notes, part) = (&self.file, &self.notes, &self.part);
         let error = |source| StoreError::Local { what: "write", path: part.display().to_string(), source };
-        shelf.read_ranges(key, missing, |range, bytes| {
+        shelf.read_ranges(key, missing, PIECE, |range, bytes| {
             file.write_all_at(bytes, range.start).map_err(error)?;
             // A line that is cut by a crash is a piece that is fetched again.
             notes.write_all(format!("{}\n", range.start / PIECE).as_bytes()).map_err(error)?;
@@ -117,6 +125,15 @@ impl Download {
         let _ = std::fs::remove_file(&self.part);
         let _ = std::fs::remove_file(&self.notes_path);
     }
+}
+
+/// What another user has made may be a second name of something else, and stays his to write.
+fn ours(file: File) -> io::Result<File> {
+    let meta = file.metadata()?;
+    if meta.uid() == rustix::process::geteuid().as_raw() && meta.nlink() == 1 {
+        return Ok(file);
+    }
+    Err(io::Error::other(format!("another user has made it, uid {}, or it has another name: remove it", meta.uid())))
 }
 
 /// Names the file that stands in the way.

@@ -52,15 +52,17 @@ pub enum Error {
     Hung { reason: Reason, seconds: u64 },
     #[error("the watcher is not well: {0}")]
     Ailing(String),
-    /// Another run dumped the same JVM; this is how it ended.
-    #[error("another run on the same JVM ended with exit status {0}")]
-    OtherRun(u8),
 }
 
 impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Unexpected { .. } | Self::Ailing(_) => 1,
+            Self::NotStored(error) | Self::Store(error) | Self::StoreDown(error) | Self::StoreLost(error)
+                if matches!(error, StoreError::Panicked(_)) =>
+            {
+                1
+            }
             Self::Usage(_) => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,
@@ -73,7 +75,6 @@ impl Error {
             Self::Stopped(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
-            Self::OtherRun(code) => *code,
         }
     }
 
@@ -110,7 +111,6 @@ impl Error {
                 format!("{}; without --no-disk a dump outlives its store", error.hint())
             }
             Self::StoreDown(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
-            Self::OtherRun(_) => "its receipt tells what to do".into(),
         }
     }
 

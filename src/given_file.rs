@@ -10,13 +10,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
+use crate::entry::Entry;
 use crate::regular_file::{NotRegular, read_bounded};
 
 /// How long a whole text may take to come through a pipe: a command that asks a vault answers in seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Its file system (statfs(2), PROC_SUPER_MAGIC).
+const PROC: u64 = 0x9fa0;
 
 /// Does not wait for the other end of a pipe, nor take over a terminal.
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -42,13 +47,29 @@ pub fn read_stdin(max: u64) -> io::Result<Vec<u8>> {
     read_pipe(io::stdin().as_fd(), max)
 }
 
-/// Opens a file, a pipe or a terminal that is added to. Whoever does not read it does not hold this process.
+/// Opens a file, a pipe or a terminal that is added to. Whoever does not read it does not hold this process. A link of
+/// another user is not followed: it may lead to a file that only this one can write. The kernel's own (`/proc/1/fd/1`)
+/// are.
 ///
 /// # Errors
 /// When it cannot be written; a FIFO without a reader, for example.
 pub fn append(path: &Path) -> io::Result<File> {
-    let flags = FLAGS.bits().cast_signed();
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)
+    let entry = Entry::named(path)?;
+    let is_of_kernel = fstatfs(entry.dir()).is_ok_and(|fs| fs.f_type as u64 == PROC);
+    let is_of_another = |meta: &std::fs::Metadata| meta.is_symlink() && ![0, geteuid().as_raw()].contains(&meta.uid());
+    let link = entry.metadata().ok().filter(|meta| !is_of_kernel && is_of_another(meta));
+    if let Some(link) = link {
+        return Err(io::Error::other(format!("it is a symbolic link of another user, uid {}", link.uid())));
+    }
+    // What has become a link since is not followed either.
+    let follows = entry.metadata().is_ok_and(|meta| meta.is_symlink());
+    let no_links = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | FLAGS | no_links;
+    let file = File::from(openat(entry.dir(), entry.name(), flags, Mode::RUSR | Mode::WUSR)?);
+    if !follows && entry.dir().is_shared()? && file.metadata()?.nlink() > 1 {
+        return Err(io::Error::other("it has another name, and another user may have made this one"));
+    }
+    Ok(file)
 }
 
 fn read_pipe(fd: BorrowedFd<'_>, max: u64) -> io::Result<Vec<u8>> {

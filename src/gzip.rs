@@ -4,6 +4,8 @@
 //! The first member of the object carries the comment by which Eclipse MAT recognises a dump with random access
 //! (`ChunkedGZIPRandomAccessFile`; the JDK writes the same: `heapDumperCompression.cpp`, `GZipCompressor`).
 
+use std::io;
+
 use flate2::Crc;
 
 #[cfg(feature = "isal")]
@@ -116,6 +118,12 @@ fn write_header(out: &mut Vec<u8>, slot: Slot) {
 impl Slot {
     /// The first block of the object, whatever order the blocks come in.
     pub const FIRST: Slot = Slot { section: Section::Head, seq: 0 };
+}
+
+/// Whether a decompressor's error is damage of what it reads, and no error of the reading (flate2: `bufread`, `corrupt`
+/// and `bad_header`).
+pub fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Entry;
 use crate::guard::{self, Undo};
 use crate::private::is_private;
 use crate::redaction::Redaction;
@@ -33,6 +34,12 @@ const PART_SIZES: std::ops::RangeInclusive<u64> = PART_MIN..=512 << 20;
 
 /// Longer than the journal of ten thousand parts; a longer file is something else.
 const LONGEST: u64 = 16 << 20;
+
+/// Azure takes most parts of all stores (Azure: "Put Block List").
+const PARTS_MAX: usize = 50_000;
+
+/// More pieces than the parts of a dump give: 256 of them, in turn with its head.
+const PIECES_MAX: usize = 100_000;
 
 /// A file as it was when it was begun with: the next one of its name is another one. A rename changes neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +135,9 @@ pub struct Past {
     pub begin: Begin,
     pub open: Option<SoFar>,
     pub whole: Option<Digest>,
+    /// This user, or root, has written it. What another user has written gives no orders: it says which parts the store
+    /// has, how the pieces lie in the file, and what is to be taken out.
+    pub own: bool,
 }
 
 /// A journal that is being kept; nobody else keeps it meanwhile.
@@ -168,6 +178,13 @@ pub fn name_for(file: &str) -> String {
     format!("{file}{SUFFIX}")
 }
 
+impl Entry {
+    /// The name of this file's journal.
+    pub fn journal(&self) -> Self {
+        of(self)
+    }
+}
+
 /// The journal's path, for a file's.
 pub fn path_for(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -187,14 +204,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A new one for the file at `path`: nobody sees it before it is complete and locked.
+    /// A new one for `file`: nobody sees it before it is complete and locked.
     ///
     /// # Errors
     /// When there is one, or it cannot be written.
-    pub fn create(path: &Path, begin: &Begin) -> io::Result<Self> {
-        match Self::make_nameless(path, begin) {
+    pub fn create(file: &Entry, begin: &Begin) -> io::Result<Self> {
+        match Self::make_nameless(file, begin) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Self::make(path, begin, |new, own| rename_new(CWD, new, own))
+                Self::make(file, begin, |new, own| rename_new(new.dir(), new.name(), own.name()))
             }
             other => other,
         }
@@ -204,43 +221,43 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written; then that one stays.
-    pub fn replace(path: &Path, begin: &Begin) -> io::Result<Self> {
-        Self::make(path, begin, |new, own| std::fs::rename(new, own))
+    pub fn replace(file: &Entry, begin: &Begin) -> io::Result<Self> {
+        Self::make(file, begin, Entry::replace)
     }
 
     /// A process that is killed before the journal has its name leaves nothing.
-    fn make_nameless(path: &Path, begin: &Begin) -> io::Result<Self> {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = regular_file::create_nameless(parent, Access::ReadAppend)?;
+    fn make_nameless(file: &Entry, begin: &Begin) -> io::Result<Self> {
+        let nameless = regular_file::create_nameless_in(file.dir(), ".", Access::ReadAppend)?;
         // Without CAP_DAC_READ_SEARCH it has no other name (open(2), O_TMPFILE).
-        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let journal = Self::begin(file, begin)?;
-        linkat(CWD, unnamed, CWD, path_for(path), AtFlags::SYMLINK_FOLLOW)?;
+        let unnamed = format!("/proc/self/fd/{}", nameless.as_raw_fd());
+        let journal = Self::begin(nameless, begin)?;
+        linkat(CWD, unnamed, file.dir(), of(file).name(), AtFlags::SYMLINK_FOLLOW)?;
         Ok(journal)
     }
 
-    /// Where a file cannot be without a name: overlayfs before Linux 6.10, NFS.
-    fn make(path: &Path, begin: &Begin, name: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<Self> {
-        let (own, new) = (path_for(path), path.with_added_extension(format!("{}.new", run_id())));
-        let files = vec![std::path::absolute(&new)?];
+    /// Where a file cannot be without a name: overlayfs before Linux 6.10, NFS. It is ours wherever it lies: nobody else
+    /// can write it.
+    fn make(file: &Entry, begin: &Begin, name: impl FnOnce(&Entry, &Entry) -> io::Result<()>) -> io::Result<Self> {
+        let (own, new) = (of(file), file.with_end(&format!(".{}.new", run_id())));
+        let files = vec![std::path::absolute(new.path())?];
         let _note = guard::note(Undo::Paths { files, dirs: Vec::new() }, &[]);
-        let made = regular_file::create_in(CWD, &new, Access::ReadAppend, PRIVATE);
+        let made = regular_file::create_in(new.dir(), new.name(), Access::ReadAppend, PRIVATE);
         let made = made.and_then(|file| Self::begin(file, begin));
         let named = made.and_then(|journal| name(&new, &own).map(|()| journal));
-        named.inspect_err(|_| drop(std::fs::remove_file(&new)))
+        named.inspect_err(|_| drop(new.remove()))
     }
 
-    /// The one of the file at `path`, and what it tells; `None` when there is none.
+    /// The one of `file`, and what it tells; `None` when there is none.
     ///
     /// # Errors
     /// When another process keeps it, or it cannot be understood.
-    pub fn reopen(path: &Path) -> Result<Option<(Self, Past)>, JournalError> {
-        let own = path_for(path);
-        let mut file = match regular_file::open_in(CWD, &own, Access::ReadAppend) {
+    pub fn reopen(of_file: &Entry) -> Result<Option<(Self, Past)>, JournalError> {
+        let own = of(of_file);
+        let mut file = match own.open(Access::ReadAppend) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => match NotRegular::of(&error) {
-                Some(what) => return Err(JournalError::NotRegular { path: own.display().to_string(), what }),
+                Some(what) => return Err(JournalError::NotRegular { path: own.path().display().to_string(), what }),
                 None => return Err(error.into()),
             },
         };
@@ -248,7 +265,8 @@ impl Journal {
             Err(Errno::WOULDBLOCK) => return Err(JournalError::Locked),
             other => other.map_err(io::Error::from)?,
         }
-        must_be_trusted(&file, path)?;
+        must_be_trusted(&file, of_file)?;
+        let uid = file.metadata()?.uid();
         file.seek(SeekFrom::Start(0))?;
         let text = match regular_file::read_bounded(&file, LONGEST) {
             Err(error) if regular_file::is_refused(&error) => return Err(JournalError::Foreign),
@@ -256,10 +274,10 @@ impl Journal {
         };
         if text.is_empty() {
             // A crash came before the first line.
-            std::fs::remove_file(own)?;
+            own.remove()?;
             return Ok(None);
         }
-        let past = parse(&text).ok_or(JournalError::Foreign)?;
+        let past = Past { own: is_own(uid), ..parse(&text).ok_or(JournalError::Foreign)? };
         if text.last().is_some_and(|byte| *byte != b'\n') {
             file.write_all(b"\n")?;
         }
@@ -307,13 +325,20 @@ impl Journal {
     }
 }
 
-/// What others may have written says where the dump goes and what of this machine's memory and disk it takes.
-fn must_be_trusted(journal: &File, path: &Path) -> Result<(), JournalError> {
-    let (meta, of_file) = (journal.metadata()?, std::fs::symlink_metadata(path));
-    let ours = rustix::process::geteuid().as_raw();
-    let owners = [Some(ours), Some(0), of_file.ok().map(|meta| meta.uid())];
-    let (path, uid, mode) = (path_for(path), meta.uid(), meta.mode() & 0o7777);
-    let known = meta.nlink() == 1 && owners.contains(&Some(uid));
+fn is_own(uid: u32) -> bool {
+    uid == rustix::process::geteuid().as_raw() || uid == 0
+}
+
+/// The journal of `file`.
+fn of(file: &Entry) -> Entry {
+    file.with_end(SUFFIX)
+}
+
+/// Only its owner may have written it, who is known: the file's owner may say how far it came, and no more.
+fn must_be_trusted(journal: &File, file: &Entry) -> Result<(), JournalError> {
+    let (meta, of_file) = (journal.metadata()?, file.metadata());
+    let (path, uid, mode) = (of(file).path(), meta.uid(), meta.mode() & 0o7777);
+    let known = meta.nlink() == 1 && (is_own(uid) || of_file.is_ok_and(|file| file.uid() == uid));
     if known && is_private(journal, &path)? {
         return Ok(());
     }
@@ -335,7 +360,7 @@ fn are_apart(pieces: &[(u64, u64)], bytes: u64) -> bool {
 fn parse(text: &[u8]) -> Option<Past> {
     let mut events = text.split(|byte| *byte == b'\n').map(serde_json::from_slice);
     let Some(Ok(Event::Begin(mut begin))) = events.next() else { return None };
-    let sound = begin.key.is_sound() && PART_SIZES.contains(&begin.part_size);
+    let sound = begin.key.is_sound() && PART_SIZES.contains(&begin.part_size) && begin.order.len() <= PIECES_MAX;
     if !sound || !are_apart(&begin.order, begin.file.bytes) {
         return None;
     }
@@ -344,6 +369,7 @@ fn parse(text: &[u8]) -> Option<Past> {
         match event {
             Event::Begin(_) => {}
             Event::Opened { store, id } => open = Some(SoFar { store, id, parts: BTreeMap::new() }),
+            Event::Part { number, .. } if number >= PARTS_MAX => {}
             Event::Part { number, part } => {
                 open.as_mut().map(|open| open.parts.insert(number, part));
             }
@@ -351,7 +377,7 @@ fn parse(text: &[u8]) -> Option<Past> {
             Event::Receipt(receipt) => begin.receipt = *receipt,
         }
     }
-    Some(Past { begin: *begin, open, whole })
+    Some(Past { begin: *begin, open, whole, own: false })
 }
 
 #[cfg(test)]

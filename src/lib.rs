@@ -33,10 +33,12 @@ pub mod single_run;
 pub mod attach;
 
 mod companion;
+mod entry;
 pub mod guard;
 pub mod incoming;
 pub mod journal;
 mod private;
+pub mod private_memory;
 
 pub mod heap_dump;
 
@@ -45,6 +47,7 @@ pub mod hprof;
 pub mod effort;
 pub mod gzip;
 pub mod pages;
+pub mod panics;
 pub mod pipeline;
 pub mod stages;
 pub mod straight;

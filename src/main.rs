@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,16 +14,36 @@ use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::write_within;
+use jmap_dump_tool::output::{Stderr, write_within};
+use jmap_dump_tool::panics;
+use jmap_dump_tool::private_memory;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
+    panics::note_all();
+    match panics::caught(run) {
+        Ok(code) if panics::first().is_none() => code,
+        _ => report_panic(),
+    }
+}
+
+/// One line, and 1: whichever thread it was, the program has a fault, and no other status tells it.
+fn report_panic() -> ExitCode {
+    let what = panics::first().unwrap_or_default();
+    let text = format!("error: this program has a fault, {what}; report this line with the output of -v\n");
+    log_copy::add(&text);
+    let _ = Stderr.write_all(text.as_bytes());
+    ExitCode::FAILURE
+}
+
+fn run() -> ExitCode {
     if let Some(task) = companion_task() {
         task();
         return ExitCode::SUCCESS;
     }
+    let closed = private_memory::close();
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
@@ -33,6 +54,9 @@ fn main() -> ExitCode {
     };
     let copy = cli.command.log_to().map(|path| (log_copy::start(&path), path));
     start_log(cli.command.verbosity());
+    if let Err(error) = closed {
+        log::warn!("other processes of this user may read the memory of this one: {error}");
+    }
     if let Some((Err(error), path)) = copy {
         log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
     }
@@ -133,6 +157,10 @@ const ASIDE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says what went wrong and what to do next; gives the exit status.
 fn report(error: &Error) -> u8 {
+    if panics::first().is_some() {
+        // That line tells it all.
+        return 1;
+    }
     let text = format!("error: {}\n{}\n", error.chain(), error.hint());
     log_copy::add(&text);
     let _ = write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);

@@ -5,7 +5,7 @@
 //! regular files are the same (open(2), "O_NONBLOCK"). `clippy.toml` forbids every other way to open a file.
 #![allow(clippy::disallowed_methods, reason = "this is the place that they are replaced by")]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -189,7 +189,15 @@ pub fn create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access, mode: M
 /// # Errors
 /// The file system's: overlayfs before Linux 6.10 and NFS know none.
 pub fn create_nameless(dir: &Path, access: Access) -> io::Result<File> {
-    Ok(File::from(openat(CWD, dir, access.flags() | OFlags::TMPFILE | ALWAYS, PRIVATE)?))
+    create_nameless_in(CWD, dir, access)
+}
+
+/// The same below `at`.
+///
+/// # Errors
+/// As [`create_nameless`].
+pub fn create_nameless_in(at: impl AsFd, dir: impl AsRef<Path>, access: Access) -> io::Result<File> {
+    Ok(File::from(openat(at, dir.as_ref(), access.flags() | OFlags::TMPFILE | ALWAYS, PRIVATE)?))
 }
 
 /// Holds a directory: for paths below it, not for its names.
@@ -208,6 +216,15 @@ pub fn hold_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::R
 pub fn hold_dir_below(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?)
+}
+
+/// What has the name `name` in `dir`; a link is not followed.
+///
+/// # Errors
+/// When nothing has it.
+pub fn metadata_in(dir: impl AsFd, name: impl AsRef<Path>) -> io::Result<Metadata> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    File::from(openat(dir, name.as_ref(), flags, Mode::empty())?).metadata()
 }
 
 /// Opens a directory, to list, lock or sync it.

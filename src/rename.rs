@@ -13,10 +13,23 @@ use rustix::io::Errno;
 /// # Errors
 /// `AlreadyExists` when the new name is taken; or the file system's.
 pub fn rename_new(dir: impl AsFd, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-    let (dir, from, to) = (dir.as_fd(), from.as_ref(), to.as_ref());
-    match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => match statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => Ok(renameat(dir, from, dir, to)?),
+    rename_new_between(&dir, from, &dir, to)
+}
+
+/// The same for a name in one directory and a new one in another.
+///
+/// # Errors
+/// As [`rename_new`].
+pub fn rename_new_between(
+    from_dir: impl AsFd,
+    from: impl AsRef<Path>,
+    to_dir: impl AsFd,
+    to: impl AsRef<Path>,
+) -> io::Result<()> {
+    let (from_dir, from, to_dir, to) = (from_dir.as_fd(), from.as_ref(), to_dir.as_fd(), to.as_ref());
+    match renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => match statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(renameat(from_dir, from, to_dir, to)?),
             Err(error) => Err(error.into()),
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
         },

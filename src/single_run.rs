@@ -1,113 +1,166 @@
-//! One run per JVM: the second one waits and gives back the first one's receipt and exit status.
+//! One run per JVM: a second run waits until the first one is over.
 //!
-//! The meeting point is an abstract socket, named after the JVM: it needs no file, and it vanishes with the
-//! process that holds it. Containers of one pod share it, as they share the network.
+//! The lock is the name of an abstract socket, made of the JVM. It needs no file, and it vanishes with the process that
+//! holds it. The containers of a pod share it, as they share the network. Any user of the network namespace can connect
+//! to it, so the holder says nothing there and reads nothing. A run that waited looks into its own store for what
+//! the other run has stored.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::deadline::{Deadline, Stopped, Woken};
+use crate::deadline::{Deadline, Stopped};
 use crate::discovery::Jvm;
-use crate::sys::peer_of;
-use crate::waiting::joined_within;
+use crate::sys::{Peer, peer_of};
+use crate::waiting::{joined_within, pause};
+
+/// How often a run that waits tries to take the place.
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// How often it says that it waits.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// A run listens, and takes connections off its queue at once. A holder that cannot be connected to for so long is no
+/// run.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+
+/// How long a connection waits for room in the holder's queue.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Our place as the only run on a JVM.
 #[derive(Debug, Default)]
 pub struct SingleRun {
-    wish: String,
-    waiting: Arc<Mutex<Vec<UnixStream>>>,
-    /// Accepts those who wait, until its descriptor says that the run is over. None without a meeting point.
+    /// Takes connections off the queue, until its descriptor says that the run is over. None without a place.
     door: Option<(JoinHandle<()>, Arc<OwnedFd>)>,
 }
 
-/// What became of the wish to be the only run.
+/// The place, and since when another run was waited for, if one was.
 #[derive(Debug)]
-pub enum Turn {
-    /// With the time since when another run was waited for, if one was.
-    Ours(SingleRun, Option<SystemTime>),
-    /// Another run was at it; its receipt, as JSON.
-    Theirs(String),
+pub struct Turn {
+    pub place: SingleRun,
+    pub waited_since: Option<SystemTime>,
+}
+
+/// Who listens on the place's name.
+enum Holder {
+    Process(Peer),
+    /// The queue of connections is full.
+    Busy,
+    /// Nobody.
+    None,
 }
 
 impl SingleRun {
-    /// Takes the place, or waits for the run that has it. One that had another wish, or died without a word, is
-    /// followed by us.
+    /// Takes the place, or waits until the run that has it is over. The place of a stranger is not waited for: any user
+    /// of the network namespace could hold it.
     ///
     /// # Errors
     /// When this run is stopped while it waits.
-    pub fn take(jvm: &Jvm, wish: &str, deadline: &Deadline) -> Result<Turn, Stopped> {
-        let mut since = None;
-        let Ok(address) = SocketAddr::from_abstract_name(name_of(jvm)) else {
-            return Ok(Turn::Ours(Self::default(), since));
-        };
+    pub fn take(jvm: &Jvm, deadline: &Deadline) -> Result<Turn, Stopped> {
+        let name = name_of(jvm);
+        let Ok(address) = SocketAddr::from_abstract_name(&name) else { return Ok(Turn::without_place()) };
+        let mut wait: Option<Wait> = None;
         loop {
-            match UnixListener::bind_addr(&address).and_then(|listener| Self::hold(listener, wish)) {
-                Ok(ours) => return Ok(Turn::Ours(ours, since)),
+            match UnixListener::bind_addr(&address).and_then(Self::hold) {
+                Ok(place) => return Ok(Turn { place, waited_since: wait.map(|wait| wait.since) }),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     log::debug!("cannot make sure that this is the only run: {error}");
-                    return Ok(Turn::Ours(Self::default(), since));
+                    return Ok(Turn::without_place());
                 }
                 Err(_) => {}
             }
-            since.get_or_insert_with(SystemTime::now);
-            match follow(&address, jvm.pid(), deadline)? {
-                Some(answer) => match answer.split_once('\n') {
-                    Some((theirs, receipt)) if theirs == wish => return Ok(Turn::Theirs(receipt.to_owned())),
-                    Some(_) => log::info!("the other run on pid {} had another aim", jvm.pid()),
-                    None => log::info!("the other run on pid {} has given up its turn, or died", jvm.pid()),
-                },
-                None => return Ok(Turn::Ours(Self::default(), since)),
+            let wait = wait.get_or_insert_with(Wait::begin);
+            if let Err(stranger) = wait.look_at(holder(&name), jvm) {
+                log::warn!("{stranger} holds the place of the run on pid {}; going on without it", jvm.pid());
+                return Ok(Turn::without_place());
             }
-            deadline.sleep(Duration::from_millis(50), "taking over from another run")?;
+            deadline.sleep(TRY_EVERY, &format!("waiting for the other run on pid {}", jvm.pid()))?;
         }
     }
 
     /// Whether another run has the place, or somebody else.
     pub fn is_taken(jvm: &Jvm) -> bool {
-        SocketAddr::from_abstract_name(name_of(jvm)).is_ok_and(|address| UnixStream::connect_addr(&address).is_ok())
+        !matches!(holder(&name_of(jvm)), Holder::None)
     }
 
-    fn hold(listener: UnixListener, wish: &str) -> io::Result<Self> {
+    fn hold(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let over = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let waiting = Arc::default();
-        let door = {
-            let (waiting, over) = (Arc::clone(&waiting), Arc::clone(&over));
-            std::thread::spawn(move || keep_door(&listener, &waiting, &over))
-        };
-        Ok(Self { wish: wish.to_owned(), waiting, door: Some((door, over)) })
-    }
-
-    /// Tells those who wait how the run ended.
-    pub fn tell(mut self, receipt: &str) {
-        self.close_door();
-        for mut stream in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // Whoever went away meanwhile misses nothing.
-            let _ = stream.set_write_timeout(Some(Duration::from_secs(2)));
-            let _ = stream.write_all(format!("{}\n{receipt}", self.wish).as_bytes());
-        }
-    }
-
-    fn close_door(&mut self) {
-        if let Some((door, over)) = self.door.take() {
-            let _ = rustix::io::write(&*over, &1u64.to_ne_bytes());
-            // It accepts and waits, nothing else.
-            let _ = joined_within(door, Duration::from_secs(2));
-        }
+        let theirs = Arc::clone(&over);
+        let door = std::thread::Builder::new().spawn(move || keep_door(&listener, &theirs))?;
+        Ok(Self { door: Some((door, over)) })
     }
 }
 
 impl Drop for SingleRun {
     fn drop(&mut self) {
-        self.close_door();
+        if let Some((door, over)) = self.door.take() {
+            let _ = rustix::io::write(&*over, &1u64.to_ne_bytes());
+            // It never waits for anything but this.
+            let _ = joined_within(door, Duration::from_secs(2));
+        }
     }
+}
+
+impl Turn {
+    fn without_place() -> Self {
+        Self { place: SingleRun::default(), waited_since: None }
+    }
+}
+
+/// A wait for another run.
+struct Wait {
+    since: SystemTime,
+    said: Option<Instant>,
+    /// Since when the holder cannot be connected to.
+    silent_since: Option<Instant>,
+}
+
+impl Wait {
+    fn begin() -> Self {
+        Self { since: SystemTime::now(), said: None, silent_since: None }
+    }
+
+    /// Says who is waited for; fails with the name of a stranger.
+    fn look_at(&mut self, holder: Holder, jvm: &Jvm) -> Result<(), String> {
+        match holder {
+            Holder::Process(peer) if !is_trusted(peer, jvm) => Err(format!("another user (uid {})", peer.uid)),
+            Holder::Process(peer) => {
+                self.silent_since = None;
+                self.say(peer, jvm.pid());
+                Ok(())
+            }
+            // A run that has just ended, or has the name and listens in a moment, is no stranger.
+            Holder::Busy | Holder::None => {
+                let is_silent = self.silent_since.get_or_insert_with(Instant::now).elapsed() > SILENT_FOR;
+                if is_silent { Err("a process that cannot be connected to".into()) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn say(&mut self, peer: Peer, pid: i32) {
+        let who = peer.pid.map_or_else(String::new, |pid| format!("process {pid}, "));
+        match self.said {
+            None => log::warn!("another run is dumping pid {pid} ({who}uid {}); waiting until it is over", peer.uid),
+            Some(said) if said.elapsed() < SAY_EVERY => return,
+            Some(_) => log::info!("waiting for the other run on pid {pid} ({who}uid {})", peer.uid),
+        }
+        self.said = Some(Instant::now());
+    }
+}
+
+/// A run of the JVM's own user counts: that user can hinder a dump in any case, as by a stopped JVM.
+fn is_trusted(peer: Peer, jvm: &Jvm) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    [ours, 0, jvm.identity.uid].contains(&peer.uid)
 }
 
 /// The JVM, by its pid namespace, number and start: the same for all who see it.
@@ -118,46 +171,35 @@ pub fn name_of(jvm: &Jvm) -> String {
     format!("jmap-dump-tool/{pid_ns}/{}/{}", jvm.ns_pid, jvm.target.start_ticks().unwrap_or_default())
 }
 
-fn keep_door(listener: &UnixListener, waiting: &Mutex<Vec<UnixStream>>, over: &OwnedFd) {
-    loop {
-        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
-        if poll(&mut fds, None).is_err_and(|errno| errno != rustix::io::Errno::INTR) {
-            return;
-        }
-        let ended = !fds[1].revents().is_empty();
-        while let Ok((stream, _)) = listener.accept() {
-            waiting.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
-        }
-        if ended {
-            return;
-        }
+/// Whoever connects to a full queue waits in a line of its own (Linux: `net/unix/af_unix.c`, `unix_wait_for_peer`), so
+/// that those who fill the queue do not keep us out.
+fn holder(name: &str) -> Holder {
+    let connected = || {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&socket, Timeout::Send, Some(CONNECTS_WITHIN))?;
+        connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+        peer_of(&socket)
+    };
+    match connected() {
+        Ok(peer) => Holder::Process(peer),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Holder::Busy,
+        Err(_) => Holder::None,
     }
 }
 
-/// Waits for the other run's wish and receipt: empty when it died. `None` when the place is held by a stranger, whose
-/// word counts nothing.
-fn follow(address: &SocketAddr, pid: i32, deadline: &Deadline) -> Result<Option<String>, Stopped> {
-    let Ok(mut stream) = UnixStream::connect_addr(address) else { return Ok(Some(String::new())) };
-    let ours = rustix::process::geteuid().as_raw();
-    match peer_of(&stream) {
-        Ok(peer) if peer.uid == ours || peer.uid == 0 => {}
-        _ => {
-            log::warn!("another user holds the place of the run on pid {pid}; going on without it");
-            return Ok(None);
-        }
-    }
-    log::warn!("another run is dumping pid {pid}; waiting for its receipt");
-    let mut receipt = Vec::new();
+/// Whoever connects learns whose socket it is (SO_PEERCRED), and nothing else. One descriptor is open at a time, so
+/// that connections exhaust neither our descriptors nor the queue.
+fn keep_door(listener: &UnixListener, over: &OwnedFd) {
     loop {
-        let what = format!("waiting for the other run on pid {pid}");
-        if deadline.wait(stream.as_fd(), PollFlags::IN, Duration::from_secs(5), &what)? == Woken::TimedOut {
-            log::info!("{what}");
-            continue;
+        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
+        if poll(&mut fds, None).is_err_and(|errno| errno != rustix::io::Errno::INTR) || !fds[1].revents().is_empty() {
+            return;
         }
-        let mut piece = [0; 4096];
-        match stream.read(&mut piece) {
-            Ok(0) | Err(_) => return Ok(Some(String::from_utf8_lossy(&receipt).into_owned())),
-            Ok(n) => receipt.extend_from_slice(&piece[..n]),
+        match listener.accept() {
+            Ok(connection) => drop(connection),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // No descriptor is free; the connection stays in the queue.
+            Err(_) => pause(TRY_EVERY),
         }
     }
 }

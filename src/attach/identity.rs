@@ -11,6 +11,7 @@ use rustix::thread::{
 };
 
 use crate::faults::door;
+use crate::private_memory;
 use crate::waiting::joined;
 
 /// An effective uid and gid.
@@ -52,7 +53,12 @@ impl Identity {
             return Ok(f());
         }
         let outcome = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, || self.take().map(|()| f()))?;
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || {
+                self.take()?;
+                // Attaching matters more where a filter of system calls refuses it.
+                let _ = private_memory::close_again();
+                Ok(f())
+            })?;
             io::Result::Ok(joined(thread))
         });
         // No more threads: the container's pids limit, as a rule.

@@ -117,7 +117,7 @@ fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadlin
         Err(error) => return findings.obstacle("attach", error),
     }
     if SingleRun::is_taken(jvm) {
-        let remedy = "wait for it; a second run with the same aim prints its receipt";
+        let remedy = "wait for it; a second run with the same aim reports the dump that it has stored";
         return findings.other("run", State::Warning, "another run is at this JVM: the rest was not tried", remedy);
     }
     if !settings.attach {

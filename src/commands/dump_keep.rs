@@ -62,6 +62,27 @@ impl Run<'_> {
         self.keep_as_sealed(spool, plan, ledger);
     }
 
+    /// Keeps the compressed dump of an object that the store has only acknowledged. Its name and the missing journal
+    /// keep every later run from removing it or storing it again.
+    pub fn keep_unverified(&mut self, spool: &Spool, plan: &mut Plan) {
+        if let Err(why) = self.put_in_order(spool, plan) {
+            self.receipt.warn(format!("nobody can tell that it is stored, and its copy was not sorted: {why}"));
+            return self.keep_as_sealed(spool, plan, None);
+        }
+        let file = if spool.is_in_order() { SPOOL } else { SORTED };
+        let kept = keep(&mut plan.dir, file, &format!("kept-{}", self.key.dump_name()), &self.settings.common);
+        for surplus in [&journal::name_for(SPOOL), SPOOL].into_iter().filter(|name| kept.is_ok() && *name != file) {
+            let _ = plan.dir.remove_file(surplus);
+        }
+        if let Ok(kept) = &kept {
+            self.receipt.warn(format!(
+                "nobody can tell that it is stored: {} stays; remove it when you have seen the object",
+                kept.path
+            ));
+        }
+        self.tell_kept(kept, plan);
+    }
+
     /// As it was when it was sealed, with the journal that it got then, or now.
     fn keep_as_sealed(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
         if !plan.dir.has(&journal::name_for(SPOOL)) {

@@ -18,11 +18,11 @@ use crate::journal::Journal;
 use crate::pipeline::{Piped, Verdict};
 use crate::progress::Progress;
 use crate::settings::DumpSettings;
-use crate::single_run::SingleRun;
+use crate::single_run::{SingleRun, Turn};
 use crate::spool::Spool;
 use crate::store::key::ObjectKey;
 use crate::store::receipt::{JvmFacts, Receipt};
-use crate::store::{PUT_MAX, StoreError, Upload, part_size};
+use crate::store::{PUT_MAX, StoreError, StoredObject, Upload, part_size};
 use crate::units::{Bytes, Seconds};
 
 /// One dump on its way.
@@ -41,7 +41,7 @@ pub(super) struct Run<'a> {
     /// What was asked of the JVM besides.
     pub context: Option<String>,
     /// Our place as the only run on the JVM. It may be given up before the end.
-    pub turn: Cell<Option<SingleRun>>,
+    pub place: Cell<Option<SingleRun>>,
     /// Since when another run was waited for, if one was.
     pub waited_since: Option<SystemTime>,
 }
@@ -54,13 +54,7 @@ const COMPRESSED_TO: u64 = 4;
 const CONTEXT_FROM: Duration = Duration::from_secs(10);
 
 impl<'a> Run<'a> {
-    pub fn new(
-        settings: &'a DumpSettings,
-        deadline: &'a Deadline,
-        jvm: &'a Jvm,
-        turn: SingleRun,
-        waited_since: Option<SystemTime>,
-    ) -> Self {
+    pub fn new(settings: &'a DumpSettings, deadline: &'a Deadline, jvm: &'a Jvm, turn: Turn) -> Self {
         let receipt = Receipt {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
@@ -69,7 +63,7 @@ impl<'a> Run<'a> {
         };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
-        Self {
+        let mut run = Self {
             settings,
             deadline,
             jvm,
@@ -80,12 +74,17 @@ impl<'a> Run<'a> {
             journal: None,
             live: settings.target.live,
             context: None,
-            turn: Cell::new(Some(turn)),
-            waited_since,
-        }
+            place: Cell::new(Some(turn.place)),
+            waited_since: turn.waited_since,
+        };
+        run.receipt.wish = run.wish();
+        run
     }
 
     pub fn all_stages(&mut self) -> Result<(), Error> {
+        if self.tell_stored_meanwhile()? {
+            return Ok(());
+        }
         let (judged, vm) = self.measure()?;
         if !self.is_worth_it(judged) {
             return Ok(());
@@ -225,13 +224,16 @@ impl<'a> Run<'a> {
         match stored {
             Ok(finished) => {
                 tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
+                if self.receipt.object.as_ref().is_some_and(StoredObject::is_unverified) {
+                    self.keep_unverified(spool, plan);
+                }
                 self.add_link();
                 Ok(())
             }
             Err(error) => {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
-                    Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common)),
+                    Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common, false)),
                     None => self.keep_spool(spool, plan, ledger.as_ref()),
                 }
                 Err(Error::not_stored(error))

@@ -11,7 +11,7 @@ use crate::pipeline::{self, Verdict};
 use crate::spool::Spool;
 use crate::stages::Scrutiny;
 use crate::store::receipt::DumpFacts;
-use crate::store::{StoreError, Upload};
+use crate::store::{StoreError, StoredObject, Upload};
 
 impl Run<'_> {
     /// The dump that another run has sealed since this one waited for it, if this one may have it.
@@ -55,6 +55,9 @@ impl Run<'_> {
         let finished = finished.map_err(|error| self.still_sealed(path, error))?;
         let context = self.context_of(sealed);
         tell_stored(&mut self.receipt, finished, &self.key, context);
+        if self.receipt.object.as_ref().is_some_and(StoredObject::is_unverified) {
+            self.receipt.warn("nobody can tell that it is stored: look at the object, and at what the run before says");
+        }
         self.add_link();
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::dump_run::Run;
 use super::keep::write_journal;
 use crate::attach::VirtualMachine;
 use crate::effort::Effort;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::heap_dump::{
     self, Capture, DumpDir, DumpError, HeapDump, Layout, Manner, NAME, Plan, Reframed, RoomError, SPOOL,
@@ -253,7 +254,7 @@ impl Seal<'_> {
     /// Nobody knows how long a reader of standard output takes. A run that waits has its own, and sends the same dump.
     fn give_up_turn(&self) {
         if self.run.settings.common.store.url == StoreUrl::Stdout {
-            self.run.turn.take();
+            self.run.place.take();
         }
     }
 
@@ -261,7 +262,7 @@ impl Seal<'_> {
         let spool = &self.spooled.spool;
         let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
         let journal = if self.spooled.in_store {
-            Journal::create(Path::new(&self.spooled.path), &begin)?
+            Journal::create(&Entry::named(Path::new(&self.spooled.path))?, &begin)?
         } else {
             write_journal(self.dir, SPOOL, &begin, None)?
         };

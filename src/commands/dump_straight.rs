@@ -11,7 +11,7 @@ use crate::heap_dump::{NAME, Pipe, PipePair, Plan};
 use crate::hprof::Histogram;
 use crate::pipeline::{Piped, Verdict};
 use crate::stages::Treatment;
-use crate::store::{StoreError, Upload};
+use crate::store::{StoreError, StoredObject, Upload};
 use crate::straight;
 
 impl Run<'_> {
@@ -56,6 +56,10 @@ impl Run<'_> {
         match finished {
             Ok(finished) => {
                 tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
+                if self.receipt.object.as_ref().is_some_and(StoredObject::is_unverified) {
+                    self.receipt
+                        .warn("nobody can tell that it is stored, and --no-disk keeps nothing: look at the object");
+                }
                 self.add_link();
                 Ok(())
             }

@@ -131,12 +131,16 @@ fn got_before(
     match check(shelf, &object.key, &sha256, path, progress, deadline) {
         Err(Error::Dump(_) | Error::Damaged { .. }) => Err(another()),
         // Its length alone does not make it the object.
-        Ok(NO_CHECKSUM) if !object.key.ends_with(".hprof.gz") => Err(another()),
+        Ok(NO_CHECKSUM | OWN_CHECKSUM) if !object.key.ends_with(".hprof.gz") => Err(another()),
         other => other.map(|verified| (sha256, verified)),
     }
 }
 
+const SAME: &str = "the receipt's checksum is that of the file";
+
 const NO_CHECKSUM: &str = "there is no checksum to compare";
+
+const OWN_CHECKSUM: &str = "there is no receipt; the file's own checksum is right";
 
 /// Against the receipt, and a dump to its end record.
 fn check(
@@ -155,12 +159,18 @@ fn check(
         let (key, sha256) = (key.to_owned(), sha256.to_owned());
         return Err(Error::Damaged { key, expected: expected.clone(), sha256 });
     }
-    if key.ends_with(".hprof.gz") {
-        progress.stage("reading the dump to its end", None);
+    if key.ends_with(".gz") {
         let path = part.display().to_string();
         let unread = |source| DumpError::Read { path: path.clone(), source };
         let file = regular_file::open(part).map_err(unread)?;
         let len = file.metadata().map_err(unread)?.len();
+        if !key.ends_with(".hprof.gz") {
+            // Its own checksums are the only ones where there is no receipt, and they also tell that an end is missing.
+            progress.stage("reading it to its end", None);
+            gunzip::read_to_end(file.take(len), &path, progress, deadline)?;
+            return Ok(if expected.is_some() { SAME } else { OWN_CHECKSUM });
+        }
+        progress.stage("reading the dump to its end", None);
         // Of one that was stored in spite of that, nothing else is expected.
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
@@ -169,7 +179,7 @@ fn check(
             return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
         }
     }
-    Ok(if expected.is_some() { "the receipt's checksum is that of the file" } else { NO_CHECKSUM })
+    Ok(if expected.is_some() { SAME } else { NO_CHECKSUM })
 }
 
 /// `None` only where there is none: what cannot be read may say that the object is damaged, or that a truncated dump

@@ -1,17 +1,17 @@
 //! `install`: the running program and its settings file into a directory, for init containers that have no cp.
 
-use std::fs;
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
-
-use rustix::fs::{CWD, Mode};
 
 use super::{Answer, Outcome};
 use crate::cli::InstallArgs;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::heap_dump::RoomError;
-use crate::regular_file::{Access, create_in, open_named};
+use crate::regular_file::{Access, PRIVATE, create_in, open_named};
+use crate::run_id::run_id;
 use crate::settings::FILE_NAME;
 
 /// The program's name there, whatever it is called here.
@@ -39,25 +39,29 @@ fn install(dir: &Path) -> Result<String, (String, io::Error)> {
     Ok(done)
 }
 
-/// Under another name first: a program that runs cannot be written, and half a one must not be run. Owner and mode
-/// come along, for the settings file is trusted by them.
+/// Under another name first: a program that runs cannot be written, and half a one must not be run. Nobody knows the name
+/// before it is there, and nobody else can read or write it until it has its owner and mode, by which the settings file
+/// is trusted.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let temporary = to.with_extension("new");
+    let to = Entry::named(to)?;
     let mut source = open_named(from)?;
     let meta = source.metadata()?;
-    // What is there is of an earlier start that was killed, or somebody's link: it is not written to.
-    let _ = fs::remove_file(&temporary);
-    let mut file = create_in(CWD, &temporary, Access::Write, Mode::from_raw_mode(meta.mode() & 0o777))?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(to.name());
+    name.push(format!(".{}.new", run_id()));
+    let temporary = to.sibling(name);
+    let mut file = create_in(temporary.dir(), temporary.name(), Access::Write, PRIVATE)?;
     let copied = io::copy(&mut source, &mut file).and_then(|_| {
         if rustix::process::geteuid().is_root() {
             fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
         }
+        file.set_permissions(Permissions::from_mode(meta.mode() & 0o777))?;
         file.sync_all()?;
-        fs::rename(&temporary, to)
+        temporary.replace(&to)
     });
     if copied.is_err() {
         // It has no use, and what matters is the first error.
-        let _ = fs::remove_file(&temporary);
+        let _ = temporary.remove();
     }
     copied
 }

@@ -40,18 +40,19 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
     }
     let path = format!("{}/{name}", dir.here);
     let bytes = dir.open_file(name)?.metadata()?.len();
-    Ok(kept(path, bytes, dir.mount.as_ref().map(Mount::lifetime), settings))
+    // Where the JVM's user is not this one, the journal is his as well, and orders nothing.
+    Ok(kept(path, bytes, dir.mount.as_ref().map(Mount::lifetime), settings, dir.is_of_another()))
 }
 
-/// A file that was to be uploaded.
-pub fn still_there(path: &str, settings: &Settings) -> Kept {
+/// A file that was to be uploaded; `delete` says that it was to be removed then.
+pub fn still_there(path: &str, settings: &Settings, delete: bool) -> Kept {
     let path = std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string());
     let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
     let mount = read_named("/proc/self/mountinfo", MOUNTS_MAX).ok().and_then(|text| Mount::of(&path, &text));
-    kept(path, bytes, mount.as_ref().map(Mount::lifetime), settings)
+    kept(path, bytes, mount.as_ref().map(Mount::lifetime), settings, delete)
 }
 
-fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings) -> Kept {
+fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings, delete: bool) -> Kept {
     let place = &settings.place;
     // A store that a settings file named has its credentials there, and only there.
     let store = match &settings.store.config {
@@ -60,11 +61,12 @@ fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Setting
         None => String::new(),
     };
     let redact = settings.redact.as_ref().map(redact_flags).unwrap_or_default();
+    let delete = if delete { "--delete " } else { "" };
     Kept {
         bytes,
         lifetime: lifetime.map_or_else(|| "how long it stays there is unknown".into(), |lifetime| lifetime.to_string()),
         resume: format!(
-            "jmap-dump-tool upload {store}{redact}{} {} {} {}",
+            "jmap-dump-tool upload {store}{redact}{delete}{} {} {} {}",
             place.project,
             place.app,
             place.env,

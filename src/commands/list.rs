@@ -3,6 +3,7 @@
 mod page;
 mod row;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -15,6 +16,9 @@ use crate::settings::{Form, ListSettings};
 use crate::store::key::receipt_of;
 use crate::store::{Shelf, StoreError};
 use row::Row;
+
+/// Most bytes of what receipts tell in one listing; further objects are listed without.
+const DETAILS_MAX: usize = 64 << 20;
 
 pub fn run(args: &ListArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
     let settings = match ListSettings::of_list(args) {
@@ -37,18 +41,21 @@ pub fn run(args: &ListArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
 
 fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error> {
     let shelf = Shelf::open(&settings.common.store, deadline).map_err(Error::store)?;
-    let objects = shelf.list(&settings.under).map_err(Error::store)?;
-    let stored: Vec<_> = objects.iter().filter(|object| object.key.ends_with(".gz")).collect();
-    let receipts: Vec<String> = stored.iter().map(|object| receipt_of(&object.key)).collect();
-    let receipts = shelf.read_small(&receipts).map_err(Error::store)?;
-    let mut rows: Vec<Row> = stored
-        .into_iter()
-        .map(|object| {
-            let receipt = receipts.get(&receipt_of(&object.key));
-            let receipt = receipt.and_then(|json| serde_json::from_slice(json).ok());
-            Row::of(object, settings.common.store.url.of_key(&object.key), receipt.as_ref())
-        })
-        .collect();
+    let stored = shelf.list(&settings.under, |key| key.ends_with(".gz")).map_err(Error::store)?;
+    let mut rows: Vec<Row> =
+        stored.iter().map(|object| Row::of(object, settings.common.store.url.of_key(&object.key))).collect();
+    let mut of_receipt: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (row, object) in stored.iter().enumerate() {
+        of_receipt.entry(receipt_of(&object.key)).or_default().push(row);
+    }
+    let mut left = DETAILS_MAX;
+    let read = shelf.read_small(of_receipt.keys().map(String::as_str), |key, json| {
+        let Ok(receipt) = serde_json::from_slice(json) else { return };
+        for row in of_receipt.get(key).into_iter().flatten() {
+            left = left.saturating_sub(if left == 0 { 0 } else { rows[*row].tell(&receipt) });
+        }
+    });
+    read.map_err(Error::store)?;
     rows.sort_by(|one, other| other.time.cmp(&one.time).then_with(|| one.key.cmp(&other.key)));
     if let Some(valid) = settings.links {
         add_links(&shelf, &mut rows, valid)?;

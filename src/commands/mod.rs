@@ -9,6 +9,7 @@ mod dump_redact;
 mod dump_run;
 mod dump_sealed;
 mod dump_stage;
+mod dump_stored;
 mod dump_straight;
 mod dump_worth;
 mod fetch;
@@ -123,6 +124,7 @@ fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, c
             }
         }
     }
+    receipt.stored = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
     let json = receipt.to_json().unwrap_or_default();
     if let Err(error) = finished.put_beside(RECEIPT_TAIL, json.into_bytes()) {
         receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));

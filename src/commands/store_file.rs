@@ -9,6 +9,7 @@ use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
@@ -22,6 +23,7 @@ use super::temporary::nameless_beside;
 use super::verify::{is_gzip, walk};
 use crate::classes;
 use crate::deadline::Deadline;
+use crate::entry::{Entry, HeldDir};
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::{DumpError, RoomError};
@@ -32,7 +34,7 @@ use crate::memory::Rationed;
 use crate::pipeline::{self, Verdict};
 use crate::progress::Progress;
 use crate::redaction::Redaction;
-use crate::settings::Settings;
+use crate::settings::{Settings, UsageError};
 use crate::spool::Spool;
 use crate::stages::Scrutiny;
 use crate::store::key::Place;
@@ -47,21 +49,44 @@ pub struct Item {
     pub scrutiny: Scrutiny,
     /// It goes once it is stored and verified.
     pub delete: bool,
-    /// It was named by its user: a link is followed, and what an earlier run has begun counts only when that had the
-    /// same place. What was found by itself is no link, and knows its place.
-    pub by_name: bool,
+    /// The directory in which it was found. `None` when its user has named it: then a link is followed, and what an
+    /// earlier run has begun counts only when that had the same place. What was found by itself is no link, and its
+    /// journal knows its place.
+    pub found_in: Option<Arc<HeldDir>>,
+    /// The place was named, and is not only told by a journal.
+    pub has_place: bool,
+}
+
+impl Item {
+    pub fn by_name(&self) -> bool {
+        self.found_in.is_none()
+    }
+
+    /// `None` for standard input.
+    fn entry(&self) -> Result<Option<Entry>, Error> {
+        if self.path == Path::new("-") {
+            return Ok(None);
+        }
+        let entry = match &self.found_in {
+            Some(dir) => dir.entry_at(&self.path),
+            None => Entry::named(&self.path),
+        };
+        entry.map(Some).map_err(|source| UsageError::File { path: shown(&self.path), source }.into())
+    }
 }
 
 /// One file on its way.
 struct Deposit<'a> {
     item: &'a Item,
+    /// Where it is, as held from the start on; `None` for standard input.
+    entry: Option<Entry>,
     settings: Settings,
     begin: Begin,
     ledger: Option<Ledger>,
     /// An earlier process has begun it.
     resumed: bool,
     /// Beside the file, and stored together with it.
-    parts: OnceCell<Vec<PathBuf>>,
+    parts: OnceCell<Vec<Entry>>,
     progress: &'a Progress,
     deadline: &'a Deadline,
 }
@@ -77,7 +102,9 @@ pub fn store(
         Ok(deposit) => deposit,
         Err(error) => return (new_receipt(&settings.place), Err(error)),
     };
-    let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, ..deposit.begin.receipt.clone() };
+    let begun = deposit.begin.receipt.clone();
+    // Nobody waits for a dump that an earlier run has made.
+    let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, wish: None, ..begun };
     let mut result = deposit.run(&mut receipt);
     // A multipart upload may be gone: a rule of the bucket, or somebody's order, has removed it.
     if is_lost(&result) && deposit.ledger.as_ref().is_some_and(Ledger::lose) {
@@ -94,14 +121,14 @@ impl<'a> Deposit<'a> {
         progress: &'a Progress,
         deadline: &'a Deadline,
     ) -> Result<Self, Error> {
-        let (begin, ledger, resumed) = if item.path == Path::new("-") {
-            (new_begin(item, settings)?, None, false)
-        } else {
-            recall(item, settings)?
+        let entry = item.entry()?;
+        let (begin, ledger, resumed) = match &entry {
+            None => (new_begin(item, None, settings)?, None, false),
+            Some(entry) => recall(item, entry, settings)?,
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
         let (settings, parts) = (settings.at(place), OnceCell::new());
-        Ok(Self { item, settings, begin, ledger, resumed, parts, progress, deadline })
+        Ok(Self { item, entry, settings, begin, ledger, resumed, parts, progress, deadline })
     }
 
     fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
@@ -157,7 +184,7 @@ impl<'a> Deposit<'a> {
         match self.item.scrutiny {
             Scrutiny::Anything => Scrutiny::Anything,
             // A run's own dump was whole when its journal was begun.
-            _ if self.resumed && !self.begin.truncated && !self.item.by_name => Scrutiny::Dump,
+            _ if self.resumed && !self.begin.truncated && !self.item.by_name() => Scrutiny::Dump,
             _ if self.begin.truncated => Scrutiny::Remains,
             other => other,
         }
@@ -169,19 +196,18 @@ impl<'a> Deposit<'a> {
 
     /// A gzipped file goes as it is, once it was walked; a plain one is compressed on the way.
     fn read(&self, upload: &mut Upload) -> Result<Piece, Error> {
-        if self.item.path == Path::new("-") {
-            return self.read_stdin(upload);
-        }
-        let (path, file) = (shown(&self.item.path), open(self.item)?);
+        let Some(entry) = &self.entry else { return self.read_stdin(upload) };
+        let open = || open(self.item, entry);
+        let (path, file) = (shown(&self.item.path), open()?);
         if is_gzip(&file).map_err(|source| unread(&path, source))? {
             return self.read_gzipped(file, &path, upload);
         }
-        let (raw, parts) = with_parts(&self.item.path, file).map_err(|source| unread(&path, source))?;
+        let (raw, parts) = with_parts(entry, file).map_err(|source| unread(&path, source))?;
         let _ = self.parts.set(parts);
-        let again = || with_parts(&self.item.path, open(self.item).map_err(io::Error::other)?).map(|(raw, _)| raw);
+        let again = || with_parts(entry, open().map_err(io::Error::other)?).map(|(raw, _)| raw);
         // Only one file can be read at any place; without redaction, nobody asks for that.
         let is_single = self.redact().is_some() && self.parts.get().is_none_or(Vec::is_empty);
-        let single = is_single.then(|| open(self.item)).transpose()?;
+        let single = is_single.then(open).transpose()?;
         let redactor = self.redactor(&path, again, single.as_ref())?;
         self.compress(raw, &path, redactor, upload)
     }
@@ -265,8 +291,13 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// What no later attempt reads otherwise; a disk that fails may work again.
 fn is_damaged(result: &Result<(), Error>) -> bool {
-    matches!(result, Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })))
+    match result {
+        Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })) => true,
+        Err(Error::Dump(DumpError::Read { source, .. })) => gzip::is_damage(source),
+        _ => false,
+    }
 }
 
 /// No room for the copy, or nothing to be copied.

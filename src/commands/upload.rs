@@ -3,11 +3,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::store_file::{Item, store};
 use super::{Answer, Outcome, WatchSignals, start_clock, tell};
 use crate::cli::UploadArgs;
 use crate::deadline::Deadline;
+use crate::entry::HeldDir;
 use crate::error::Error;
 use crate::incoming::{left_in, sweep};
 use crate::journal;
@@ -50,7 +52,7 @@ fn store_one(item: &Item, settings: &UploadSettings, progress: &Progress, deadli
         Err(_) if is_gone(&item.path) => Some("is not there any more: its upload has ended"),
         _ => None,
     };
-    if let Some(words) = by_another.filter(|_| !item.by_name) {
+    if let Some(words) = by_another.filter(|_| !item.by_name()) {
         let text = format!("{} {words}\n", item.path.display());
         return Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) };
     }
@@ -81,15 +83,19 @@ fn all_of(outcomes: Vec<Outcome>) -> Outcome {
 
 fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
     let scrutiny = if settings.truncated { Scrutiny::Remains } else { Scrutiny::Dump };
-    let item = |path: PathBuf| Item { path, scrutiny, delete: settings.delete, by_name: settings.resume.is_none() };
-    let Some(dir) = &settings.resume else { return Ok(settings.files.iter().map(|file| item(file.into())).collect()) };
-    sweep(Path::new(dir));
+    let (delete, has_place) = (settings.delete, settings.has_place);
+    let item = |path: PathBuf, found_in| Item { path, found_in, has_place, scrutiny, delete };
+    let Some(dir) = &settings.resume else {
+        return Ok(settings.files.iter().map(|file| item(file.into(), None)).collect());
+    };
+    let unread = |source| UsageError::File { path: dir.clone(), source };
+    let held = HeldDir::named(Path::new(dir)).map_err(unread)?;
+    sweep(&held);
     let place = settings.has_place.then_some(&settings.common.place);
-    let found =
-        left_in(Path::new(dir), LEVELS, place).map_err(|source| UsageError::File { path: dir.clone(), source })?;
+    let found = left_in(&held, LEVELS, place).map_err(unread)?;
     found.obstacles.as_slice().iter().for_each(|obstacle| log::error!("{obstacle}"));
     let found = found.files.into_iter().filter(|path| !is_stored_here(path, &settings.common.store.url));
-    Ok(found.map(item).collect())
+    Ok(found.map(|path| item(path, Some(Arc::clone(&held)))).collect())
 }
 
 /// Objects of a local store bear the same names, and are where they belong.

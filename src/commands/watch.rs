@@ -1,29 +1,33 @@
 //! `watch`: the sidecar. One thread takes what is complete out of the JVM's way, another one stores it.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
-use rustix::fs::CWD;
+use rustix::fs::{Mode, mkdirat};
+use rustix::io::Errno;
 
 use super::store_file::{Item, abandon, store};
 use super::{Answer, Outcome, WatchSignals, emit, start_clock, start_clock_that_lingers, tell};
 use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
+use crate::entry::{Entry, HeldDir};
 use crate::error::Error;
 use crate::incoming::parts::parts_of;
-use crate::incoming::{AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, left_for_watcher, stray_parts};
-use crate::journal::{self, Begin, Journal, JournalError, Past, SoFar};
+use crate::incoming::{
+    AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, UNVERIFIED, left_for_watcher, stray_parts, surplus_unverified,
+};
+use crate::journal::{Begin, Journal, JournalError, Past, SoFar};
+use crate::panics;
 use crate::pod::Pod;
 use crate::progress::Progress;
-use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::settings::{UsageError, WatchSettings};
 use crate::stages::Scrutiny;
+use crate::store::StoredObject;
 use crate::store::key::ObjectKey;
 use crate::waiting::{joined_or_panic, pause};
 
@@ -102,7 +106,7 @@ impl Watcher {
         let stopped = match ended {
             Ok(Some(stopped)) => stopped,
             Ok(None) => return Outcome::failed(storer_gone("it has ended")),
-            Err(panic) => return Outcome::failed(storer_gone(panic_message(&*panic))),
+            Err(panic) => return Outcome::failed(storer_gone(panics::message(&*panic))),
         };
         self.tell_status(&Scan::default());
         let waiting: Vec<String> = self.lock().queue.paths().map(|path| path.display().to_string()).collect();
@@ -150,12 +154,14 @@ impl Watcher {
             Scan { obstacles: obstacle.into(), ..Scan::default() }
         });
         let redacts = self.settings.common.redact.is_some();
-        let left = left_for_watcher(&self.settings.dir, &self.settings.common.place, !redacts);
+        let (dir, waiting) = (self.inbox.dir(), self.inbox.waiting());
+        let left = left_for_watcher(dir, waiting, &self.settings.common.place, !redacts);
         let mut scan = scan;
         scan.obstacles.extend(left.obstacles.into_vec());
         if redacts {
-            let stray = stray_parts(self.inbox.waiting(), &self.settings.common.place);
-            scan.obstacles.extend(stray.into_iter().map(|(path, ..)| {
+            let stray = stray_parts(waiting, &self.settings.common.place);
+            scan.obstacles.extend(stray.into_iter().map(|(part, ..)| {
+                let path = part.path();
                 format!("{} is a part of a dump, which cannot be redacted by itself: it stays there", path.display())
             }));
         }
@@ -164,14 +170,14 @@ impl Watcher {
             log::info!("{name} is complete, and waits as {}", path.display());
         }
         // Whoever stores has removed by now what it says to be done.
-        for path in left.files.into_iter().filter(|path| path.exists()) {
+        for path in left.files.into_iter().filter(|path| self.is_there(path)) {
             if !shared.finished.contains(&path) {
                 shared.queue.add(path);
             }
         }
         if let Some(most) = self.settings.max_local {
-            let given_up = shared.queue.surplus(self.inbox.waiting(), most);
-            for past in given_up.iter().filter_map(|path| give_up(path)) {
+            let given_up = shared.queue.surplus(waiting.path(), most);
+            for past in given_up.iter().filter_map(|path| give_up(&self.entry(path).ok()?)) {
                 shared.status.given_up += 1;
                 scan.stale.extend(past);
             }
@@ -197,7 +203,7 @@ impl Watcher {
 
     fn write_status(&self, shared: &mut Shared) {
         shared.status.waiting = shared.queue.len();
-        let written = shared.status.write(&self.settings.status);
+        let written = self.status().and_then(|file| shared.status.write(&file));
         if let Err(error) = &written
             && !shared.untold
         {
@@ -205,6 +211,25 @@ impl Watcher {
             log::warn!("cannot write {path}, by which 'status' and a probe know this watcher: {error}");
         }
         shared.untold = written.is_err();
+    }
+
+    /// In our own place it is written there, whatever is called like that by now.
+    fn status(&self) -> io::Result<Entry> {
+        let (path, waiting) = (&self.settings.status, self.inbox.waiting());
+        match path.file_name().filter(|_| path.parent() == Some(waiting.path())) {
+            Some(name) => Ok(waiting.entry(name)),
+            None => Entry::named(path),
+        }
+    }
+
+    /// What was found at this path, in the directories that are held.
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let waiting = self.inbox.waiting();
+        if path.starts_with(waiting.path()) { waiting.entry_at(path) } else { self.inbox.dir().entry_at(path) }
+    }
+
+    fn is_there(&self, path: &Path) -> bool {
+        self.entry(path).is_ok_and(|entry| entry.exists())
     }
 
     fn store_until_over(&self) {
@@ -217,7 +242,7 @@ impl Watcher {
         let mut shared = self.lock();
         while !shared.over {
             if let Some(path) = shared.queue.take_due() {
-                let bytes = path.metadata().map_or(0, |meta| meta.len());
+                let bytes = self.entry(&path).and_then(|entry| entry.metadata()).map_or(0, |meta| meta.len());
                 shared.status.begins(path.display().to_string(), bytes, self.settings.common.deadline);
                 return Some(path);
             }
@@ -235,8 +260,11 @@ impl Watcher {
         match result {
             Ok(()) => {
                 // With --keep, or because nobody could look at the object, or it could not be removed.
-                if path.exists() {
-                    self.put_aside(path);
+                if let Ok(entry) = self.entry(path)
+                    && entry.exists()
+                {
+                    let is_unverified = receipt.object.as_ref().is_some_and(StoredObject::is_unverified);
+                    self.put_aside(&entry, is_unverified && !self.settings.keep);
                 }
                 self.done(path);
                 let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);
@@ -258,7 +286,7 @@ impl Watcher {
 
     fn done(&self, path: &Path) {
         let mut shared = self.lock();
-        if path.exists() {
+        if self.is_there(path) {
             shared.finished.insert(path.to_owned());
         }
         shared.queue.done(path);
@@ -266,7 +294,7 @@ impl Watcher {
 
     fn failed(&self, path: &Path, error: &Error) {
         let mut shared = self.lock();
-        if !path.exists() || is_somebody_else_s(path, error) {
+        if !self.is_there(path) || self.is_somebody_else_s(path, error) {
             return shared.queue.done(path);
         }
         let pause = shared.queue.again(path);
@@ -289,30 +317,57 @@ impl Watcher {
             Some(key) if key.is_other() => Scrutiny::Anything,
             _ => Scrutiny::Remains,
         };
-        Item { path: path.to_owned(), scrutiny, delete: !self.settings.keep, by_name: false }
+        let (waiting, dir) = (self.inbox.waiting(), self.inbox.dir());
+        let found_in = Some(Arc::clone(if path.starts_with(waiting.path()) { waiting } else { dir }));
+        Item { path: path.to_owned(), scrutiny, delete: !self.settings.keep, found_in, has_place: true }
     }
 
-    /// Where it is not found again.
-    fn put_aside(&self, path: &Path) {
-        let stored = self.inbox.waiting().join(STORED);
+    /// Moves a file to where it is not found again. `--max-local` bounds those of which the store has given its word
+    /// only: the oldest go.
+    fn put_aside(&self, stored: &Entry, unverified: bool) {
         // Each run calls its spool the same.
-        let id = run_id();
-        let aside = |path: &Path| {
-            let name = path.file_name().unwrap_or_default();
-            match rename_new(CWD, path, stored.join(name)) {
+        let (id, mark) = (run_id(), if unverified { UNVERIFIED } else { "" });
+        let aside = |file: &Entry, dir: &Arc<HeldDir>| {
+            let name = file.name().to_string_lossy();
+            match file.rename_new(&dir.entry(format!("{mark}{name}"))) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    rename_new(CWD, path, stored.join(format!("{id}-{}", name.to_string_lossy())))
+                    file.rename_new(&dir.entry(format!("{mark}{id}-{name}")))
                 }
                 moved => moved,
             }
         };
         // The parts first: without their dump they would be stored by themselves.
-        let moved = std::fs::create_dir_all(&stored)
-            .and_then(|()| parts_of(path).iter().try_for_each(|part| aside(part)))
-            .and_then(|()| aside(path));
-        if let Err(error) = moved {
-            log::warn!("{} is stored, and could not be moved: {error}", path.display());
+        let moved = self.stored_dir().and_then(|dir| {
+            parts_of(stored).iter().try_for_each(|part| aside(part, &dir))?;
+            aside(stored, &dir).map(|()| dir)
+        });
+        match moved {
+            Ok(dir) if unverified => self.remove_surplus(&dir),
+            Ok(_) => {}
+            Err(error) => log::warn!("{} is stored, and could not be moved: {error}", stored.path().display()),
         }
+    }
+
+    fn remove_surplus(&self, stored: &Arc<HeldDir>) {
+        let Some(most) = self.settings.max_local else { return };
+        for entry in surplus_unverified(stored, most) {
+            let path = entry.path();
+            log::warn!("{} goes: more unverified dumps lie there than --max-local allows", path.display());
+            let _ = entry.remove();
+        }
+    }
+
+    fn stored_dir(&self) -> io::Result<Arc<HeldDir>> {
+        match mkdirat(self.inbox.waiting(), STORED, Mode::RWXU) {
+            Err(error) if error != Errno::EXIST => Err(error.into()),
+            _ => self.inbox.waiting().below(STORED),
+        }
+    }
+
+    /// A run's own file without its journal: if there is one again, it is found again.
+    fn is_somebody_else_s(&self, path: &Path, error: &Error) -> bool {
+        let has_journal = || self.entry(path).is_ok_and(|entry| entry.journal().exists());
+        matches!(error, Error::Usage(UsageError::Busy { .. })) && !has_journal()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -325,16 +380,6 @@ fn storer_gone(why: &str) -> Error {
     Error::Unexpected { what: "the thread that stores is gone".into(), source: io::Error::other(why.to_owned()) }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked")
-}
-
-/// A run's own file without its journal: if there is one again, it is found again.
-fn is_somebody_else_s(path: &Path, error: &Error) -> bool {
-    matches!(error, Error::Usage(UsageError::Busy { .. })) && !journal::path_for(path).exists()
-}
-
 /// With what to do, where it is not the store that has to be mended.
 fn why_not(error: &Error) -> String {
     match error {
@@ -345,15 +390,16 @@ fn why_not(error: &Error) -> String {
 
 /// As --max-local wants it, and what was sent of it; `None` when another process stores it, or its journal is for
 /// somebody to look at.
-fn give_up(path: &Path) -> Option<Option<Past>> {
-    let (_held, past) = match Journal::reopen(path) {
+fn give_up(entry: &Entry) -> Option<Option<Past>> {
+    let (_held, past) = match Journal::reopen(entry) {
         Ok(found) => found.unzip(),
         Err(JournalError::Foreign) => (None, None),
         Err(_) => return None,
     };
-    log::warn!("{} is given up: more dumps wait than --max-local allows", path.display());
-    for path in parts_of(path).iter().chain(&[path.to_owned(), journal::path_for(path)]) {
-        let _ = std::fs::remove_file(path);
+    log::warn!("{} is given up: more dumps wait than --max-local allows", entry.path().display());
+    for file in parts_of(entry).iter().chain(&[entry.clone(), entry.journal()]) {
+        let _ = file.remove();
     }
-    Some(past)
+    // What another user says of the store is no reason to abort anything there.
+    Some(past.filter(|past| past.own))
 }

@@ -15,6 +15,7 @@ use crate::attach::{Identity, STILL_LOOKS};
 use crate::companion::{receive, stay_alive};
 use crate::heap_dump::{DumpDir, Growing, Layout};
 use crate::journal;
+use crate::private_memory;
 use crate::store;
 use crate::waiting::{joined_within, pause};
 
@@ -23,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// Listens on standard input, which is the control socket, until the run is over.
 pub fn keep_watch() {
+    // The run sends it the settings of the store.
+    let _ = private_memory::close();
     stay_alive();
     let mut keeper = Keeper::default();
     loop {

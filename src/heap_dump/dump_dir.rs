@@ -171,6 +171,11 @@ impl DumpDir {
         self.identity.io(|| door("renameat", || rename_new(&self.dir, from, to)))
     }
 
+    /// What is kept here is another user's.
+    pub fn is_of_another(&self) -> bool {
+        self.identity.uid != Identity::current().uid
+    }
+
     /// Leaves the directory and what is still in it.
     pub fn keep(&mut self) {
         self.keep = true;

@@ -9,11 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, chdir, chroot, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{Resource, chdir, chroot, getrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::attach::Identity;
 use crate::companion::{self, Companion, Environment, stay_alive};
+use crate::private_memory;
 use crate::sys;
 
 /// By this name the program is the holder.
@@ -97,16 +98,16 @@ pub fn hold_pipes() {
 /// Gives up all that the JVM does not have, and lets it look (ptrace(2), "Ptrace access mode checking").
 fn become_theirs(order: &Order) -> io::Result<()> {
     // A core dump would lie where nobody looks for one.
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    private_memory::without_core()?;
     hide_root(order)?;
     order.identity.take_for_good()?;
     // A change of identity took it away (Linux: `kernel/cred.c`, `commit_creds`).
-    Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?)
+    private_memory::open()
 }
 
 /// The JVM's user could read the run's files by `/proc/HOLDER/root`.
 fn hide_root(order: &Order) -> io::Result<()> {
-    // The JVM sees these files anyway, or may look at the run itself.
+    // The JVM sees these files anyway, or its user may look at other processes that see them.
     let is_theirs = order.mounts_are_shared || order.identity == Identity::current();
     match chroot(EMPTY_ROOT) {
         Err(errno) if !is_theirs => return Err(errno.into()),

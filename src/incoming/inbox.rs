@@ -2,25 +2,26 @@
 //! object.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, DirEntry};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use glob::Pattern;
-use rustix::fs::CWD;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
+use rustix::fs::{Mode, mkdirat};
+use rustix::io::Errno;
 
 use super::Obstacles;
 use super::look::{Kind, Seen, look};
 use super::parts::parts_of;
 use super::{AS_THE_JVM, WAITING, changed, in_the_way};
+use crate::entry::{Entry, HeldDir};
 use crate::journal::{self, FileState, Journal, JournalError, Past};
 use crate::private::is_private;
 use crate::regular_file::{Links, NotRegular, open_dir_in};
-use crate::rename::rename_new;
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
 use crate::units::printable;
@@ -41,8 +42,8 @@ pub struct Scan {
 /// See the module's words.
 #[derive(Debug)]
 pub struct Inbox {
-    dir: PathBuf,
-    waiting: PathBuf,
+    dir: Arc<HeldDir>,
+    waiting: Arc<HeldDir>,
     patterns: Vec<Pattern>,
     place: Place,
     pod: String,
@@ -54,22 +55,29 @@ impl Inbox {
     /// # Errors
     /// When the directory cannot be read, or nothing can be put into it.
     pub fn open(dir: &Path, patterns: Vec<Pattern>, place: Place, pod: String) -> io::Result<Self> {
-        std::fs::read_dir(dir)?;
-        let waiting = dir.join(WAITING);
-        match DirBuilder::new().mode(0o700).create(&waiting) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => must_be_ours(&waiting)?,
+        let held = HeldDir::named(dir)?;
+        drop(held.names()?);
+        match mkdirat(&held, WAITING, Mode::RWXU) {
+            Err(error) if error != Errno::EXIST => return Err(error.into()),
+            _ => must_be_ours(&held.entry(WAITING))?,
         }
+        let waiting = held.below(WAITING)?;
         let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).and_then(|events| {
             let what = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE;
-            add_watch(&events, dir, what).map(|_| events)
+            // Of the directory that is held, whatever is at its path by now.
+            add_watch(&events, format!("/proc/self/fd/{}", held.as_fd().as_raw_fd()), what).map(|_| events)
         });
         let events = events.inspect_err(|errno| log::info!("no events of {}: {errno}", dir.display())).ok();
-        Ok(Self { dir: dir.to_owned(), waiting, patterns, place, pod, events })
+        Ok(Self { dir: held, waiting, patterns, place, pod, events })
+    }
+
+    /// The directory that is watched.
+    pub fn dir(&self) -> &Arc<HeldDir> {
+        &self.dir
     }
 
     /// Where what was taken waits.
-    pub fn waiting(&self) -> &Path {
+    pub fn waiting(&self) -> &Arc<HeldDir> {
         &self.waiting
     }
 
@@ -85,8 +93,8 @@ impl Inbox {
     pub fn scan(&self) -> io::Result<Scan> {
         self.drain_events();
         let mut scan = Scan::default();
-        for entry in std::fs::read_dir(&self.dir)?.filter_map(Result::ok) {
-            let name = entry.file_name().to_string_lossy().into_owned();
+        for name in self.dir.names()? {
+            let (entry, name) = (self.dir.entry(&name), name.to_string_lossy().into_owned());
             if name.starts_with('.') || name.ends_with(journal::SUFFIX) {
                 continue;
             }
@@ -105,7 +113,7 @@ impl Inbox {
         name.contains(".hprof") || by_pattern
     }
 
-    fn consider(&self, entry: &DirEntry, name: String, scan: &mut Scan) {
+    fn consider(&self, entry: &Entry, name: String, scan: &mut Scan) {
         match look(&self.dir, &name, &self.patterns) {
             Seen::Foreign => {}
             Seen::Growing => scan.growing += 1,
@@ -126,16 +134,16 @@ impl Inbox {
     }
 
     /// The last step is the dump itself: a name in the waiting place is one that counts.
-    fn take(&self, entry: &DirEntry, name: &str, kind: Kind, stale: &mut Vec<Past>) -> io::Result<PathBuf> {
-        let from = entry.path();
-        let begun = match Journal::reopen(&from) {
+    fn take(&self, entry: &Entry, name: &str, kind: Kind, stale: &mut Vec<Past>) -> io::Result<PathBuf> {
+        let begun = match Journal::reopen(entry) {
             // Of an earlier file of the same name, which is stored or gone: its key is not for this one. Where it alone
             // tells the order of pieces, somebody has to look at it.
             Ok(Some((_held, past)))
                 if past.begin.order.is_empty() && past.begin.file != FileState::of(&entry.metadata()?) =>
             {
-                std::fs::remove_file(journal::path_for(&from))?;
-                stale.push(past);
+                entry.journal().remove()?;
+                // What another user says of the store is no reason to abort anything there.
+                stale.extend(Some(past).filter(|past| past.own));
                 None
             }
             Ok(begun) => begun,
@@ -148,18 +156,19 @@ impl Inbox {
             let key = ObjectKey::new(&self.place, changed(&entry.metadata()?), &self.pod, pid_of(name), &run_id());
             Ok::<_, io::Error>(if matches!(kind, Kind::Other { .. }) { key.of_other(name) } else { key })
         };
-        let key = begun.as_ref().map_or_else(new, |(_, past)| Ok(past.begin.key.clone()))?;
+        let known = begun.as_ref().filter(|(_, past)| past.own);
+        let key = known.map_or_else(new, |(_, past)| Ok(past.begin.key.clone()))?;
         let (Kind::Dump { gzipped } | Kind::Other { gzipped }) = kind;
-        let to = self.waiting.join(key.waiting_name(gzipped));
+        let to = self.waiting.entry(key.waiting_name(gzipped));
         if begun.is_some() {
-            rename_new(CWD, journal::path_for(&from), journal::path_for(&to))?;
+            entry.journal().rename_new(&to.journal())?;
         }
-        for part in parts_of(&from) {
-            let end = part.extension().and_then(OsStr::to_str).unwrap_or_default();
-            rename_new(CWD, &part, PathBuf::from(format!("{}.{end}", to.display())))?;
+        for part in parts_of(entry) {
+            let end = Path::new(part.name()).extension().and_then(OsStr::to_str).unwrap_or_default();
+            part.rename_new(&to.with_end(&format!(".{end}")))?;
         }
-        rename_new(CWD, &from, &to)?;
-        Ok(to)
+        entry.rename_new(&to)?;
+        Ok(to.path())
     }
 
     fn drain_events(&self) {
@@ -171,13 +180,14 @@ impl Inbox {
 }
 
 /// What lies there is stored, and removed: nobody else may have a hand in it.
-fn must_be_ours(path: &Path) -> io::Result<()> {
-    let ours = open_dir_in(CWD, path, Links::Refuse)
-        .and_then(|dir| Ok(dir.metadata()?.uid() == rustix::process::geteuid().as_raw() && is_private(&dir, path)?));
+fn must_be_ours(waiting: &Entry) -> io::Result<()> {
+    let path = waiting.path();
+    let ours = open_dir_in(waiting.dir(), waiting.name(), Links::Refuse)
+        .and_then(|dir| Ok(dir.metadata()?.uid() == rustix::process::geteuid().as_raw() && is_private(&dir, &path)?));
     if matches!(ours, Ok(true)) {
         return Ok(());
     }
-    let (meta, shown) = (std::fs::symlink_metadata(path)?, path.display());
+    let (meta, shown) = (waiting.metadata()?, path.display());
     let (uid, mode) = (meta.uid(), meta.mode() & 0o7777);
     let why = ours.err().map(|error| format!(": {error}")).unwrap_or_default();
     Err(io::Error::other(format!(
@@ -206,10 +216,11 @@ mod tests {
             std::fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
             let state = FileState::of(&path.metadata().unwrap());
             let file = if earlier { FileState { bytes: 3, ..state } } else { state };
-            drop(Journal::create(&path, &Begin { key: key.clone(), file, order: Vec::new(), ..begin() }).unwrap());
+            let entry = Entry::named(&path).unwrap();
+            drop(Journal::create(&entry, &Begin { key: key.clone(), file, order: Vec::new(), ..begin() }).unwrap());
             let mut scan = inbox.scan().unwrap();
             let taken = scan.taken.remove(0).1;
-            assert_eq!(taken == inbox.waiting().join(key.waiting_name(false)), has_key, "{}", taken.display());
+            assert_eq!(taken == inbox.waiting().path().join(key.waiting_name(false)), has_key, "{}", taken.display());
             assert_eq!(journal::path_for(&taken).exists(), has_key);
             assert!(!journal::path_for(&path).exists());
             assert_eq!(scan.stale.len(), usize::from(!has_key));

@@ -1,18 +1,17 @@
 //! What earlier runs have left to be stored: files with a journal, and files whose names are those of objects.
 
-use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-
-use rustix::fs::CWD;
 
 use super::parts::main_of;
 use super::{Obstacles, STORED, WAITING, in_the_way};
+use crate::entry::{Entry, HeldDir};
 use crate::heap_dump::abandoned;
 use crate::journal::{self, Journal};
-use crate::regular_file::{Links, NotRegular, open_dir_in};
+use crate::regular_file::NotRegular;
 use crate::store::key::{ObjectKey, Place};
 
 /// A journal without its file is older than this, or its file is still to come.
@@ -32,16 +31,18 @@ pub struct Left {
 ///
 /// # Errors
 /// When `dir` itself cannot be listed.
-pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<Left> {
+pub fn left_in(dir: &Arc<HeldDir>, levels: usize, place: Option<&Place>) -> io::Result<Left> {
     let mut left = Left::default();
-    for entry in std::fs::read_dir(dir)?.filter_map(Result::ok) {
+    for name in dir.names()? {
+        let entry = dir.entry(name);
         let Ok(meta) = entry.metadata() else { continue };
         match NotRegular::of_mode(meta.mode()) {
             None => left.add_file(&entry, place),
             Some(what) if what.is_dir() => {
-                if levels > 0 && entry.file_name() != STORED {
+                if levels > 0 && entry.name() != STORED {
                     // What cannot be looked into is somebody else's.
-                    left.add(left_in(&entry.path(), levels - 1, place).unwrap_or_default());
+                    let below = dir.below(entry.name()).and_then(|dir| left_in(&dir, levels - 1, place));
+                    left.add(below.unwrap_or_default());
                 }
             }
             Some(what) if is_named_like_ours(&entry, place) => left.obstacles.add(in_the_way(&entry.path(), what)),
@@ -53,56 +54,54 @@ pub fn left_in(dir: &Path, levels: usize, place: Option<&Place>) -> io::Result<L
     Ok(left)
 }
 
-fn is_named_like_ours(entry: &DirEntry, place: Option<&Place>) -> bool {
-    let name = entry.file_name();
-    let name = name.to_string_lossy();
+fn is_named_like_ours(entry: &Entry, place: Option<&Place>) -> bool {
+    let name = entry.name().to_string_lossy();
     name.ends_with(journal::SUFFIX) || place.is_some_and(|place| ObjectKey::of_file(place, &name).is_some())
 }
 
 /// Removes what killed runs have left in `dir` that cannot be stored.
-pub fn sweep(dir: &Path) {
-    if let Err(error) = open_dir_in(CWD, dir, Links::Follow).and_then(abandoned::sweep) {
-        log::debug!("{} cannot be looked at for what others have left: {error}", dir.display());
+pub fn sweep(dir: &Arc<HeldDir>) {
+    if let Err(error) = dir.acting(None, || abandoned::sweep(dir)) {
+        log::debug!("{} cannot be looked at for what others have left: {error}", dir.path().display());
     }
 }
 
 /// The same for what a watcher of `dir` and runs with that directory have left there.
-pub fn left_for_watcher(dir: &Path, place: &Place, releases: bool) -> Left {
+pub fn left_for_watcher(dir: &Arc<HeldDir>, waiting: &Arc<HeldDir>, place: &Place, releases: bool) -> Left {
     sweep(dir);
     if releases {
-        release_parts(&dir.join(WAITING), place);
+        release_parts(waiting, place);
     }
-    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(WAITING));
-    let ours = ours.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let names = dir.names().into_iter().flatten();
+    let ours = names.filter(|name| name.to_string_lossy().starts_with(WAITING));
     let mut left = Left::default();
-    for entry in ours {
-        let is_waiting = entry.file_name() == WAITING;
-        left.add(left_in(&entry.path(), 0, is_waiting.then_some(place)).unwrap_or_default());
+    for name in ours {
+        let is_waiting = name == WAITING;
+        // Our own place stays ours, whatever has its name.
+        let below = if is_waiting { Ok(Arc::clone(waiting)) } else { dir.below(name) };
+        left.add(below.and_then(|dir| left_in(&dir, 0, is_waiting.then_some(place))).unwrap_or_default());
     }
     left
 }
 
 /// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
-fn release_parts(waiting: &Path, place: &Place) {
-    for (path, key, number) in stray_parts(waiting, place) {
-        let name = key.of_other(&format!("hprof.p{number}")).waiting_name(false);
-        let _ = std::fs::rename(path, waiting.join(name));
+fn release_parts(waiting: &Arc<HeldDir>, place: &Place) {
+    for (part, key, number) in stray_parts(waiting, place) {
+        let _ = part.rename_new(&waiting.entry(key.of_other(&format!("hprof.p{number}")).waiting_name(false)));
     }
 }
 
 /// Parts whose dump waits no more, its key, and their numbers. By itself a part cannot be redacted.
-pub fn stray_parts(waiting: &Path, place: &Place) -> Vec<(PathBuf, ObjectKey, u16)> {
-    let entries = std::fs::read_dir(waiting).into_iter().flatten().filter_map(Result::ok);
+pub fn stray_parts(waiting: &Arc<HeldDir>, place: &Place) -> Vec<(Entry, ObjectKey, u16)> {
     let now = chrono::Utc::now().timestamp();
-    let stray = entries.filter_map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    let stray = waiting.names().into_iter().flatten().filter_map(|name| {
+        let (part, name) = (waiting.entry(&name), name.to_string_lossy().into_owned());
         let (main, number) = main_of(&name)?;
-        let waits = |path: PathBuf| path.exists() || journal::path_for(&path).exists();
+        let waits = |dump: Entry| dump.exists() || dump.journal().exists();
         // Another watcher may just be moving them, and the dump comes last.
-        entry.metadata().ok().filter(|meta| meta.ctime() < now - STRAY)?;
-        let key = ObjectKey::of_file(place, main).filter(|_| !waits(waiting.join(main)))?;
-        Some((entry.path(), key, number))
+        part.metadata().ok().filter(|meta| meta.ctime() < now - STRAY)?;
+        let key = ObjectKey::of_file(place, main).filter(|_| !waits(waiting.entry(main)))?;
+        Some((part, key, number))
     });
     stray.collect()
 }
@@ -113,29 +112,29 @@ impl Left {
         self.obstacles.extend(other.obstacles.into_vec());
     }
 
-    fn add_file(&mut self, entry: &DirEntry, place: Option<&Place>) {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    fn add_file(&mut self, entry: &Entry, place: Option<&Place>) {
+        let name = entry.name().to_string_lossy().into_owned();
         let Some(file) = name.strip_suffix(journal::SUFFIX) else {
             let named = place.and_then(|place| ObjectKey::of_file(place, &name));
             return self.files.extend(named.map(|_| entry.path()));
         };
-        let file = entry.path().with_file_name(file);
-        match std::fs::symlink_metadata(&file).map(|meta| NotRegular::of_mode(meta.mode())) {
-            Ok(None) => self.files.push(file),
-            Ok(Some(what)) => self.obstacles.add(in_the_way(&file, what)),
+        let file = entry.sibling(file);
+        match file.metadata().map(|meta| NotRegular::of_mode(meta.mode())) {
+            Ok(None) => self.files.push(file.path()),
+            Ok(Some(what)) => self.obstacles.add(in_the_way(&file.path(), what)),
             Err(_) => remove_orphan(entry, &file),
         }
     }
 }
 
 /// Removes the journal of a file that is not there.
-fn remove_orphan(entry: &DirEntry, file: &Path) {
+fn remove_orphan(entry: &Entry, file: &Entry) {
     let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
     // Another program's file may be called like a journal.
     if age.is_some_and(|age| age > ORPHAN)
         && let Ok(Some(_held)) = Journal::reopen(file)
     {
-        let _ = std::fs::remove_file(entry.path());
+        let _ = entry.remove();
     }
 }
 
@@ -148,13 +147,13 @@ mod tests {
     fn a_journal_without_its_file_is_removed_and_what_is_called_like_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let [orphan, young, foreign] = ["orphan", "young", "foreign"].map(|name| dir.path().join(name));
-        drop([&orphan, &young].map(|path| Journal::create(path, &begin()).unwrap()));
+        drop([&orphan, &young].map(|path| Journal::create(&Entry::named(path).unwrap(), &begin()).unwrap()));
         std::fs::write(journal::path_for(&foreign), "of another program").unwrap();
         for path in [&orphan, &foreign] {
             let old = std::time::SystemTime::now() - 2 * ORPHAN;
             std::fs::File::options().write(true).open(journal::path_for(path)).unwrap().set_modified(old).unwrap();
         }
-        assert_eq!(left_in(dir.path(), 0, None).unwrap().files, Vec::<PathBuf>::new());
+        assert_eq!(left_in(&HeldDir::named(dir.path()).unwrap(), 0, None).unwrap().files, Vec::<PathBuf>::new());
         assert_eq!([&orphan, &young, &foreign].map(|path| journal::path_for(path).exists()), [false, true, true]);
     }
 }

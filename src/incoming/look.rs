@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
@@ -11,8 +11,9 @@ use glob::Pattern;
 use rustix::fs::fstatfs;
 
 use super::parts::{is_part, parts_of};
+use crate::entry::{Entry, HeldDir};
 use crate::hprof::records::{END_RECORD, MAGIC, tag};
-use crate::regular_file::{self, NotRegular};
+use crate::regular_file::{Access, NotRegular};
 use crate::sys::nobody_writes;
 
 /// A file that nobody writes, but that has no end, was left by a JVM that died: once it has been so for this long.
@@ -48,10 +49,9 @@ pub enum Seen {
 }
 
 /// Looks at the file of this name.
-pub fn look(dir: &Path, name: &str, patterns: &[Pattern]) -> Seen {
+pub fn look(dir: &Arc<HeldDir>, name: &str, patterns: &[Pattern]) -> Seen {
     let wanted = patterns.iter().any(|pattern| pattern.matches(name));
-    let path = dir.join(name);
-    let file = match regular_file::open(&path) {
+    let file = match dir.entry(name).open(Access::Read) {
         Ok(file) => file,
         Err(error) if NotRegular::of(&error).is_some() => return Seen::Foreign,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Seen::Foreign,
@@ -64,7 +64,7 @@ pub fn look(dir: &Path, name: &str, patterns: &[Pattern]) -> Seen {
     }
 }
 
-fn look_into(file: &File, dir: &Path, name: &str, wanted: bool) -> io::Result<Seen> {
+fn look_into(file: &File, dir: &Arc<HeldDir>, name: &str, wanted: bool) -> io::Result<Seen> {
     let meta = file.metadata()?;
     if is_part(dir, name) {
         return Ok(Seen::Foreign);
@@ -77,11 +77,11 @@ fn look_into(file: &File, dir: &Path, name: &str, wanted: bool) -> io::Result<Se
         return Ok(if may_become { Seen::Growing } else { Seen::Foreign });
     }
     let kind = if is_dump { Kind::Dump { gzipped } } else { Kind::Other { gzipped } };
-    let ended = is_dump && !gzipped && has_end(file, meta.len())? && parts_of(&dir.join(name)).is_empty();
+    let ended = is_dump && !gzipped && has_end(file, meta.len())? && parts_of(&dir.entry(name)).is_empty();
     let done = match is_written(file) {
         Ok(true) => false,
         Ok(false) if !is_dump || gzipped => true,
-        Ok(false) => (ended || age >= STALE) && !parts_of(&dir.join(name)).iter().any(|part| part_is_written(part)),
+        Ok(false) => (ended || age >= STALE) && !parts_of(&dir.entry(name)).iter().any(part_is_written),
         Err(error) => {
             log::debug!("{name}: whether it is being written cannot be told: {error}");
             age >= if ended { QUIET } else { LONG_QUIET }
@@ -103,8 +103,8 @@ fn is_written(file: &File) -> io::Result<bool> {
 /// NFS, SMB 1, SMB 2 (statfs(2)).
 const NETWORK: [u32; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
 
-fn part_is_written(part: &Path) -> bool {
-    regular_file::open(part).and_then(|file| is_written(&file)).unwrap_or(false)
+fn part_is_written(part: &Entry) -> bool {
+    part.open(Access::Read).and_then(|file| is_written(&file)).unwrap_or(false)
 }
 
 /// Whether it is a heap dump, and whether it is gzipped.
@@ -131,8 +131,8 @@ fn has_end(file: &File, len: u64) -> io::Result<bool> {
 
 /// Of what cannot be opened, the name and the size are all that is known, and a JVM calls its dump what it is told. A
 /// part is told with its dump.
-fn may_be_a_dump(dir: &Path, name: &str, error: &io::Error) -> bool {
-    let is_long = || dir.join(name).symlink_metadata().is_ok_and(|meta| meta.len() >= MAGIC.len() as u64);
+fn may_be_a_dump(dir: &Arc<HeldDir>, name: &str, error: &io::Error) -> bool {
+    let is_long = || dir.entry(name).metadata().is_ok_and(|meta| meta.len() >= MAGIC.len() as u64);
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
     name.contains(".hprof") || is_denied && is_long() && !is_part(dir, name)
 }
@@ -158,7 +158,7 @@ mod tests {
     fn seen(name: &str, bytes: &[u8], patterns: &[Pattern]) -> String {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(name), bytes).unwrap();
-        format!("{:?}", look(dir.path(), name, patterns))
+        format!("{:?}", look(&HeldDir::named(dir.path()).unwrap(), name, patterns))
     }
 
     #[test]
@@ -175,15 +175,16 @@ mod tests {
         assert_eq!(seen("a.hprof", &dump(false), &[]), "Growing");
         assert_eq!(seen("a.hprof", b"JAVA", &[]), "Growing");
         let dir = tempfile::tempdir().unwrap();
+        let held = HeldDir::named(dir.path()).unwrap();
         std::fs::write(dir.path().join("a.hprof"), dump(true)).unwrap();
         std::fs::write(dir.path().join("a.hprof.p0"), [0x1c; 40]).unwrap();
-        assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Growing));
-        assert!(matches!(look(dir.path(), "a.hprof.p0", &[]), Seen::Foreign));
+        assert!(matches!(look(&held, "a.hprof", &[]), Seen::Growing));
+        assert!(matches!(look(&held, "a.hprof.p0", &[]), Seen::Foreign));
         std::fs::remove_file(dir.path().join("a.hprof.p0")).unwrap();
         let writer = std::fs::OpenOptions::new().append(true).open(dir.path().join("a.hprof")).unwrap();
-        assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Growing));
+        assert!(matches!(look(&held, "a.hprof", &[]), Seen::Growing));
         drop(writer);
-        assert!(matches!(look(dir.path(), "a.hprof", &[]), Seen::Complete(_)));
+        assert!(matches!(look(&held, "a.hprof", &[]), Seen::Complete(_)));
     }
 
     #[test]

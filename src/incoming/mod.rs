@@ -8,6 +8,7 @@ mod obstacles;
 pub mod parts;
 mod queue;
 mod status;
+mod unverified;
 
 use std::fs::Metadata;
 
@@ -18,6 +19,7 @@ pub use left::{Left, left_for_watcher, left_in, stray_parts, sweep};
 pub use obstacles::{Obstacles, in_the_way};
 pub use queue::Queue;
 pub use status::Status;
+pub use unverified::{UNVERIFIED, surplus_unverified};
 
 /// A file's last change. One that no name could tell is now: it may say anything.
 pub fn changed(meta: &Metadata) -> DateTime<Utc> {

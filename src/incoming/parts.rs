@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::entry::{Entry, HeldDir};
 use crate::hprof::Walker;
 use crate::pages::PAGE;
-use crate::regular_file;
+use crate::regular_file::Access;
 
 /// The name of the dump that the file of this name is a part of, and the part's number.
 pub fn main_of(name: &str) -> Option<(&str, u16)> {
@@ -16,38 +17,33 @@ pub fn main_of(name: &str) -> Option<(&str, u16)> {
 }
 
 /// Whether the file of this name is a part of another one there.
-pub fn is_part(dir: &Path, name: &str) -> bool {
-    main_of(name).is_some_and(|(main, _)| dir.join(main).exists())
+pub fn is_part(dir: &Arc<HeldDir>, name: &str) -> bool {
+    main_of(name).is_some_and(|(main, _)| dir.entry(main).exists())
 }
 
-/// Those of a file, in their order.
-pub fn parts_of(path: &Path) -> Vec<PathBuf> {
-    let part = |number: u16| PathBuf::from(format!("{}.p{number}", path.display()));
-    let mut parts: Vec<PathBuf> = (0..=u16::from(u8::MAX)).map(part).take_while(|part| is_file(part)).collect();
+/// Those of a file, in their order. A JVM makes nothing but files.
+pub fn parts_of(file: &Entry) -> Vec<Entry> {
+    let part = |number: u16| file.with_end(&format!(".p{number}"));
+    let mut parts: Vec<Entry> = (0..=u16::from(u8::MAX)).map(part).take_while(Entry::is_file).collect();
     // The first ones go as they are merged.
     if parts.is_empty() {
-        parts = (1..=u16::from(u8::MAX)).map(part).filter(|part| is_file(part)).collect();
+        parts = (1..=u16::from(u8::MAX)).map(part).filter(Entry::is_file).collect();
     }
     parts
-}
-
-/// A JVM makes nothing else.
-fn is_file(part: &Path) -> bool {
-    part.symlink_metadata().is_ok_and(|meta| meta.is_file())
 }
 
 /// A dump and the parts that its JVM did not come to merge, in one stream; and those parts.
 ///
 /// # Errors
 /// When one of the files cannot be read.
-pub fn with_parts(path: &Path, file: File) -> io::Result<(Box<dyn Read + Send>, Vec<PathBuf>)> {
-    let parts = parts_of(path);
+pub fn with_parts(entry: &Entry, file: File) -> io::Result<(Box<dyn Read + Send>, Vec<Entry>)> {
+    let parts = parts_of(entry);
     if parts.is_empty() || !ends_before_the_heap(&file)? {
         return Ok((Box::new(as_it_is(file)?), Vec::new()));
     }
     let mut raw: Box<dyn Read + Send> = Box::new(as_it_is(file)?);
     for part in &parts {
-        raw = Box::new(raw.chain(as_it_is(regular_file::open(part)?)?));
+        raw = Box::new(raw.chain(as_it_is(part.open(Access::Read)?)?));
     }
     Ok((raw, parts))
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rustix::fs::{CWD, Mode};
+use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
-use crate::regular_file::{Access, TEXT_MAX, create_in, open_in, read_named};
+use crate::entry::Entry;
+use crate::regular_file::{Access, TEXT_MAX, create_in, read_named};
 
 /// A watcher that has not written for so long hangs, or is dead.
 const STALE_AFTER: Duration = Duration::from_secs(60);
@@ -66,12 +67,12 @@ impl Status {
     ///
     /// # Errors
     /// When the directory cannot be written.
-    pub fn write(&mut self, path: &Path) -> io::Result<()> {
+    pub fn write(&mut self, file: &Entry) -> io::Result<()> {
         self.updated = rfc3339(Utc::now());
         let text = self.text()?;
-        match replace(path, &text) {
+        match replace(file, &text) {
             Err(error) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind()) => {
-                write_over(path, &text)
+                write_over(file, &text)
             }
             other => other,
         }
@@ -122,18 +123,18 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
+fn replace(status: &Entry, text: &[u8]) -> io::Result<()> {
+    let new = status.sibling(Path::new(status.name()).with_extension("new"));
     // Whoever may write there may have put a link in the way.
-    let _ = std::fs::remove_file(&new);
-    let file = create_in(CWD, &new, Access::Write, Mode::from_raw_mode(0o644));
-    let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| std::fs::rename(&new, path));
-    written.inspect_err(|_| drop(std::fs::remove_file(&new)))
+    let _ = new.remove();
+    let file = create_in(new.dir(), new.name(), Access::Write, Mode::from_raw_mode(0o644));
+    let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| new.replace(status));
+    written.inspect_err(|_| drop(new.remove()))
 }
 
 /// In the room that it has. Who reads at this moment may see half of it, and all of it the next time.
-fn write_over(path: &Path, text: &[u8]) -> io::Result<()> {
-    let file = open_in(CWD, path, Access::Write)?;
+fn write_over(status: &Entry, text: &[u8]) -> io::Result<()> {
+    let file = status.open(Access::Write)?;
     let meta = file.metadata()?;
     // Nobody has put another file in its place.
     let is_ours = meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw();
@@ -153,14 +154,14 @@ mod tests {
         let path = dir.path().join("status.json");
         let obstacles = (0..1000).map(|number| format!("{number} cannot be read")).collect();
         let mut status = Status { obstacles, last_error: Some("x".repeat(LENGTH)), ..Status::default() };
-        status.write(&path).unwrap();
+        status.write(&Entry::named(&path).unwrap()).unwrap();
         assert_eq!(path.metadata().unwrap().len(), LENGTH as u64);
         assert!(Status::read(&path).unwrap().last_error.is_none());
         let next = Status { stored: 7, ..Status::default() };
-        write_over(&path, &next.text().unwrap()).unwrap();
+        write_over(&Entry::named(&path).unwrap(), &next.text().unwrap()).unwrap();
         assert_eq!(Status::read(&path).unwrap(), next);
         std::fs::hard_link(&path, dir.path().join("another")).unwrap();
-        assert!(write_over(&path, &next.text().unwrap()).is_err());
+        assert!(write_over(&Entry::named(&path).unwrap(), &next.text().unwrap()).is_err());
     }
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
         let path = dir.path().join("status.json");
         let mut status = Status { last_error: Some("the store is down".into()), waiting: 3, ..Status::default() };
         status.idles();
-        status.write(&path).unwrap();
+        status.write(&Entry::named(&path).unwrap()).unwrap();
         let status = Status::read(&path).unwrap();
         assert_eq!(status.ailment(Utc::now()), None);
         let later = Utc::now() + chrono::Duration::seconds(90);

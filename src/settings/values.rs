@@ -50,6 +50,8 @@ pub enum UsageError {
     Changed { path: String },
     #[error("the journal beside {path} cannot be used")]
     Journal { path: String, source: JournalError },
+    #[error("the journal beside {path} is of another user, uid {uid}: it does not say where the dump goes")]
+    JournalOfAnother { path: String, uid: u32 },
     #[error("{path} is being uploaded by another process")]
     Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
@@ -100,6 +102,13 @@ impl UsageError {
             }
             Self::Changed { path } => format!("restore the file as it was, or remove {path} and its journal"),
             Self::Journal { source, .. } => source.hint(),
+            Self::JournalOfAnother { path, .. } => {
+                let dir = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new(".")).display();
+                format!(
+                    "name the place and the store: jmap-dump-tool upload --resume {dir} --store STORE PROJECT APP ENV; \
+                     --delete removes what is stored"
+                )
+            }
             Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::KeepClassAlone => "give --redact as well".into(),
             Self::KeepClassStdin => "write the dump to a file first, or leave --keep-class away".into(),

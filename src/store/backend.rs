@@ -16,6 +16,7 @@ use super::client::{Connector, ExtraHeader};
 use super::credentials::{Ends, Environment, aliyun, aws, azure, google};
 use super::encryption::{self, encrypted};
 use super::link::SignedBy;
+use super::setting_checks;
 use super::settings::{Secret, StoreSettings};
 use super::url::{StoreUrl, path_of};
 use super::{SettingsError, StoreError};
@@ -84,8 +85,15 @@ fn s3(settings: &StoreSettings, bucket: &str, connector: Connector, retry: Retry
         } else {
             builder.with_endpoint(with_bucket(endpoint, bucket)?).with_virtual_hosted_style_request(true)
         };
+    } else if get(&builder, AmazonS3ConfigKey::Region).is_none() && get(&builder, AmazonS3ConfigKey::Endpoint).is_none()
+    {
+        return Err(SettingsError::Region { scheme: "s3", example: "us-east-1" }.into());
     }
     finish_s3(builder, lease)
+}
+
+fn get(builder: &AmazonS3Builder, key: AmazonS3ConfigKey) -> Option<String> {
+    builder.get_config_value(&key).filter(|text| !text.is_empty())
 }
 
 /// A store that speaks S3 and wants the bucket in the host name. object_store does not put it there.
@@ -192,11 +200,16 @@ fn obs_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
 /// The endpoint with the bucket before its host, unless it is there already.
 fn with_bucket(endpoint: &str, bucket: &str) -> Result<String, StoreError> {
     let endpoint = endpoint.trim_end_matches('/');
-    let (scheme, host) = endpoint.split_once("://").ok_or_else(|| SettingsError::Endpoint(endpoint.to_owned()))?;
-    if host.starts_with(&format!("{bucket}.")) {
-        return Ok(endpoint.to_owned());
+    setting_checks::endpoint("endpoint", endpoint)?;
+    match endpoint.split_once("://") {
+        Some((scheme, host)) if !host.starts_with(&format!("{bucket}.")) => {
+            let whole = format!("{scheme}://{bucket}.{host}");
+            // Not each bucket's name can be a host's.
+            setting_checks::endpoint("the endpoint with the bucket", &whole)?;
+            Ok(whole)
+        }
+        _ => Ok(endpoint.to_owned()),
     }
-    Ok(format!("{scheme}://{bucket}.{host}"))
 }
 
 fn gs(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> Result<Built, StoreError> {

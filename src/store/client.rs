@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::client::{
-    ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Method, NoProxy, Proxy};
+use reqwest::{Certificate, Method, NoProxy, Proxy, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::body::{self, ANSWER_MAX, LIST_MAX};
+use super::http_error::Said;
 use super::names::Names;
+use super::page_filter::usable_entries;
 use super::settings::StoreSettings;
 use super::{SettingsError, StoreError};
 use crate::regular_file::read_named;
@@ -120,30 +123,102 @@ pub fn time_for(bytes: u64) -> Duration {
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(if self.headers.is_empty() {
-            HttpClient::new(self.client.clone())
-        } else {
-            HttpClient::new(WithHeaders { client: self.client.clone(), headers: self.headers.clone() })
-        })
+        Ok(HttpClient::new(BoundedClient { client: self.client.clone(), headers: self.headers.clone() }))
     }
 }
 
-/// Adds headers that object_store knows nothing of, after it has signed the request.
+/// Adds headers that object_store knows nothing of, after it has signed the request; bounds the answers, and keeps of
+/// them what object_store would drop or fail at.
 #[derive(Debug)]
-struct WithHeaders {
+struct BoundedClient {
     client: reqwest::Client,
     headers: Vec<ExtraHeader>,
 }
 
 #[async_trait]
-impl HttpService for WithHeaders {
+impl HttpService for BoundedClient {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let creates = creates_object(request.method(), request.uri().query().unwrap_or_default());
         for header in self.headers.iter().filter(|header| creates || !header.where_created) {
             request.headers_mut().insert(header.name.clone(), header.value.clone());
         }
-        self.client.call(request).await
+        // object_store's own use of this client panics at it.
+        Url::parse(&request.uri().to_string()).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let expected = Expected::of(&request);
+        let response = self.client.call(request).await?;
+        let status = response.status();
+        if status.is_redirection() {
+            let named = response.headers().get(REGION).and_then(|region| region.to_str().ok()).map(str::to_owned);
+            let (_, text) = body::collect_start(response).await;
+            let said = Said::in_body(&text).or_region(named);
+            return Err(HttpError::new(HttpErrorKind::Unknown, Redirected { status: status.to_string(), said }));
+        }
+        if !status.is_success() {
+            return Ok(with_region(response).await);
+        }
+        match expected {
+            Expected::Nothing => Ok(response),
+            Expected::AtMost(max) => Ok(body::collect(response, max).await?.0),
+            Expected::Page => {
+                let (response, page) = body::collect(response, LIST_MAX).await?;
+                let page = usable_entries(&page).ok_or_else(|| HttpError::new(HttpErrorKind::Unknown, LongMark))?;
+                Ok(response.map(|_| page.into()))
+            }
+        }
     }
+}
+
+/// Where Amazon names the bucket's region (AWS: "HeadBucket").
+const REGION: &str = "x-amz-bucket-region";
+
+/// The text of an error, with the region that its head names.
+async fn with_region(response: HttpResponse) -> HttpResponse {
+    let named = response.headers().get(REGION).and_then(|region| region.to_str().ok()).map(str::to_owned);
+    let (response, text) = body::collect_start(response).await;
+    match named {
+        Some(region) if !text.contains("<Region>") => {
+            response.map(|_| format!("{text}<Region>{region}</Region>").into())
+        }
+        _ => response,
+    }
+}
+
+/// The store is somewhere else.
+#[derive(Debug, thiserror::Error)]
+#[error("the store answers {status}{said}")]
+pub struct Redirected {
+    pub status: String,
+    pub said: Said,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the mark of the listing's next page is too long for a URL")]
+struct LongMark;
+
+/// What an answer to a request may hold.
+enum Expected {
+    Nothing,
+    AtMost(u64),
+    Page,
+}
+
+impl Expected {
+    fn of(request: &HttpRequest) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let range = request.headers().get("range").and_then(|range| range.to_str().ok());
+        match request.method().as_str() {
+            "HEAD" => Self::Nothing,
+            "PROPFIND" => Self::Page,
+            "GET" if query.contains("list-type=") || query.contains("comp=list") => Self::Page,
+            _ => Self::AtMost(range.and_then(length_of).unwrap_or(ANSWER_MAX)),
+        }
+    }
+}
+
+/// Of one range, as object_store asks for it (RFC 9110, section 14.1.2).
+fn length_of(range: &str) -> Option<u64> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    last.parse::<u64>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)
 }
 
 /// A whole object's PUT, or the opening of a multipart upload; not a part of one.

@@ -8,6 +8,15 @@ use super::settings::{Secret, StoreSettings};
 use super::url::{StoreUrl, path_of};
 use super::{SettingsError, StoreError, Verified};
 
+/// What a store says of the size of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    Bytes(u64),
+    /// The object is there, and the answer has no length.
+    Unsaid,
+    Missing,
+}
+
 /// Where an object lies, and who puts it there.
 #[derive(Debug)]
 pub struct Dav {
@@ -105,24 +114,32 @@ impl Dav {
         self.request(client, Method::PUT, &self.temporary).header("Content-Type", "application/gzip")
     }
 
-    /// How many bytes are at `url`; `None` where nothing is, or the store does not say.
-    pub async fn size(&self, client: &Client, url: &str) -> Result<Option<u64>, HttpError> {
+    /// Asks what is at `url`.
+    pub async fn look(&self, client: &Client, url: &str) -> Result<There, HttpError> {
         match checked(url, "look at", self.request(client, Method::HEAD, url)).await {
             Ok(response) => {
                 let length = response.headers().get("Content-Length").and_then(|value| value.to_str().ok());
-                Ok(length.and_then(|text| text.parse().ok()))
+                Ok(length.and_then(|text| text.parse().ok()).map_or(There::Unsaid, There::Bytes))
             }
-            Err(HttpError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(HttpError::Refused { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. }) => Ok(There::Missing),
             Err(error) => Err(error),
         }
     }
 
-    /// Gives the object its name, unless it has another size than was sent. Never over another one.
+    async fn is_there(&self, client: &Client, url: &str) -> Result<bool, HttpError> {
+        match checked(url, "look at", self.request(client, Method::HEAD, url)).await {
+            Err(HttpError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
+            other => other.map(|_| true),
+        }
+    }
+
+    /// Gives the object its name, unless it has another size than was sent. Never over another one. An object that
+    /// cannot be found afterwards is not stored, whatever the store has answered before.
     pub async fn name(&self, client: &Client, bytes: u64) -> Result<Verified, HttpError> {
-        let verified = match self.size(client, &self.temporary).await {
-            Ok(Some(there)) if there != bytes => return Err(HttpError::Size { url: self.url.clone(), there }),
-            Ok(Some(_)) => Verified::Size,
-            Ok(None) => Verified::Acknowledged,
+        let verified = match self.look(client, &self.temporary).await {
+            Ok(There::Bytes(there)) if there != bytes => return Err(HttpError::Size { url: self.url.clone(), there }),
+            Ok(There::Bytes(_)) => Verified::Size,
+            Ok(There::Unsaid | There::Missing) => Verified::Acknowledged,
             Err(error) => {
                 log::info!("it cannot be looked at: {error}");
                 Verified::Acknowledged
@@ -130,24 +147,33 @@ impl Dav {
         };
         // The answer to an earlier try may have been lost.
         let named = self.rename(client, &self.temporary, &self.url, false).await;
-        match (self.size(client, &self.url).await, named) {
-            (Ok(Some(there)), Ok(())) if there != bytes => Err(HttpError::Size { url: self.url.clone(), there }),
-            (Ok(Some(there)), _) if there == bytes => Ok(Verified::Size),
+        match (self.look(client, &self.url).await, named) {
+            (Ok(There::Bytes(there)), Ok(())) if there != bytes => {
+                Err(HttpError::Size { url: self.url.clone(), there })
+            }
+            (Ok(There::Bytes(there)), _) if there == bytes => Ok(Verified::Size),
             (_, Err(error)) => Err(error),
+            (Ok(There::Missing), Ok(())) => Err(HttpError::Vanished { url: self.url.clone() }),
             (_, Ok(())) => Ok(verified),
         }
     }
 
-    /// Something beside the object.
+    /// Something beside the object. Beside one of somebody else, what is there stays; not every server knows conditions,
+    /// so it is looked at first.
     pub async fn put_small(
         &self,
         client: &Client,
         key: &str,
         content_type: &str,
         bytes: Vec<u8>,
+        may_replace: bool,
     ) -> Result<(), HttpError> {
         let url = format!("{}/{key}", self.base);
+        if !may_replace && self.is_there(client, &url).await? {
+            return Err(HttpError::Taken { url });
+        }
         let request = self.request(client, Method::PUT, &url).header("Content-Type", content_type).body(bytes);
+        let request = if may_replace { request } else { request.header("If-None-Match", "*") };
         checked(&url, "store something beside", request).await.map(drop)
     }
 

@@ -11,10 +11,11 @@ use crate::deadline::Stopped;
 /// Settings that cannot work, whatever the store says.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("the proxy's URL cannot be used")]
+    #[error("proxy is no URL that can be used")]
     Proxy,
-    #[error("the endpoint '{0}' has no scheme such as https://")]
-    Endpoint(String),
+    /// The key says where it is from: a setting, or a vendor's variable.
+    #[error("{key} {why}")]
+    Value { key: String, why: String },
     #[error("{scheme}:// needs a region, such as {example}, or an endpoint")]
     Region { scheme: &'static str, example: &'static str },
     #[error("cannot use the CA file {path}")]
@@ -70,10 +71,22 @@ pub enum StoreError {
     Spool(#[source] io::Error),
     #[error("the reader of standard output has taken nothing for {seconds} s")]
     Reader { seconds: u64 },
+    #[error("'{shown}' is no key of an object: {why}")]
+    Key { shown: String, why: &'static str },
+    #[error("{url} has answered with {got} bytes instead of {asked}")]
+    Short { url: String, asked: u64, got: u64 },
+    #[error("{url}: {what} that the store tells is too long")]
+    LongAnswer { url: String, what: &'static str },
+    #[error("the listing of {url} has more than {max} bytes of keys")]
+    LongListing { url: String, max: usize },
     #[error("{key} is no receipt")]
     Receipt { key: String, source: serde_json::Error },
+    #[error("{url} is there already, and this run did not write its object")]
+    Beside { url: String },
     #[error("the store's client ended without an answer")]
     ClientEnded,
+    #[error("the store's client has panicked: {0}")]
+    Panicked(String),
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
@@ -91,8 +104,13 @@ impl StoreError {
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
             Self::Reader { .. } => "see that the other end still reads (--reader-timeout waits longer)",
             Self::Spool(_) => "look into the state of the file system that holds it",
+            Self::Key { .. } => "take one that 'list' shows",
+            Self::Short { .. } => "try it again; if that does not help, the object has changed or is damaged",
+            Self::LongAnswer { .. } => "check the endpoint: something else than a store answers there",
+            Self::LongListing { .. } => "name an app and an environment as well",
             Self::Receipt { .. } => "put it right, or remove it: an object without a receipt is fetched unchecked",
-            Self::ClientEnded => "report this with the output of -v",
+            Self::Beside { .. } => "look at it: it stays as it is",
+            Self::ClientEnded | Self::Panicked(_) => "report this with the output of -v",
             Self::Stopped(_) => "give more time with --deadline",
         }
     }
@@ -116,6 +134,7 @@ fn remote_hint(scheme: &str, error: &ObjectError) -> &'static str {
         Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
             "get new credentials: the session token has ended"
         }
+        _ if error.names_place() => "give the region or the endpoint that the store names: --region, --endpoint",
         Some("AuthorizationHeaderMalformed") => "check the region: requests are signed for it",
         _ if error.is_forbidden() || error.is_of_a_stranger() => credentials_hint(scheme),
         _ if error.is_not_found() => place_hint(scheme),

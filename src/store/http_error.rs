@@ -2,6 +2,7 @@
 
 use reqwest::{Response, StatusCode};
 
+use super::body;
 use super::presigned::PUT_MAX;
 
 /// A request to such a store failed. A URL is shown without its query: that may be a signature.
@@ -9,10 +10,14 @@ use super::presigned::PUT_MAX;
 pub enum HttpError {
     #[error("cannot {what} {url}")]
     Silent { what: &'static str, url: String, source: reqwest::Error },
+    #[error("cannot {what} {url}: {source}")]
+    TooLong { what: &'static str, url: String, source: body::TooLong },
     #[error("cannot {what} {url}: the store answers {status}{why}")]
     Refused { what: &'static str, url: String, status: StatusCode, why: String },
     #[error("{url} has {there} bytes in the store")]
     Size { url: String, there: u64 },
+    #[error("{url} is not in the store, which said that it has taken it")]
+    Vanished { url: String },
     #[error("{url}: the store has answered before it had all of it")]
     Early { url: String },
     #[error("{url} takes {PUT_MAX} bytes at most by one PUT, and the dump has {bytes}")]
@@ -32,7 +37,12 @@ impl HttpError {
             Self::Refused { why, .. } if why.contains("ConditionalRequestConflict") => true,
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Early { .. } => true,
-            Self::Taken { .. } | Self::Size { .. } | Self::TooLarge { .. } | Self::Expired { .. } => false,
+            Self::TooLong { .. }
+            | Self::Vanished { .. }
+            | Self::Taken { .. }
+            | Self::Size { .. }
+            | Self::TooLarge { .. }
+            | Self::Expired { .. } => false,
         }
     }
 
@@ -41,6 +51,10 @@ impl HttpError {
             Self::Silent { .. } => "check the URL, the network policy and the proxy",
             Self::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => {
                 "check the user and the password, or have the URL signed anew"
+            }
+            Self::TooLong { .. } => "look for a proxy or a login page before the store",
+            Self::Vanished { .. } => {
+                "look for a proxy before the store that answers in its place; then upload it again"
             }
             Self::Early { .. } => "look for a proxy or a login page before the store",
             Self::Taken { .. } => {
@@ -73,16 +87,58 @@ pub(super) async fn checked(
     if status.is_success() && status != StatusCode::MULTI_STATUS {
         return Ok(response);
     }
-    let body = response.text().await.unwrap_or_default();
-    let why = code_of(&body).map(|code| format!(", {code}")).unwrap_or_default();
+    let region =
+        response.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok()).map(str::to_owned);
+    let why = Said::in_body(&body::start_of(response).await).or_region(region).to_string();
     Err(HttpError::Refused { what, url: shown(), status, why })
 }
 
-/// The code of an S3-like error: the whole answer may hold what was signed.
-pub(super) fn code_of(body: &str) -> Option<&str> {
-    let (_, rest) = body.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
-    Some(code).filter(|code| code.len() < 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+/// What may be told of an S3-like error: the whole answer may hold what was signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    pub code: Option<String>,
+    /// Where the bucket really is (AWS: "Error responses", PermanentRedirect and AuthorizationHeaderMalformed; Alibaba
+    /// Cloud: AccessDenied of another endpoint's bucket).
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+}
+
+impl Said {
+    pub fn in_body(body: &str) -> Self {
+        let element = |name: &str, also: &[u8], max: usize| {
+            let (_, rest) = body.split_once(&format!("<{name}>"))?;
+            let (text, _) = rest.split_once(&format!("</{name}>"))?;
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || also.contains(&byte);
+            Some(text).filter(|text| (1..max).contains(&text.len()) && text.bytes().all(is_plain)).map(str::to_owned)
+        };
+        Self {
+            code: element("Code", b"", 60),
+            region: element("Region", b"-", 60),
+            endpoint: element("Endpoint", b"-.:", 200),
+        }
+    }
+
+    /// With the region that the answer's head names.
+    #[must_use]
+    pub fn or_region(self, region: Option<String>) -> Self {
+        let in_head = || Self::in_body(&format!("<Region>{}</Region>", region?)).region;
+        Self { region: self.region.or_else(in_head), ..self }
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(code) = &self.code {
+            write!(f, ", {code}")?;
+        }
+        if let Some(region) = &self.region {
+            write!(f, "; it names the region {region}")?;
+        }
+        match &self.endpoint {
+            Some(endpoint) => write!(f, "; it names the endpoint {endpoint}"),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,8 +147,14 @@ mod tests {
 
     #[test]
     fn only_the_code_of_an_answer_is_told() {
-        assert_eq!(code_of("<Error><Code>AccessDenied</Code><Sig>secret</Sig></Error>"), Some("AccessDenied"));
-        assert_eq!(code_of("<Code>a b</Code>"), None);
-        assert_eq!(code_of("no"), None);
+        let said = |body| Said::in_body(body).to_string();
+        assert_eq!(said("<Error><Code>AccessDenied</Code><Sig>secret</Sig></Error>"), ", AccessDenied");
+        assert_eq!((said("<Code>a b</Code>"), said("no")), (String::new(), String::new()));
+        let moved = "<Code>PermanentRedirect</Code><Endpoint>b.s3.eu-west-1.amazonaws.com</Endpoint>";
+        let moved = Said::in_body(moved).or_region(Some("eu-west-1".into())).to_string();
+        let told =
+            ", PermanentRedirect; it names the region eu-west-1; it names the endpoint b.s3.eu-west-1.amazonaws.com";
+        assert_eq!(moved, told);
+        assert_eq!(Said::default().or_region(Some("a b".into())), Said::default());
     }
 }

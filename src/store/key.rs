@@ -91,6 +91,12 @@ fn clean(name: &str) -> String {
     name.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect()
 }
 
+/// Pod and pid, between the time and the run id.
+fn process_of(stem: &str) -> Option<&str> {
+    let (_time, rest) = stem.split_once('_')?;
+    rest.rsplit_once('_').map(|(process, _run_id)| process)
+}
+
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
@@ -187,6 +193,12 @@ impl ObjectKey {
         self.stem.rsplit('_').next().unwrap_or_default()
     }
 
+    /// Whether the dump of this key is of the same pod and process, by its name.
+    pub fn is_of_same_process(&self, dump: &str) -> bool {
+        let stem = dump.rsplit('/').next().and_then(|name| name.strip_suffix(DUMP_TAIL)).unwrap_or_default();
+        process_of(stem).is_some_and(|process| Some(process) == process_of(&self.stem))
+    }
+
     /// What the names of the object and of all that lies beside it begin with.
     pub fn stem(&self) -> &str {
         &self.stem
@@ -253,6 +265,10 @@ mod tests {
                 assert_eq!(ObjectKey::of_file(&place, &other.waiting_name(gzipped)), Some(other));
             }
         }
+        let (one, other) =
+            (ObjectKey::new(&place, time, "a_b", 7, "00ff00"), ObjectKey::new(&place, time, "a_b", 8, "0"));
+        let later = ObjectKey::new(&place, time + chrono::TimeDelta::days(1), "a_b", 7, "00ff01");
+        assert!(one.is_of_same_process(&later.dump()) && !one.is_of_same_process(&other.dump()));
         for name in ["java_pid7.hprof", "20231114T221320Z_a_7_00ff0.hprof", "heap.hprof.gz", "+", ".hprof"] {
             assert_eq!(ObjectKey::of_file(&place, name), None, "{name}");
         }

@@ -10,6 +10,17 @@ use super::receipt::Receipt;
 use crate::guard::Note;
 use crate::journal::{Journal, SentPart, SoFar};
 
+/// Whether an upload was begun before this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Begun {
+    #[default]
+    Never,
+    /// The object may be there, and who has put it there is unknown.
+    Perhaps,
+    /// By a journal that nobody else has written: what is there is of the same upload.
+    ByUs,
+}
+
 /// Shared by the stages and the thread that uploads.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Mutex<Entries>>);
@@ -20,8 +31,9 @@ struct Entries {
     journal: Option<Journal>,
     /// For the guard, while nothing outlives this process.
     note: Option<Note>,
-    /// Another process has begun it.
-    resumed: bool,
+    begun: Begun,
+    /// The object is of this process.
+    wrote: bool,
     /// What that process had sent, when that was all.
     whole: Option<Digest>,
     /// The object is in the store already.
@@ -32,14 +44,24 @@ struct Entries {
 
 impl Ledger {
     /// Of an upload that is in a journal from its start.
-    pub fn in_journal(journal: Journal, so_far: Option<SoFar>, whole: Option<Digest>, resumed: bool) -> Self {
-        let entries = Entries { open: so_far, journal: Some(journal), resumed, whole, ..Entries::default() };
+    pub fn in_journal(journal: Journal, so_far: Option<SoFar>, whole: Option<Digest>, begun: Begun) -> Self {
+        let entries = Entries { open: so_far, journal: Some(journal), begun, whole, ..Entries::default() };
         Self(Arc::new(Mutex::new(entries)))
     }
 
     /// Of one without a journal, for which there may be an object already.
-    pub fn without_journal(resumed: bool) -> Self {
-        Self(Arc::new(Mutex::new(Entries { resumed, ..Entries::default() })))
+    pub fn without_journal(begun: Begun) -> Self {
+        Self(Arc::new(Mutex::new(Entries { begun, ..Entries::default() })))
+    }
+
+    /// Of an upload that another user's journal tells of: what that says of the store goes into one of our own.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn taken_over(journal: Journal, so_far: Option<SoFar>) -> io::Result<Self> {
+        let entries = Entries { open: so_far, begun: Begun::Perhaps, ..Entries::default() };
+        entries.copy_to(&journal)?;
+        Ok(Self(Arc::new(Mutex::new(Entries { journal: Some(journal), ..entries }))))
     }
 
     /// More is known of what is uploaded.
@@ -67,7 +89,7 @@ impl Ledger {
     /// All that an earlier process had sent, whether or not it arrived.
     pub(super) fn sent_before(&self) -> Option<Digest> {
         let entries = self.lock();
-        entries.whole.clone().filter(|_| entries.resumed)
+        entries.whole.clone().filter(|_| entries.begun != Begun::Never)
     }
 
     /// From now on it outlives this process: `journal` gets all that has happened.
@@ -104,7 +126,18 @@ impl Ledger {
     }
 
     pub(super) fn is_resumed(&self) -> bool {
-        self.lock().resumed
+        self.lock().begun != Begun::Never
+    }
+
+    /// The object is complete, by this process.
+    pub(super) fn wrote(&self) {
+        self.lock().wrote = true;
+    }
+
+    /// Whether what lies beside the object is ours to replace: its receipt, for example.
+    pub(super) fn may_replace_beside(&self) -> bool {
+        let entries = self.lock();
+        entries.wrote || entries.begun == Begun::ByUs
     }
 
     /// The multipart upload that was opened in `store` before.
@@ -138,7 +171,7 @@ impl Ledger {
     pub fn lose(&self) -> bool {
         let mut entries = self.lock();
         entries.open = None;
-        std::mem::take(&mut entries.resumed)
+        std::mem::take(&mut entries.begun) != Begun::Never
     }
 
     /// Whether what is not finished stays in the store.
@@ -177,6 +210,7 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
     use crate::journal::tests::begin;
 
     #[test]
@@ -184,22 +218,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let open = |id: &str| SoFar { store: "s3://b".into(), id: id.into(), parts: BTreeMap::new() };
-        let told = || Journal::reopen(&path).unwrap().unwrap().1.open;
-        let ledger = Ledger::in_journal(Journal::create(&path, &begin()).unwrap(), None, None, true);
+        let told = || Journal::reopen(&Entry::named(&path).unwrap()).unwrap().unwrap().1.open;
+        let ledger = Ledger::in_journal(
+            Journal::create(&Entry::named(&path).unwrap(), &begin()).unwrap(),
+            None,
+            None,
+            Begun::ByUs,
+        );
         ledger.opened("s3://b", "first");
         assert!(ledger.lose() && ledger.open_in("s3://b").is_none());
         drop(ledger);
         assert_eq!(told(), Some(open("first")));
-        let ledger = Ledger::in_journal(Journal::reopen(&path).unwrap().unwrap().0, None, None, true);
+        let ledger = Ledger::in_journal(
+            Journal::reopen(&Entry::named(&path).unwrap()).unwrap().unwrap().0,
+            None,
+            None,
+            Begun::ByUs,
+        );
         ledger.opened("s3://b", "second");
         // What a kept dump's new journal tells is all that the old one told.
         let whole = Digest { bytes: 7, sha256: Some("abc".into()) };
         ledger.note_whole(&whole);
         let kept = dir.path().join("kept");
-        ledger.copy_to(&Journal::create(&kept, &begin()).unwrap()).unwrap();
+        ledger.copy_to(&Journal::create(&Entry::named(&kept).unwrap(), &begin()).unwrap()).unwrap();
         drop(ledger);
         assert_eq!(told(), Some(open("second")));
-        let past = Journal::reopen(&kept).unwrap().unwrap().1;
+        let past = Journal::reopen(&Entry::named(&kept).unwrap()).unwrap().unwrap().1;
         assert_eq!((past.open, past.whole), (Some(open("second")), Some(whole)));
     }
 }

@@ -11,14 +11,58 @@ use object_store::{ObjectMeta, ObjectStore};
 use reqwest::Client;
 use serde::Deserialize;
 
+use super::body::{self, BodyError, LIST_MAX};
 use super::http_error::{HttpError, checked};
+use super::shelf::Listed;
 use super::stop::LOOK;
+use super::url::KEY_MAX;
+use crate::units::printable;
 
 /// Most objects of one answer (AWS: "ListObjectsV2"; Huawei Cloud: "Listing Objects in a Bucket").
 const PAGE: usize = 1000;
 
 /// A request goes out as soon as it is signed.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
+
+/// Most bytes of keys that a listing may have, and of what is kept with each: those of about 250,000 dumps.
+pub const LISTING_MAX: usize = 64 << 20;
+
+/// What is kept with a key: size, time, ETag.
+const WITH_KEY: usize = 128;
+
+/// What a listing has found so far, within its bound.
+pub struct Found<W> {
+    wanted: W,
+    listed: Vec<Listed>,
+    /// Whatever was in the answers counts, wanted or not: only so a listing without an end has one.
+    seen: usize,
+    bytes: usize,
+}
+
+impl<W: Fn(ObjectMeta) -> Option<Listed>> Found<W> {
+    pub fn new(wanted: W) -> Self {
+        Self { wanted, listed: Vec::new(), seen: 0, bytes: 0 }
+    }
+
+    pub fn into_listed(self) -> Vec<Listed> {
+        self.listed
+    }
+
+    fn add(&mut self, meta: ObjectMeta) -> Result<(), ListError> {
+        self.seen += 1;
+        if let Some(listed) = (self.wanted)(meta) {
+            self.bytes += listed.key.len() + listed.e_tag.as_ref().map_or(0, String::len) + WITH_KEY;
+            self.listed.push(listed);
+        }
+        if self.bytes > LISTING_MAX { Err(ListError::TooLong) } else { Ok(()) }
+    }
+
+    /// Forgets all: it is listed once more in another way.
+    fn clear(&mut self) {
+        (self.seen, self.bytes) = (0, 0);
+        self.listed.clear();
+    }
+}
 
 /// How a store is listed.
 pub enum Listing {
@@ -37,6 +81,7 @@ pub enum Listing {
 pub enum ListError {
     Store(object_store::Error),
     Http(HttpError),
+    TooLong,
 }
 
 impl From<object_store::Error> for ListError {
@@ -47,34 +92,71 @@ impl From<object_store::Error> for ListError {
 
 impl Listing {
     /// Every object below `path`.
-    pub async fn all(&self, store: &dyn ObjectStore, path: &Path) -> Result<Vec<ObjectMeta>, ListError> {
+    pub async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
+        &self,
+        store: &dyn ObjectStore,
+        path: &Path,
+        found: &mut Found<W>,
+    ) -> Result<(), ListError> {
         match self {
-            Self::ByToken => Ok(store.list(Some(path)).try_collect().await?),
+            Self::ByToken => by_token(store, path, found).await,
             Self::Checked(pages) => {
-                let found: Vec<ObjectMeta> = store.list(Some(path)).try_collect().await?;
-                let is_certain = found.is_empty() || !found.len().is_multiple_of(PAGE);
-                if is_certain { Ok(found) } else { pages.all(path).await }
+                by_token(store, path, found).await?;
+                if found.seen == 0 || !found.seen.is_multiple_of(PAGE) {
+                    return Ok(());
+                }
+                found.clear();
+                pages.all(path, found).await
             }
-            Self::ByMarker(pages) => pages.all(path).await,
-            Self::ByCollection => Ok(by_collection(store, path).await?),
+            Self::ByMarker(pages) => pages.all(path, found).await,
+            Self::ByCollection => by_collection(store, path, found).await,
         }
     }
 }
 
-async fn by_collection(store: &dyn ObjectStore, path: &Path) -> object_store::Result<Vec<ObjectMeta>> {
-    let (mut found, mut open) = (Vec::new(), vec![path.clone()]);
+async fn by_token<W: Fn(ObjectMeta) -> Option<Listed>>(
+    store: &dyn ObjectStore,
+    path: &Path,
+    found: &mut Found<W>,
+) -> Result<(), ListError> {
+    let mut all = store.list(Some(path));
+    while let Some(meta) = all.try_next().await? {
+        found.add(meta)?;
+    }
+    Ok(())
+}
+
+async fn by_collection<W: Fn(ObjectMeta) -> Option<Listed>>(
+    store: &dyn ObjectStore,
+    path: &Path,
+    found: &mut Found<W>,
+) -> Result<(), ListError> {
+    let (mut open, mut bytes) = (vec![path.clone()], 0);
     while let Some(collection) = open.pop() {
         let listed = match store.list_with_delimiter(Some(&collection)).await {
             Err(object_store::Error::NotFound { .. }) => continue,
             other => other?,
         };
-        open.extend(listed.common_prefixes);
-        found.extend(listed.objects.into_iter().filter(|meta| {
+        // A server that shows a collection within itself would be listed for ever.
+        let below = listed
+            .common_prefixes
+            .into_iter()
+            .filter(|below| below.parts_count() > collection.parts_count() && below.prefix_matches(&collection));
+        for below in below {
+            bytes += below.as_ref().len() + WITH_KEY;
+            open.push(below);
+        }
+        if bytes > LISTING_MAX {
+            return Err(ListError::TooLong);
+        }
+        for meta in listed.objects {
             // What begins with a dot has no name yet.
-            meta.location.filename().is_some_and(|name| !name.starts_with('.'))
-        }));
+            if meta.location.filename().is_some_and(|name| !name.starts_with('.')) {
+                found.add(meta)?;
+            }
+        }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The first version of S3's listing, which goes on behind the last name of each answer (AWS: "ListObjects"). The
@@ -91,7 +173,7 @@ pub struct Pages {
 #[serde(rename_all = "PascalCase")]
 struct Page {
     #[serde(default)]
-    contents: Vec<Found>,
+    contents: Vec<Entry>,
     #[serde(default)]
     is_truncated: bool,
     next_marker: Option<String>,
@@ -99,7 +181,7 @@ struct Page {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Found {
+struct Entry {
     key: String,
     size: u64,
     last_modified: DateTime<Utc>,
@@ -108,16 +190,20 @@ struct Found {
 }
 
 impl Pages {
-    async fn all(&self, path: &Path) -> Result<Vec<ObjectMeta>, ListError> {
+    async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
+        &self,
+        path: &Path,
+        found: &mut Found<W>,
+    ) -> Result<(), ListError> {
         let prefix = if path.as_ref().is_empty() { String::new() } else { format!("{path}/") };
-        let (mut found, mut marker) = (Vec::new(), String::new());
+        let mut marker = String::new();
         loop {
             let page = self.page(&prefix, &marker).await?;
             let next = page.next(&marker)?;
-            found.extend(page.contents.into_iter().filter_map(Found::meta));
+            page.contents.into_iter().filter_map(Entry::meta).try_for_each(|meta| found.add(meta))?;
             match next {
                 Some(next) => marker = next,
-                None => return Ok(found),
+                None => return Ok(()),
             }
         }
     }
@@ -129,7 +215,7 @@ impl Pages {
         loop {
             let url = self.signer.signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &options).await?;
             let answer = match checked(&self.shown, "list", self.client.get(url)).await {
-                Ok(response) => response.bytes().await.map_err(|source| self.cut(source)),
+                Ok(response) => body::read(response, LIST_MAX).await.map_err(|error| self.unread(error)),
                 Err(error) => Err(error),
             };
             match answer {
@@ -143,8 +229,12 @@ impl Pages {
         }
     }
 
-    fn cut(&self, source: reqwest::Error) -> HttpError {
-        HttpError::Silent { what: "list", url: self.shown.clone(), source: source.without_url() }
+    fn unread(&self, error: BodyError) -> HttpError {
+        let url = self.shown.clone();
+        match error {
+            BodyError::Cut(source) => HttpError::Silent { what: "list", url, source: source.without_url() },
+            BodyError::TooLong(source) => HttpError::TooLong { what: "list", url, source },
+        }
     }
 }
 
@@ -162,10 +252,15 @@ impl Page {
     }
 }
 
-impl Found {
+impl Entry {
     /// `None` for a name that none of ours is like.
     fn meta(self) -> Option<ObjectMeta> {
-        let location = Path::parse(&self.key).inspect_err(|error| log::info!("{}: {error}", self.key)).ok()?;
+        let location = Path::parse(&self.key).ok().filter(|path| path.as_ref().len() <= KEY_MAX);
+        let shown = || printable(&self.key.chars().take(80).collect::<String>());
+        let location = location.or_else(|| {
+            log::info!("the key {} is none that this program could have made: it is left out", shown());
+            None
+        })?;
         let Self { size, last_modified, e_tag, .. } = self;
         Some(ObjectMeta { location, last_modified, size, e_tag, version: None })
     }

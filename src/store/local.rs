@@ -11,6 +11,7 @@ use rustix::fs::CWD;
 use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
 use crate::deadline::slowly;
+use crate::entry::Entry;
 use crate::guard::{self, Note, Undo};
 use crate::journal;
 use crate::regular_file::{self, Links, create};
@@ -107,7 +108,10 @@ impl LocalUpload {
             self.ledger.note_whole(digest);
         }
         let digest = match name_file(&whole, &self.path) {
-            Ok(()) => digest.clone(),
+            Ok(()) => {
+                self.ledger.wrote();
+                digest.clone()
+            }
             Err(source) => self
                 .named_before(&source, sent_before.unwrap_or_else(|| digest.clone()))
                 .ok_or_else(|| error("name", &self.path, source))?,
@@ -153,7 +157,7 @@ impl LocalUpload {
         }
     }
 
-    /// Nobody sees it before it is complete. One that is there is an earlier process's, or somebody else's.
+    /// Nobody sees it before it is complete. One that is there is replaced only beside our own object.
     pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.base.join(self.key.beside(tail));
         let new = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()));
@@ -161,7 +165,7 @@ impl LocalUpload {
         let _ = std::fs::remove_file(&new);
         let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| slowly(|| file.sync_all())));
         let named = written.and_then(|()| {
-            if self.ledger.is_resumed() { std::fs::rename(&new, &path) } else { rename_new(CWD, &new, &path) }
+            if self.ledger.may_replace_beside() { std::fs::rename(&new, &path) } else { rename_new(CWD, &new, &path) }
         });
         named.map_err(|source| {
             let _ = std::fs::remove_file(&new);
@@ -212,9 +216,9 @@ fn free_name(parent: &Path, key: &ObjectKey) -> PathBuf {
 }
 
 /// See [`super::clear_spool`].
-pub(super) fn clear_beside(spool: &Path) {
-    if spool.to_string_lossy().ends_with(".hprof.gz.part") {
-        let _ = std::fs::remove_file(sorted(spool));
+pub(super) fn clear_beside(spool: &Entry) {
+    if spool.name().to_string_lossy().ends_with(".hprof.gz.part") {
+        let _ = spool.sibling(sorted(Path::new(spool.name()))).remove();
     }
 }
 

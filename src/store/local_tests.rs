@@ -1,6 +1,8 @@
 use super::*;
+use crate::entry::Entry;
 use crate::journal::Journal;
 use crate::journal::tests::begin;
+use crate::store::Begun;
 use crate::store::key::Place;
 
 fn key() -> ObjectKey {
@@ -47,14 +49,14 @@ fn what_an_earlier_process_has_named_is_the_object_however_this_one_compresses()
     std::fs::create_dir_all(dir.path().join("p/a/e")).unwrap();
     std::fs::write(dir.path().join(key().dump()), "12345").unwrap();
     for (whole, works) in [(Some(sent.clone()), true), (None, false)] {
-        let journal = Journal::create(&dir.path().join("raw"), &begin()).unwrap();
-        let ledger = Ledger::in_journal(journal, None, whole, true);
+        let journal = Journal::create(&Entry::named(&dir.path().join("raw")).unwrap(), &begin()).unwrap();
+        let ledger = Ledger::in_journal(journal, None, whole, Begun::ByUs);
         let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
         let spool = spool_of(&mut upload, "123");
         let finished = upload.finish(&Digest { bytes: 3, sha256: None }, &spool);
         let object = finished.ok().map(|finished| (finished.object.bytes, finished.object.sha256));
         assert_eq!(object, works.then(|| (sent.bytes, sent.sha256.clone())));
-        let told = Journal::reopen(&dir.path().join("raw")).unwrap().unwrap().1.whole;
+        let told = Journal::reopen(&Entry::named(&dir.path().join("raw")).unwrap()).unwrap().unwrap().1.whole;
         assert_eq!(told.is_none(), works, "the next one would look for what this one compresses: {told:?}");
         std::fs::remove_file(journal::path_for(&dir.path().join("raw"))).unwrap();
     }
@@ -64,11 +66,12 @@ fn what_an_earlier_process_has_named_is_the_object_however_this_one_compresses()
 fn what_lies_beside_an_object_is_whole_and_is_replaced_only_by_who_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let receipt = || std::fs::read_to_string(dir.path().join(key().beside(".json"))).unwrap();
-    for (resumed, works) in [(false, true), (false, false), (true, true)] {
-        let ledger = Ledger::without_journal(resumed);
+    for (begun, works) in [(Begun::Never, true), (Begun::Perhaps, false), (Begun::ByUs, true)] {
+        let goes_on = begun == Begun::ByUs;
+        let ledger = Ledger::without_journal(begun);
         let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
-        assert_eq!(upload.put_beside(".json", format!("{resumed}").as_bytes()).is_ok(), works);
-        assert_eq!(receipt(), format!("{resumed}"));
+        assert_eq!(upload.put_beside(".json", format!("{goes_on}").as_bytes()).is_ok(), works);
+        assert_eq!(receipt(), format!("{goes_on}"));
     }
     assert_eq!(std::fs::read_dir(dir.path().join("p/a/e")).unwrap().count(), 1);
 }

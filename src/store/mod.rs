@@ -3,6 +3,7 @@
 
 mod abort;
 mod backend;
+mod body;
 mod client;
 mod credentials;
 mod dav;
@@ -18,10 +19,12 @@ mod multipart;
 mod names;
 mod object_error;
 mod only_new;
+mod page_filter;
 mod part;
 mod presigned;
 pub mod receipt;
 mod remote;
+mod setting_checks;
 mod settings;
 mod shelf;
 mod stdout;
@@ -39,13 +42,14 @@ pub use abort::ABORTS_WITHIN;
 pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
-pub use ledger::Ledger;
+pub use ledger::{Begun, Ledger};
 pub use link::{LINK_MAX, Link};
 pub use presigned::PUT_MAX;
 pub use settings::{READER_TIMEOUT, Secret, StoreSettings};
 pub use shelf::{Listed, Shelf};
 
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::pipeline::Verdict;
 use crate::spool::Spool;
 use key::ObjectKey;
@@ -91,6 +95,13 @@ pub struct StoredObject {
     pub verified: Verified,
 }
 
+impl StoredObject {
+    /// Whether nothing but the store's word says that it has the object. Whoever reads standard output verifies it.
+    pub fn is_unverified(&self) -> bool {
+        self.verified == Verified::Acknowledged && self.url != "-"
+    }
+}
+
 /// Part size with which `upper_bytes` fit into the number of parts that a store takes, in whole MiB.
 pub fn part_size(upper_bytes: Option<u64>) -> u64 {
     let needed = upper_bytes.unwrap_or(0).div_ceil(PARTS_MAX);
@@ -106,7 +117,7 @@ pub struct OpenMultipart {
 }
 
 /// Removes what a killed process may have left beside a spool in a local store, which is stored by now.
-pub fn clear_spool(spool: &std::path::Path) {
+pub fn clear_spool(spool: &Entry) {
     local::clear_beside(spool);
 }
 
@@ -123,7 +134,7 @@ pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
 /// # Errors
 /// As [`abort()`].
 pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), StoreError> {
-    let path = settings.url.object_path(key);
+    let path = settings.url.location(key)?.to_string();
     abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
 }
 

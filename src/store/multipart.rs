@@ -11,7 +11,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, MultipartId, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
@@ -32,6 +34,9 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(8);
 
 /// For the last try's own error to come before ours.
 pub(super) const SLACK: Duration = Duration::from_secs(2);
+
+/// Longest id of an upload, which becomes a part of URLs; Amazon's have about 130 bytes.
+const ID_MAX: usize = 4096;
 
 /// Why the worker left before it was asked to.
 pub(super) type Failure = Arc<Mutex<Option<StoreError>>>;
@@ -168,7 +173,8 @@ impl Job {
         let id = loop {
             let created = self.probe.create_multipart_opts(&self.path, self.options()).await;
             match created.map_err(ObjectError::from) {
-                Ok(id) => break id,
+                Ok(id) if id.len() <= ID_MAX => break id,
+                Ok(_) => return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the id of the upload" }),
                 Err(source) if source.is_final() || begun.elapsed() + LOOK >= self.opens_within() => {
                     return Err(self.error("open an upload to", source));
                 }
@@ -221,7 +227,11 @@ impl Job {
                         }
                         let in_order = parts.into_values().collect();
                         let verified = match found {
-                            Found::Multipart(id) => stop.or(self.complete(id, in_order, bytes)).await?,
+                            Found::Multipart(id) => {
+                                let verified = stop.or(self.complete(id, in_order, bytes)).await?;
+                                self.ledger.wrote();
+                                verified
+                            }
                             Found::Object(there) => self.same_size(*there, bytes)?,
                         };
                         // Whoever does not wait for the answer does not change what is stored.
@@ -262,12 +272,30 @@ impl Job {
         Ok(if same || checked { Verified::Checksum } else { Verified::Size })
     }
 
+    /// What lies beside an object of somebody else stays. Not every store knows conditions, so it is looked at first.
     async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
-        let options = PutOptions { attributes, ..PutOptions::default() };
-        let path = Path::from(self.settings.url.object_path(key));
-        let put = self.backend.put_opts(&path, bytes.into(), options).await;
-        put.map(|_| ()).map_err(|error| self.error("store something beside", error.into()))
+        let path = self.settings.url.location(key)?;
+        let put = |mode| {
+            let options = PutOptions { attributes: attributes.clone(), mode, ..PutOptions::default() };
+            self.backend.put_opts(&path, bytes.clone().into(), options)
+        };
+        let failed = |error: object_store::Error| self.error("store something beside", error.into());
+        if !self.ledger.may_replace_beside() {
+            use object_store::Error as E;
+            let taken = || StoreError::Beside { url: self.settings.url.of_key(key) };
+            match self.backend.head(&path).await {
+                Err(E::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+                Ok(_) => return Err(taken()),
+            }
+            match put(PutMode::Create).await {
+                Err(E::NotImplemented { .. } | E::NotSupported { .. }) => {}
+                Err(E::AlreadyExists { .. } | E::Precondition { .. }) => return Err(taken()),
+                other => return other.map(drop).map_err(failed),
+            }
+        }
+        put(PutMode::Overwrite).await.map(drop).map_err(failed)
     }
 
     async fn abort(&self, id: &MultipartId) {

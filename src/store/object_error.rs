@@ -7,8 +7,9 @@ use std::error::Error as StdError;
 use object_store::client::HttpError as TransportError;
 use reqwest::Url;
 
+use super::client::Redirected;
 use super::credentials::TokenError;
-use super::http_error::{HttpError, code_of};
+use super::http_error::{HttpError, Said};
 use super::presigned::shown;
 
 /// See the module's words.
@@ -33,8 +34,8 @@ enum Kind {
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
-    #[error("the store answers {status}{}", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
-    Answer { status: String, code: Option<String> },
+    #[error("the store answers {status}{said}")]
+    Answer { status: String, said: Box<Said> },
     #[error("{0}")]
     Other(String),
 }
@@ -62,9 +63,14 @@ impl ObjectError {
     /// The service's word for what it refuses.
     pub fn code(&self) -> Option<&str> {
         match &self.cause {
-            Cause::Answer { code, .. } => code.as_deref(),
+            Cause::Answer { said, .. } => said.code.as_deref(),
             Cause::Other(_) => None,
         }
+    }
+
+    /// The store says where the bucket really is.
+    pub fn names_place(&self) -> bool {
+        matches!(&self.cause, Cause::Answer { said, .. } if said.region.is_some() || said.endpoint.is_some())
     }
 
     fn status(&self) -> &str {
@@ -81,11 +87,14 @@ impl From<HttpError> for ObjectError {
         let HttpError::Refused { status, ref why, ref url, .. } = error else {
             return Self { kind: Kind::Other, request: None, cause: Cause::Other(error.to_string()) };
         };
-        let code = why.strip_prefix(", ").map(str::to_owned);
+        let said = Said {
+            code: why.strip_prefix(", ").and_then(|why| why.split(';').next()).map(str::to_owned),
+            ..Said::default()
+        };
         Self {
             kind: Kind::Other,
             request: Some(url.clone()),
-            cause: Cause::Answer { status: status.to_string(), code },
+            cause: Cause::Answer { status: status.to_string(), said: Box::new(said) },
         }
     }
 }
@@ -93,7 +102,8 @@ impl From<HttpError> for ObjectError {
 impl From<object_store::Error> for ObjectError {
     fn from(error: object_store::Error) -> Self {
         let words: Vec<String> = chain(&error).map(ToString::to_string).collect();
-        let cause = words.iter().find_map(|words| answer_in(words)).unwrap_or_else(|| other_cause(&error, &words));
+        let cause = words.iter().find_map(|words| answer_in(words)).or_else(|| redirect_in(&error));
+        let cause = cause.unwrap_or_else(|| other_cause(&error, &words));
         Self { kind: kind_of(&error), request: words.iter().find_map(|words| request_in(words)), cause }
     }
 }
@@ -123,10 +133,16 @@ fn request_in(words: &str) -> Option<String> {
 /// The same of an answer that is no success, or whose body is an error in spite of that (`RequestError`).
 fn answer_in(words: &str) -> Option<Cause> {
     if let Some(body) = words.strip_prefix("Server returned error response: ") {
-        return Some(Cause::Answer { status: "with an error".into(), code: code_of(body).map(str::to_owned) });
+        return Some(Cause::Answer { status: "with an error".into(), said: Box::new(Said::in_body(body)) });
     }
     let (status, body) = words.strip_prefix("Server returned non-2xx status code: ")?.split_once(": ")?;
-    Some(Cause::Answer { status: status.to_owned(), code: code_of(body).map(str::to_owned) })
+    Some(Cause::Answer { status: status.to_owned(), said: Box::new(Said::in_body(body)) })
+}
+
+/// The same of an answer that our own client has not passed on.
+fn redirect_in(error: &object_store::Error) -> Option<Cause> {
+    let redirected = chain(error).find_map(|error| error.downcast_ref::<Redirected>())?;
+    Some(Cause::Answer { status: redirected.status.clone(), said: Box::new(redirected.said.clone()) })
 }
 
 /// Why there was no answer, or none that can be used.

@@ -11,8 +11,12 @@ use object_store::{MultipartId, PutPayload};
 use super::StoreError;
 use super::multipart::Job;
 use super::object_error::ObjectError;
+use crate::faults::door;
 use crate::journal::SentPart;
 use crate::units::hex;
+
+/// Longest ETag of a part: ten thousand are kept at a time. MD5 in hexadecimal digits has 32 bytes, an id of Azure 64.
+const E_TAG_MAX: usize = 1024;
 
 impl Job {
     /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
@@ -22,6 +26,7 @@ impl Job {
         number: usize,
         bytes: Bytes,
     ) -> Result<(usize, SentPart), StoreError> {
+        door("put a part", || Ok(())).map_err(StoreError::Spool)?;
         let md5: [u8; 16] = Md5::digest(&bytes).into();
         if let Some(part) = self.ledger.part(number, &md5) {
             return Ok((number, part));
@@ -36,6 +41,9 @@ impl Job {
                     log::warn!("the store has another part {} of {} than was sent, trying again", number + 1, self.url);
                     again = true;
                     continue;
+                }
+                Ok(PartId { content_id }) if content_id.len() > E_TAG_MAX => {
+                    return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the ETag of a part" });
                 }
                 Ok(PartId { content_id: id }) => {
                     // Twice the same is no damage: the store says something else than an MD5.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use object_store::path::Path as Location;
 use reqwest::{Client, Method, RequestBuilder, Url};
 
 use super::http_error::{HttpError, checked};
@@ -24,7 +25,7 @@ pub struct Presigned {
     url: Secret,
     /// Without the query, which is the signature.
     pub shown: String,
-    /// As the URL has it.
+    /// As the store has it, with the bucket where the URL has that in its path.
     pub key: String,
 }
 
@@ -33,8 +34,7 @@ impl Presigned {
     /// When it is no URL, or will have ended before a minute is over.
     pub fn new(url: &Secret, deadline: &Deadline) -> Result<Self, StoreError> {
         let parsed = Url::parse(url.reveal()).map_err(|_| SettingsError::NotRemote)?;
-        let presigned =
-            Self { url: url.clone(), shown: shown(&parsed), key: parsed.path().trim_start_matches('/').to_owned() };
+        let presigned = Self { url: url.clone(), shown: shown(&parsed), key: key_of(&parsed) };
         let soonest = Utc::now() + UPLOAD_WITHIN.min(deadline.remaining());
         match end(&parsed) {
             Some(end) if end < soonest => {
@@ -67,6 +67,12 @@ impl Presigned {
             None => request,
         }
     }
+}
+
+/// As the store has it.
+fn key_of(url: &Url) -> String {
+    let path = url.path().trim_start_matches('/');
+    Location::from_url_path(path).map_or_else(|_| path.to_owned(), |path| path.to_string())
 }
 
 /// Without user, query and fragment.

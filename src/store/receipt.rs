@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::StoredObject;
+use super::{StoredObject, Verified};
 use crate::classes;
 use crate::hprof::{Blanked, Summary};
 use crate::pod::Pod;
@@ -35,6 +35,12 @@ pub struct Receipt {
     pub link_until: Option<String>,
     /// When the run began, RFC 3339.
     pub started: String,
+    /// When this receipt was put beside its object, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<String>,
+    /// A hash of the JVM and of what was asked for: a run that waited for this one knows its own wish by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wish: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<StoredObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +159,7 @@ impl Receipt {
     fn headline(&self) -> String {
         match (&self.object, &self.kept, &self.nothing_done) {
             (Some(object), _, _) if object.url == "-" => "written to standard output".into(),
+            (Some(object), _, _) if object.is_unverified() => format!("acknowledged, not verified: {}", object.url),
             (Some(object), _, _) => format!("stored {}", object.url),
             (None, Some(kept), _) => format!("not stored, kept {}", kept.path),
             (None, None, Some(why)) => format!("nothing dumped: {why}"),
@@ -260,8 +267,10 @@ fn how_verified(object: &StoredObject) -> &'static str {
         return "written; whoever reads it has to verify it";
     }
     match object.verified {
-        super::Verified::Checksum => "the store's checksum and size are ours",
-        super::Verified::Size => "the store's size is ours; it gives no checksum to compare",
-        super::Verified::Acknowledged => "acknowledged; it cannot be looked at with these rights",
+        Verified::Checksum => "the store's checksum and size are ours",
+        Verified::Size => "the store's size is ours; it gives no checksum to compare",
+        Verified::Acknowledged => {
+            "acknowledged: the store said that it has the object, and nobody could look at it or compare a checksum"
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::path::Path;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -21,6 +20,7 @@ use super::url::StoreUrl;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject};
 use crate::deadline::Deadline;
 use crate::faults::door;
+use crate::panics;
 use crate::waiting::{joined_within, until};
 
 /// How long the worker may take to abort its upload and to leave.
@@ -56,7 +56,7 @@ impl RemoteUpload {
         let job = Job {
             probe: build(settings, part_size, OPEN_FOR.min(settings.retry_for))?,
             backend: build(settings, part_size, settings.retry_for)?,
-            path: Path::from(settings.url.object_path(&key.dump())),
+            path: settings.url.location(&key.dump())?,
             url: url.clone(),
             is_azure: matches!(settings.url, StoreUrl::Az { .. }),
             // Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a Multipart Upload", by the object's ETag.
@@ -155,8 +155,8 @@ impl RemoteUpload {
     /// Why the worker left. One that has not said so yet says it last of all, so its end is waited for.
     fn why(&mut self) -> StoreError {
         self.failure().unwrap_or_else(|| {
-            self.leave();
-            self.failure().unwrap_or(StoreError::ClientEnded)
+            let panicked = self.leave();
+            self.failure().or(panicked).unwrap_or(StoreError::ClientEnded)
         })
     }
 
@@ -166,15 +166,18 @@ impl RemoteUpload {
 }
 
 impl RemoteUpload {
-    fn leave(&mut self) {
+    /// Ends the worker; its panic, if that has ended it before.
+    fn leave(&mut self) -> Option<StoreError> {
         self.given_up.notify_one();
         // A closed inbox without a finished object makes the worker abort the upload, unless it is to stay.
         self.ledger.decide(false);
         self.orders = None;
-        if let Some(worker) = self.worker.take() {
-            // Its panic has been printed, and the object is not complete.
-            if joined_within(worker, LEAVES_WITHIN).is_none() {
+        match joined_within(self.worker.take()?, LEAVES_WITHIN) {
+            Some(Ok(())) => None,
+            Some(Err(panic)) => Some(StoreError::Panicked(panics::message(&*panic).to_owned())),
+            None => {
                 log::warn!("the thread that uploads to {} hangs, and is left to itself", self.url);
+                None
             }
         }
     }
@@ -182,6 +185,7 @@ impl RemoteUpload {
 
 impl Drop for RemoteUpload {
     fn drop(&mut self) {
-        self.leave();
+        // A panic that nobody has asked for is told at the end of the process.
+        let _ = self.leave();
     }
 }

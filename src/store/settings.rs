@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::SettingsError;
-use super::encryption::{self, Encryption};
+use super::encryption::Encryption;
+use super::setting_checks;
 use super::url::StoreUrl;
 
 /// A value that is never printed. Serialised, it goes to the run's own guard and nowhere else.
@@ -76,12 +77,7 @@ impl StoreSettings {
     /// # Errors
     /// When they contradict each other, or the store cannot do what they say.
     pub fn check(&self) -> Result<(), SettingsError> {
-        encryption::check(self)?;
-        let in_host = matches!(self.url, StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. });
-        if self.cname && (!in_host || self.endpoint.is_none() || self.path_style == Some(true)) {
-            return Err(SettingsError::Cname);
-        }
-        Ok(())
+        setting_checks::check(self)
     }
 
     /// A store without any credentials.

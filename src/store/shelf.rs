@@ -1,6 +1,5 @@
 //! The reading side of a store: what is there, its bytes, and links to it.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::signer::{Method, Signer};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -17,16 +16,20 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use super::backend::{Built, build_by, dav};
 use super::client::Connector;
 use super::link::{Link, SignedBy};
-use super::listing::{ListError, Listing, Pages};
+use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages};
 use super::object_error::ObjectError;
 use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;
 use crate::regular_file::{self, NotRegular};
+use crate::units::printable;
 
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
+
+/// Longest ETag that is kept; one of several parts has about 40 bytes.
+const E_TAG_MAX: usize = 1024;
 
 /// A receipt is a few kilobytes; whatever is longer is none.
 const SMALL: u64 = 1 << 20;
@@ -98,28 +101,32 @@ impl Shelf {
         Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
     }
 
-    /// All objects whose keys begin with `dir`, which ends between two names.
+    /// The wanted ones of all objects whose keys begin with `dir`, which ends between two names.
     ///
     /// # Errors
     /// When the store refuses.
-    pub fn list(&self, dir: &str) -> Result<Vec<Listed>, StoreError> {
+    pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
         match &self.place {
             Place::Local(base) => {
                 let mut found = Vec::new();
                 list_dir(&base.join(dir), base, &mut found)?;
-                Ok(found)
+                Ok(found.into_iter().filter(|listed: &Listed| wanted(&listed.key)).collect())
             }
             Place::Remote(remote, runtime) => {
-                let path = self.path(dir);
+                let (path, prefix) = (self.path(dir)?, self.path("")?);
+                let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
                 let listing = async {
-                    let listed = remote.listing.all(&*remote.store, &path).await;
+                    let listed = remote.listing.all(&*remote.store, &path, &mut found).await;
                     listed.map_err(|error| match error {
                         ListError::Store(source) => self.error("list", dir, source),
                         ListError::Http(source) => self.error("list", dir, source),
+                        ListError::TooLong => {
+                            StoreError::LongListing { url: self.settings.url.of_key(dir), max: LISTING_MAX }
+                        }
                     })
                 };
-                let all = runtime.block_on(self.stop.or(listing))?;
-                Ok(all.into_iter().filter_map(|meta| self.listed(meta)).collect())
+                runtime.block_on(self.stop.or(listing))?;
+                Ok(found.into_listed())
             }
         }
     }
@@ -130,40 +137,51 @@ impl Shelf {
         match &self.place {
             Place::Local(base) => listed_file(&base.join(key), base),
             Place::Remote(remote, runtime) => {
-                let path = self.path(key);
+                let path = self.path(key)?;
                 let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
                 let meta = runtime.block_on(self.stop.or(head))?;
-                self.listed(meta).ok_or(StoreError::ClientEnded)
+                listed(meta, &self.path("")?).ok_or(StoreError::ClientEnded)
             }
         }
     }
 
-    /// Small objects, those that could be read.
+    /// Reads small objects, those that can be read; `each` gets them in any order, and nothing holds them afterwards.
     ///
     /// # Errors
     /// When the run is stopped.
-    pub fn read_small(&self, keys: &[String]) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+    pub fn read_small<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str>,
+        mut each: impl FnMut(&str, &[u8]),
+    ) -> Result<(), StoreError> {
         match &self.place {
             Place::Local(base) => {
-                let read = |key: &String| {
-                    let bytes = regular_file::read(&base.join(key), SMALL);
-                    let bytes = bytes.inspect_err(|error| log::info!("{key}: {error}")).ok()?;
-                    Some((key.clone(), bytes))
-                };
-                Ok(keys.iter().filter_map(read).collect())
+                for key in keys {
+                    match regular_file::read(&base.join(key), SMALL) {
+                        Ok(bytes) => each(key, &bytes),
+                        Err(error) => log::info!("{}: {error}", printable(key)),
+                    }
+                }
+                Ok(())
             }
             Place::Remote(remote, runtime) => {
-                let read = |key: &String| {
-                    let (key, path) = (key.clone(), self.path(key));
-                    async move {
-                        let bytes = remote.store.get_range(&path, 0..SMALL).await;
-                        let bytes = bytes.map_err(ObjectError::from);
-                        bytes.inspect_err(|error| log::info!("{key}: {error}")).ok().map(|bytes| (key, bytes.to_vec()))
-                    }
+                let read = |key: &'a str| async move {
+                    let path = self.path(key).map_err(|error| error.to_string())?;
+                    let bytes = remote.store.get_range(&path, 0..SMALL).await;
+                    let bytes = bytes.map_err(|error| ObjectError::from(error).to_string())?;
+                    Ok::<_, String>((key, bytes))
                 };
-                let all = futures_util::stream::iter(keys.iter().map(read)).buffer_unordered(2 * AT_ONCE);
-                let all = async { Ok(all.filter_map(std::future::ready).collect::<BTreeMap<_, _>>().await) };
-                runtime.block_on(self.stop.or(all))
+                let with_key = |key: &'a str| read(key).map(move |read| read.map_err(|error| (key, error)));
+                let mut all = futures_util::stream::iter(keys.map(with_key)).buffer_unordered(2 * AT_ONCE);
+                runtime.block_on(self.stop.or(async {
+                    while let Some(read) = all.next().await {
+                        match read {
+                            Ok((key, bytes)) => each(key, &bytes),
+                            Err((key, error)) => log::info!("{}: {error}", printable(key)),
+                        }
+                    }
+                    Ok(())
+                }))
             }
         }
     }
@@ -176,7 +194,7 @@ impl Shelf {
         match &self.place {
             Place::Local(base) => read_file(&base.join(key)),
             Place::Remote(remote, runtime) => {
-                let path = self.path(key);
+                let path = self.path(key)?;
                 let read = async {
                     match remote.store.get_range(&path, 0..SMALL).await {
                         Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -189,14 +207,15 @@ impl Shelf {
         }
     }
 
-    /// Reads ranges of an object, several at a time; `each` gets them in any order.
+    /// Reads ranges of an object, none longer than `longest`, several at a time; `each` gets them in any order.
     ///
     /// # Errors
     /// When the store fails, or `each` does.
     pub fn read_ranges(
         &self,
         key: &str,
-        ranges: Vec<Range<u64>>,
+        mut ranges: impl Iterator<Item = Range<u64>>,
+        longest: u64,
         mut each: impl FnMut(Range<u64>, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match &self.place {
@@ -204,7 +223,7 @@ impl Shelf {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
                 let file = regular_file::open(&path).map_err(error)?;
-                ranges.into_iter().try_for_each(|range| {
+                ranges.try_for_each(|range| {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     file.read_exact_at(&mut bytes, range.start).map_err(error)?;
                     self.stop.deadline.check(&self.stop.waiting_for)?;
@@ -212,15 +231,19 @@ impl Shelf {
                 })
             }
             Place::Remote(_, runtime) => {
-                let (path, remote) = (self.path(key), Remote::open(&self.settings, at_once(&ranges))?);
+                let (path, remote) = (self.path(key)?, Remote::open(&self.settings, at_once(longest))?);
                 let read = |range: Range<u64>| {
                     let (path, remote) = (path.clone(), &remote);
                     async move { (range.clone(), remote.store.get_range(&path, range).await) }
                 };
-                let mut all = futures_util::stream::iter(ranges.into_iter().map(read)).buffer_unordered(AT_ONCE);
+                let mut all = futures_util::stream::iter(ranges.map(read)).buffer_unordered(AT_ONCE);
                 runtime.block_on(self.stop.or(async {
                     while let Some((range, bytes)) = all.next().await {
                         let bytes: Bytes = bytes.map_err(|source| self.error("read", key, source))?;
+                        let (asked, got) = (range.end - range.start, bytes.len() as u64);
+                        if got != asked {
+                            return Err(StoreError::Short { url: self.settings.url.of_key(key), asked, got });
+                        }
                         each(range, &bytes)?;
                     }
                     Ok(())
@@ -247,7 +270,7 @@ impl Shelf {
 
     fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
         let Place::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.place else { return Ok(None) };
-        let path = self.path(key);
+        let path = self.signable(key)?;
         let signed = async {
             if !by.has_name().await {
                 return Ok(None);
@@ -260,14 +283,19 @@ impl Shelf {
         runtime.block_on(self.stop.or(signed))
     }
 
-    fn path(&self, key: &str) -> Path {
-        decoded(&self.settings.url, key)
+    fn path(&self, key: &str) -> Result<Path, StoreError> {
+        self.settings.url.location(key)
     }
 
-    fn listed(&self, meta: ObjectMeta) -> Option<Listed> {
-        let prefix = decoded(&self.settings.url, "");
-        let key = meta.location.as_ref().strip_prefix(prefix.as_ref())?.trim_start_matches('/').to_owned();
-        Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag: meta.e_tag })
+    /// For a link. Google's signer takes a path for a part of a URL, and encodes only what a URL cannot hold
+    /// (object_store 0.14, `gcp/client.rs`, `path_url`).
+    fn signable(&self, key: &str) -> Result<Path, StoreError> {
+        let path = self.path(key)?;
+        if !matches!(self.settings.url, StoreUrl::Gs { .. }) {
+            return Ok(path);
+        }
+        let encoded = path.as_ref().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('\\', "%5C");
+        Path::parse(encoded).map_err(|_| StoreError::ClientEnded)
     }
 
     fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
@@ -275,9 +303,18 @@ impl Shelf {
     }
 }
 
+/// An object without the store's prefix. Its ETag is kept when it is one that stores have.
+fn listed(meta: ObjectMeta, prefix: &Path) -> Option<Listed> {
+    if !meta.location.prefix_matches(prefix) {
+        return None;
+    }
+    let key = meta.location.as_ref()[prefix.as_ref().len()..].trim_start_matches('/').to_owned();
+    let e_tag = meta.e_tag.filter(|e_tag| e_tag.len() <= E_TAG_MAX);
+    Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag })
+}
+
 /// What is on its way at a time: on a slow link, each request waits for the others' bytes, too.
-fn at_once(ranges: &[Range<u64>]) -> u64 {
-    let longest = ranges.iter().map(|range| range.end - range.start).max().unwrap_or(0);
+fn at_once(longest: u64) -> u64 {
     PART_MIN.max(longest * AT_ONCE as u64)
 }
 
@@ -320,15 +357,6 @@ fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {
     Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })
 }
 
-/// The path of a URL is encoded once; object_store encodes it again.
-fn decoded(url: &StoreUrl, key: &str) -> Path {
-    let path = url.object_path(key);
-    match url {
-        StoreUrl::Dav { .. } => Path::from_url_path(&path).unwrap_or_else(|_| Path::from(path)),
-        _ => Path::from(path),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,8 +365,7 @@ mod tests {
     #[test]
     fn a_link_of_64_kib_a_second_gets_all_pieces_through_that_are_asked_for_at_once() {
         let piece = 8 << 20;
-        let ranges = [0..piece, piece..2 * piece, 2 * piece..2 * piece + 7];
-        assert!(time_for(at_once(&ranges)) > Duration::from_secs(AT_ONCE as u64 * piece / (64 << 10)));
-        assert_eq!(at_once(&[]), PART_MIN);
+        assert!(time_for(at_once(piece)) > Duration::from_secs(AT_ONCE as u64 * piece / (64 << 10)));
+        assert_eq!(at_once(0), PART_MIN);
     }
 }

@@ -2,11 +2,23 @@
 
 use std::path::Path;
 
+use object_store::path::Path as Location;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use super::presigned::shown;
 use super::settings::Secret;
+
+/// Longest key, prefix included: S3 and its kin take 1024 bytes, Azure 1024 characters of up to four (AWS: "Naming Amazon
+/// S3 objects"; Azure: "Naming and referencing containers, blobs, and metadata"). Escaped, it still fits into a URL.
+pub const KEY_MAX: usize = 4096;
+
+/// Longest store. Its keys have up to 600 bytes more.
+const STORE_MAX: usize = 2048;
+
+/// Longest signed URL: those with a session token have about 2 kB.
+const SIGNED_MAX: usize = 16 << 10;
 
 /// A store, as `--store` names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +76,12 @@ pub enum StoreUrlError {
     Extra(char),
     #[error("the store's prefix holds the segment '{0}'")]
     Segment(String),
+    #[error("the bucket's name '{0}' holds something other than letters, digits, '.', '-', '_' and '$'")]
+    Bucket(String),
+    #[error("the store holds a control character")]
+    Control,
+    #[error("the store is longer than {STORE_MAX} bytes, or {SIGNED_MAX} with a signature")]
+    TooLong,
 }
 
 impl StoreUrl {
@@ -76,6 +94,10 @@ impl StoreUrl {
             _ if text == "-" => Ok(Self::Stdout),
             None if text.starts_with(['/', '.']) => Ok(Self::Local { dir: text.to_owned() }),
             None => Err(StoreUrlError::NoScheme(text.chars().take(40).collect())),
+            Some((scheme, _)) if scheme != "file" && text.chars().any(char::is_control) => Err(StoreUrlError::Control),
+            Some((_, rest)) if text.len() > if rest.contains('?') { SIGNED_MAX } else { STORE_MAX } => {
+                Err(StoreUrlError::TooLong)
+            }
             Some(("file", dir)) if dir.starts_with('/') => Ok(Self::Local { dir: dir.to_owned() }),
             Some(("https" | "http", _)) => Self::web(text),
             Some((scheme, rest)) => Self::remote(scheme, rest, text),
@@ -85,6 +107,9 @@ impl StoreUrl {
     /// With a query it is one that somebody signed, without it WebDAV.
     fn web(text: &str) -> Result<Self, StoreUrlError> {
         let url = Url::parse(text).map_err(|_| StoreUrlError::Url)?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(StoreUrlError::Url);
+        }
         // A user part might be a credential: it is never shown.
         if url.has_authority() && (!url.username().is_empty() || url.password().is_some()) {
             return Err(StoreUrlError::Extra('@'));
@@ -92,7 +117,11 @@ impl StoreUrl {
         match (url.query(), url.fragment()) {
             (_, Some(_)) => Err(StoreUrlError::Extra('#')),
             (Some(_), None) => Ok(Self::Presigned { url: Secret::new(text) }),
-            (None, None) => Ok(Self::Dav { base: url.as_str().trim_end_matches('/').to_owned() }),
+            (None, None) => {
+                let base = with_whole_escapes(url.as_str().trim_end_matches('/'));
+                Location::from_url_path(path_of(&base)).map_err(|_| StoreUrlError::Segment(url.path().to_owned()))?;
+                Ok(Self::Dav { base })
+            }
         }
     }
 
@@ -112,6 +141,9 @@ impl StoreUrl {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(StoreUrlError::NoBucket(text.to_owned()));
+        }
+        if !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_$".contains(&byte)) {
+            return Err(StoreUrlError::Bucket(bucket.chars().take(40).collect()));
         }
         let prefix = prefix.trim_matches('/');
         if let Some(bad) =
@@ -162,8 +194,32 @@ impl StoreUrl {
         !matches!(self, Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout)
     }
 
-    /// `key` below the prefix: the name inside the bucket.
-    pub fn object_path(&self, key: &str) -> String {
+    /// The bucket or container, where there is one.
+    pub fn bucket(&self) -> Option<&str> {
+        match self {
+            Self::S3 { bucket, .. } | Self::Oss { bucket, .. } | Self::Obs { bucket, .. } | Self::Gs { bucket, .. } => {
+                Some(bucket)
+            }
+            Self::Az { container, .. } => Some(container),
+            Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout => None,
+        }
+    }
+
+    /// The object of `key` for a client of object_store, which encodes it for its requests: it goes there as it is.
+    ///
+    /// # Errors
+    /// When no client can ask for such a key.
+    pub fn location(&self, key: &str) -> Result<Location, StoreError> {
+        let error = |why| StoreError::Key { shown: key.chars().take(80).flat_map(char::escape_debug).collect(), why };
+        let path = self.object_path(key);
+        if path.len() > KEY_MAX {
+            return Err(error("with its prefix it has more than 4096 bytes"));
+        }
+        Location::parse(path).map_err(|_| error("it has an empty or relative part, or a control character"))
+    }
+
+    /// `key` below the prefix: the name inside the bucket, or on the WebDAV server.
+    fn object_path(&self, key: &str) -> String {
         match self {
             Self::S3 { prefix, .. }
             | Self::Oss { prefix, .. }
@@ -174,14 +230,22 @@ impl StoreUrl {
             {
                 format!("{prefix}/{key}")
             }
-            // What is at a URL of the server's own, is there.
-            Self::Dav { base } => match path_of(base) {
-                "" => key.to_owned(),
-                path => format!("{}/{key}", path.trim_start_matches('/')),
+            // The URL is encoded, and a key is not.
+            Self::Dav { base } => match Location::from_url_path(path_of(base)).unwrap_or_default() {
+                path if path.is_root() => key.to_owned(),
+                path => format!("{path}/{key}"),
             },
             _ => key.to_owned(),
         }
     }
+}
+
+/// A '%' that begins no escape is encoded: servers would read it one way, and object_store another.
+fn with_whole_escapes(url: &str) -> String {
+    let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    let mut parts = url.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |whole, rest| whole + if is_escape(rest) { "%" } else { "%25" } + rest)
 }
 
 /// What stands behind the host, with its first slash.
@@ -219,6 +283,21 @@ mod tests {
     }
 
     #[test]
+    fn location_is_the_key_as_the_store_has_it() {
+        let location = |store: &str, key: &str| StoreUrl::parse(store).unwrap().location(key).unwrap().to_string();
+        for scheme in ["s3", "oss", "obs", "gs", "az"] {
+            for prefix in ["~ops", "100%", "a b", "%7E", "ä[1]"] {
+                assert_eq!(location(&format!("{scheme}://b/{prefix}"), "k%20"), format!("{prefix}/k%20"));
+            }
+        }
+        assert_eq!(location("https://h/dav/~ops/100%/%C3%A4%20", "k%20.gz"), "dav/~ops/100%/ä /k%20.gz");
+        assert_eq!(StoreUrl::parse("https://h/100%/%41%").unwrap().of_key("k"), "https://h/100%25/%41%25/k");
+        for bad in ["a//b", "..", "a/./b", "a\u{1b}b", &"k".repeat(KEY_MAX)] {
+            assert!(StoreUrl::parse("s3://b/p").unwrap().location(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_no_store_is_refused() {
         assert_eq!(StoreUrl::parse(" "), Err(StoreUrlError::Empty));
         assert!(matches!(StoreUrl::parse("s3:/bucket"), Err(StoreUrlError::NoScheme(_))));
@@ -228,5 +307,11 @@ mod tests {
         assert!(matches!(StoreUrl::parse("s3:///p"), Err(StoreUrlError::NoBucket(_))));
         assert!(matches!(StoreUrl::parse("s3://key:secret@b/p"), Err(StoreUrlError::Extra('@'))));
         assert!(matches!(StoreUrl::parse("s3://b/a/../c"), Err(StoreUrlError::Segment(_))));
+        for bad in
+            ["s3://b c/p", "az://c%20/p", "s3://b\n", "gs://b/p\u{1b}", "https://h/a//b", "https://h/%FF", "http:x?y"]
+        {
+            assert!(StoreUrl::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(StoreUrl::parse(&format!("s3://b/{}", "p".repeat(3000))), Err(StoreUrlError::TooLong));
     }
 }

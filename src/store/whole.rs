@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::client::Connector;
-use super::dav::Dav;
+use super::dav::{Dav, There};
 use super::http_error::{HttpError, checked};
 use super::key::{ObjectKey, content_type_of};
 use super::multipart::{OPEN_FOR, SLACK};
@@ -132,7 +132,11 @@ impl WholeUpload {
                 self.remove_temporary();
                 Verified::Size
             }
-            false => self.put_until_stored(digest.bytes, spool, was_sent)?,
+            false => {
+                let verified = self.put_until_stored(digest.bytes, spool, was_sent)?;
+                self.ledger.wrote();
+                verified
+            }
         };
         self.finished = true;
         self.ledger.settle();
@@ -148,8 +152,8 @@ impl WholeUpload {
     fn there_already(&self) -> Result<bool, StoreError> {
         let (Kind::Dav(dav), Some(sent)) = (&self.kind, self.ledger.sent_before()) else { return Ok(false) };
         let client = Connector::new(&self.settings, 0)?.client();
-        let there = self.runtime.block_on(self.stop().or(async { Ok(dav.size(&client, &dav.url).await) }))?;
-        let found = there.ok().flatten() == Some(sent.bytes);
+        let there = self.runtime.block_on(self.stop().or(async { Ok(dav.look(&client, &dav.url).await) }))?;
+        let found = there.ok() == Some(There::Bytes(sent.bytes));
         if found {
             self.ledger.found();
         }
@@ -289,7 +293,8 @@ impl WholeUpload {
         let Kind::Dav(dav) = &self.kind else { return Ok(()) };
         let client = Connector::new(&self.settings, 0)?.client();
         let key = self.key.beside(tail);
-        let put = dav.put_small(&client, &key, content_type_of(tail), bytes);
+        let may_replace = self.ledger.may_replace_beside();
+        let put = dav.put_small(&client, &key, content_type_of(tail), bytes, may_replace);
         self.runtime.block_on(self.stop().or(async { put.await.map_err(StoreError::Http) }))
     }
 

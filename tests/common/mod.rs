@@ -12,6 +12,7 @@ pub mod gcs;
 pub mod heap_graph;
 pub mod heap_shares;
 pub mod hostile_jvm;
+pub mod hostile_store;
 pub mod hprof_check;
 pub mod jvm;
 pub mod kubectl;

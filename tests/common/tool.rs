@@ -35,15 +35,21 @@ pub fn time_of(run: impl Fn()) -> Duration {
     time().min(time())
 }
 
-/// How many sockets have the name of the place where the runs on a JVM meet: that of the run that has it, and one for
-/// each that waits (`src/single_run.rs`). The JVM by its number here and in its own namespace.
-pub fn runs_at(pid: u32, inner: u32) -> usize {
+/// The name of the place of the only run on a JVM (`src/single_run.rs`). The JVM by its number here and in its own
+/// namespace.
+pub fn place_of(pid: u32, inner: u32) -> String {
+    let pid_ns = std::fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap_or_default();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or_default();
-    let end = format!("/{inner}/{start}");
+    format!("jmap-dump-tool/{}/{inner}/{start}", pid_ns.display())
+}
+
+/// Whether a run has its place on a JVM.
+pub fn has_run(pid: u32, inner: u32) -> bool {
+    let end = format!(" @{}", place_of(pid, inner));
     let sockets = std::fs::read("/proc/net/unix").unwrap_or_default();
     let sockets = String::from_utf8_lossy(&sockets);
-    sockets.lines().filter(|line| line.contains(" @jmap-dump-tool/") && line.ends_with(&end)).count()
+    sockets.lines().any(|line| line.ends_with(&end))
 }
 
 /// What the tool warns of when a JVM has merged the parts of its dump before they were taken over.

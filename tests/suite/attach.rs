@@ -69,9 +69,11 @@ fn run_of_the_jvm_user_waits_for_the_run_of_root() {
     let hog = UnixStream::connect(container.path("/tmp/.java_pid1")).unwrap();
     let line = [INSIDE, "--store", "-", "a", "b", "c"];
     let run = container.command(&line).uid(0).gid(0).caps(&ID_CAPS).spawn();
-    wait_until("the first run", || crate::common::tool::runs_at(container.pid(), 1) > 0);
-    let second = container.command(&line).spawn();
-    wait_until("the second run", || crate::common::tool::runs_at(container.pid(), 1) > 1);
+    wait_until("the first run", || crate::common::tool::has_run(container.pid(), 1));
+    let log = "/tmp/second.log";
+    let second = container.command(&[&line[..], &["--log-to", log]].concat()).spawn();
+    let said = || std::fs::read_to_string(container.path(log)).unwrap_or_default();
+    wait_until("the second run", || said().contains("another run is dumping"));
     drop(hog);
     first = run.wait();
     let second = second.wait();

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::tool::{Ended, Run, Tool, runs_at, seconds_of, time_of};
+use crate::common::tool::{Ended, Run, Tool, has_run, seconds_of, time_of};
 use crate::recipes::wait_until;
 
 /// A JVM with a directory of its own: its current one, where the attach file goes first.
@@ -205,13 +205,18 @@ fn a_reader_of_the_dump_itself_that_goes_away_leaves_the_kept_dump() {
 }
 
 #[test]
-fn two_runs_started_together_make_one_dump_and_tell_the_same() {
+fn two_runs_started_together_make_one_dump_and_one_object() {
     let Some(shape) = Shape::new("17", 200) else { return };
     let (first, pid) = (shape.dump().spawn(), shape.jvm.pid());
-    wait_until("the first run", || runs_at(pid, pid) > 0);
+    wait_until("the first run", || has_run(pid, pid));
     let runs = [first, shape.dump().spawn()];
     let ended = runs.map(|run| run.wait().expect(0));
-    assert_eq!(ended[0].receipt(), ended[1].receipt());
+    let [first, second] = [0, 1].map(|n: usize| ended[n].receipt());
+    for what in ["object", "dump", "jvm", "stored"] {
+        assert_eq!(first[what], second[what], "{what}");
+    }
+    assert!(second["warnings"].to_string().contains("the same dump"), "{second}");
+    assert_complete(ended[1].stored());
     let stored = files_in(shape.store.path()).into_iter().filter(|path| path.ends_with(".hprof.gz"));
     assert_eq!(stored.count(), 1);
     assert!(ended.iter().any(|run| run.stderr.contains("another run is dumping")));

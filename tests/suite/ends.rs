@@ -12,7 +12,7 @@ use crate::clean::{Shape, files_in, resume};
 use crate::common::bed::cannot_run;
 use crate::common::hprof_check::assert_complete;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::{Ended, Run, Tool, runs_at};
+use crate::common::tool::{Ended, Run, Tool, has_run};
 use crate::full_volume::Volume;
 use crate::recipes::wait_until;
 
@@ -136,7 +136,7 @@ fn waiting_run_sends_the_dump_that_was_sealed_meanwhile() {
         let mut first = to_stdout(&shape).spawn().hear();
         let stalled = first.child.stdout.take();
         let pid = shape.jvm.pid();
-        wait_until("the first run", || runs_at(pid, pid) > 0);
+        wait_until("the first run", || has_run(pid, pid));
         let [second, dry] = [shape.dump(), shape.dump().arg("--dry-run")].map(|tool| tool.spawn().hear());
         let (ended, dry) = (second.wait().expect(0), dry.wait().expect(0));
         assert!(dry.receipt()["nothing_done"].is_string(), "JDK {version}: {}", dry.stderr);
@@ -242,7 +242,7 @@ fn is_alive(run: &Run) -> bool {
 
 /// No run has its turn there.
 fn is_free(shape: &Shape) -> bool {
-    runs_at(shape.jvm.pid(), shape.jvm.pid()) == 0
+    !has_run(shape.jvm.pid(), shape.jvm.pid())
 }
 
 fn journals_below(dir: &Path) -> usize {

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::bed;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{TestJvm, default_sigquit};
-use crate::common::tool::{Tool, runs_at};
+use crate::common::tool::{Tool, has_run};
 use crate::recipes::wait_until;
 
 /// Killed and reaped.
@@ -64,7 +64,7 @@ fn a_stopped_jvm_is_waited_for() {
     let (jvm, store) = (jvm.cwd(cwd.path()).start(), tempfile::tempdir().unwrap());
     kill_process(pid(jvm.pid()), Signal::STOP).unwrap();
     let run = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).arg("-v").spawn();
-    wait_until("the run", || runs_at(jvm.pid(), jvm.pid()) > 0);
+    wait_until("the run", || has_run(jvm.pid(), jvm.pid()));
     // From then on it waits for the JVM, and says so every five seconds.
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(std::fs::read_dir(cwd.path()).unwrap().count(), 0, "something was begun before the JVM goes on");

@@ -39,6 +39,10 @@ impl Pod {
         self.0.path().join(name)
     }
 
+    pub fn dump(&self) -> PathBuf {
+        self.path("java_pid1.hprof")
+    }
+
     /// A mounted file, which ends with a newline.
     pub fn mount(&self, name: &str, text: &str) -> String {
         let path = self.path(name);

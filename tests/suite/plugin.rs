@@ -13,7 +13,7 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::kubectl::Kubectl;
 use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::{Ended, binary, runs_at};
+use crate::common::tool::{Ended, binary};
 use crate::containers::{census_of, files_but_the_socket};
 use crate::recipes::{stored, wait_until};
 
@@ -221,8 +221,10 @@ fn a_stream_that_is_cut_costs_neither_a_second_pause_nor_a_second_object() {
     let lost = run.wait().expect(1);
     assert!(lost.stderr.contains("ended with 137") && lost.stderr.contains("a second pause"), "{}", lost.stderr);
     assert_eq!(text(&lost), "");
-    let second = kubectl.plugin(SHELLS[0], &options, &["--output", "json"]);
-    wait_until("the second run", || runs_at(container.pid(), container.inner_pid()) > 1);
+    let log = "/tmp/second.log";
+    let second = kubectl.plugin(SHELLS[0], &options, &["--output", "json", "--log-to", log]);
+    let said = || std::fs::read_to_string(container.path(log)).unwrap_or_default();
+    wait_until("the second run", || said().contains("another run is dumping"));
     server.release();
     let ended = second.wait().expect(0);
     assert_eq!(ended.receipt()["exit_code"], 0, "{ended:?}");

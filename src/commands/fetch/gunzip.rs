@@ -60,6 +60,23 @@ fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Re
     slowly(|| file.sync_all()).map_err(|source| unwritten(part, source))
 }
 
+/// Reads what is compressed to its end, by its own checksums.
+///
+/// # Errors
+/// When it is damaged, or cannot be read, or the run is stopped.
+pub fn read_to_end(gz: impl Read, path: &str, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
+    let (mut from, mut page) = (MultiGzDecoder::new(BufReader::new(gz)), vec![0; PAGE]);
+    loop {
+        deadline.check("reading what was fetched")?;
+        match from.read(&mut page) {
+            Ok(0) => return Ok(()),
+            Ok(n) => progress.add(n as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(DumpError::Read { path: path.to_owned(), source }.into()),
+        }
+    }
+}
+
 fn unwritten(path: &Path, source: io::Error) -> Error {
     RoomError::Io { what: "write", path: path.display().to_string(), source }.into()
 }

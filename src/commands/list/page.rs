@@ -119,7 +119,7 @@ mod tests {
     fn a_name_in_the_bucket_is_text_and_nothing_else() {
         let key = "p/<script>alert(1)</script>\"'.gz";
         let listed = Listed { key: key.into(), bytes: 1, modified: DateTime::UNIX_EPOCH, e_tag: None };
-        let mut evil = Row::of(&listed, key.into(), None);
+        let mut evil = Row::of(&listed, key.into());
         evil.link = Some("https://x/?a=1&b=\"><img src=x>".into());
         evil.link_warning = Some("the token <ends>".into());
         let page = page("p", &[evil], DateTime::UNIX_EPOCH);

@@ -12,6 +12,9 @@ use crate::units::{Bytes, printable};
 /// So many of its classes say what a heap is full of.
 const CLASSES: usize = 3;
 
+/// Most characters of one text of a receipt. Names of classes and reasons are shorter.
+const TEXT_MAX: usize = 500;
+
 /// See the module's words.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
@@ -39,28 +42,47 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn of(object: &Listed, url: String, receipt: Option<&Receipt>) -> Self {
-        let dump = receipt.and_then(|receipt| receipt.dump.as_ref());
-        let walk = dump.and_then(|dump| dump.walk.as_ref());
-        let jvm = receipt.and_then(|receipt| receipt.jvm.as_ref());
-        let classes = walk.and_then(|walk| walk.classes.as_ref());
+    pub fn of(object: &Listed, url: String) -> Self {
         Self {
             key: object.key.clone(),
             url,
             time: time_of(&object.key).unwrap_or(object.modified).to_rfc3339_opts(SecondsFormat::Secs, true),
             bytes: object.bytes,
-            complete: walk.map(|walk| walk.complete),
-            raw_bytes: walk.map(|walk| walk.bytes),
-            sha256: receipt.and_then(|receipt| receipt.object.as_ref()?.sha256.clone()),
-            jvm: jvm.and_then(|jvm| jvm.version.clone()),
-            main_class: jvm.and_then(|jvm| jvm.main_class.clone()),
-            pod: receipt.map(|receipt| receipt.pod.name.clone()),
-            reason: receipt.and_then(|receipt| receipt.reason.clone()),
-            top_classes: classes.map(|it| it.top.iter().take(CLASSES).cloned().collect()).unwrap_or_default(),
+            complete: None,
+            raw_bytes: None,
+            sha256: None,
+            jvm: None,
+            main_class: None,
+            pod: None,
+            reason: None,
+            top_classes: Vec::new(),
             link: None,
             link_until: None,
             link_warning: None,
         }
+    }
+
+    /// Adds what a receipt says; returns how many bytes of text that were.
+    pub fn tell(&mut self, receipt: &Receipt) -> usize {
+        let walk = receipt.dump.as_ref().and_then(|dump| dump.walk.as_ref());
+        let jvm = receipt.jvm.as_ref();
+        let mut told = 0;
+        let mut short = |text: &String| {
+            let text: String = text.chars().take(TEXT_MAX).collect();
+            told += text.len();
+            text
+        };
+        self.complete = walk.map(|walk| walk.complete);
+        self.raw_bytes = walk.map(|walk| walk.bytes);
+        self.sha256 = receipt.object.as_ref().and_then(|object| object.sha256.as_ref()).map(&mut short);
+        self.jvm = jvm.and_then(|jvm| jvm.version.as_ref()).map(&mut short);
+        self.main_class = jvm.and_then(|jvm| jvm.main_class.as_ref()).map(&mut short);
+        self.pod = Some(short(&receipt.pod.name));
+        self.reason = receipt.reason.as_ref().map(&mut short);
+        let top = walk.and_then(|walk| walk.classes.as_ref()).into_iter().flat_map(|classes| &classes.top);
+        self.top_classes =
+            top.take(CLASSES).map(|class| ClassShare { name: short(&class.name), ..class.clone() }).collect();
+        told
     }
 
     pub fn state(&self) -> &'static str {
@@ -115,16 +137,16 @@ mod tests {
 
     #[test]
     fn a_row_without_a_receipt_tells_what_its_name_does() {
-        let row = Row::of(&listed("p/a/e/20231114T221320Z_pod_7_00ff00.hprof.gz"), "u".into(), None);
+        let row = Row::of(&listed("p/a/e/20231114T221320Z_pod_7_00ff00.hprof.gz"), "u".into());
         assert_eq!((row.time.as_str(), row.state()), ("2023-11-14T22:13:20Z", "-"));
         assert_eq!(receipt_of(&row.key), "p/a/e/20231114T221320Z_pod_7_00ff00.json");
         assert_eq!(receipt_of("x/y_hs_err.log.gz"), "x/y_hs_err.log.json");
-        assert_eq!(Row::of(&listed("p/odd.gz"), "u".into(), None).time, "1970-01-01T00:00:00Z");
+        assert_eq!(Row::of(&listed("p/odd.gz"), "u".into()).time, "1970-01-01T00:00:00Z");
     }
 
     #[test]
     fn a_link_is_shown_with_its_end() {
-        let mut row = Row::of(&listed("p/a.gz"), "u".into(), None);
+        let mut row = Row::of(&listed("p/a.gz"), "u".into());
         row.link = Some("https://x".into());
         assert!(table(&[row.clone()]).contains("https://x\n"));
         row.link_until = Some("2026-11-22T00:00:00Z".into());
@@ -133,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_name_does_not_command_the_terminal() {
-        let row = Row::of(&listed("p/\u{1b}[2J.gz"), "u".into(), None);
+        let row = Row::of(&listed("p/\u{1b}[2J.gz"), "u".into());
         assert!(!table(&[row]).contains('\u{1b}'));
     }
 }

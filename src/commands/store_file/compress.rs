@@ -1,7 +1,6 @@
 //! A plain dump on its way into the store: by a spool, or straight into parts where there is no room for one.
 
 use std::io::Read;
-use std::path::Path;
 
 use super::input::open;
 use super::{Deposit, Piece};
@@ -9,6 +8,7 @@ use crate::classes;
 use crate::commands::temporary::{least_room, nameless_beside};
 use crate::commands::verify::is_gzip;
 use crate::effort::{Effort, processors};
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
 use crate::pipeline::{self, Piped};
@@ -69,12 +69,13 @@ impl Deposit<'_> {
 
     fn raw_bytes(&self) -> u64 {
         let parts = self.parts.get().into_iter().flatten();
-        self.begin.file.bytes + parts.filter_map(|part| part.metadata().ok()).map(|meta| meta.len()).sum::<u64>()
+        self.begin.file.bytes
+            + parts.filter_map(|part: &Entry| part.metadata().ok()).map(|meta| meta.len()).sum::<u64>()
     }
 
     /// By the file itself; standard input is read once.
     fn classes(&self, histogram: &Histogram) -> Option<TopClasses> {
-        let file = open(self.item).ok().filter(|_| self.item.path != Path::new("-"))?;
+        let file = open(self.item, self.entry.as_ref()?).ok()?;
         classes::of_file(histogram, &file, is_gzip(&file).ok()?)
     }
 }

@@ -6,21 +6,20 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, CWD, unlinkat};
 
 use super::{Item, shown};
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::error::Error;
+use crate::gzip;
 use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL, abandoned};
-use crate::journal;
-use crate::regular_file::{self, Links, NotRegular};
-use crate::rename::rename_new;
+use crate::regular_file::{Access, NotRegular};
 use crate::settings::UsageError;
 
 /// Of a pipe nobody knows when it ends.
-pub(super) fn open(item: &Item) -> Result<File, Error> {
-    let open = if item.by_name { regular_file::open_named } else { regular_file::open };
-    open(&item.path).map_err(|source| {
+pub(super) fn open(item: &Item, entry: &Entry) -> Result<File, Error> {
+    let opened = if item.by_name() { entry.open_named() } else { entry.open(Access::Read) };
+    opened.map_err(|source| {
         let source = match NotRegular::of(&source) {
             Some(what) => io::Error::other(format!("{what}; '-' is standard input")),
             None => source,
@@ -37,9 +36,8 @@ pub(super) struct Lenient<R> {
 
 impl<R: Read> Read for Lenient<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         match self.inner.read(buf) {
-            Err(error) if self.ends_early && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
+            Err(error) if self.ends_early && gzip::is_damage(&error) => {
                 log::info!("the compressed dump ends early: {error}");
                 Ok(0)
             }
@@ -65,34 +63,42 @@ impl Read for Patient<'_> {
 }
 
 /// In a run's own directory, a file that stays without its journal gets a name that no other run removes. Its path then.
-pub(super) fn named_apart(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let (dir, name) = (absolute.parent().and_then(Path::file_name), absolute.file_name());
-    let [dir, name] = [dir, name].map(|name| name.unwrap_or_default().to_string_lossy());
+pub(super) fn named_apart(entry: &Entry) -> PathBuf {
+    let path = entry.path();
+    let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let dir = absolute.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let name = entry.name().to_string_lossy();
     if !abandoned::is_private(&dir) || !abandoned::is_temporary(&name) {
-        return path.to_owned();
+        return path;
     }
-    let apart = path.with_file_name(format!("kept-{name}"));
-    match rename_new(CWD, path, &apart) {
-        Ok(()) => apart,
+    let apart = entry.sibling(format!("kept-{name}"));
+    match entry.rename_new(&apart) {
+        Ok(()) => apart.path(),
         Err(error) => {
             log::warn!("cannot rename {}: {error}", path.display());
-            path.to_owned()
+            path
+        }
+    }
+}
+
+/// What a run's own directory holds besides, which is the same dump.
+pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
+    let dir = entry.dir();
+    if dir.path().ends_with(format!("{}{run_id}", abandoned::PRIVATE)) {
+        for file in [SPOOL, NAME, SORTED, NEW_JOURNAL].map(|name| dir.entry(name)) {
+            let _ = file.remove();
+            let _ = file.journal().remove();
         }
     }
 }
 
 /// A run's own directory goes with the last of what it kept there.
-pub(super) fn remove_private_dir(path: &Path, run_id: &str) {
-    let Some(dir) = path.parent().filter(|dir| dir.ends_with(format!("{}{run_id}", abandoned::PRIVATE))) else {
-        return;
-    };
-    let Ok(held) = regular_file::open_dir_in(CWD, dir, Links::Refuse) else { return };
-    for name in [SPOOL, NAME, SORTED, NEW_JOURNAL] {
-        for name in [name.to_owned(), journal::name_for(name)] {
-            let _ = unlinkat(&held, name, AtFlags::empty());
-        }
+pub(super) fn remove_private_dir(entry: &Entry) {
+    let name = entry.dir().path().file_name().unwrap_or_default().to_string_lossy();
+    if abandoned::is_private(&name)
+        && let Ok(itself) = entry.dir().parent_entry()
+    {
+        // Whatever else is there keeps it.
+        let _ = itself.remove_dir();
     }
-    // Whatever else is there keeps it.
-    let _ = std::fs::remove_dir(dir);
 }

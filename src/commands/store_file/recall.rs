@@ -1,46 +1,55 @@
 //! What was begun with a file before, by its journal; or else a new beginning.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use chrono::Utc;
 
 use super::{Item, shown};
 use crate::commands::new_receipt;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::heap_dump::RoomError;
 use crate::incoming::changed;
-use crate::journal::{Begin, FileState, Journal, JournalError, SoFar};
+use crate::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
 use crate::settings::{Settings, UsageError};
 use crate::stages::Scrutiny;
 use crate::store::key::{ObjectKey, pid_of};
 use crate::store::url::StoreUrl;
-use crate::store::{Ledger, abort_at, part_size};
+use crate::store::{Begun, Ledger, abort_at, part_size};
+
+/// What is begun with, how far that came, and whether an earlier process of ours has begun it.
+type Recalled = (Begin, Option<Ledger>, bool);
 
 /// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
-pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<Ledger>, bool), Error> {
+pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<Recalled, Error> {
     let path = &item.path;
     let busy = || Error::from(UsageError::Busy { path: shown(path) });
-    let past = match Journal::reopen(path) {
+    let past = match Journal::reopen(entry) {
         Ok(past) => past,
         Err(JournalError::Locked) => return Err(busy()),
         // Another program's file of that name is no reason to leave what its user has named, and the place with it.
-        Err(error @ JournalError::Foreign) if item.by_name => {
+        Err(error @ JournalError::Foreign) if item.by_name() => {
             log::warn!("the journal beside {} is left alone: {error}", path.display());
-            let begin = new_begin(item, settings)?;
+            let begin = new_begin(item, Some(entry), settings)?;
             return Ok((begin, None, false));
         }
         Err(source) => return Err(UsageError::Journal { path: shown(path), source }.into()),
     };
-    let new = new_begin(item, settings)?;
-    let Some((journal, past)) = past else { return first(item, settings, new, busy) };
-    let same_place = !item.by_name || past.begin.key.dir() == settings.place.to_string();
-    if past.begin.file == new.file && same_place && suits(&past.begin, &new) {
-        let ledger = Ledger::in_journal(journal, past.open, past.whole, true);
-        return Ok((past.begin, Some(ledger), true));
-    }
+    let new = new_begin(item, Some(entry), settings)?;
+    let Some((journal, past)) = past else { return first(item, entry, settings, new, busy) };
     if past.begin.file != new.file && !past.begin.order.is_empty() {
         return Err(UsageError::Changed { path: shown(path) }.into());
+    }
+    // The lock is held until the journal has another one in its place.
+    if !past.own {
+        return take_over(item, entry, settings, new, past, &journal);
+    }
+    let same_place = !item.by_name() || past.begin.key.dir() == settings.place.to_string();
+    if past.begin.file == new.file && same_place && suits(&past.begin, &new) {
+        let ledger = Ledger::in_journal(journal, past.open, past.whole, Begun::ByUs);
+        return Ok((past.begin, Some(ledger), true));
     }
     // Another file of the same name, or another place: a new beginning, but for where its pieces lie, and what is to be
     // taken out of them.
@@ -53,11 +62,41 @@ pub(super) fn recall(item: &Item, settings: &Settings) -> Result<(Begin, Option<
     if let Some(open) = &past.open {
         abandon(settings, &past.begin, open);
     }
-    let journal = Journal::replace(path, &begin);
-    let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, false));
-    let ledger =
-        ledger.map_err(|source| RoomError::Io { what: "write a journal beside", path: shown(path), source })?;
-    Ok((begin, Some(ledger), false))
+    let journal = Journal::replace(entry, &begin);
+    let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, Begun::Never));
+    Ok((begin, Some(ledger.map_err(|source| unwritten(path, source))?), false))
+}
+
+/// Goes on with what another user has begun. His journal chooses nothing: place, key, store, receipt and what becomes of
+/// the file are of this run. It only says how the pieces lie, what is to be taken out besides, and which parts the store
+/// has, if they are of the same object; each is compared with what is read.
+fn take_over(
+    item: &Item,
+    entry: &Entry,
+    settings: &Settings,
+    new: Begin,
+    past: Past,
+    _locked: &Journal,
+) -> Result<Recalled, Error> {
+    let path = &item.path;
+    if !item.has_place {
+        let uid = entry.journal().metadata().map_or(0, |meta| meta.uid());
+        return Err(UsageError::JournalOfAnother { path: shown(path), uid }.into());
+    }
+    let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
+    let same = past.begin.file == new.file && past.begin.key == new.key && past.begin.redact == redact;
+    let begin = Begin { order: past.begin.order, redact, ..new };
+    if settings.store.url == StoreUrl::Stdout {
+        return Ok((begin, None, false));
+    }
+    log::info!("the journal beside {} is of another user: it only tells what was sent", path.display());
+    let open = past.open.filter(|_| same);
+    let ledger = Journal::replace(entry, &begin).and_then(|journal| Ledger::taken_over(journal, open));
+    Ok((begin, Some(ledger.map_err(|source| unwritten(path, source))?), false))
+}
+
+fn unwritten(path: &Path, source: io::Error) -> Error {
+    RoomError::Io { what: "write a journal beside", path: shown(path), source }.into()
 }
 
 /// Nothing goes out that is to be taken out: what was begun without would be gone on with.
@@ -80,38 +119,40 @@ pub fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
 /// A file whose own name tells its key may be in the store already.
 fn first(
     item: &Item,
+    entry: &Entry,
     settings: &Settings,
     begin: Begin,
     busy: impl Fn() -> Error,
-) -> Result<(Begin, Option<Ledger>, bool), Error> {
-    let name = item.path.file_name().unwrap_or_default().to_string_lossy();
-    let named = ObjectKey::of_file(&settings.place, &name).is_some();
+) -> Result<Recalled, Error> {
+    let named = ObjectKey::of_file(&settings.place, &entry.name().to_string_lossy()).is_some();
+    let begun = if named { Begun::Perhaps } else { Begun::Never };
     if settings.store.url == StoreUrl::Stdout {
         return Ok((begin, None, false));
     }
-    if !item.by_name && !named {
+    if !item.by_name() && !named {
         // It was found by its journal, which is gone: whoever had it has another file for the same object by now.
         return Err(busy());
     }
-    match Journal::create(&item.path, &begin) {
-        Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, named)), false)),
+    match Journal::create(entry, &begin) {
+        Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, begun)), false)),
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(busy()),
         Err(error) => {
             log::info!("no journal beside {}: a cut upload begins at its start: {error}", item.path.display());
-            Ok((begin, Some(Ledger::without_journal(named)), false))
+            Ok((begin, Some(Ledger::without_journal(begun)), false))
         }
     }
 }
 
 /// The key is told by the name of a file that waits for the store; else it is made from the file's last change.
-pub(super) fn new_begin(item: &Item, settings: &Settings) -> Result<Begin, Error> {
+pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings) -> Result<Begin, Error> {
     let mut receipt = new_receipt(&settings.place);
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
-    if item.path != Path::new("-") {
+    if let Some(entry) = entry {
         let unreadable = |source| UsageError::File { path: shown(&item.path), source };
-        let meta = std::fs::metadata(&item.path).map_err(unreadable)?;
+        let meta = if item.by_name() { std::fs::metadata(&item.path) } else { entry.metadata() };
+        let meta = meta.map_err(unreadable)?;
         (file, bytes, time) = (FileState::of(&meta), Some(meta.len()), changed(&meta));
     }
     let key = ObjectKey::of_file(&settings.place, &name).unwrap_or_else(|| {

@@ -15,7 +15,7 @@ use super::metadata::{Service, expect_answer};
 use super::profile::{Profile, ProfileCredentials};
 use super::refreshed::{Ends, Refreshed, TokenSource};
 use super::web_identity::WebIdentitySource;
-use crate::store::{Secret, SettingsError, StoreError, StoreSettings};
+use crate::store::{Secret, SettingsError, StoreError, StoreSettings, setting_checks};
 
 /// EC2's (AWS: "Instance metadata and user data").
 const METADATA: &str = "http://169.254.169.254";
@@ -64,7 +64,7 @@ pub fn with_credentials(
     match source(&environment, profile)? {
         Source::Variables => Ok((builder, None)),
         Source::WebIdentity => Ok(with_web_identity(builder, client)),
-        Source::Profile(credentials) => Ok(with_profile(builder, credentials, client)),
+        Source::Profile(credentials) => with_profile(builder, credentials, client),
         Source::Container { url, authorization } => {
             expect_answer(container(&url))?;
             Ok(leased(builder, ContainerSource { url, authorization, client }))
@@ -129,9 +129,16 @@ fn with_region(builder: AmazonS3Builder, region: Option<&str>) -> AmazonS3Builde
     }
 }
 
-fn with_profile(builder: AmazonS3Builder, credentials: ProfileCredentials, client: Client) -> Equipped {
-    match credentials {
+fn with_profile(
+    builder: AmazonS3Builder,
+    credentials: ProfileCredentials,
+    client: Client,
+) -> Result<Equipped, StoreError> {
+    Ok(match credentials {
         ProfileCredentials::Keys { id, secret, token } => {
+            for (key, text) in [("aws_access_key_id", Some(&id)), ("aws_session_token", token.as_ref())] {
+                text.map(Secret::reveal).map_or(Ok(()), |text| setting_checks::header(key, text))?;
+            }
             // Not with the builder's own setters: a session token in the variables would belong to another key.
             let token = token.map(|token| token.reveal().to_owned());
             let credential =
@@ -148,7 +155,7 @@ fn with_profile(builder: AmazonS3Builder, credentials: ProfileCredentials, clien
             };
             with_web_identity(builder, client)
         }
-    }
+    })
 }
 
 /// The role of the machine, which a store that only speaks like S3 has no use for: there, the address of the

@@ -51,6 +51,8 @@ pub enum TokenError {
     Silent { url: String, source: reqwest::Error },
     #[error("the token service {url} refuses with {status}{why}")]
     Refused { url: String, status: u16, why: String },
+    #[error("the token service of {store} gives a token that no header can hold")]
+    Odd { store: &'static str },
     #[error("the token service {url} gives an answer that cannot be understood")]
     Answer { url: String },
 }
@@ -61,7 +63,7 @@ impl TokenError {
         match self {
             Self::Silent { .. } => true,
             Self::Refused { status, .. } => *status >= 500 || *status == 429,
-            Self::File { .. } | Self::NoToken { .. } | Self::Answer { .. } => false,
+            Self::File { .. } | Self::NoToken { .. } | Self::Odd { .. } | Self::Answer { .. } => false,
         }
     }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::error::TokenError;
 use crate::regular_file;
 use crate::store::Secret;
+use crate::store::body::{self, ANSWER_MAX, BodyError};
 
 /// Token services answer at once, or something is wrong with them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -76,7 +77,10 @@ async fn once(url: &str, secret: &Secret, request: RequestBuilder) -> Result<Byt
     let silent = |source: reqwest::Error| TokenError::Silent { url: shown(url), source: source.without_url() };
     let answer = request.timeout(ANSWER_WITHIN).send().await.map_err(silent)?;
     let status = answer.status();
-    let bytes = answer.bytes().await.map_err(silent)?;
+    let bytes = body::read(answer, ANSWER_MAX).await.map_err(|error| match error {
+        BodyError::Cut(source) => silent(source),
+        BodyError::TooLong(_) => TokenError::Answer { url: shown(url) },
+    })?;
     if status.is_success() {
         return Ok(bytes);
     }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+use object_store::gcp::{GcpCredential, GcpSigningCredential};
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
@@ -14,8 +16,35 @@ use super::error::TokenError;
 /// it for two minutes.
 const BEFORE_END: Duration = Duration::from_secs(5 * 60);
 
+/// Longest token; a header has room for more.
+const TOKEN_MAX: usize = 16 << 10;
+
 /// No token lives longer; keeps clock arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What a token service has given, and object_store puts into headers.
+pub trait Credential: Send + Sync + 'static {
+    /// The texts that become headers; object_store panics at one that cannot.
+    fn headers(&self) -> Vec<&str>;
+}
+
+impl Credential for AwsCredential {
+    fn headers(&self) -> Vec<&str> {
+        [&self.key_id].into_iter().chain(&self.token).map(String::as_str).collect()
+    }
+}
+
+impl Credential for GcpCredential {
+    fn headers(&self) -> Vec<&str> {
+        vec![&self.bearer]
+    }
+}
+
+impl Credential for GcpSigningCredential {
+    fn headers(&self) -> Vec<&str> {
+        vec![&self.email]
+    }
+}
 
 /// A credential and how long it is valid from now on.
 pub struct Lease<C> {
@@ -32,7 +61,7 @@ impl<C> Lease<C> {
 
 /// Where new credentials come from. Its `Debug` output shows no secret.
 pub trait TokenSource: std::fmt::Debug + Send + Sync + 'static {
-    type Credential: Send + Sync + 'static;
+    type Credential: Credential;
 
     /// The store's name in errors.
     const STORE: &'static str;
@@ -65,7 +94,7 @@ impl<S: TokenSource> Refreshed<S> {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.end > now + BEFORE_END) {
             return Ok(Arc::clone(&kept.credential));
         }
-        match self.source.fetch().await {
+        match self.source.fetch().await.and_then(usable::<S>) {
             Ok(lease) => {
                 log::debug!("new credentials for {}, valid for {} s", S::STORE, lease.valid_for.as_secs());
                 let credential = Arc::new(lease.credential);
@@ -81,6 +110,11 @@ impl<S: TokenSource> Refreshed<S> {
             },
         }
     }
+}
+
+fn usable<S: TokenSource>(lease: Lease<S::Credential>) -> Result<Lease<S::Credential>, TokenError> {
+    let usable = |text: &&str| text.len() <= TOKEN_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if lease.credential.headers().iter().all(usable) { Ok(lease) } else { Err(TokenError::Odd { store: S::STORE }) }
 }
 
 /// When the credential ends that a provider gave last.
@@ -122,6 +156,12 @@ impl<S: TokenSource> CredentialProvider for Refreshed<S> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    impl super::Credential for usize {
+        fn headers(&self) -> Vec<&str> {
+            Vec::new()
+        }
+    }
 
     use super::*;
 

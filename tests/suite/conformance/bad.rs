@@ -187,3 +187,11 @@ pub fn after_a_token_that_ended_only_the_missing_parts_are_sent(store: &Store) {
     goes_on(store, &dump);
     assert_eq!(store.relay().parts() - before, 2);
 }
+
+/// A store that says yes and has nothing has nothing: the file stays, whatever was asked for.
+pub fn object_that_vanishes_is_not_stored(store: &Store) {
+    let dump = Dump::of(SMALL);
+    store.relay().fail(Fault::answer(404, "").on(&["HEAD"]));
+    let ended = store.upload(&dump).args(&["--delete"]).run().expect(7);
+    assert_kept(&dump, &ended);
+}

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::hprof::{Dump, LARGE, SMALL};
 use super::stores::Store;
+use crate::common::relay::Fault;
 use crate::common::tool::{Ended, Tool};
 
 /// Stores it, and looks at what is in the store: the dump and its receipt, nothing else.
@@ -168,4 +169,32 @@ pub fn a_check_says_whether_the_store_takes_uploads(store: &Store) {
     assert_eq!(state_of(store.tool(&words)), "ok");
     assert_eq!(state_of(store.tool(&words).args(&["--store", &store.elsewhere])), "obstacle");
     assert_eq!(store.keys(), Vec::<String>::new());
+}
+
+/// Each part of the way encodes a key by itself: whoever encodes it before stores another one.
+pub fn odd_prefix_is_the_one_in_the_store(store: &Store) {
+    let (dump, dir) = (Dump::of(SMALL), tempfile::tempdir().unwrap());
+    let (url, prefix) = store.with_odd_prefix();
+    let there = ["--store", url.as_str()];
+    let receipt = store.upload(&dump).args(&there).run().expect(0).receipt();
+    let key = key_of(&receipt);
+    let stored = format!("{prefix}{key}");
+    assert_eq!(store.keys(), [stored.clone(), stored.replace(".hprof.gz", ".json")]);
+    let (rows, stderr) = listed(store, &[&there[..], &["--links", "1h"]].concat());
+    assert_eq!((rows.as_array().map(Vec::len), &rows[0]["key"]), (Some(1), &receipt["object"]["key"]), "{rows}");
+    assert_eq!((&rows[0]["url"], &rows[0]["complete"]), (&receipt["object"]["url"], &Value::Bool(true)));
+    if let Some(link) = rows[0]["link"].as_str() {
+        assert!(follow(store, link).is_some_and(|bytes| !bytes.is_empty()), "{link} {stderr}");
+    }
+    let words = ["fetch", key, "--to", dir.path().to_str().unwrap(), "--output", "json"];
+    let fetched = store.tool(&words).args(&there).run().expect(0).receipt();
+    assert_eq!(fetched["sha256"], receipt["object"]["sha256"]);
+    dump.assert_is(&std::fs::read(fetched["file"].as_str().unwrap()).unwrap());
+}
+
+pub fn odd_keys_do_not_hide_the_others(store: &Store) {
+    let (status, page, methods, target) = store.odd_page();
+    store.relay().fail(Fault::answer(status, &page).on(methods).at(target).times(1));
+    let (rows, _) = listed(store, &[]);
+    assert_eq!((rows.as_array().map(Vec::len), &rows[0]["key"]), (Some(1), &"shop/a/e/right.gz".into()), "{rows}");
 }

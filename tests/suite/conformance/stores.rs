@@ -79,6 +79,55 @@ impl Store {
         self.env.iter().fold(tool, |tool, (name, value)| tool.env(name, value))
     }
 
+    /// The same store with another prefix, and what keys begin with there.
+    pub fn with_odd_prefix(&self) -> (String, &'static str) {
+        // Only WebDAV's is a URL.
+        let odd = if matches!(self.server, Server::Dav(_)) { "~ops/100%25/a%20b" } else { "~ops/100%/a b" };
+        (format!("{}/{odd}", self.url), "~ops/100%/a b/")
+    }
+
+    /// A page of a listing with one usable key among odd ones, and the requests that it answers.
+    pub fn odd_page(&self) -> (u16, String, &'static [&'static str], &'static str) {
+        let time = "<Last-Modified>Sun, 22 Nov 2026 03:00:00 GMT</Last-Modified>";
+        let blob = |key: &str| {
+            format!("<Blob><Name>{key}</Name><Properties>{time}<Content-Length>7</Content-Length></Properties></Blob>")
+        };
+        let contents = |key: &str| {
+            format!(
+                "<Contents><Key>{key}</Key><Size>7</Size><LastModified>2026-11-22T03:00:00.000Z</LastModified></Contents>"
+            )
+        };
+        let file = |key: &str| {
+            format!(
+                "<D:response><D:href>/dav/{key}</D:href><D:propstat><D:prop><D:resourcetype/>\
+                 <D:getcontentlength>7</D:getcontentlength><D:getlastmodified>Sun, 22 Nov 2026 03:00:00 GMT\
+                 </D:getlastmodified></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+            )
+        };
+        let keys = [
+            "shop//x.gz".to_owned(),
+            "shop/../../x.gz".to_owned(),
+            "shop/\u{1b}[2J.gz".to_owned(),
+            format!("shop/{}.gz", "k".repeat(100_000)),
+            "shop/a/e/right.gz".to_owned(),
+        ];
+        let all = |entry: &dyn Fn(&str) -> String| {
+            keys.iter().map(|key| entry(&format!("{PREFIX}/{key}"))).collect::<String>()
+        };
+        match &self.server {
+            Server::Az(_) => (
+                200,
+                format!("<EnumerationResults><Blobs>{}</Blobs></EnumerationResults>", all(&blob)),
+                &["GET"],
+                "comp=list",
+            ),
+            Server::Dav(_) => {
+                (207, format!("<D:multistatus xmlns:D=\"DAV:\">{}</D:multistatus>", all(&file)), &["PROPFIND"], "")
+            }
+            _ => (200, format!("<ListBucketResult>{}</ListBucketResult>", all(&contents)), &["GET"], "list-type"),
+        }
+    }
+
     /// With credentials that the store does not know.
     pub fn tool_of_a_stranger(&self, words: &[&str]) -> Tool {
         let tool = self.wrong.0.iter().fold(self.tool(words), |tool, flag| tool.arg(flag));

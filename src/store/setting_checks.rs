@@ -1,0 +1,280 @@
+//! What of a store's settings cannot become a URL or a header: object_store panics at it, or signs a link that nobody
+//! can use. All verbs check it once, before any client exists.
+
+use reqwest::{Proxy, Url};
+
+use super::SettingsError;
+use super::credentials::Environment;
+use super::encryption;
+use super::settings::{Secret, StoreSettings};
+use super::url::{StoreUrl, path_of};
+
+/// Longest endpoint: what follows it must still fit into a URL of 64 KiB (http: `Uri`).
+const ENDPOINT_MAX: usize = 2048;
+
+/// Longest secret: session tokens have 1 to 4 kB, a header about 400 kB at most.
+const SECRET_MAX: usize = 16 << 10;
+
+/// Longest region, account and the like.
+const NAME_MAX: usize = 255;
+
+/// Variables of vendors that are endpoints of a store.
+const ENDPOINTS: &[&str] = &[
+    "AWS_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AZURE_ENDPOINT",
+    "AZURE_STORAGE_ENDPOINT",
+    "GOOGLE_BASE_URL",
+];
+
+/// Variables of vendors that are regions.
+const REGIONS: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
+
+/// Checks all of them.
+///
+/// # Errors
+/// When one cannot work, whatever the store says.
+pub fn check(settings: &StoreSettings) -> Result<(), SettingsError> {
+    encryption::check(settings)?;
+    let in_host = matches!(settings.url, StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. });
+    if settings.cname && (!in_host || settings.endpoint.is_none() || settings.path_style == Some(true)) {
+        return Err(SettingsError::Cname);
+    }
+    check_texts(settings)?;
+    if settings.vendor_environment {
+        check_environment(settings, &Environment::of_process())?;
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        if let Some(bucket) = settings.url.bucket().filter(|bucket| stands_twice(settings, endpoint, bucket)) {
+            log::warn!(
+                "the bucket {bucket} stands in the endpoint {endpoint} and in the store's URL: objects would lie below \
+                 {bucket}/ in it; leave it out of the endpoint"
+            );
+        }
+    } else if matches!(settings.url, StoreUrl::S3 { .. }) && settings.region.is_none() && !settings.vendor_environment {
+        return Err(SettingsError::Region { scheme: "s3", example: "us-east-1" });
+    }
+    Ok(())
+}
+
+fn check_texts(settings: &StoreSettings) -> Result<(), SettingsError> {
+    if let Some(text) = &settings.endpoint {
+        endpoint("endpoint", text)?;
+    }
+    for (key, text) in [("region", &settings.region), ("account", &settings.account)] {
+        text.as_deref().map_or(Ok(()), |text| name(key, text))?;
+    }
+    let secrets = [
+        ("access_key_id", &settings.access_key_id),
+        ("secret_access_key", &settings.secret_access_key),
+        ("session_token", &settings.session_token),
+        ("account_key", &settings.account_key),
+    ];
+    for (key, secret) in secrets {
+        secret.as_ref().map(Secret::reveal).map_or(Ok(()), |text| header(key, text))?;
+    }
+    settings.kms_key_id.as_deref().map_or(Ok(()), |text| header("kms_key_id", text))?;
+    if settings.username.as_ref().is_some_and(|user| user.chars().any(char::is_control)) {
+        return Err(error("username", None, "holds a control character"));
+    }
+    let is_proxy =
+        |text: &str| !text.contains(|c: char| c.is_whitespace() || c.is_control()) && Proxy::all(text).is_ok();
+    match &settings.proxy {
+        Some(text) if !is_proxy(text) => Err(SettingsError::Proxy),
+        _ => Ok(()),
+    }
+}
+
+/// What object_store and our own clients read of a vendor's variables.
+fn check_environment(settings: &StoreSettings, environment: &Environment) -> Result<(), SettingsError> {
+    let vendor = match settings.url {
+        StoreUrl::S3 { .. } => "AWS_",
+        StoreUrl::Oss { .. } => "ALIBABA_CLOUD_",
+        StoreUrl::Gs { .. } => "GOOGLE_",
+        StoreUrl::Az { .. } => "AZURE_",
+        _ => return Ok(()),
+    };
+    for (key, text) in environment.beginning_with(vendor) {
+        if text.chars().any(char::is_control) {
+            return Err(error(key, None, "holds a line end or another control character"));
+        }
+        if REGIONS.contains(&key) && settings.region.is_none() {
+            name(key, text)?;
+        }
+        if ENDPOINTS.contains(&key) && settings.endpoint.is_none() {
+            endpoint(key, text)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks a URL that other text is put before and behind.
+///
+/// # Errors
+/// With the key, when no request could go there.
+pub fn endpoint(key: &str, text: &str) -> Result<(), SettingsError> {
+    let wrong = |why: &str| Err(error(key, Some(text), why));
+    // Those that a URL has (RFC 3986, section 2), without '?' and '#'.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]@%!$&'()*+,;=".contains(&byte);
+    if text.len() > ENDPOINT_MAX {
+        return wrong("is longer than 2048 bytes");
+    }
+    if !text.contains("://") {
+        return wrong("has no scheme such as https://");
+    }
+    if !text.bytes().all(is_plain) {
+        return wrong("holds a blank, a query or another character that no host and no path has");
+    }
+    match Url::parse(text) {
+        Err(why) => wrong(&format!("is no URL: {why}")),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => wrong("is neither http:// nor https://"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(error(key, None, "holds a user")),
+        Ok(url) if !url.has_host() => wrong("names no host"),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn name(key: &str, text: &str) -> Result<(), SettingsError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.len() > NAME_MAX || !text.bytes().all(is_plain) {
+        return Err(error(key, Some(text), "holds something other than letters, digits, '-', '_' and '.'"));
+    }
+    Ok(())
+}
+
+/// Checks what goes into a header as it is.
+///
+/// # Errors
+/// With the key alone: it may be a secret.
+pub fn header(key: &str, text: &str) -> Result<(), SettingsError> {
+    if text.len() > SECRET_MAX {
+        return Err(error(key, None, "is longer than 16 KiB"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(error(key, None, "holds a blank, a line end or another character that no key has"));
+    }
+    Ok(())
+}
+
+/// `text` is no secret, if it is told.
+fn error(key: &str, text: Option<&str>, why: &str) -> SettingsError {
+    let shown = |text: &str| text.chars().take(80).flat_map(char::escape_debug).collect::<String>();
+    let said = text.map(|text| format!(" = '{}'", shown(text))).unwrap_or_default();
+    SettingsError::Value { key: format!("{key}{said}"), why: why.to_owned() }
+}
+
+/// The bucket is in the endpoint, and the client puts it into the path once more.
+fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool {
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let by_path = match settings.url {
+        StoreUrl::S3 { .. } => settings.path_style.unwrap_or(!settings.cname),
+        StoreUrl::Oss { .. } | StoreUrl::Obs { .. } => settings.path_style.unwrap_or(false),
+        _ => true,
+    };
+    let in_path = path_of(endpoint).trim_end_matches('/').rsplit('/').next() == Some(bucket);
+    let is_account = settings.account.as_deref() == Some(bucket);
+    (by_path && host.starts_with(&format!("{bucket}."))) || (in_path && !is_account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str) -> StoreSettings {
+        StoreSettings { region: Some("r".into()), ..StoreSettings::of(StoreUrl::parse(url).unwrap()) }
+    }
+
+    #[test]
+    fn endpoint_that_is_no_url_is_refused_with_its_key() {
+        for bad in [
+            "https://",
+            "http://h:99999",
+            "http://h:x",
+            "http:// h",
+            "http://h/a b",
+            "h.example.com",
+            "ftp://h",
+            "http://u:word@h",
+            "http://h?x=1",
+            "http://h#x",
+            "http://h\n",
+            "http://münchen",
+            "http://[::1",
+            "",
+            &format!("http://{}", "h".repeat(3000)),
+        ] {
+            for url in ["s3://b", "oss://b", "obs://b", "gs://b", "az://c"] {
+                for path_style in [None, Some(true)] {
+                    let settings = StoreSettings { endpoint: Some(bad.into()), path_style, ..of(url) };
+                    let told = check(&settings).unwrap_err().to_string();
+                    assert!(told.contains("endpoint") && !told.contains("word"), "{url} {bad}: {told}");
+                }
+            }
+        }
+        for good in
+            ["https://h", "http://h:9000/", "http://127.0.0.1:1/devstoreaccount1", "http://[::1]:9000", "https://a_b.c"]
+        {
+            assert!(endpoint("endpoint", good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn text_that_no_header_can_hold_is_refused_with_its_key_alone() {
+        let secret = |text: &str| Some(Secret::new(text));
+        for bad in ["a\nb", "a\tb", "a b", "ä", "a\u{7f}", "a\0b"] {
+            for (key, settings) in [
+                ("access_key_id", StoreSettings { access_key_id: secret(bad), ..of("s3://b") }),
+                ("secret_access_key", StoreSettings { secret_access_key: secret(bad), ..of("s3://b") }),
+                ("session_token", StoreSettings { session_token: secret(bad), ..of("oss://b") }),
+                ("account_key", StoreSettings { account_key: secret(bad), ..of("az://c") }),
+                ("kms_key_id", StoreSettings { kms_key_id: Some(bad.into()), ..of("s3://b") }),
+                ("region", StoreSettings { region: Some(bad.into()), ..of("s3://b") }),
+                ("account", StoreSettings { account: Some(bad.into()), ..of("az://c") }),
+                ("proxy", StoreSettings { proxy: Some(format!("http://h{bad} ")), ..of("s3://b") }),
+            ] {
+                let told = check(&settings).unwrap_err().to_string();
+                assert!(told.contains(key), "{key}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn variables_of_a_vendor_are_checked_as_settings_are() {
+        let s3 = StoreSettings { region: None, ..of("s3://b") };
+        for (name, value) in [
+            ("AWS_REGION", "us east"),
+            ("AWS_ENDPOINT_URL", "https://"),
+            ("AWS_SESSION_TOKEN", "a\nb"),
+            ("AWS_ROLE_ARN", "a\rb"),
+        ] {
+            let told = check_environment(&s3, &Environment::from_iter([(name, value)])).unwrap_err().to_string();
+            assert!(told.contains(name), "{name}: {told}");
+        }
+        let ours = StoreSettings { endpoint: Some("http://h".into()), ..of("s3://b") };
+        let environment = Environment::from_iter([("AWS_ENDPOINT_URL", "https://"), ("AWS_REGION", "a b")]);
+        assert!(check_environment(&ours, &environment).is_ok());
+        assert!(check_environment(&of("gs://b"), &environment).is_ok());
+    }
+
+    #[test]
+    fn bucket_that_stands_twice_is_seen() {
+        let twice = |url: &str, endpoint: &str, path_style| {
+            let settings = StoreSettings { path_style, account: Some("acc".into()), ..of(url) };
+            stands_twice(&settings, endpoint, "b")
+        };
+        assert!(twice("s3://b", "https://b.s3.eu-west-1.amazonaws.com", None));
+        assert!(twice("s3://b", "http://minio:9000/b/", None) && twice("oss://b", "https://h/b", None));
+        assert!(!twice("s3://b", "https://b.s3.eu-west-1.amazonaws.com", Some(false)));
+        assert!(!twice("oss://b", "https://b.oss-cn-x.aliyuncs.com", None) && !twice("s3://b", "http://h:1", None));
+        assert!(!twice("az://b", "http://h/acc", None));
+    }
+
+    #[test]
+    fn s3_without_region_and_endpoint_is_refused() {
+        let bare = || StoreSettings::of(StoreUrl::parse("s3://b").unwrap());
+        assert!(matches!(check(&bare()), Err(SettingsError::Region { .. })));
+        assert!(check(&StoreSettings { endpoint: Some("http://h".into()), ..bare() }).is_ok());
+        assert!(check(&StoreSettings { region: Some("eu-west-1".into()), ..bare() }).is_ok());
+    }
+}
