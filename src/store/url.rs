@@ -308,7 +308,7 @@ mod tests {
         assert!(matches!(StoreUrl::parse("s3://key:secret@b/p"), Err(StoreUrlError::Extra('@'))));
         assert!(matches!(StoreUrl::parse("s3://b/a/../c"), Err(StoreUrlError::Segment(_))));
         for bad in
-            ["s3://b c/p", "az://c%20/p", "s3://b\n", "gs://b/p\u{1b}", "https://h/a//b", "https://h/%FF", "http:x?y"]
+            ["s3://b c/p", "az://c%20/p", "s3://b\nc", "gs://b/p\u{1b}", "https://h/a//b", "https://h/%FF", "http:x?y"]
         {
             assert!(StoreUrl::parse(bad).is_err(), "{bad:?}");
         }

@@ -194,12 +194,14 @@ fn region_that_the_store_names_is_told() {
     for (status, header, body) in
         [(301, header.clone(), moved), (307, header.clone(), ""), (400, header, ""), (400, String::new(), malformed)]
     {
+        let named = !header.is_empty();
         let server = HostileStore::start(move |_| Reply::Whole(status, header.clone(), body.as_bytes().to_vec()));
         let pod = Pod::new(1);
         let file = pod.dump();
         let words: [&[&str]; 3] =
             [&["list", "shop"], &["fetch", "shop/a.gz"], &["upload", "shop", "cart", "prod", file.to_str().unwrap()]];
-        for words in words {
+        // An answer to HEAD has no body.
+        for words in words.into_iter().filter(|words| named || words[0] != "fetch") {
             let ended = to(&server, words).run().expect(9);
             assert!(ended.stderr.contains("it names the region eu-west-1"), "{status} {words:?}: {}", ended.stderr);
             assert!(ended.stderr.contains("--region"), "{status} {words:?}: {}", ended.stderr);
@@ -211,7 +213,7 @@ fn region_that_the_store_names_is_told() {
 fn bucket_in_the_endpoint_and_in_the_url_is_warned_of() {
     let server = HostileStore::start(|_| Reply::body(404, ""));
     let endpoint = format!("{}/dumps", server.url());
-    let ended = to(&server, &["list", "shop", "--endpoint", &endpoint]).run();
+    let ended = to(&server, &["list", "shop"]).args(&["--endpoint", &endpoint]).run();
     assert!(ended.stderr.contains("the bucket dumps stands in the endpoint"), "{}", ended.stderr);
     let ended = to(&server, &["list", "shop"]).run();
     assert!(!ended.stderr.contains("stands in the endpoint"), "{}", ended.stderr);
@@ -326,7 +328,7 @@ fn key_of_100_kb_is_refused() {
     let ended = to(&server, &["fetch", &long]).run().expect(9);
     assert!(ended.stderr.contains("is no key of an object"), "{}", ended.stderr);
     let store = format!("s3://dumps/{}", "p".repeat(100_000));
-    let ended = to(&server, &["list", "shop", "--store", &store]).run().expect(2);
+    let ended = to(&server, &["list", "shop"]).args(&["--store", &store]).run().expect(2);
     assert!(ended.stderr.contains("longer than"), "{}", ended.stderr);
     assert!(server.asked().is_empty());
 }

@@ -90,7 +90,9 @@ impl Store {
     pub fn odd_page(&self) -> (u16, String, &'static [&'static str], &'static str) {
         let time = "<Last-Modified>Sun, 22 Nov 2026 03:00:00 GMT</Last-Modified>";
         let blob = |key: &str| {
-            format!("<Blob><Name>{key}</Name><Properties>{time}<Content-Length>7</Content-Length></Properties></Blob>")
+            format!(
+                "<Blob><Name>{key}</Name><Properties>{time}<Content-Length>7</Content-Length><Content-Type>a/b</Content-Type></Properties></Blob>"
+            )
         };
         let contents = |key: &str| {
             format!(
