@@ -92,7 +92,7 @@ fn special_file_named_by_its_user_is_a_typed_error() {
 }
 
 #[test]
-fn installed_program_replaces_a_fifo_and_follows_no_link() {
+fn installed_program_leaves_a_fifo_and_follows_no_link() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let program = from.path().join("tool");
     install(binary(), &program);
@@ -100,6 +100,7 @@ fn installed_program_replaces_a_fifo_and_follows_no_link() {
     mkfifo(&new);
     let run = |what: &str| prompt(what, Tool::of(&program, &["install", to.path().to_str().unwrap()])).expect(0);
     run("fifo");
+    std::fs::remove_file(&new).unwrap();
     let victim = from.path().join("victim");
     std::fs::write(&victim, "precious").unwrap();
     std::os::unix::fs::symlink(&victim, &new).unwrap();
