@@ -206,6 +206,7 @@ impl Error {
             }
             PipelineError::Store(StoreError::Stopped(stopped)) | PipelineError::Stopped(stopped) => stopped.into(),
             PipelineError::Store(error) => Self::StoreLost(error),
+            PipelineError::NoThread(source) => RoomError::NoThread(source).into(),
             PipelineError::Halted => Self::Unexpected {
                 what: "the stages of the dump have stopped".into(),
                 source: io::Error::other(PipelineError::Halted),

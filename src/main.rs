@@ -96,15 +96,15 @@ fn start_log(verbosity: u8) {
 /// still wanted.
 fn watch_signals(deadline: &Deadline) {
     let cancel = std::sync::Arc::clone(deadline.cancel());
-    match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
-        Ok(mut signals) => {
-            std::thread::spawn(move || {
-                for signal in signals.forever().filter(|signal| *signal != SIGHUP) {
-                    cancel.trip(Reason::Signal(signal));
-                }
-            });
-        }
-        Err(error) => log::warn!("signals end this run at once and leave its files behind: {error}"),
+    let watching = Signals::new([SIGINT, SIGTERM, SIGHUP]).and_then(|mut signals| {
+        std::thread::Builder::new().spawn(move || {
+            for signal in signals.forever().filter(|signal| *signal != SIGHUP) {
+                cancel.trip(Reason::Signal(signal));
+            }
+        })
+    });
+    if let Err(error) = watching {
+        log::warn!("signals do not end this run: {error}");
     }
 }
 

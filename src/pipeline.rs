@@ -17,7 +17,7 @@ use crate::spool::{Member, Section, Slot, Spool};
 use crate::stages::{Members, PipelineError, Source, Together, Treatment, compressed};
 use crate::store::{Digest, StoreError, Upload};
 use crate::units::hex;
-use crate::waiting::joined;
+use crate::waiting::{joined, started};
 
 /// A dump that may become an object: the JVM called it whole, and the walk saw its end.
 #[derive(Debug)]
@@ -68,13 +68,14 @@ pub fn run(
     std::thread::scope(|scope| {
         // The reader of the spool must not wait for what a panic keeps from coming.
         let watch = GiveUpOnPanic(spool);
-        let feeder = scope.spawn(|| {
+        let feeder = started(scope, || {
             if early.is_some() && !effort.uploads_early {
                 together.gate.wait(&together.halt);
             }
             let is_over = || together.halt.is_tripped();
             together.halt.guarding(|| feed(spool, effort.part_size, early, &is_over).map_err(PipelineError::Spool))
-        });
+        })
+        .map_err(PipelineError::NoThread)?;
         let (walked, written) =
             compressed(raw, &mut treatment, &together, progress, deadline, &mut histogram, |members| {
                 // The file of a sequential dump is the object itself, and can be kept as it is.

@@ -48,7 +48,8 @@ impl Progress {
     pub fn start() -> Self {
         let mut progress = Self::silent();
         let shared = Arc::clone(&progress.shared);
-        progress.printer = Some(std::thread::spawn(move || shared.print_until_over()));
+        // A run without it is as good.
+        progress.printer = std::thread::Builder::new().spawn(move || shared.print_until_over()).ok();
         progress
     }
 

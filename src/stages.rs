@@ -15,7 +15,7 @@ use crate::pages::{PAGE, Pool};
 use crate::progress::Progress;
 use crate::spool::{Block, Member, Section, Slot};
 use crate::store::StoreError;
-use crate::waiting::{Gate, Halt, Halted, joined};
+use crate::waiting::{Gate, Halt, Halted, joined, started};
 
 /// The dump did not get through the stages.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,8 @@ pub enum PipelineError {
     Spool(#[source] io::Error),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error("a stage of the dump cannot be started")]
+    NoThread(#[source] io::Error),
     /// Another stage has an error of its own, which tells more.
     #[error("another stage has failed")]
     Halted,
@@ -105,19 +107,26 @@ pub fn compressed<T: Send>(
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..effort.workers + effort.later)
-            .map(|number| {
-                let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
-                scope.spawn(move || {
-                    if number >= effort.workers {
-                        gate.wait(halt);
-                    }
-                    halt.guarding(|| compress(&blocks, &members_in, gz_pool, halt, effort.level))
-                })
+        let worker = |number| {
+            let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
+            started(scope, move || {
+                if number >= effort.workers {
+                    gate.wait(halt);
+                }
+                halt.guarding(|| compress(&blocks, &members_in, gz_pool, halt, effort.level))
             })
-            .collect();
+        };
+        let workers: Result<Vec<_>, _> = (0..effort.workers + effort.later).map(worker).collect();
         drop((blocks, members_in));
-        let taker = scope.spawn(|| halt.guarding(|| take(Members { members, halt })));
+        let taker = started(scope, || halt.guarding(|| take(Members { members, halt })));
+        let (workers, taker) = match (workers, taker) {
+            (Ok(workers), Ok(taker)) => (workers, taker),
+            (Err(error), _) | (_, Err(error)) => {
+                // Those that have started end by it.
+                halt.trip();
+                return (Err(PipelineError::NoThread(error)), Err(PipelineError::Halted));
+            }
+        };
         let walked =
             halt.guarding(|| walk(raw, &raw_pool, &blocks_in, together, progress, deadline, Looks { tally, redactor }));
         // Workers that still wait there must see the end of the blocks.

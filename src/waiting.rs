@@ -6,9 +6,10 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::convert::Infallible;
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
-use std::thread::{JoinHandle, ScopedJoinHandle};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
@@ -119,6 +120,21 @@ impl Gate {
         }
     }
 }
+
+/// Starts a stage, where the limits of processes leave room for a thread.
+///
+/// # Errors
+/// When they do not.
+pub fn started<'scope, 'env, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    stage: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    Builder::new().spawn_scoped(scope, stage)
+}
+
+/// What to do when a thread cannot be had. Linux: `clone(2)`, EAGAIN; `pids.max` of the cgroup, RLIMIT_NPROC of the user.
+pub const MORE_THREADS: &str =
+    "raise the limit of processes: podPidsLimit of the kubelet, pids.max of the container, or ulimit -u of the user";
 
 /// The result of a stage, whose waits end by a [`Halt`] or with its channels. A panic goes on here.
 pub fn joined<T>(stage: ScopedJoinHandle<'_, T>) -> T {

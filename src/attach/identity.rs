@@ -12,7 +12,7 @@ use rustix::thread::{
 
 use crate::faults::door;
 use crate::private_memory;
-use crate::waiting::joined;
+use crate::waiting::{joined, started};
 
 /// An effective uid and gid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Identity {
             return Ok(f());
         }
         let outcome = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, || {
+            let thread = started(scope, || {
                 self.take()?;
                 // Attaching matters more where a filter of system calls refuses it.
                 let _ = private_memory::close_again();

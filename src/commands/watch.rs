@@ -16,6 +16,7 @@ use crate::cli::WatchArgs;
 use crate::deadline::{Deadline, Reason, Stopped};
 use crate::entry::{Entry, HeldDir};
 use crate::error::Error;
+use crate::heap_dump::RoomError;
 use crate::incoming::parts::parts_of;
 use crate::incoming::{
     AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, UNVERIFIED, left_for_watcher, stray_parts, surplus_unverified,
@@ -29,7 +30,7 @@ use crate::settings::{UsageError, WatchSettings};
 use crate::stages::Scrutiny;
 use crate::store::StoredObject;
 use crate::store::key::ObjectKey;
-use crate::waiting::{joined_or_panic, pause};
+use crate::waiting::{joined_or_panic, pause, started};
 
 /// Longer than any pod lives.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -94,18 +95,22 @@ impl Watcher {
             shared.status.idles();
         }
         let ended = std::thread::scope(|scope| {
-            let storer = scope.spawn(|| self.store_until_over());
+            let storer = match started(scope, || self.store_until_over()) {
+                Ok(storer) => storer,
+                Err(source) => return Ok(Err(Error::from(RoomError::NoThread(source)))),
+            };
             let stopped = self.look_until_over(life, || storer.is_finished());
             self.lock().over = true;
             self.changed.notify_all();
             if let Some(stopped) = &stopped {
                 self.work.cancel().trip(stopped.reason);
             }
-            joined_or_panic(storer).map(|()| stopped)
+            joined_or_panic(storer).map(|()| Ok(stopped))
         });
         let stopped = match ended {
-            Ok(Some(stopped)) => stopped,
-            Ok(None) => return Outcome::failed(storer_gone("it has ended")),
+            Ok(Ok(Some(stopped))) => stopped,
+            Ok(Err(error)) => return Outcome::failed(error),
+            Ok(Ok(None)) => return Outcome::failed(storer_gone("it has ended")),
             Err(panic) => return Outcome::failed(storer_gone(panics::message(&*panic))),
         };
         self.tell_status(&Scan::default());

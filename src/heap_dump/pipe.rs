@@ -65,6 +65,7 @@ impl<'a> Pipe<'a> {
         }
         let ends = Arc::new(Ends(Mutex::new(read_ends)));
         let limit = Limit::start(max_pause, Arc::clone(&ends), Arc::clone(deadline.cancel()));
+        let limit = limit.map_err(RoomError::NoThread)?;
         let command = AttachOperation::stream_command(&format!("{}/{NAME}", dir.inside), in_parts, live);
         let answer = Answer::order(vm, dir, &AttachOperation::jcmd(&command), plan.layout, deadline)?;
         Ok(Self { answer, deadline, ends, streams, limit: Some(limit), holder })
@@ -220,11 +221,11 @@ struct Limit {
 }
 
 impl Limit {
-    fn start(max_pause: Duration, ends: Arc<Ends>, cancel: Arc<Cancel>) -> Self {
+    fn start(max_pause: Duration, ends: Arc<Ends>, cancel: Arc<Cancel>) -> io::Result<Self> {
         let over = Arc::new((Mutex::new(false), Condvar::new()));
         let watched = Arc::clone(&over);
         let end = Instant::now() + max_pause;
-        std::thread::spawn(move || {
+        std::thread::Builder::new().spawn(move || {
             let (lock, changed) = &*watched;
             let mut is_over = lock.lock().unwrap_or_else(PoisonError::into_inner);
             while !*is_over {
@@ -236,8 +237,8 @@ impl Limit {
                 }
                 is_over = changed.wait_timeout(is_over, left).unwrap_or_else(PoisonError::into_inner).0;
             }
-        });
-        Self { over }
+        })?;
+        Ok(Self { over })
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Layout, Manner, PlanRequest, disk_limit};
 use crate::discovery::Jvm;
 use crate::discovery::mountinfo::Mount;
 use crate::units::Bytes;
+use crate::waiting::MORE_THREADS;
 
 /// Left free on a node's disk: the kubelet evicts pods below 15 % (imagefs.available, node-pressure eviction).
 const NODE_DISK_RESERVE_PERCENT: u64 = 15;
@@ -24,6 +25,8 @@ pub enum RoomError {
     NoStream { pid: i32, why: String },
     #[error("no directory for the dump of pid {pid}: {tried}")]
     NoDirectory { pid: i32, tried: String },
+    #[error("a thread that is needed cannot be started")]
+    NoThread(#[source] io::Error),
     #[error("cannot {what} {path}")]
     Io { what: &'static str, path: String, source: io::Error },
 }
@@ -50,6 +53,7 @@ impl RoomError {
                  volumeMounts: [{name: dumps, mountPath: /dumps}]\n  volumes: [{name: dumps, emptyDir: {}}]"
                     .into()
             }
+            Self::NoThread(_) => MORE_THREADS.into(),
             Self::Io { .. } => "free space there, or name another directory with --dir".into(),
         }
     }

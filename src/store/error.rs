@@ -7,6 +7,7 @@ use super::credentials::CredentialsError;
 use super::http_error::HttpError;
 use super::object_error::ObjectError;
 use crate::deadline::Stopped;
+use crate::waiting::MORE_THREADS;
 
 /// Settings that cannot work, whatever the store says.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,8 @@ pub enum StoreError {
     Receipt { key: String, source: serde_json::Error },
     #[error("{url} is there already, and this run did not write its object")]
     Beside { url: String },
+    #[error("a thread that sends cannot be started")]
+    NoThread(#[source] io::Error),
     #[error("the store's client ended without an answer")]
     ClientEnded,
     #[error("the store's client has panicked: {0}")]
@@ -110,6 +113,7 @@ impl StoreError {
             Self::LongListing { .. } => "name an app and an environment as well",
             Self::Receipt { .. } => "put it right, or remove it: an object without a receipt is fetched unchecked",
             Self::Beside { .. } => "look at it: it stays as it is",
+            Self::NoThread(_) => MORE_THREADS,
             Self::ClientEnded | Self::Panicked(_) => "report this with the output of -v",
             Self::Stopped(_) => "give more time with --deadline",
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,7 +71,7 @@ impl RemoteUpload {
             settings: settings.clone(),
             ledger: ledger.clone(),
         };
-        let worker = std::thread::spawn(move || job.run(opened, inbox));
+        let worker = Builder::new().spawn(move || job.run(opened, inbox)).map_err(StoreError::NoThread)?;
         let (orders, worker, key, deadline) = (Some(orders), Some(worker), key.clone(), deadline.clone());
         let mut upload = Self { orders, worker, parts: 0, failure, url, key, ledger, deadline, given_up };
         upload.answer(answer)?;

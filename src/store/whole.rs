@@ -27,7 +27,7 @@ use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified
 use crate::deadline::Deadline;
 use crate::spool::Spool;
 use crate::units::hex;
-use crate::waiting::{joined, pause};
+use crate::waiting::{joined, pause, started};
 
 /// What is read from the spool at a time.
 const PIECE: usize = 256 << 10;
@@ -248,7 +248,7 @@ impl WholeUpload {
         }));
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read(spool, bytes, pieces, &over));
+            let reader = started(scope, || read(spool, bytes, pieces, &over)).map_err(StoreError::NoThread)?;
             let sent = self.runtime.block_on(self.stop().or(async {
                 tokio::select! {
                     sent = self.send(client, bytes, body, only_if) => sent.map_err(StoreError::Http),

@@ -466,32 +466,39 @@ fn a_dump_that_cannot_be_read_is_told_at_once_whatever_its_name() {
     assert!(ended.stderr.contains("oom.bin cannot be read") && ended.stderr.contains("run as the JVM's user"));
 }
 
-/// A process that may have no more threads: the one that stores needs some, and panics.
+/// A process that may have no more threads: the one that stores needs some.
 #[test]
-fn a_watcher_whose_storing_thread_is_gone_ends() {
+fn watcher_without_threads_says_so_and_keeps_the_dump() {
     if !rustix::process::geteuid().is_root() {
         return crate::common::bed::skip("not root; run the tests as root");
     }
-    const USER: u32 = 47_113;
-    let pod = Pod::new();
+    let (pod, dump) = (Pod::new(), [b"JAVA PROFILE 1.0.2\0\0\0\0\x08".as_slice(), &[0; 8], &[0x2c], &[0; 8]].concat());
     let (program, store) = (pod.samples.path().join("jmap-dump-tool"), pod.samples.path().join("store"));
     install(binary(), &program);
-    for dir in [pod.dir.path(), pod.samples.path()] {
-        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    }
-    let path = pod.path("java_pid1.hprof");
-    let dump = [&b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0"[..], &[0x2c, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
-    std::fs::write(&path, dump).unwrap();
-    std::os::unix::fs::chown(&path, Some(USER), None).unwrap();
-    // That looks, that stores, one for signals, and one that ends a run that hangs.
-    let args = ["--nproc=4", program.to_str().unwrap(), "watch", "shop", "cart", "prod"];
-    let watcher = Tool::of(Path::new("/usr/bin/prlimit"), &args)
-        .args(&[pod.dir.path().to_str().unwrap(), "--store", store.to_str().unwrap()])
-        .command(|command| {
-            std::os::unix::process::CommandExt::uid(command, USER);
-        });
-    let ended = watcher.run().expect(1);
-    assert!(ended.stderr.contains("the thread that stores is gone"), "{}", ended.stderr);
+    std::fs::set_permissions(pod.samples.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    // The kernel counts the threads of a process that has ended for a moment longer: each watcher has its own user.
+    let watcher = |threads: u32, user: u32, dir: &Path| {
+        let threads = format!("--nproc={threads}");
+        let args = [&threads, program.to_str().unwrap(), "watch", "shop", "cart", "prod", dir.to_str().unwrap()];
+        std::fs::write(dir.join("java_pid1.hprof"), &dump).unwrap();
+        for path in [dir, &dir.join("java_pid1.hprof")] {
+            std::os::unix::fs::chown(path, Some(user), None).unwrap();
+        }
+        let watcher =
+            Tool::of(Path::new("/usr/bin/prlimit"), &args).args(&["--store", store.to_str().unwrap(), "--grace", "1s"]);
+        watcher.command(|command| _ = std::os::unix::process::CommandExt::uid(command, user)).spawn().hear()
+    };
+    // One looks, one is for signals, and one ends a run that hangs: none is left that stores.
+    let few = tempfile::tempdir().unwrap();
+    let ended = watcher(3, 47_113, few.path()).wait().expect(6);
+    assert!(ended.stderr.contains("raise the limit of processes"), "{}", ended.stderr);
+    // One that stores, and none that compresses.
+    let stores = watcher(4, 47_114, pod.dir.path());
+    let status = pod.path("jmap-dump-tool/status.json");
+    let says = |text: &str| std::fs::read_to_string(&status).is_ok_and(|status| status.contains(text));
+    wait_until("it says what it lacks", SOON, || says("cannot be started") && says("raise the limit of processes"));
+    stores.signal(Signal::TERM);
+    stores.wait().expect(8);
     assert!(pod.files().iter().any(|file| file.ends_with(".hprof")), "the dump waits for the next start");
 }
 

@@ -9,9 +9,9 @@ use crate::commands::keep;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::journal::FileState;
-use crate::store::clear_spool;
 use crate::store::receipt::Receipt;
 use crate::store::url::StoreUrl;
+use crate::store::{Verified, clear_spool};
 
 impl Deposit<'_> {
     /// Removes what is not needed any more, or says what is still there.
@@ -67,7 +67,7 @@ impl Deposit<'_> {
 
     /// Why the file must not go.
     fn obstacle(&self, entry: &Entry, receipt: &Receipt) -> Option<&'static str> {
-        let is_seen = receipt.object.as_ref().is_some_and(|object| !object.is_unverified());
+        let is_seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
         let is_same = entry.metadata().is_ok_and(|meta| FileState::of(&meta) == self.begin.file);
         match (is_blanked(receipt), is_seen, is_same) {
             (true, ..) => Some("it is damaged, and what could not be redacted was blanked"),
