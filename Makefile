@@ -26,8 +26,9 @@ suite: rust-target jvms isal
 release:
 	tests/bed/cross.sh
 	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+	# Both at once: each is linked on one processor.
+	$(CARGO) build --release --features isal --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
 	for arch in x86_64 aarch64; do \
-	    $(CARGO) build --release --features isal --target $$arch-unknown-linux-musl || exit; \
 	    install -D target/$$arch-unknown-linux-musl/release/jmap-dump-tool dist/jmap-dump-tool-$$arch-linux-musl; \
 	done
 	install deploy/kubectl-jmap_dump dist/
@@ -52,13 +53,13 @@ bench: release jvms
 	$(CARGO) bench --target $(TARGET) --bench redaction
 
 # What the suite does in seconds, at full length: a store that is down for ten minutes, thirty and twenty moments at
-# which something is killed or cut, a dump of a gigabyte; and 100 kills of all processes of a --no-disk run for each of
+# which something is killed or cut, four errors of each call, a dump of a gigabyte; and 100 kills of all processes of a --no-disk run for each of
 # JDK 17, 21 and 25. For each JDK that prints "JDK 25: 100 double kills, 0 frozen, N while the JVM had a pipe open".
 # Takes about forty minutes.
 LONG := $(CARGO) test --target $(TARGET) --test suite -- --test-threads 1
 endurance: rust-target jvms
 	JMAP_DUMP_TEST_OUTAGE=600 $(LONG) watch::everything_arrives
-	JMAP_DUMP_TEST_MOMENTS=30 $(LONG) watch::a_watcher_
+	JMAP_DUMP_TEST_MOMENTS=30 $(LONG) watch::a_watcher_ guard:: no_disk::a_run_that_is_killed harm::a_call_that_fails
 	JMAP_DUMP_TEST_MOMENTS=100 $(LONG) --nocapture double_kill::
 	JMAP_DUMP_TEST_MEGABYTES=1024 JMAP_DUMP_TEST_MOMENTS=20 $(LONG) resume::an_upload fetch::a_fetch_that_is_cut
 

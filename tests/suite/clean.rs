@@ -124,7 +124,7 @@ fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
 #[test]
 fn a_dump_that_the_jvm_has_finished_outlives_the_end_of_its_time() {
     for version in ["8", "17", "25"] {
-        let Some(shape) = Shape::new(version, 100) else { continue };
+        let Some(shape) = Shape::new(version, 50) else { continue };
         let dump = || shape.dump().args(&["--all", "--level", "9"]);
         let receipt = dump().run().expect(0).receipt();
         // The compression begins with the dump, and is over long after it.

@@ -27,8 +27,8 @@ fn sandbox(version: &str, change: impl Fn(Builder) -> Builder) -> Option<Sandbox
 
 #[test]
 fn whole_job_works_in_gvisor() {
-    for version in VERSIONS {
-        for uid in [0, 1000] {
+    for (version, uids) in [("8", [0].as_slice()), ("17", &[1000]), ("25", &[0, 1000])] {
+        for &uid in uids {
             let Some(sandbox) = sandbox(version, |builder| builder.uid(uid).gid(uid).arg("mb=40")) else { continue };
             let what = format!("JDK {version}, uid {uid}");
             let ps = sandbox.exec(&[INSIDE, "ps", "--output", "json"]);

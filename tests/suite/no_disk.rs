@@ -136,7 +136,7 @@ fn a_store_that_fails_lets_the_application_go_at_once() {
 /// With a file, the pause is the JVM's own.
 #[test]
 fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
-    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 200)) else { return };
+    let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let run = || {
         let flags = server.flags();
         shape.jvm.longest_gap();
@@ -151,7 +151,7 @@ fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
         shape.jvm.longest_gap()
     };
     let undisturbed = run();
-    server.stall(Duration::from_secs(8));
+    server.stall(Duration::from_secs(5));
     let stalled = run();
     assert!(stalled < undisturbed * 2 + Duration::from_secs(2), "{stalled:?}, {undisturbed:?} without");
 }
