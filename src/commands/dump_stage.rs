@@ -53,7 +53,7 @@ impl Run<'_> {
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
-        let total = plan.estimate.map(|estimate| estimate.raw_upper);
+        let total = plan.estimate.map(|estimate| estimate.heap_used);
         self.progress.stage("the JVM is dumping", total);
         if plan.manner == Manner::Whole {
             return self.dump_then_read(vm, plan, upload);

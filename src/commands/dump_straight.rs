@@ -25,7 +25,7 @@ impl Run<'_> {
     ) -> Result<Piped, Error> {
         let settings = self.settings;
         let path = format!("{}/{NAME}", plan.dir.here);
-        self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.raw_upper));
+        self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.heap_used));
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, plan, pipes, live, settings.max_pause, self.deadline)?;

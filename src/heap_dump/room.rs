@@ -91,9 +91,11 @@ impl Room {
             let reserve = total / 100 * NODE_DISK_RESERVE_PERCENT;
             let limit = format!("{} are free, of which {} stay free on the node's disk", Bytes(free), Bytes(reserve));
             room.limit_to(free.saturating_sub(reserve), limit);
-            if let Some(limit) = request.disk_limits.container {
-                room.limit_to(limit, format!("the container may use {} of the node's disk", Bytes(limit)));
-            }
+        }
+        // Where the mount is not known, a limit that was told is no reason to write more.
+        let counts = dir.mount.as_ref().is_none_or(Mount::counts_for_container);
+        if let Some(limit) = request.disk_limits.container.filter(|_| counts) {
+            room.limit_to(limit, format!("{} of the disk may be used, as was told", Bytes(limit)));
         }
         if let Some((volume, limit)) = request.disk_limits.of_dir(&dir.inside) {
             // What cannot be looked at counts as empty.
