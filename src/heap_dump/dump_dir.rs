@@ -141,9 +141,9 @@ impl DumpDir {
         self.stat_size(name).is_some()
     }
 
-    /// Size of all files there, whatever the JVM has named them.
-    pub fn size(&self) -> u64 {
-        let names = self.names("").unwrap_or_default();
+    /// Size of all files there whose names begin with `prefix`.
+    pub fn size_of(&self, prefix: &str) -> u64 {
+        let names = self.names(prefix).unwrap_or_default();
         names.iter().filter_map(|name| self.stat_size(name)).sum()
     }
 

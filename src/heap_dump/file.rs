@@ -76,17 +76,45 @@ pub fn dump(
         return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: inside, words }.into());
     };
     let mut answer = Answer::order(vm, dir, &operation, layout, deadline)?;
+    let mut seen = Seen::default();
     while !answer.is_there() {
         if let Err(error) = answer.wait(Duration::from_millis(200), deadline) {
             // A JVM that goes on without us: the guard holds its files, and they have no names.
             let _ = take_over_files(dir, layout, &mut Vec::new());
             return Err(error);
         }
-        progress.set(dir.size());
+        seen = seen.then(Seen::of(dir), progress);
     }
     let dump = answer.judge(deadline)?;
     let file = dir.open_file(NAME).map_err(|source| DumpError::unreadable(dump.path.clone(), source))?;
     Ok((file, dump))
+}
+
+/// Bytes of a dump on its way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    main: u64,
+    parts: u64,
+    merges: bool,
+}
+
+impl Seen {
+    fn of(dir: &DumpDir) -> Self {
+        // In this order: a part that grows meanwhile is taken for the main file once, and never the other way round.
+        let parts = dir.size_of(&format!("{NAME}.p"));
+        Self { main: dir.size_of(NAME).saturating_sub(parts), parts, merges: false }
+    }
+
+    /// From JDK 22 on, the application runs again while the JVM copies the parts of its heap into the main file
+    /// (JDK: `heapDumper.cpp`, `HeapDumper::dump`): that alone grows then.
+    fn then(self, now: Self, progress: &Progress) -> Self {
+        let begins = self.parts > 0 && now.parts <= self.parts && now.main > self.main;
+        progress.set(now.main.max(now.parts));
+        if begins && !self.merges {
+            progress.go_on("the JVM runs again, and joins the parts of its dump", None);
+        }
+        Self { merges: self.merges || begins, ..now }
+    }
 }
 
 /// JDK 24 and later send the first line at once: an answer that ends there is a JVM that died.
