@@ -65,12 +65,20 @@ pub fn flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<
 /// # Errors
 /// When the JVM does not answer.
 pub fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<String>, AttachError> {
-    let own = match flag(vm, "HeapDumpPath", deadline)? {
-        Some(own) if own.contains('%') => own,
-        plain => return Ok(plain),
-    };
+    let own = flag(vm, "HeapDumpPath", deadline)?;
+    own.map(|own| expanded(vm, own, deadline)).transpose()
+}
+
+/// The path that the JVM makes of one that it is given: newer ones put their number into it.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn expanded(vm: &VirtualMachine<'_>, path: String, deadline: &Deadline) -> Result<String, AttachError> {
+    if !path.contains('%') {
+        return Ok(path);
+    }
     let version = vm.execute(&AttachOperation::jcmd("VM.version"), deadline)?.message;
-    Ok(Some(if version::expands_pid(&version) { flags::with_pid(&own, vm.jvm().ns_pid) } else { own }))
+    Ok(if version::expands_pid(&version) { flags::with_pid(&path, vm.jvm().ns_pid) } else { path })
 }
 
 /// Whether the dump that the JVM writes by itself is compressed (JDK 17 and later: `HeapDumpGzipLevel`).
@@ -111,7 +119,10 @@ pub(super) fn growth(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadlin
 const FLATTENING: [&str; 2] = ["UseArrayFlattening", "UseFieldFlattening"];
 
 /// Used bytes of all the heap; `None` when the JVM does not tell.
-pub(super) fn heap_used(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn heap_used(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
     Ok(heap_info::heap_used(&heap_info(vm, deadline)?))
 }
 
@@ -122,7 +133,10 @@ fn heap_info(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Att
 }
 
 /// How the JVM writes its dump, by the options of its `GC.heap_dump`.
-pub(super) fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {
     let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?.message;
     if vm.jvm().vm == Vm::NativeImage {
         return Ok(Layout::Unknown);

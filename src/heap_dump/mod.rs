@@ -15,6 +15,7 @@ mod flags;
 mod heap_info;
 pub mod holder;
 mod memory_room;
+mod own_dump;
 mod pipe;
 mod pipe_pair;
 mod reframed;
@@ -30,13 +31,17 @@ use std::time::Duration;
 
 pub use capture::Capture;
 pub use choice::CANDIDATES;
-pub use diagnostics::{Measured, flag, heap_in_use, is_gzipped_by_own_flag, out_of_memory_errors, own_path, usage};
+pub use diagnostics::{
+    Measured, expanded, flag, heap_in_use, heap_used, is_gzipped_by_own_flag, layout, out_of_memory_errors, own_path,
+    usage,
+};
 pub use disk_limit::DiskLimits;
 pub use dump_dir::DumpDir;
 pub use estimate::Estimate;
 pub use file::{DumpFailure, HeapDump, NAME, NEW_JOURNAL, SORTED, SPOOL, dump};
 pub use files::{Growing, take_over_files};
 pub use flags::safe_flags;
+pub use own_dump::{OwnDumpError, OwnPlace};
 pub use pipe::Pipe;
 pub use pipe_pair::{PipeError, PipePair};
 pub use reframed::Reframed;
@@ -44,7 +49,7 @@ pub use room::{Room, RoomError};
 pub use sealed::{Sealed, sealed_since};
 
 use choice::{Candidate, Prospect, choose};
-use diagnostics::{growth, heap_used, layout, processors};
+use diagnostics::{growth, processors};
 use estimate::{Growth, Heap};
 use serde::{Deserialize, Serialize};
 
