@@ -107,9 +107,11 @@ impl PerfData {
 
     /// Whether the generations have a part of the heap each. Those of G1, ZGC and Shenandoah share it, and each tells
     /// the whole. Serial, Parallel and CMS name two collectors: `Copy:MSC`, `ParScav:MSC`, `ParNew:CMS`
-    /// (JDK: `serialHeap.cpp`, `parallelScavengeHeap.cpp`, `cmsHeap.cpp`; 8: `collectorPolicy.cpp`).
+    /// (JDK: `serialHeap.cpp`, `parallelScavengeHeap.cpp`, `cmsHeap.cpp`; 8: `collectorPolicy.cpp`). From JDK 28 on,
+    /// the young generation of Parallel may shrink to nothing, and its old one take the whole.
     fn divides_heap(&self) -> bool {
         self.text("sun.gc.policy.name").is_some_and(|name| name.contains(':'))
+            && self.long("sun.gc.generation.0.minCapacity") != Some(0)
     }
 
     fn generation_max(&self, generation: u8) -> Option<u64> {
@@ -210,14 +212,19 @@ mod tests {
     #[test]
     fn largest_heap_is_that_of_the_command_line() {
         const MIB: i64 = 1 << 20;
-        let max = |policy: Option<&str>, young: Option<i64>, old: i64| {
+        let least = Value::Long(MIB);
+        let max_of = |policy: Option<&str>, young: Option<i64>, old: i64, least: &Value| {
             let policy = policy.map(|name| ("sun.gc.policy.name", Value::Text(name.into())));
             let young = young.map(|young| ("sun.gc.generation.0.maxCapacity", Value::Long(young)));
             let old = ("sun.gc.generation.1.maxCapacity", Value::Long(old));
-            let entries: Vec<_> = policy.into_iter().chain(young).chain([old]).collect();
+            let least = ("sun.gc.generation.0.minCapacity", least.clone());
+            let entries: Vec<_> = policy.into_iter().chain(young).chain([old, least]).collect();
             PerfData::parse(&file(&entries)).unwrap().heap_max()
         };
+        let max = |policy, young, old| max_of(policy, young, old, &least);
         let whole = Some(400 << 20);
+        let parallel28 = max_of(Some("ParScav:MSC"), Some(139_460_608), 400 * MIB, &Value::Long(0));
+        assert_eq!(parallel28, whole, "JDK 28");
         assert_eq!(max(Some("Copy:MSC"), Some(139_788_288), 279_642_112), whole);
         assert_eq!(max(Some("ParScav:MSC"), Some(139_460_608), 279_969_792), whole);
         assert_eq!(max(Some("ParNew:CMS"), Some(139_788_288), 279_642_112), whole);

@@ -28,16 +28,17 @@ pub fn old_generation(text: &str) -> Option<OldGeneration> {
     let mut lines = text.lines().map(str::trim_start);
     while let Some(line) = lines.next() {
         if OLD.iter().any(|name| line.starts_with(name)) {
-            return Some(OldGeneration { used: used_of(line)?, most: Some(reserved(line)?) });
+            // From JDK 28 on, that of Parallel may take the whole: the addresses are those of today.
+            let most = if line.contains("Old Gen:") { None } else { Some(reserved(line)?) };
+            return Some(OldGeneration { used: used_of(line)?, most });
         }
         if line.starts_with("garbage-first heap") {
             let young = lines.find(|line| line.starts_with("region size")).and_then(young_regions)?;
             return Some(OldGeneration { used: used_of(line)?.saturating_sub(young), most: None });
         }
-        // Shenandoah with generations says it in the line below.
+        // Shenandoah with generations says it in the line below, with a size that follows need.
         if line == "Old:" {
-            let line = lines.next()?;
-            return Some(OldGeneration { used: used_of(line)?, most: Some(size(line.split_once(" max,")?.0)?) });
+            return Some(OldGeneration { used: used_of(lines.next()?)?, most: None });
         }
     }
     None
@@ -178,7 +179,10 @@ mod tests {
                   1M, 9 eden (9M), 1 survivor (1M), 5 old (5M), 0 humongous (0M), 15 free (15M)\n";
         assert_eq!(old(g1), Some((13468 - 10240, None)));
         let shenandoah = "Generational Shenandoah Heap\n Young:\n  200M max, 32512K used\n Old:\n  200M max, 3M used\n";
-        assert_eq!(old(shenandoah), Some((3 << 10, Some(200 << 10))));
+        assert_eq!(old(shenandoah), Some((3 << 10, None)));
+        let parallel28 = "ParOldGen       total 50176K, used 31096K Old Gen: [0x00000000e7000000, 0x00000000ea100000, \
+                          0x00000000f7b00000)\n";
+        assert_eq!(old(parallel28), Some((31096, None)));
         for none in [
             "ZHeap            used 42M, capacity 70M, max capacity 400M\n",
             "Shenandoah Heap\n 400M max, 2M used\n",

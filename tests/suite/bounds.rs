@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::common::bed::{VERSIONS, cannot_run};
+use crate::common::bed::cannot_run;
 use crate::common::jvm::TestJvm;
 use crate::common::tool::{Ended, Tool};
 use crate::full_volume::Volume;
@@ -11,14 +11,14 @@ const MIB: u64 = 1 << 20;
 
 /// Each collector, and the versions of the bed that have it.
 const COLLECTORS: [(&[&str], &[&str]); 9] = [
-    (&["-XX:+UseSerialGC"], &VERSIONS),
+    (&["-XX:+UseSerialGC"], &["8", "11", "17", "21", "25", "28"]),
     (&["-XX:+UseSerialGC", "-XX:NewRatio=1"], &["8", "17", "25"]),
-    (&["-XX:+UseParallelGC"], &VERSIONS),
-    (&["-XX:+UseG1GC"], &VERSIONS),
+    (&["-XX:+UseParallelGC"], &["8", "11", "17", "21", "25", "26", "27", "28"]),
+    (&["-XX:+UseG1GC"], &["8", "11", "17", "21", "25", "28"]),
     (&["-XX:+UseConcMarkSweepGC"], &["8", "11"]),
-    (&["-XX:+UseZGC"], &["11", "17", "21", "25"]),
+    (&["-XX:+UseZGC"], &["11", "17", "21", "25", "28"]),
     (&["-XX:+UseZGC", "-XX:+ZGenerational"], &["21"]),
-    (&["-XX:+UseShenandoahGC"], &["11", "17", "21", "25"]),
+    (&["-XX:+UseShenandoahGC"], &["11", "17", "21", "25", "28"]),
     (&["-XX:+UseEpsilonGC"], &["17", "25"]),
 ];
 

@@ -2,9 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::common::bed::{VERSIONS, cannot_run};
+use crate::common::bed::{self, VERSIONS, cannot_run};
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::tool::{Ended, Tool};
@@ -50,7 +49,7 @@ fn arm_refuses_a_jvm_that_has_had_its_error() {
         assert_eq!(jvm.say("oom"), "oom", "JDK {version}");
         assert_eq!(std::fs::read_dir(first.path()).unwrap().count(), 1, "JDK {version}");
         let refused = arm(&jvm, &["--path", second.path().to_str().unwrap()]);
-        assert_refused(refused, 4, &["of its life", "jmap-dump-tool PROJECT APP ENV"], &format!("JDK {version}"));
+        assert_refused(refused, 4, &["its life", "jmap-dump-tool PROJECT APP ENV"], &format!("JDK {version}"));
         assert_eq!(jvm.say("oom"), "oom", "JDK {version}");
         assert_eq!(std::fs::read_dir(second.path()).unwrap().count(), 0, "JDK {version}: it dumps twice");
     }
@@ -116,13 +115,6 @@ fn arm_refuses_places_that_take_no_dump() {
     let warned = arm(&jvm, &["--path", small.to_str().unwrap()]).expect(0);
     assert!(warned.stderr.contains("it may be cut"), "{}", warned.stderr);
     drop(volume);
-    let limit = |size: &str| {
-        let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={size}:")]).status();
-        assert!(status.is_ok_and(|status| status.success()));
-    };
-    limit("1048576");
-    refused(&place, &[], &["needs at least", "ulimit -f"]);
-    limit("unlimited");
     // And where nothing is in the way, the promise is kept.
     let expanded = below(dir.path(), &format!("p{pid}"), OPEN);
     let armed = arm(&jvm, &["--path", percent.to_str().unwrap()]).expect(0);
@@ -130,6 +122,23 @@ fn arm_refuses_places_that_take_no_dump() {
     assert!(String::from_utf8_lossy(&armed.stdout).contains(dump.to_str().unwrap()), "{armed:?}");
     assert_eq!(jvm.say("oom"), "oom");
     assert_eq!(assert_complete(&dump).of("Marker"), 7);
+}
+
+/// The JVM would say "File too large", to `arm` and to a dump.
+#[test]
+fn limit_of_file_size_refuses_arm_and_dump() {
+    let (dir, store) = (dir_with_mode(OPEN), tempfile::tempdir().unwrap());
+    let Some(java) = bed::jvm("17") else { return };
+    // Blocks of 512 bytes.
+    let script = format!("#!/bin/sh\nulimit -f 2048\nexec {} \"$@\"\n", java.display());
+    let launcher = dir.path().join("launcher");
+    std::fs::write(&launcher, script).unwrap();
+    std::fs::set_permissions(&launcher, PermissionsExt::from_mode(0o755)).unwrap();
+    let jvm = TestJvm::builder("17").unwrap().java(&launcher).arg("mb=20").start();
+    let path = dir.path().to_str().unwrap();
+    assert_refused(arm(&jvm, &["--path", path]), 6, &["needs at least", "ulimit -f"], "arm");
+    let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--all", "--dir", path]).run();
+    assert_refused(dump, 6, &["needs at least", "ulimit -f"], "dump");
 }
 
 /// A heap that may become larger than its container ends by the kernel's hand, without an error.
