@@ -142,3 +142,21 @@ pub(super) fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailur
     }
     error.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_when_the_main_file_alone_grows() {
+        let progress = Progress::silent();
+        let seen = |main, parts| Seen { main, parts, merges: false };
+        let mut last = Seen::default();
+        // The head, then the heap, then the rest of the head; then the parts go into the main file, one by one.
+        let steps = [(9, 0, false), (9, 50, false), (10, 80, false), (60, 80, true), (90, 30, true), (91, 0, true)];
+        for (main, parts, merges) in steps {
+            last = last.then(seen(main, parts), &progress);
+            assert_eq!(last.merges, merges, "{main} {parts}");
+        }
+    }
+}

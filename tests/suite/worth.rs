@@ -96,22 +96,20 @@ fn a_jvm_without_hsperfdata_is_asked_for_its_heap() {
 fn old_generation_is_measured_without_hsperfdata() {
     // The two take turns: each has one way of telling it from JDK 8 to 24, and another one since.
     for (version, collector) in [("8", "-XX:+UseSerialGC"), ("17", "-XX:+UseParallelGC"), ("25", "-XX:+UseSerialGC")] {
-        {
-            let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
-            let flags = ["-XX:-UsePerfData", "-Xmx160m", "-Xmn80m", collector];
-            let jvm = flags.iter().fold(jvm, |jvm, flag| jvm.jvm_arg(flag)).arg("mb=60").start();
-            jvm.say("gc");
-            let dump = |condition: &str| {
-                let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]);
-                dump.run().expect(0).receipt()
-            };
-            let what = format!("JDK {version} {collector}");
-            let held = dump("heap>55%");
-            assert!(held["object"].is_object(), "{what}: {held}");
-            assert!(held["warnings"].to_string().contains("old generation"), "{what}: {held}");
-            assert!(held["reason"].as_str().unwrap().contains(" of 80.0 MiB)"), "{what}: {held}");
-            assert!(dump("heap>90%")["nothing_done"].is_string(), "{what}");
-        }
+        let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
+        let flags = ["-XX:-UsePerfData", "-Xmx160m", "-Xmn80m", collector];
+        let jvm = flags.iter().fold(jvm, |jvm, flag| jvm.jvm_arg(flag)).arg("mb=60").start();
+        jvm.say("gc");
+        let dump = |condition: &str| {
+            let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]);
+            dump.run().expect(0).receipt()
+        };
+        let what = format!("JDK {version} {collector}");
+        let held = dump("heap>55%");
+        assert!(held["object"].is_object(), "{what}: {held}");
+        assert!(held["warnings"].to_string().contains("old generation"), "{what}: {held}");
+        assert!(held["reason"].as_str().unwrap().contains(" of 80.0 MiB)"), "{what}: {held}");
+        assert!(dump("heap>90%")["nothing_done"].is_string(), "{what}");
     }
 }
 
