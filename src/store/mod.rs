@@ -212,7 +212,8 @@ impl Upload {
     /// What [`Upload::finish`] will do.
     pub fn last_stage(&self) -> LastStage {
         match self {
-            Self::Remote(_) => LastStage::Completes("finishing the upload"),
+            // The last parts are still on their way.
+            Self::Remote(_) => LastStage::Completes(UPLOADING),
             Self::Local(_) => LastStage::Completes("finishing the file"),
             Self::Whole(_) => LastStage::Reads(UPLOADING),
             Self::Stdout(_) => LastStage::Reads("writing to standard output"),

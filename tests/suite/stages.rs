@@ -63,7 +63,7 @@ fn assert_pause_is_told(bars: &[String], receipt: &str, paused: &str) {
 #[test]
 fn stage_is_compressing_and_uploading_when_the_jvm_goes_on() {
     let (Some(jvm), server) = (jvm(120), S3Server::start()) else { return };
-    // Parts go out more slowly than they are compressed, and both take longer than the JVM.
+    // The last parts are on their way when all is compressed.
     server.stall(Duration::from_millis(1500));
     let (pid, store, flags) = (jvm.pid().to_string(), format!("s3://{BUCKET}/heaps"), server.flags());
     let words = ["--all", "--level", "6", "--pid", &pid, "--store", &store];
