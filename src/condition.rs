@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::units::Bytes;
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
@@ -63,6 +65,19 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// `heap>85%: 93.0 % (372.0 MiB of 400.0 MiB)`.
+    fn told_as_held(self, usage: &Usage) -> String {
+        let reading = self.measure.of(usage);
+        match (reading, reading.percent()) {
+            (Reading::Of(used, most), Some(percent)) => {
+                format!("{self}: {percent:.1} % ({} of {})", Bytes(used), Bytes(most))
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl Measure {
     fn of(self, usage: &Usage) -> Reading {
         match self {
@@ -100,8 +115,10 @@ impl fmt::Display for Condition {
 /// What became of the conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
-    /// One holds, or there is none.
-    Worth,
+    /// There is no condition.
+    Unconditional,
+    /// Those that hold, with what was measured.
+    Worth(String),
     /// None holds, as far as can be told, but one cannot.
     Unknown(String),
     /// In words.
@@ -110,8 +127,13 @@ pub enum Judged {
 
 /// One that holds suffices.
 pub fn judge(conditions: &[Condition], usage: &Usage) -> Judged {
-    if conditions.is_empty() || conditions.iter().any(|condition| condition.holds(usage) == Some(true)) {
-        return Judged::Worth;
+    if conditions.is_empty() {
+        return Judged::Unconditional;
+    }
+    let holding = conditions.iter().filter(|condition| condition.holds(usage) == Some(true));
+    let holding: Vec<_> = holding.map(|condition| condition.told_as_held(usage)).collect();
+    if !holding.is_empty() {
+        return Judged::Worth(holding.join(", "));
     }
     if let Some(unknown) = conditions.iter().find(|condition| condition.holds(usage).is_none()) {
         return Judged::Unknown(format!("whether {unknown} cannot be told"));
@@ -141,8 +163,12 @@ mod tests {
     #[test]
     fn one_that_holds_suffices_and_none_says_what_was_measured() {
         let usage = Usage { heap: Reading::Of(50, 100), memory: Reading::Of(95, 100) };
-        assert_eq!(judge(&[], &usage), Judged::Worth);
-        assert_eq!(judge(&conditions(&["heap>85%", "memory>90%"]), &usage), Judged::Worth);
+        assert_eq!(judge(&[], &usage), Judged::Unconditional);
+        let held = Judged::Worth("memory>90%: 95.0 % (95 B of 100 B)".into());
+        assert_eq!(judge(&conditions(&["heap>85%", "memory>90%"]), &usage), held);
+        let both = judge(&conditions(&["heap>49%", "memory>94%"]), &usage);
+        let told = "heap>49%: 50.0 % (50 B of 100 B), memory>94%: 95.0 % (95 B of 100 B)";
+        assert_eq!(both, Judged::Worth(told.into()), "each that holds");
         let told = judge(&conditions(&["heap>85%", "memory > 95"]), &usage);
         assert_eq!(told, Judged::NotWorth("not heap>85%: 50 %, not memory>95%: 95 %".into()));
     }
@@ -151,7 +177,7 @@ mod tests {
     fn one_that_cannot_be_told_leaves_it_open_unless_another_one_holds() {
         let usage = Usage { heap: Reading::Unknown, memory: Reading::Of(95, 100) };
         assert!(matches!(judge(&conditions(&["memory>99%", "heap>85%"]), &usage), Judged::Unknown(_)));
-        assert_eq!(judge(&conditions(&["memory>90%", "heap>85%"]), &usage), Judged::Worth);
+        assert!(matches!(judge(&conditions(&["memory>90%", "heap>85%"]), &usage), Judged::Worth(_)));
         let nothing = Usage { heap: Reading::Of(0, 0), memory: Reading::Unknown };
         assert!(matches!(judge(&conditions(&["heap>0%"]), &nothing), Judged::Unknown(_)));
     }

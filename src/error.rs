@@ -6,7 +6,7 @@ use std::io;
 use crate::attach::AttachError;
 use crate::deadline::{Reason, Stopped};
 use crate::discovery::DiscoveryError;
-use crate::heap_dump::{DumpError, DumpFailure, PipeError, PlanError, RoomError};
+use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::settings::UsageError;
 use crate::stages::PipelineError;
 use crate::store::{CredentialsError, StoreError};
@@ -29,6 +29,8 @@ pub enum Error {
     Dump(#[from] DumpError),
     #[error(transparent)]
     Room(#[from] RoomError),
+    #[error(transparent)]
+    OwnDump(#[from] OwnDumpError),
     #[error("the dump is whole, but not stored")]
     NotStored(#[source] StoreError),
     #[error(transparent)]
@@ -68,6 +70,7 @@ impl Error {
             Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
             Self::Room(_) => 6,
+            Self::OwnDump(error) => error.exit_code(),
             Self::NotStored(_) => 7,
             // The application was let go, and its dump with it.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. })
@@ -101,6 +104,7 @@ impl Error {
             Self::NoPipe(error) => error.hint().into(),
             Self::Dump(error) => error.hint(),
             Self::Room(error) => error.hint(),
+            Self::OwnDump(error) => error.hint().into(),
             Self::NotStored(error) => format!("{}; then run the command that the receipt names", error.hint()),
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => {
                 "allow a longer one with --max-pause, or leave --no-disk away and name a directory with --dir".into()

@@ -15,7 +15,7 @@ use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::spool::{Member, Section, Slot, Spool};
 use crate::stages::{Members, PipelineError, Source, Together, Treatment, compressed};
-use crate::store::{Digest, StoreError, Upload};
+use crate::store::{Digest, LastStage, StoreError, UPLOADING, Upload};
 use crate::units::hex;
 use crate::waiting::{joined, started};
 
@@ -43,7 +43,10 @@ pub struct Piped {
     pub digest: Digest,
     /// Whether all parts went out, where the store takes them early.
     pub sent: Result<(), StoreError>,
+    /// Until all of it was compressed.
     pub took: Duration,
+    /// What parts took from then on, where the store takes them early.
+    pub sending: Option<Duration>,
     /// Instances that lost their references as well, for nobody could tell them apart from what had to be taken out.
     pub blanked: Blanked,
 }
@@ -64,6 +67,7 @@ pub fn run(
 ) -> Result<Piped, PipelineError> {
     let (begun, effort) = (Instant::now(), treatment.effort);
     let early = upload.filter(|upload| upload.takes_parts_early());
+    let uploads = early.is_some();
     let (together, mut histogram) = (Together::default(), Histogram::new());
     std::thread::scope(|scope| {
         // The reader of the spool must not wait for what a panic keeps from coming.
@@ -73,7 +77,9 @@ pub fn run(
                 together.gate.wait(&together.halt);
             }
             let is_over = || together.halt.is_tripped();
-            together.halt.guarding(|| feed(spool, effort.part_size, early, &is_over).map_err(PipelineError::Spool))
+            together
+                .halt
+                .guarding(|| feed(spool, effort.part_size, early, progress, &is_over).map_err(PipelineError::Spool))
         })
         .map_err(PipelineError::NoThread)?;
         let (walked, written) =
@@ -82,9 +88,13 @@ pub fn run(
                 in_order(&members, effort.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
             });
         drop(watch);
+        let took = begun.elapsed();
         let walked = match (walked, written) {
             (Ok(mut walk), Ok(())) => {
                 spool.seal();
+                if uploads {
+                    progress.stage(UPLOADING, Some(spool.stored_len()));
+                }
                 sealed(&walk, raw.is_good());
                 walk.classes = classes::of_spool(&histogram, spool);
                 Ok(walk)
@@ -99,7 +109,8 @@ pub fn run(
             (walked, fed) => return Err(first_cause([walked.err(), fed.err()])),
         };
         let blanked = treatment.blanked();
-        Ok(Piped { walk, digest, sent, took: begun.elapsed(), blanked })
+        let sending = uploads.then(|| begun.elapsed() - took);
+        Ok(Piped { walk, digest, sent, took, sending, blanked })
     })
 }
 
@@ -152,10 +163,12 @@ fn feed(
     spool: &Spool,
     part_size: u64,
     upload: Option<&mut Upload>,
+    progress: &Progress,
     is_over: &dyn Fn() -> bool,
 ) -> io::Result<(Digest, Result<(), StoreError>)> {
     let mut sha256 = Context::new(&SHA256);
     let (mut bytes, mut number, mut upload, mut sent) = (0, 0, upload, Ok(()));
+    let uploads = upload.is_some();
     let piece = if upload.is_some() { part_size as usize } else { PAGE };
     let mut part = Vec::new();
     while let Some(ready) = spool.wait_ready(bytes, piece) {
@@ -173,6 +186,10 @@ fn feed(
         {
             (sent, upload) = (Err(error), None);
         }
+        // Until then the walk counts.
+        if uploads && spool.is_sealed() {
+            progress.set(bytes);
+        }
         number += 1;
         if ready.last {
             break;
@@ -189,8 +206,21 @@ pub fn send(
     spool: &Spool,
     part_size: u64,
     upload: Option<&mut Upload>,
+    progress: &Progress,
 ) -> io::Result<(Digest, Result<(), StoreError>)> {
-    feed(spool, part_size, upload.filter(|upload| upload.takes_parts_early()), &|| false)
+    let early = upload.filter(|upload| upload.takes_parts_early());
+    if early.is_some() {
+        progress.stage(UPLOADING, Some(spool.stored_len()));
+    }
+    feed(spool, part_size, early, progress, &|| false)
+}
+
+/// Names the stage in which `upload` takes what is left, and completes the object.
+pub fn tell_last_stage(upload: &Upload, spool: Option<&Spool>, progress: &Progress) {
+    match (upload.last_stage(), spool) {
+        (LastStage::Reads(name), Some(spool)) => progress.stage_counted(name, spool.bytes_read(), spool.stored_len()),
+        (LastStage::Reads(name) | LastStage::Completes(name), _) => progress.stage(name, None),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,9 @@ const BAR_WIDTH: usize = 30;
 struct Stage {
     name: String,
     begun: Instant,
+    /// Bytes when it began, and those by now where somebody else counts them.
+    from: u64,
+    counted: Option<Arc<AtomicU64>>,
     /// What 100 % is, where it is known.
     total: Option<u64>,
     over: bool,
@@ -55,16 +58,32 @@ impl Progress {
 
     /// Prints nothing.
     pub fn silent() -> Self {
-        let stage = Stage { name: String::new(), begun: Instant::now(), total: None, over: false };
+        let stage = Stage::new("", 0, None);
         let shared = Shared { stage: Mutex::new(stage), ended: Condvar::new(), bytes: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), printer: None }
     }
 
     /// A new stage begins, at zero bytes.
     pub fn stage(&self, name: &str, total: Option<u64>) {
-        let mut stage = self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stage = self.lock();
         self.shared.bytes.store(0, Ordering::Relaxed);
-        *stage = Stage { name: name.to_owned(), begun: Instant::now(), total, over: false };
+        *stage = Stage::new(name, 0, total);
+    }
+
+    /// The same work goes on under another name: its bytes count on.
+    pub fn go_on(&self, name: &str, total: Option<u64>) {
+        let mut stage = self.lock();
+        *stage = Stage::new(name, self.shared.bytes.load(Ordering::Relaxed), total);
+    }
+
+    /// A new stage begins, whose bytes are counted elsewhere.
+    pub fn stage_counted(&self, name: &str, counted: Arc<AtomicU64>, total: u64) {
+        counted.store(0, Ordering::Relaxed);
+        *self.lock() = Stage { counted: Some(counted), ..Stage::new(name, 0, Some(total)) };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set(&self, bytes: u64) {
@@ -80,7 +99,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+        self.lock().over = true;
         self.shared.ended.notify_all();
         if let Some(printer) = self.printer.take() {
             // It prints and waits, nothing else: a panic there would be a defect of its own, told by its message.
@@ -118,11 +137,22 @@ impl Shared {
 }
 
 impl Stage {
+    fn new(name: &str, from: u64, total: Option<u64>) -> Self {
+        Self { name: name.to_owned(), begun: Instant::now(), from, counted: None, total, over: false }
+    }
+
+    /// `bytes` is what the stages count themselves.
     fn line(&self, bytes: u64) -> String {
+        let bytes = self.counted.as_ref().map_or(bytes, |counted| counted.load(Ordering::Relaxed));
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
-        let rate = Bytes((bytes as f64 / seconds) as u64);
+        // A stage that counts no bytes has no rate either.
+        if bytes == 0 && self.total.is_none() {
+            return format!("{}: {seconds:.0} s", self.name);
+        }
+        let done = bytes.saturating_sub(self.from);
+        let rate = Bytes((done as f64 / seconds) as u64);
         let bar = self.total.filter(|total| *total > 0).map(|total| bar(bytes, total)).unwrap_or_default();
-        format!("{}: {bar}{} in {seconds:.0} s, {rate}/s", self.name, Bytes(bytes))
+        format!("{}: {bar}{} in {seconds:.0} s, {rate}/s", self.name, Bytes(done))
     }
 }
 
@@ -140,5 +170,24 @@ mod tests {
     fn a_bar_never_leaves_its_width() {
         assert_eq!(bar(0, 10), format!("[{}] 0 %, ", "-".repeat(BAR_WIDTH)));
         assert_eq!(bar(20, 10), format!("[{}] 100 %, ", "#".repeat(BAR_WIDTH)));
+    }
+
+    #[test]
+    fn stage_that_goes_on_keeps_its_bytes_and_counts_its_own() {
+        let progress = Progress::silent();
+        let line = || progress.lock().line(progress.shared.bytes.load(Ordering::Relaxed));
+        progress.stage("the JVM stands still and dumps", Some(100));
+        progress.add(30);
+        assert!(line().contains(" 30 %, 30 B in "), "{}", line());
+        progress.go_on("compressing", Some(60));
+        assert!(line().starts_with("compressing: [") && line().contains(" 50 %, 0 B in "), "{}", line());
+        progress.add(30);
+        assert!(line().contains(" 100 %, 30 B in "), "{}", line());
+        let counted = Arc::new(AtomicU64::new(7));
+        progress.stage_counted("uploading", Arc::clone(&counted), 10);
+        counted.store(5, Ordering::Relaxed);
+        assert!(line().starts_with("uploading: [") && line().contains(" 50 %, 5 B in "), "{}", line());
+        progress.stage("attaching", None);
+        assert_eq!(line(), "attaching: 0 s");
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
@@ -84,6 +85,8 @@ pub struct Spool {
     ration: Ration,
     order: Mutex<Order>,
     grown: Condvar,
+    /// Where the last read has ended.
+    read: Arc<AtomicU64>,
 }
 
 impl Spool {
@@ -91,7 +94,7 @@ impl Spool {
     pub fn new(file: File) -> Self {
         let order = Order { next: Some(Slot::FIRST), ..Order::default() };
         let ration = Ration::of(&file);
-        Self { file, ration, order: Mutex::new(order), grown: Condvar::new() }
+        Self { file, ration, order: Mutex::new(order), grown: Condvar::new(), read: Arc::default() }
     }
 
     /// A compressed dump that is already a file: sealed, of one extent or of those in `pieces`, which were [`Spool::pieces`].
@@ -153,6 +156,15 @@ impl Spool {
         order.place_rest();
         order.sealed = true;
         self.grown.notify_all();
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.lock().sealed
+    }
+
+    /// How far whoever reads it from its start has come: for the progress of a store that does.
+    pub fn bytes_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
     }
 
     /// Nothing more will come: readers stop.
@@ -231,6 +243,7 @@ impl Spool {
             buf = &mut buf[n..];
             at += n as u64;
         }
+        self.read.store(at, Ordering::Relaxed);
         Ok(())
     }
 

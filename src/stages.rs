@@ -187,6 +187,12 @@ impl Scrutiny {
     }
 }
 
+/// What a run that is stopped during the pause has waited for.
+pub const DUMPING: &str = "the JVM stood still and dumped";
+
+/// The stage of a run whose JVM runs again.
+pub const COMPRESSING: &str = "compressing";
+
 /// Where the raw dump comes from, page by page.
 pub trait Source {
     fn scrutiny(&self) -> Scrutiny {
@@ -214,6 +220,12 @@ pub trait Source {
     /// The application waits for the dump.
     fn pauses(&self) -> bool {
         false
+    }
+
+    /// What there is to do when the application runs again, in a word for people; and how many bytes the dump has
+    /// then, where that is known.
+    fn stage_after_pause(&mut self) -> (&'static str, Option<u64>) {
+        (COMPRESSING, None)
     }
 
     /// Whoever made the dump calls it whole; at its end.
@@ -301,14 +313,18 @@ fn walk(
     mut looks: Looks<'_>,
 ) -> Result<Summary, PipelineError> {
     let mut sections: BTreeMap<Section, Passing> = BTreeMap::new();
-    let (mut runs_again, mut bytes, mut damage) = (false, 0, None);
+    let (paused, mut runs_again, mut bytes, mut damage) = (raw.pauses(), false, 0, None);
     let scrutiny = raw.scrutiny();
     loop {
         if !raw.is_written() {
-            deadline.check("compressing the dump")?;
+            deadline.check(doing(raw))?;
         }
         if !runs_again && !raw.pauses() {
             runs_again = true;
+            if paused {
+                let (name, total) = raw.stage_after_pause();
+                progress.go_on(name, total);
+            }
             together.gate.open();
             step_back();
         }
@@ -343,6 +359,11 @@ fn walk(
     Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })
 }
 
+/// For whoever is told that the run was stopped.
+fn doing(raw: &dyn Source) -> &'static str {
+    if raw.pauses() { DUMPING } else { "compressing the dump" }
+}
+
 /// A source that cannot be read now is looked after as often.
 const ATTEND: Duration = Duration::from_millis(1);
 
@@ -366,7 +387,7 @@ fn busily<T>(
             return Err(PipelineError::Halted);
         }
         if !raw.is_written() || begun.elapsed() >= LAST_PAGE_WITHIN {
-            deadline.check("compressing the dump")?;
+            deadline.check(doing(raw))?;
         }
         raw.attend().map_err(PipelineError::Read)?;
         // Workers that wait for it may be what is waited for.

@@ -43,7 +43,7 @@ pub fn run(
     });
     match (walked, sent) {
         (Ok(walk), Ok(digest)) => {
-            Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed(), blanked: treatment.blanked() })
+            Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed(), sending: None, blanked: treatment.blanked() })
         }
         (walked, sent) => Err(first_cause([walked.err(), sent.err()])),
     }

@@ -1,22 +1,18 @@
 //! `arm`: the JVM's own dump on OutOfMemoryError, switched on while it runs.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
-
-use rustix::fs::{Access, AtFlags, accessat, statat};
 
 use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::cli::ArmArgs;
+use crate::condition::Reading;
 use crate::deadline::Deadline;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
-use crate::heap_dump::{DumpError, RoomError, is_gzipped_by_own_flag, own_path};
-use crate::memory;
-use crate::regular_file::{Links, hold_dir_in};
+use crate::heap_dump::{self, DiskLimits, DumpError, Layout, OwnDumpError, OwnPlace, Room};
 use crate::settings::{TargetSettings, UsageError};
+use crate::units::Bytes;
 
 /// The attach has a limit of its own; two flags are set at once.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -34,87 +30,124 @@ fn arm(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Result<String, E
     let jvm = select(Path::new(PROC), &target.selection)?;
     if let Some(dir) = &args.path {
         // Before the JVM is touched.
-        must_be_writable(&jvm, dir)?;
+        must_be_usable(&jvm, dir)?;
     }
     let vm = VirtualMachine::attach(&jvm, target.attach_timeout, &deadline)?;
-    let name = file_name(&vm, &deadline)?;
-    let path = match &args.path {
-        Some(dir) => free(&jvm, dir, &name)?,
-        None => by_own_flag(&vm, &name, &deadline)?,
-    };
+    let place = place(&vm, args.path.as_deref(), &deadline)?;
+    foresee(&vm, &place, &target.disk_limits, &deadline)?;
     if let Some(dir) = &args.path {
         set(&vm, "HeapDumpPath", dir, &deadline)?;
     }
     set(&vm, "HeapDumpOnOutOfMemoryError", "1", &deadline)?;
-    Ok(format!("{} writes its heap to {path} on OutOfMemoryError\n", jvm.describe()))
+    Ok(format!("{} writes its heap to {} on OutOfMemoryError\n", jvm.describe(), place.path()))
 }
 
-/// The JVM takes what is no directory for the name of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
-fn by_own_flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<String, Error> {
-    let jvm = vm.jvm();
-    let untold = || DumpError::FlagUntold { pid: jvm.pid(), flag: "HeapDumpPath".to_owned() };
-    let own = own_path(vm, deadline)?.ok_or_else(untold)?;
-    if own.is_empty() {
-        return free(jvm, ".", name);
-    }
-    if jvm.identity.io(|| open_dir(jvm, &own)).is_ok() {
-        return free(jvm, &own, name);
-    }
-    let (dir, name) = own.rsplit_once('/').unwrap_or((".", &own));
-    free(jvm, if dir.is_empty() { "/" } else { dir }, name)
-}
-
-/// What HotSpot calls the dump in a directory (JDK: as above). From 17 on it may compress it itself.
-fn file_name(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
-    let gz = if is_gzipped_by_own_flag(vm, deadline)? { ".gz" } else { "" };
-    Ok(format!("java_pid{}.hprof{gz}", vm.jvm().ns_pid))
-}
-
-fn must_be_writable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
+/// `%` may mean another directory to the JVM, which is asked for its version first.
+fn must_be_usable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
     if dir != "." && !dir.starts_with('/') {
         return Err(UsageError::Dir(dir.to_owned()).into());
     }
-    open_writable(jvm, dir).map(drop)
+    if !dir.contains('%') {
+        OwnPlace::in_dir(jvm, dir, "")?;
+    }
+    Ok(())
 }
 
-fn open_writable(jvm: &Jvm, dir: &str) -> Result<OwnedFd, Error> {
-    let opened = jvm.identity.io(|| {
-        let held = open_dir(jvm, dir)?;
-        accessat(&held, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())?;
-        Ok(held)
-    });
-    let what = "let the JVM write to";
-    opened.map_err(|source| RoomError::Io { what, path: seen_from_here(jvm, dir), source }.into())
+/// In the directory that was named, or else where the JVM's own flag says.
+fn place<'a>(vm: &'a VirtualMachine<'_>, named: Option<&str>, deadline: &Deadline) -> Result<OwnPlace<'a>, Error> {
+    let (jvm, name) = (vm.jvm(), file_name(vm, deadline)?);
+    match named {
+        Some(dir) => Ok(OwnPlace::in_dir(jvm, &heap_dump::expanded(vm, dir.to_owned(), deadline)?, &name)?),
+        None => Ok(OwnPlace::of_path(jvm, &own_path(vm, deadline)?, &name)?),
+    }
 }
 
-/// The path of a file that the JVM can make: it opens its dump with O_EXCL, and only then says that it cannot.
-fn free(jvm: &Jvm, dir: &str, name: &str) -> Result<String, Error> {
-    let held = open_writable(jvm, dir)?;
-    let path = format!("{}/{name}", dir.trim_end_matches('/'));
-    if memory::holds(&held) {
+fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
+    let untold = || DumpError::FlagUntold { pid: vm.jvm().pid(), flag: "HeapDumpPath".to_owned() };
+    Ok(heap_dump::own_path(vm, deadline)?.ok_or_else(untold)?)
+}
+
+/// What HotSpot calls the dump in a directory (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`). From 17 on it may
+/// compress it itself.
+fn file_name(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
+    let gz = if heap_dump::is_gzipped_by_own_flag(vm, deadline)? { ".gz" } else { "" };
+    Ok(format!("java_pid{}.hprof{gz}", vm.jvm().ns_pid))
+}
+
+/// Looks for whatever would keep the dump from coming; warns of what may.
+fn foresee(
+    vm: &VirtualMachine<'_>,
+    place: &OwnPlace<'_>,
+    limits: &DiskLimits,
+    deadline: &Deadline,
+) -> Result<(), Error> {
+    let layout = heap_dump::layout(vm, deadline)?;
+    let spent = spent(vm, deadline)?;
+    place.must_be_free(layout, spent.is_some())?;
+    if let Some(spent) = spent {
+        return Err(spent.into());
+    }
+    let room = place.try_it(limits)?;
+    let gzipped = heap_dump::is_gzipped_by_own_flag(vm, deadline)?;
+    place.must_have_room(&room, heap_dump::heap_used(vm, deadline)?.unwrap_or(0), gzipped)?;
+    if let Some(most) = heap_dump::flag(vm, "MaxHeapSize", deadline)?.and_then(|text| text.parse().ok()) {
+        warn_of_full_heap(vm.jvm(), place, &room, most, layout, gzipped);
+    }
+    Ok(())
+}
+
+/// Whether the JVM has had the one error at which it dumps. It need not have been armed then: the first one counts
+/// (JDK: `debug.cpp`, `report_java_out_of_memory`).
+fn spent(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<OwnDumpError>, Error> {
+    let pid = vm.jvm().pid();
+    match heap_dump::out_of_memory_errors(vm, deadline)? {
+        Some(0) => Ok(None),
+        Some(thrown) => Ok(Some(OwnDumpError::Spent { pid, thrown })),
+        // JDK 8 does not tell; what it has written does.
+        None => {
+            let own = own_path(vm, deadline)?;
+            let written = OwnPlace::of_path(vm.jvm(), &own, &file_name(vm, deadline)?);
+            let written = written.ok().filter(OwnPlace::was_written);
+            if written.is_none() {
+                log::warn!(
+                    "pid {pid} does not tell whether it has had an OutOfMemoryError: it writes its heap at the first one \
+                     of its life only"
+                );
+            }
+            Ok(written.map(|place| OwnDumpError::Written { pid, path: place.path() }))
+        }
+    }
+}
+
+/// At an OutOfMemoryError, the heap is full as a rule.
+fn warn_of_full_heap(jvm: &Jvm, place: &OwnPlace<'_>, room: &Room, most: u64, layout: Layout, gzipped: bool) {
+    let path = place.path();
+    if place.is_memory() {
         log::warn!(
             "{path} is memory: the kernel may kill the application while it writes its heap there; name a directory on a \
              disk with --path"
         );
     }
-    if jvm.identity.io(|| Ok(statat(&held, name, AtFlags::SYMLINK_NOFOLLOW)?)).is_err() {
-        return Ok(path);
+    // From JDK 22 on, the heap lies there twice while its parts are joined.
+    let times = if layout == Layout::Parts && !gzipped { 2 } else { 1 };
+    if !gzipped && room.free < most.saturating_mul(times) {
+        let (heap, needed, free) = (Bytes(most), Bytes(most.saturating_mul(times)), Bytes(room.free));
+        log::warn!(
+            "when its heap of {heap} is full, its dump takes about {needed} at {path}, and {free} can be used ({}): it \
+             may be cut; name a larger directory with --path",
+            room.limit
+        );
     }
-    let (path, source) = (seen_from_here(jvm, &path), io::ErrorKind::AlreadyExists.into());
-    Err(RoomError::Io { what: "let the JVM create its dump beside the old one, move away", path, source }.into())
-}
-
-/// A path that does not begin at the root begins at the JVM's current directory.
-fn open_dir(jvm: &Jvm, dir: &str) -> io::Result<OwnedFd> {
-    match dir {
-        "/" => jvm.target.open_root(),
-        _ if dir.starts_with('/') => jvm.target.open_dir(dir),
-        _ => hold_dir_in(jvm.target.open_cwd()?, dir, Links::Follow),
+    if let Reading::Of(_, limit) = heap_dump::usage(jvm).memory
+        && limit <= most
+    {
+        log::warn!(
+            "its container may use {}, and its heap may become {}: the kernel may kill it before it has an \
+             OutOfMemoryError, and then there is no dump; lower -Xmx or raise the limit",
+            Bytes(limit),
+            Bytes(most)
+        );
     }
-}
-
-fn seen_from_here(jvm: &Jvm, path: &str) -> String {
-    if path.starts_with('/') { jvm.target.seen_from_here(path) } else { format!("/proc/{}/cwd/{path}", jvm.pid()) }
 }
 
 fn set(vm: &VirtualMachine<'_>, flag: &str, value: &str, deadline: &Deadline) -> Result<(), Error> {

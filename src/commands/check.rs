@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::discovery::mountinfo::Mount;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
-use crate::heap_dump::{self, Plan, PlanRequest};
+use crate::heap_dump::{self, NO_BOUND, Plan, PlanRequest};
 use crate::pod::Pod;
 use crate::redaction::Redaction;
 use crate::run_id::run_id;
@@ -165,7 +165,9 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
         );
     }
     let Some(estimate) = plan.estimate else { return };
-    let (raw, longest) = (estimate.raw_upper, estimate.pause());
+    let Some((raw, longest)) = estimate.raw_upper.zip(estimate.pause()) else {
+        return findings.other("size", State::Unknown, NO_BOUND, "give it a directory with ample room by --dir");
+    };
     let found =
         format!("the dump has at most {}, and pauses the JVM for at most about {}", Bytes(raw), Seconds(longest));
     let pause_seconds = Some(longest.as_secs_f64());

@@ -15,7 +15,7 @@ use crate::discovery::{Jvm, hsperfdata::PerfData};
 use crate::error::Error;
 use crate::heap_dump::{self, PipePair, Plan, PlanRequest};
 use crate::journal::Journal;
-use crate::pipeline::{Piped, Verdict};
+use crate::pipeline::{self, Piped, Verdict};
 use crate::progress::Progress;
 use crate::settings::DumpSettings;
 use crate::single_run::{SingleRun, Turn};
@@ -209,7 +209,10 @@ impl<'a> Run<'a> {
         plan: &mut Plan,
     ) -> Result<(), Error> {
         let begun = Instant::now();
-        self.progress.stage("finishing the upload", None);
+        match &upload {
+            Ok(upload) => pipeline::tell_last_stage(upload, Some(spool), &self.progress),
+            Err(_) => self.progress.stage("keeping the dump", None),
+        }
         // The pipeline's caller has seen the end of the dump, or there would be no spool.
         let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
         let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);

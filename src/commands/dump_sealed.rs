@@ -48,9 +48,10 @@ impl Run<'_> {
         });
         let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
         let verdict = verdict.ok_or_else(truncated)?;
-        self.progress.stage("uploading", None);
         let mut upload = upload.map_err(|error| self.still_sealed(path, error))?;
-        let (digest, sent) = pipeline::send(&spool, self.part_size(), Some(&mut upload)).map_err(unread)?;
+        let sent = pipeline::send(&spool, self.part_size(), Some(&mut upload), &self.progress);
+        let (digest, sent) = sent.map_err(unread)?;
+        pipeline::tell_last_stage(&upload, Some(&spool), &self.progress);
         let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool));
         let finished = finished.map_err(|error| self.still_sealed(path, error))?;
         let context = self.context_of(sealed);

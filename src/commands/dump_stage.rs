@@ -17,7 +17,7 @@ use crate::hprof::{Redactor, Summary};
 use crate::journal::{self, FileState, Journal};
 use crate::pipeline::{self, Piped, Verdict};
 use crate::spool::Spool;
-use crate::stages::{Scrutiny, Source, Stream, Treatment};
+use crate::stages::{COMPRESSING, Scrutiny, Source, Stream, Treatment};
 use crate::store::receipt::DumpFacts;
 use crate::store::url::StoreUrl;
 use crate::store::{Ledger, Upload};
@@ -53,8 +53,8 @@ impl Run<'_> {
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
     ) -> Result<(Piped, Spool), Error> {
-        let total = plan.estimate.map(|estimate| estimate.raw_upper);
-        self.progress.stage("the JVM is dumping", total);
+        let total = plan.estimate.map(|estimate| estimate.heap_used);
+        self.progress.stage("the JVM stands still and dumps", total);
         if plan.manner == Manner::Whole {
             return self.dump_then_read(vm, plan, upload);
         }
@@ -82,10 +82,10 @@ impl Run<'_> {
         self.tell_dump(&dump);
         let _journal = self.outlive_raw(plan);
         let len = file.metadata().map_err(|source| DumpError::Read { path: dump.path.clone(), source })?.len();
-        self.progress.stage("compressing", Some(len));
         let piped = self
             .redactor_of(vm, &file, &dump.path)
             .and_then(|redactor| {
+                self.progress.stage(COMPRESSING, Some(len));
                 // What is added to it from now on is not the JVM's dump.
                 let mut raw = Stream::new(file.take(len), Scrutiny::Dump);
                 self.pipe(&mut raw, &dump.path, spool, (plan, redactor), upload)
@@ -168,6 +168,9 @@ impl Run<'_> {
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
         self.journal = journal;
         self.receipt.time("compress", piped.took);
+        if let Some(sending) = piped.sending {
+            self.receipt.time("upload", sending);
+        }
         Ok((piped, spooled.spool))
     }
 

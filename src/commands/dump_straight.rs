@@ -9,7 +9,7 @@ use crate::effort::Effort;
 use crate::error::Error;
 use crate::heap_dump::{NAME, Pipe, PipePair, Plan};
 use crate::hprof::Histogram;
-use crate::pipeline::{Piped, Verdict};
+use crate::pipeline::{self, Piped, Verdict};
 use crate::stages::Treatment;
 use crate::store::{StoreError, StoredObject, Upload};
 use crate::straight;
@@ -25,7 +25,8 @@ impl Run<'_> {
     ) -> Result<Piped, Error> {
         let settings = self.settings;
         let path = format!("{}/{NAME}", plan.dir.here);
-        self.progress.stage("the JVM is dumping into the store", plan.estimate.map(|estimate| estimate.raw_upper));
+        self.progress
+            .stage("the JVM stands still and dumps into the store", plan.estimate.map(|estimate| estimate.heap_used));
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, plan, pipes, live, settings.max_pause, self.deadline)?;
@@ -48,7 +49,7 @@ impl Run<'_> {
 
     pub fn finish_straight(&mut self, piped: &Piped, upload: Upload) -> Result<(), Error> {
         let begun = Instant::now();
-        self.progress.stage("finishing the upload", None);
+        pipeline::tell_last_stage(&upload, None, &self.progress);
         // The dump was verified, or there would be nothing to finish.
         let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
         let finished = upload.finish_sent(&verdict, &piped.digest);

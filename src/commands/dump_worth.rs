@@ -4,7 +4,7 @@ use super::dump_run::Run;
 use crate::attach::VirtualMachine;
 use crate::condition::{Judged, Reading, judge, lacks_heap};
 use crate::error::Error;
-use crate::heap_dump;
+use crate::heap_dump::{self, Measured};
 
 impl<'a> Run<'a> {
     /// Asks the JVM only for what nothing else tells, and then stays attached.
@@ -14,12 +14,9 @@ impl<'a> Run<'a> {
         if !lacks_heap(conditions, &usage) {
             return Ok((judge(conditions, &usage), None));
         }
-        let asked = self.attach().and_then(|vm| Ok((heap_dump::whole_heap(&vm, self.deadline)?, vm)));
-        let vm = match asked {
-            Ok((heap, vm)) => {
-                usage.heap = heap;
-                vm
-            }
+        let asked = self.attach().and_then(|vm| Ok((heap_dump::heap_in_use(&vm, self.deadline)?, vm)));
+        let ((heap, measured), vm) = match asked {
+            Ok(asked) => asked,
             // What the JVM does not tell is unknown, and such a dump is not wanted.
             Err(Error::Attach(error)) if !self.settings.dump_if_unknown => {
                 log::warn!("{error}");
@@ -27,23 +24,27 @@ impl<'a> Run<'a> {
             }
             Err(error) => return Err(error),
         };
+        usage.heap = heap;
         if usage.heap != Reading::Unknown {
-            self.receipt.warn("the JVM keeps no counters: heap is all of its heap that is in use, with the garbage");
+            let what = match measured {
+                Measured::OldGeneration => "what its old generation holds",
+                Measured::WholeHeap => "all of its heap that is in use",
+            };
+            self.receipt.warn(format!("the JVM keeps no counters: heap is {what}, with the garbage"));
         }
         Ok((judge(conditions, &usage), Some(vm)))
     }
 
     /// Whether there is to be a dump; the receipt says why.
     pub fn is_worth_it(&mut self, judged: Judged) -> bool {
-        let conditions = &self.settings.conditions;
         let why_not = match judged {
-            Judged::Worth if conditions.is_empty() => return true,
-            Judged::Worth => {
-                let conditions = conditions.iter().map(ToString::to_string).collect::<Vec<_>>();
-                self.receipt.reason.get_or_insert(conditions.join(" or "));
+            Judged::Unconditional => return true,
+            Judged::Worth(why) => {
+                self.add_reason(&why);
                 return true;
             }
             Judged::Unknown(what) if self.settings.dump_if_unknown => {
+                self.add_reason(&what);
                 self.receipt.warn(format!("{what}; it counts as if it were"));
                 return true;
             }
@@ -52,5 +53,11 @@ impl<'a> Run<'a> {
         };
         self.receipt.nothing_done = Some(why_not);
         false
+    }
+
+    /// What the user says comes first.
+    fn add_reason(&mut self, why: &str) {
+        let reason = &mut self.receipt.reason;
+        *reason = Some(reason.take().map_or_else(|| why.to_owned(), |reason| format!("{reason} ({why})")));
     }
 }

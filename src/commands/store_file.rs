@@ -168,7 +168,7 @@ impl<'a> Deposit<'a> {
         if !walk.complete {
             receipt.warn("the dump is not whole: whoever wrote it did not finish");
         }
-        self.progress.stage("finishing the upload", None);
+        pipeline::tell_last_stage(open, spool.as_ref(), self.progress);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
         let finish = |()| match &spool {
@@ -251,7 +251,7 @@ impl<'a> Deposit<'a> {
         if self.verdict(&walk).is_none() {
             return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
         }
-        let sent = pipeline::send(&spool, self.begin.part_size, Some(upload));
+        let sent = pipeline::send(&spool, self.begin.part_size, Some(upload), self.progress);
         let (digest, sent) = sent.map_err(|source| unread(path, source))?;
         Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: Blanked::default() })
     }

@@ -7,6 +7,10 @@ const MAGIC: [u8; 4] = [0xca, 0xfe, 0xc0, 0xc0];
 const PROLOGUE: usize = 32;
 const ENTRY_HEADER: usize = 20;
 
+/// A heap of G1 is a whole number of regions of at least 1 MiB (JDK: `heapRegionBounds.hpp`). Up to JDK 20 its counters
+/// add some bytes, so that nobody divides by zero (JDK: `g1MonitoringSupport.hpp`, `pad_capacity`).
+const G1_REGION_MIN: u64 = 1 << 20;
+
 /// Why the bytes are no hsperfdata.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PerfDataError {
@@ -87,20 +91,34 @@ impl PerfData {
         self.text("java.property.java.vm.version")
     }
 
-    /// The largest size of the heap. The generations of G1 each tell the whole.
+    /// The largest size of the heap: `-Xmx`, as the JVM has rounded it.
     pub fn heap_max(&self) -> Option<u64> {
-        let max = |generation| self.long(&format!("sun.gc.generation.{generation}.maxCapacity"));
-        let (young, old) = (max(0).unwrap_or(0).max(0), max(1).unwrap_or(0).max(0));
-        let all = if young == old { old } else { young.saturating_add(old) };
-        (all > 0).then_some(all.cast_unsigned())
+        let [young, old] = [0, 1].map(|generation| self.generation_max(generation).unwrap_or(0));
+        let all = if self.divides_heap() { young.saturating_add(old) } else { young.max(old) };
+        (all > 0).then_some(all)
     }
 
     /// Used and largest possible bytes of the old generation, as of its last collection. ZGC and Shenandoah without
     /// generations call all of their heap the old one.
     pub fn old_generation(&self) -> Option<(u64, u64)> {
         let used = self.long("sun.gc.generation.1.space.0.used")?.max(0).cast_unsigned();
-        let most = self.long("sun.gc.generation.1.maxCapacity").filter(|most| *most > 0);
-        Some((used, most.map_or_else(|| self.heap_max(), |most| Some(most.cast_unsigned()))?))
+        Some((used, self.generation_max(1).or_else(|| self.heap_max())?))
+    }
+
+    /// Whether the generations have a part of the heap each. Those of G1, ZGC and Shenandoah share it, and each tells
+    /// the whole. Serial, Parallel and CMS name two collectors: `Copy:MSC`, `ParScav:MSC`, `ParNew:CMS`
+    /// (JDK: `serialHeap.cpp`, `parallelScavengeHeap.cpp`, `cmsHeap.cpp`; 8: `collectorPolicy.cpp`). From JDK 28 on,
+    /// the young generation of Parallel may shrink to nothing, and its old one take the whole.
+    fn divides_heap(&self) -> bool {
+        self.text("sun.gc.policy.name").is_some_and(|name| name.contains(':'))
+            && self.long("sun.gc.generation.0.minCapacity") != Some(0)
+    }
+
+    fn generation_max(&self, generation: u8) -> Option<u64> {
+        let max = self.long(&format!("sun.gc.generation.{generation}.maxCapacity")).filter(|max| *max > 0)?;
+        let is_g1 = self.text("sun.gc.policy.name") == Some("GarbageFirst");
+        let max = max.cast_unsigned();
+        Some(if is_g1 { max / G1_REGION_MIN * G1_REGION_MIN } else { max })
     }
 
     /// Used bytes of the heap's spaces, as of the last collection: a lower-bound hint.
@@ -188,6 +206,35 @@ mod tests {
         assert_eq!(data.main_class(), Some("com.shop.Main"));
         assert_eq!(data.is_attachable(), Some(true));
         assert_eq!(data.heap_used(), Some(12));
+    }
+
+    /// Policy and maxima of both generations as JDK 8 to 25 told them with `-Xmx400m`.
+    #[test]
+    fn largest_heap_is_that_of_the_command_line() {
+        const MIB: i64 = 1 << 20;
+        let least = Value::Long(MIB);
+        let max_of = |policy: Option<&str>, young: Option<i64>, old: i64, least: &Value| {
+            let policy = policy.map(|name| ("sun.gc.policy.name", Value::Text(name.into())));
+            let young = young.map(|young| ("sun.gc.generation.0.maxCapacity", Value::Long(young)));
+            let old = ("sun.gc.generation.1.maxCapacity", Value::Long(old));
+            let least = ("sun.gc.generation.0.minCapacity", least.clone());
+            let entries: Vec<_> = policy.into_iter().chain(young).chain([old, least]).collect();
+            PerfData::parse(&file(&entries)).unwrap().heap_max()
+        };
+        let max = |policy, young, old| max_of(policy, young, old, &least);
+        let whole = Some(400 << 20);
+        let parallel28 = max_of(Some("ParScav:MSC"), Some(139_460_608), 400 * MIB, &Value::Long(0));
+        assert_eq!(parallel28, whole, "JDK 28");
+        assert_eq!(max(Some("Copy:MSC"), Some(139_788_288), 279_642_112), whole);
+        assert_eq!(max(Some("ParScav:MSC"), Some(139_460_608), 279_969_792), whole);
+        assert_eq!(max(Some("ParNew:CMS"), Some(139_788_288), 279_642_112), whole);
+        assert_eq!(max(Some("Copy:MSC"), Some(200 * MIB), 200 * MIB), whole, "NewRatio=1");
+        assert_eq!(max(Some("GarbageFirst"), Some(419_430_424), 419_430_408), whole, "JDK 8 to 17");
+        assert_eq!(max(Some("GarbageFirst"), Some(400 * MIB), 400 * MIB), whole, "JDK 21 and later");
+        assert_eq!(max(None, None, 400 * MIB), whole, "ZGC up to 21, Epsilon");
+        assert_eq!(max(None, Some(400 * MIB), 400 * MIB), whole, "ZGC with generations");
+        assert_eq!(max(None, Some(0), 400 * MIB), whole, "Shenandoah");
+        assert_eq!(max(None, None, 0), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod elf;
 pub mod hsperfdata;
+pub mod limits;
 pub mod maps;
 pub mod mountinfo;
 pub mod proc_status;

@@ -32,14 +32,20 @@ pub struct Mount {
     root: String,
     pub fs_type: String,
     options: String,
+    /// The root of the same process is that of a container.
+    in_container: bool,
 }
 
 impl Mount {
     /// The mount of `path` in the text of the file: the last one with the longest mount point above it.
     pub fn of(path: &str, mountinfo: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(mountinfo);
-        let above = text.lines().filter_map(Self::parse).filter(|mount| mount.is_above(path));
-        above.max_by_key(|mount| mount.mount_point.len())
+        let above = |path: &str| {
+            let mounts = text.lines().filter_map(Self::parse).filter(|mount| mount.is_above(path));
+            mounts.max_by_key(|mount| mount.mount_point.len())
+        };
+        let in_container = above("/").is_some_and(|root| root.lifetime() == Lifetime::Container);
+        above(path).map(|mount| Self { in_container, ..mount })
     }
 
     /// Id, parent, device, root, mount point, options, optional fields, `-`, type, source, super options.
@@ -50,7 +56,7 @@ impl Mount {
         let mount_point = unescape(left.next()?);
         let options = left.next()?.to_owned();
         let fs_type = right.split(' ').next()?.to_owned();
-        Some(Self { mount_point, root, fs_type, options })
+        Some(Self { mount_point, root, fs_type, options, in_container: false })
     }
 
     fn is_above(&self, path: &str) -> bool {
@@ -70,6 +76,12 @@ impl Mount {
     /// The node's own disk, which the kubelet watches: the container's layer, or an emptyDir.
     pub fn is_node_disk(&self) -> bool {
         !self.is_memory() && self.lifetime() != Lifetime::OutlivesPod
+    }
+
+    /// Whether bytes there count against a limit that was told for the whole container. Its layer and its emptyDirs do,
+    /// other volumes and memory do not. On a machine that is no container, the limit is for wherever the dump goes.
+    pub fn counts_for_container(&self) -> bool {
+        self.is_node_disk() || !self.in_container
     }
 
     /// The kubelet mounts volumes from a directory that is named after their kind
@@ -119,5 +131,16 @@ mod tests {
         assert!(mount("/tmp/x").is_memory());
         assert!(mount("/data x").is_read_only());
         assert!(mount("/dumps").is_node_disk());
+    }
+
+    #[test]
+    fn limit_of_a_container_counts_for_no_volume_and_outside_for_all() {
+        let counts = |path: &str| mount(path).counts_for_container();
+        assert!(counts("/var/tmp") && counts("/dumps"));
+        assert!(!counts("/data x") && !counts("/tmp"));
+        let machine = "1 0 8:1 / / rw - ext4 /dev/vda rw\n2 1 8:2 / /data rw - xfs /dev/vdb rw\n\
+                       3 1 0:9 / /tmp rw - tmpfs tmpfs rw\n";
+        let counts = |path: &str| Mount::of(path, machine.as_bytes()).unwrap().counts_for_container();
+        assert!(counts("/var/tmp") && counts("/data/dumps") && counts("/tmp"));
     }
 }

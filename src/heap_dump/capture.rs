@@ -16,7 +16,7 @@ use super::{DumpDir, DumpError, DumpFailure, Layout};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
 use crate::spool::Section;
-use crate::stages::Source;
+use crate::stages::{COMPRESSING, Source};
 
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
@@ -100,6 +100,10 @@ impl<'a> Capture<'a> {
 impl Source for Capture<'_> {
     fn pauses(&self) -> bool {
         !self.answer.is_there()
+    }
+
+    fn stage_after_pause(&mut self) -> (&'static str, Option<u64>) {
+        (COMPRESSING, self.files.whole_len())
     }
 
     fn is_written(&self) -> bool {

@@ -26,7 +26,7 @@ pub struct Prospect {
     pub layout: Layout,
     /// `None` when the JVM does not tell how much of its heap is used, and for pipes.
     pub estimate: Option<Estimate>,
-    /// What the raw dump cannot exceed.
+    /// What the raw dump cannot exceed: `u64::MAX` where no bound is known.
     pub raw_upper: u64,
     /// That the container may use at a time.
     pub processors: f64,
@@ -50,7 +50,7 @@ impl Prospect {
             return Manner::Whole;
         }
         let can_merge =
-            self.layout != Layout::Parts || self.estimate.is_some_and(|estimate| room.free >= estimate.upper);
+            self.layout != Layout::Parts || self.estimate.is_some_and(|estimate| estimate.surely_fits(room.free));
         let waits = Effort::of(self.processors, 0, 0).waits();
         let has_room_for_both = can_merge && room.shortage(Manner::Whole).is_none();
         if waits && has_room_for_both { Manner::Whole } else { Manner::Captured }
@@ -77,9 +77,9 @@ impl Candidate {
 
     /// Where dumps belong, the likely size has to fit; elsewhere the largest one.
     fn suffices(&self, belongs: bool, estimate: Option<Estimate>) -> bool {
-        let enough =
-            estimate.is_none_or(|estimate| self.room.free >= if belongs { estimate.likely } else { estimate.upper });
-        enough && self.shortage.is_none()
+        let free = self.room.free;
+        let fits = |estimate: Estimate| if belongs { free >= estimate.likely } else { estimate.surely_fits(free) };
+        estimate.is_none_or(fits) && self.shortage.is_none()
     }
 
     /// What can be written without doing any harm.

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, statat};
 
+use super::cgroup::own_file;
+use crate::discovery::mountinfo::Mount;
 use crate::regular_file::{Links, hold_dir_in, open_dir_in};
 
 /// Told limits.
@@ -36,10 +38,18 @@ impl DiskLimits {
     /// What may still be written below a directory that this process sees.
     pub fn left_at(&self, dir: &Path) -> u64 {
         let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
-        let Some((volume, limit)) = self.of_dir(&absolute.to_string_lossy()) else { return u64::MAX };
+        let absolute = absolute.to_string_lossy();
+        let container = self.container.filter(|_| counts_for_container(&absolute)).unwrap_or(u64::MAX);
+        let Some((volume, limit)) = self.of_dir(&absolute) else { return container };
         let held = hold_dir_in(CWD, volume, Links::Follow);
-        limit.saturating_sub(held.map_or(0, |held| occupied(&held)))
+        container.min(limit.saturating_sub(held.map_or(0, |held| occupied(&held))))
     }
+}
+
+/// Of a path that this process sees.
+fn counts_for_container(path: &str) -> bool {
+    let mount = own_file("mountinfo").and_then(|text| Mount::of(path, text.as_bytes()));
+    mount.as_ref().is_none_or(Mount::counts_for_container)
 }
 
 /// More files than this are not looked at.

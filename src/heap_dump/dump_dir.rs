@@ -48,9 +48,24 @@ impl DumpDir {
     /// # Errors
     /// When the JVM's user cannot write there.
     pub fn create(target: &Target, identity: Identity, candidate: &str, run_id: &str) -> io::Result<Self> {
-        let name = format!("{}{run_id}", abandoned::PRIVATE);
         let candidate = candidate.trim_end_matches('/');
-        let (parent, dir, note) = identity.io(|| make(target, candidate, &name, identity))?;
+        let parent = identity.io(|| target.open_dir(candidate))?;
+        Self::create_in(parent, target, identity, candidate, run_id)
+    }
+
+    /// The same below a directory that is held; `candidate` is its path as the JVM sees it.
+    ///
+    /// # Errors
+    /// As [`DumpDir::create`].
+    pub fn create_in(
+        parent: OwnedFd,
+        target: &Target,
+        identity: Identity,
+        candidate: &str,
+        run_id: &str,
+    ) -> io::Result<Self> {
+        let name = format!("{}{run_id}", abandoned::PRIVATE);
+        let (dir, note) = identity.io(|| make(&parent, &name, identity))?;
         let held = identity.io(|| Ok(abandoned::hold(&dir))).ok().flatten();
         if let Err(error) = identity.io(|| abandoned::sweep(&parent)) {
             log::debug!("{candidate} cannot be looked at for what others have left: {error}");
@@ -141,9 +156,9 @@ impl DumpDir {
         self.stat_size(name).is_some()
     }
 
-    /// Size of all files there, whatever the JVM has named them.
-    pub fn size(&self) -> u64 {
-        let names = self.names("").unwrap_or_default();
+    /// Size of all files there whose names begin with `prefix`.
+    pub fn size_of(&self, prefix: &str) -> u64 {
+        let names = self.names(prefix).unwrap_or_default();
         names.iter().filter_map(|name| self.stat_size(name)).sum()
     }
 
@@ -264,11 +279,10 @@ impl Drop for DumpDir {
     }
 }
 
-fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io::Result<(OwnedFd, OwnedFd, Note)> {
-    let parent = target.open_dir(candidate)?;
+fn make(parent: &OwnedFd, name: &str, identity: Identity) -> io::Result<(OwnedFd, Note)> {
     let note = guard::note(Undo::DumpDir { name: name.to_owned(), identity }, &[parent.as_fd()]);
-    door("mkdirat", || Ok(mkdirat(&parent, name, Mode::RWXU)?))?;
-    let opened = door("openat", || regular_file::hold_dir_in(&parent, name, Links::Refuse));
+    door("mkdirat", || Ok(mkdirat(parent, name, Mode::RWXU)?))?;
+    let opened = door("openat", || regular_file::hold_dir_in(parent, name, Links::Refuse));
     let made = opened.and_then(|dir| {
         // The JVM must own it; a file system that maps users may disagree.
         if fstat(&dir)?.st_uid == identity.uid {
@@ -278,9 +292,9 @@ fn make(target: &Target, candidate: &str, name: &str, identity: Identity) -> io:
         }
     });
     match made {
-        Ok(dir) => Ok((parent, dir, note)),
+        Ok(dir) => Ok((dir, note)),
         Err(error) => {
-            unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+            unlinkat(parent, name, AtFlags::REMOVEDIR)?;
             Err(error)
         }
     }

@@ -13,22 +13,44 @@ const CLASSES_LIKELY: u64 = 8 << 20;
 /// takes 16 bytes of heap.
 const GROWTH: (u64, u64) = (33, 16);
 
-/// With compact headers an object without fields takes 8 bytes (JEP 519).
+/// With compact headers an object without fields takes 8 bytes (JEP 519), as in a native image.
 const GROWTH_COMPACT: (u64, u64) = (25, 8);
+
+/// How much larger than its heap a dump can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// Headers of 12 or 16 bytes.
+    Common,
+    /// Headers of 8 bytes: `UseCompactObjectHeaders`, which is the default from JDK 27 on (JEP 534).
+    CompactHeaders,
+    /// Arrays and fields may hold value objects without a header (JEP 401, a preview in JDK 28). Each is dumped as a
+    /// reference and a record of its own, and value objects may lie in each other: 14 times the heap was measured.
+    FlatValues,
+}
+
+impl Growth {
+    /// Bytes of the dump, and of the heap; `None` where there is no bound.
+    fn bound(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Common => Some(GROWTH),
+            Self::CompactHeaders => Some(GROWTH_COMPACT),
+            Self::FlatValues => None,
+        }
+    }
+}
 
 /// The heap, as the JVM tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heap {
     pub used: u64,
-    /// `UseCompactObjectHeaders`.
-    pub compact: bool,
+    pub growth: Growth,
 }
 
 impl Heap {
-    /// The largest raw dump.
-    pub fn raw_upper(self) -> u64 {
-        let (most, of) = if self.compact { GROWTH_COMPACT } else { GROWTH };
-        (self.used / of).saturating_add(1).saturating_mul(most).saturating_add(CLASSES_MAX)
+    /// The largest raw dump; `None` where no bound is known.
+    pub fn raw_upper(self) -> Option<u64> {
+        let (most, of) = self.growth.bound()?;
+        Some((self.used / of).saturating_add(1).saturating_mul(most).saturating_add(CLASSES_MAX))
     }
 }
 
@@ -39,9 +61,10 @@ pub struct Estimate {
     pub lower: u64,
     /// What most runs need: the heap's size for the raw dump, and a third for its compressed copy.
     pub likely: u64,
-    pub upper: u64,
+    /// `None` where no bound is known.
+    pub upper: Option<u64>,
     /// Of the raw dump alone.
-    pub raw_upper: u64,
+    pub raw_upper: Option<u64>,
 }
 
 impl Estimate {
@@ -52,9 +75,14 @@ impl Estimate {
             heap_used: heap.used,
             lower: lower(heap.used, live),
             likely: heap.used.saturating_add(heap.used / 3).saturating_add(CLASSES_LIKELY),
-            upper: raw_upper.saturating_mul(2),
+            upper: raw_upper.map(|raw| raw.saturating_mul(2)),
             raw_upper,
         }
+    }
+
+    /// Whether the largest dump and its copy fit into so many bytes.
+    pub fn surely_fits(&self, free: u64) -> bool {
+        self.upper.is_some_and(|upper| free >= upper)
     }
 
     /// The lower bound of a dump of all objects.
@@ -70,6 +98,12 @@ fn lower(heap_used: u64, live: bool) -> u64 {
     raw + raw / 10
 }
 
+/// The least that the JVM's own dump of all objects has. It has no copy; gzip makes a tenth of it at best.
+pub fn least_of_all(heap_used: u64, gzipped: bool) -> u64 {
+    let raw = heap_used / 10 * 9;
+    if gzipped { raw / 10 } else { raw }
+}
+
 /// What a JVM writes to a common disk: 360 MB/s were measured on JDK 17.
 const DUMPED_PER_SECOND: u64 = 300 << 20;
 
@@ -83,9 +117,9 @@ const COLLECTED_PER_SECOND: u64 = 500 << 20;
 const STREAMED_PER_SECOND: u64 = 150 << 20;
 
 impl Estimate {
-    /// How long the application waits for a dump on a common disk, at most.
-    pub fn pause(&self) -> Duration {
-        per_second(self.raw_upper, DUMPED_PER_SECOND)
+    /// How long the application waits for a dump on a common disk, at most; `None` where no bound is known.
+    pub fn pause(&self) -> Option<Duration> {
+        self.raw_upper.map(|raw| per_second(raw, DUMPED_PER_SECOND))
     }
 
     /// How long it takes to collect the garbage and to dump what is left, on a common disk.
@@ -114,18 +148,29 @@ mod tests {
 
     #[test]
     fn live_objects_may_be_few_but_all_objects_are_about_the_used_heap() {
-        let heap = Heap { used: 1 << 30, compact: false };
+        let heap = Heap { used: 1 << 30, growth: Growth::Common };
         let (live, all) = (Estimate::new(heap, true), Estimate::new(heap, false));
         assert!(live.lower < all.lower && live.upper == all.upper && all.lower == live.lower_of_all());
-        assert!(all.lower < heap.used && all.raw_upper > 2 * heap.used);
-        assert!(all.lower < all.likely && all.likely < all.raw_upper);
+        assert!(all.lower < heap.used && all.raw_upper.unwrap() > 2 * heap.used);
+        assert!(all.lower < all.likely && all.likely < all.raw_upper.unwrap());
     }
 
-    /// Ten million of each: an object with a reference, and one of 8 bytes.
+    /// Ten million of each: an object with a reference; with compact headers one without a field, one with an int and a
+    /// reference, and one with two references.
     #[test]
     fn upper_bound_holds_for_the_smallest_objects() {
         let objects = 10_000_000;
-        assert!(Heap { used: objects * 16, compact: false }.raw_upper() >= objects * 33);
-        assert!(Heap { used: objects * 8, compact: true }.raw_upper() >= objects * 25);
+        let upper = |bytes: u64, growth| Heap { used: objects * bytes, growth }.raw_upper().unwrap();
+        assert!(upper(16, Growth::Common) >= objects * 33);
+        for (heap, dump) in [(8, 25), (16, 37), (16, 41), (16, 33)] {
+            assert!(upper(heap, Growth::CompactHeaders) >= objects * dump);
+        }
+    }
+
+    #[test]
+    fn flat_value_objects_have_no_bound() {
+        let flat = Estimate::new(Heap { used: 1 << 30, growth: Growth::FlatValues }, true);
+        assert_eq!((flat.upper, flat.raw_upper, flat.pause()), (None, None, None));
+        assert!(!flat.surely_fits(u64::MAX));
     }
 }

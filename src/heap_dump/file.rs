@@ -76,17 +76,45 @@ pub fn dump(
         return Err(DumpError::Jvm { pid: vm.jvm().pid(), path: inside, words }.into());
     };
     let mut answer = Answer::order(vm, dir, &operation, layout, deadline)?;
+    let mut seen = Seen::default();
     while !answer.is_there() {
         if let Err(error) = answer.wait(Duration::from_millis(200), deadline) {
             // A JVM that goes on without us: the guard holds its files, and they have no names.
             let _ = take_over_files(dir, layout, &mut Vec::new());
             return Err(error);
         }
-        progress.set(dir.size());
+        seen = seen.then(Seen::of(dir), progress);
     }
     let dump = answer.judge(deadline)?;
     let file = dir.open_file(NAME).map_err(|source| DumpError::unreadable(dump.path.clone(), source))?;
     Ok((file, dump))
+}
+
+/// Bytes of a dump on its way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    main: u64,
+    parts: u64,
+    merges: bool,
+}
+
+impl Seen {
+    fn of(dir: &DumpDir) -> Self {
+        // In this order: a part that grows meanwhile is taken for the main file once, and never the other way round.
+        let parts = dir.size_of(&format!("{NAME}.p"));
+        Self { main: dir.size_of(NAME).saturating_sub(parts), parts, merges: false }
+    }
+
+    /// From JDK 22 on, the application runs again while the JVM copies the parts of its heap into the main file
+    /// (JDK: `heapDumper.cpp`, `HeapDumper::dump`): that alone grows then.
+    fn then(self, now: Self, progress: &Progress) -> Self {
+        let begins = self.parts > 0 && now.parts <= self.parts && now.main > self.main;
+        progress.set(now.main.max(now.parts));
+        if begins && !self.merges {
+            progress.go_on("the JVM runs again, and joins the parts of its dump", None);
+        }
+        Self { merges: self.merges || begins, ..now }
+    }
 }
 
 /// JDK 24 and later send the first line at once: an answer that ends there is a JVM that died.
@@ -113,4 +141,22 @@ pub(super) fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailur
         pause(Duration::from_millis(10));
     }
     error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_when_the_main_file_alone_grows() {
+        let progress = Progress::silent();
+        let seen = |main, parts| Seen { main, parts, merges: false };
+        let mut last = Seen::default();
+        // The head, then the heap, then the rest of the head; then the parts go into the main file, one by one.
+        let steps = [(9, 0, false), (9, 50, false), (10, 80, false), (60, 80, true), (90, 30, true), (91, 0, true)];
+        for (main, parts, merges) in steps {
+            last = last.then(seen(main, parts), &progress);
+            assert_eq!(last.merges, merges, "{main} {parts}");
+        }
+    }
 }

@@ -149,6 +149,11 @@ impl<'a> Files<'a> {
         self.files.len() > usize::from(self.layout == Layout::Parts)
     }
 
+    /// Bytes of all files, when the JVM is done; `None` when one of them does not tell.
+    pub fn whole_len(&mut self) -> Option<u64> {
+        self.files.iter_mut().map(|growing| growing.len(true).ok()).sum()
+    }
+
     /// A page of the file that has most to give; less than a page only when the JVM is done.
     ///
     /// # Errors

@@ -14,6 +14,23 @@ pub fn value_of<'a>(answer: &'a str, flag: &str) -> Option<&'a str> {
     (!value.contains('\n')).then_some(value)
 }
 
+/// Whether a switch that was asked for by `printflag` is on; `None` when there is none of this name. It is told by a
+/// sign, not by a value (JDK: as above).
+pub fn is_on(answer: &str, flag: &str) -> Option<bool> {
+    let switch = answer.trim_end_matches('\n').strip_prefix("-XX:")?;
+    match switch.split_at_checked(1)? {
+        (sign @ ("+" | "-"), name) if name == flag => Some(sign == "+"),
+        _ => None,
+    }
+}
+
+/// Whether a switch is on in the answer to `VM.flags -all`: type, name, `=`, value, kind
+/// (JDK: `JVMFlag::print_on`).
+pub fn is_on_in_list(list: &str, flag: &str) -> bool {
+    let mut words = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words.any(|words| matches!(words[..], ["bool", name, "=" | ":=", "true", ..] if name == flag))
+}
+
 /// A path in which `%p` is the process number (JDK: `Arguments::copy_expand_pid`).
 pub fn with_pid(path: &str, pid: i32) -> String {
     let pieces = path.split("%%").map(|piece| piece.replace("%p", &pid.to_string()));
@@ -41,7 +58,7 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{safe_flags, value_of, with_pid};
+    use super::{is_on, is_on_in_list, safe_flags, value_of, with_pid};
 
     #[test]
     fn switches_numbers_and_paths_are_told_and_nothing_else() {
@@ -57,6 +74,21 @@ mod tests {
     #[test]
     fn the_process_number_is_put_where_the_jvm_puts_it() {
         assert_eq!(with_pid("/d-%p/%%p-%t.hprof", 7), "/d-7/%p-%t.hprof");
+    }
+
+    /// As JDK 28 answers.
+    #[test]
+    fn switch_is_told_by_its_sign_and_in_the_list_by_its_value() {
+        assert_eq!(is_on("-XX:+UseCompactObjectHeaders\n", "UseCompactObjectHeaders"), Some(true));
+        assert_eq!(is_on("-XX:-UseCompactObjectHeaders\n", "UseCompactObjectHeaders"), Some(false));
+        assert_eq!(is_on("no such flag 'UseCompactObjectHeaders'\n", "UseCompactObjectHeaders"), None);
+        let list = |value: &str| {
+            let line = format!("     bool UseArrayFlattening        = {value}         {{diagnostic}} {{default}}\n");
+            format!("[Global flags]\n{line}     bool UseG1GC = true {{product}} {{ergonomic}}\n")
+        };
+        assert!(is_on_in_list(&list("true"), "UseArrayFlattening"));
+        assert!(!is_on_in_list(&list("false"), "UseArrayFlattening"));
+        assert!(!is_on_in_list(&list("true"), "UseFieldFlattening"));
     }
 
     #[test]

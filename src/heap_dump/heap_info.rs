@@ -12,6 +12,59 @@ pub fn heap_used(text: &str) -> Option<u64> {
     lines.filter(|line| is_total(line)).filter_map(used_of).reduce(u64::saturating_add)
 }
 
+/// The old generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldGeneration {
+    pub used: u64,
+    /// `None`: it may take all of the heap.
+    pub most: Option<u64>,
+}
+
+/// How Serial, Parallel and CMS call their old generation, from JDK 8 to 28.
+const OLD: [&str; 5] = ["tenured generation", "Tenured", "ParOldGen", "PSOldGen", "concurrent mark-sweep generation"];
+
+/// The old generation; `None` where the collector has none, or does not tell of it.
+pub fn old_generation(text: &str) -> Option<OldGeneration> {
+    let mut lines = text.lines().map(str::trim_start);
+    while let Some(line) = lines.next() {
+        if OLD.iter().any(|name| line.starts_with(name)) {
+            // From JDK 28 on, that of Parallel may take the whole: the addresses are those of today.
+            let most = if line.contains("Old Gen:") { None } else { Some(reserved(line)?) };
+            return Some(OldGeneration { used: used_of(line)?, most });
+        }
+        if line.starts_with("garbage-first heap") {
+            let young = lines.find(|line| line.starts_with("region size")).and_then(young_regions)?;
+            return Some(OldGeneration { used: used_of(line)?.saturating_sub(young), most: None });
+        }
+        // Shenandoah with generations says it in the line below, with a size that follows need.
+        if line == "Old:" {
+            return Some(OldGeneration { used: used_of(lines.next()?)?, most: None });
+        }
+    }
+    None
+}
+
+/// Of `[begin, end of what is committed, end)`.
+fn reserved(line: &str) -> Option<u64> {
+    let (_, addresses) = line.split_once('[')?;
+    let mut addresses = addresses.trim_end_matches(')').split(',').map(|word| address(word.trim()));
+    let (begin, end) = (addresses.next()??, addresses.nth(1)??);
+    end.checked_sub(begin).filter(|bytes| *bytes > 0)
+}
+
+/// `1 young (1024K), 0 survivors (0K)`, where survivors are young; from JDK 28 on `9 eden (9M), 1 survivor (1M)`.
+fn young_regions(line: &str) -> Option<u64> {
+    let bytes_of = |name: &str| {
+        let (_, bytes) = line.split_once(&format!(" {name} ("))?;
+        size(bytes.split_once(')')?.0)
+    };
+    bytes_of("young").or_else(|| bytes_of("eden")?.checked_add(bytes_of("survivor")?))
+}
+
+fn address(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
 /// Spaces and regions repeat what the lines above them sum up.
 fn is_total(line: &str) -> bool {
     line.contains("used")
@@ -23,7 +76,7 @@ fn is_total(line: &str) -> bool {
 /// (JDK: `epsilonHeap.cpp`, `ContiguousSpace::print_on`).
 fn used_of_space(line: &str) -> Option<u64> {
     let (_, addresses) = line.trim_start().strip_prefix("space ")?.split_once("used [")?;
-    let mut addresses = addresses.split(", ").map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    let mut addresses = addresses.split(", ").map(address);
     let (bottom, top) = (addresses.next()??, addresses.next()??);
     top.checked_sub(bottom)
 }
@@ -99,6 +152,44 @@ mod tests {
                     Entire heap:\n  200M soft max, 200M committed\n  800 x 256K regions\nStatus: not cancelled\n";
         assert_eq!(heap_used(text), Some((32512 << 10) + (3 << 20)));
         assert_eq!(heap_used("Generational Shenandoah Heap\n Young:\n  1G max, 0B used\n"), Some(0));
+    }
+
+    /// As JDK 8, 17, 25 and 28 say it, of a heap of 400 MiB.
+    #[test]
+    fn old_generation_is_told_with_what_it_can_become() {
+        let old = |text: &str| old_generation(text).map(|old| (old.used >> 10, old.most.map(|most| most >> 10)));
+        let young = " def new generation   total 29504K, used 1050K [0x00000000e7000000, 0x00000000e9000000, \
+                     0x00000000ef550000)\n  eden space 26240K,   4% used [0x1, 0x2, 0x3)\n";
+        let addresses = "[0x00000000ef550000, 0x00000000f3533000, 0x0000000100000000)";
+        let serial = format!("{young} tenured generation   total 65420K, used 39251K {addresses}\n   the space 1K\n");
+        assert_eq!(old(&serial), Some((39251, Some(0x10ab_0000 >> 10))));
+        let cms = format!("{young} concurrent mark-sweep generation total 65780K, used 39466K {addresses}\n");
+        assert_eq!(old(&cms), Some((39466, Some(0x10ab_0000 >> 10))));
+        let serial25 = format!(
+            "DefNew     total 24320K, used 1286K [0x1, 0x2, 0x3)\nTenured    total 54000K, used 32399K {addresses}\n"
+        );
+        assert_eq!(old(&serial25), Some((32399, Some(0x10ab_0000 >> 10))));
+        let parallel = "PSYoungGen      total 35328K, used 1791K [0x1, 0x2, 0x3)\nParOldGen       total 44032K, used \
+                        32398K [0x00000000e7000000, 0x00000000e9b00000, 0x00000000f7b00000)\n";
+        assert_eq!(old(parallel), Some((32398, Some(0x10b0_0000 >> 10))));
+        let g1 = " garbage-first heap   total 131072K, used 40272K [0x1, 0x2, 0x3)\n  region size 1024K, 2 young \
+                  (2048K), 1 survivors (1024K)\n";
+        assert_eq!(old(g1), Some((40272 - 2048, None)));
+        let g1 = "garbage-first heap   total reserved 409600K, committed 30720K, used 13468K [0x1, 0x2)\n region size \
+                  1M, 9 eden (9M), 1 survivor (1M), 5 old (5M), 0 humongous (0M), 15 free (15M)\n";
+        assert_eq!(old(g1), Some((13468 - 10240, None)));
+        let shenandoah = "Generational Shenandoah Heap\n Young:\n  200M max, 32512K used\n Old:\n  200M max, 3M used\n";
+        assert_eq!(old(shenandoah), Some((3 << 10, None)));
+        let parallel28 = "ParOldGen       total 50176K, used 31096K Old Gen: [0x00000000e7000000, 0x00000000ea100000, \
+                          0x00000000f7b00000)\n";
+        assert_eq!(old(parallel28), Some((31096, None)));
+        for none in [
+            "ZHeap            used 42M, capacity 70M, max capacity 400M\n",
+            "Shenandoah Heap\n 400M max, 2M used\n",
+            "",
+        ] {
+            assert_eq!(old(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -94,11 +94,12 @@ impl Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, whose, needed, free } = self;
-        let (needed, free, headroom) = (Bytes(*needed), Bytes(*free), Bytes(HEADROOM));
+        let (free, headroom) = (Bytes(*free), Bytes(HEADROOM));
+        // Neither the dump nor the file system has a bound.
+        let most = if *needed == u64::MAX { "any amount".to_owned() } else { format!("up to {}", Bytes(*needed)) };
         write!(
             f,
-            "up to {needed} may lie in {path} at a time, and it is memory: {whose} has {free} free, of which \
-             {headroom} stay free"
+            "{most} may lie in {path} at a time, and it is memory: {whose} has {free} free, of which {headroom} stay free"
         )
     }
 }

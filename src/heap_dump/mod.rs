@@ -5,6 +5,7 @@ mod answer;
 mod capture;
 pub mod cgroup;
 mod choice;
+mod diagnostics;
 mod disk_limit;
 mod dump_dir;
 mod estimate;
@@ -14,6 +15,7 @@ mod flags;
 mod heap_info;
 pub mod holder;
 mod memory_room;
+mod own_dump;
 mod pipe;
 mod pipe_pair;
 mod reframed;
@@ -21,6 +23,7 @@ mod reply;
 mod room;
 mod sealed;
 mod version;
+mod vm_info;
 
 use std::io;
 use std::path::Path;
@@ -28,12 +31,17 @@ use std::time::Duration;
 
 pub use capture::Capture;
 pub use choice::CANDIDATES;
+pub use diagnostics::{
+    Measured, expanded, flag, heap_in_use, heap_used, is_gzipped_by_own_flag, layout, out_of_memory_errors, own_path,
+    usage,
+};
 pub use disk_limit::DiskLimits;
 pub use dump_dir::DumpDir;
 pub use estimate::Estimate;
 pub use file::{DumpFailure, HeapDump, NAME, NEW_JOURNAL, SORTED, SPOOL, dump};
 pub use files::{Growing, take_over_files};
 pub use flags::safe_flags;
+pub use own_dump::{OwnDumpError, OwnPlace};
 pub use pipe::Pipe;
 pub use pipe_pair::{PipeError, PipePair};
 pub use reframed::Reframed;
@@ -41,16 +49,12 @@ pub use room::{Room, RoomError};
 pub use sealed::{Sealed, sealed_since};
 
 use choice::{Candidate, Prospect, choose};
-use estimate::Heap;
+use diagnostics::{growth, processors};
+use estimate::{Growth, Heap};
 use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
-use crate::condition::{Reading, Usage};
 use crate::deadline::Deadline;
-use crate::discovery::Jvm;
-use crate::discovery::hsperfdata::PerfData;
-use crate::discovery::maps::Vm;
-use crate::effort;
 use crate::hprof::Malformed;
 use crate::regular_file::NotRegular;
 use crate::units::Bytes;
@@ -176,6 +180,10 @@ pub struct PlanRequest<'a> {
     pub run_id: &'a str,
 }
 
+/// Said wherever the largest size of a dump would be told.
+pub const NO_BOUND: &str = "no bound of the dump's size is known: this JVM holds value objects flat in arrays and fields, \
+                            and dumps each as a record of its own";
+
 /// Any reason why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -193,8 +201,8 @@ pub enum PlanError {
 pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadline) -> Result<Plan, PlanError> {
     let mut warnings = Vec::new();
     let (jvm, layout) = (vm.jvm(), layout(vm, deadline)?);
-    let heap = heap(vm, layout, deadline)?;
-    let estimate = heap.map(|heap| Estimate::new(heap, request.live));
+    let (growth, used) = (growth(vm, layout, deadline)?, heap_used(vm, deadline)?);
+    let estimate = used.map(|used| Estimate::new(Heap { used, growth }, request.live));
     if estimate.is_none() {
         warnings.push("the JVM did not tell how much of its heap is used: room was not checked".to_owned());
     }
@@ -202,7 +210,11 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
         can_stream(vm, layout, deadline)?;
     }
     // A heap is resident, as far as it is used.
-    let raw_upper = heap.unwrap_or(Heap { used: jvm.resident_bytes, compact: layout == Layout::Parts }).raw_upper();
+    let heap = Heap { used: used.unwrap_or(jvm.resident_bytes), growth };
+    let raw_upper = heap.raw_upper().unwrap_or(u64::MAX);
+    if growth == Growth::FlatValues {
+        warnings.push(NO_BOUND.to_owned());
+    }
     let needed = estimate.filter(|_| !request.no_disk);
     let prospect = Prospect { layout, estimate: needed, raw_upper, processors: processors(jvm) };
     let (Candidate { dir, room, manner, shortage }, passed_over) = choose(jvm, request, &prospect)?;
@@ -213,12 +225,13 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
     }
     let (pid, path, free) = (jvm.pid(), dir.here.clone(), Bytes(room.free));
     let streamed = estimate.map_or(Duration::ZERO, |estimate| estimate.streamed());
-    if let Some(estimate) = needed.filter(|estimate| room.free < estimate.upper) {
+    if let Some(estimate) = needed.filter(|estimate| !estimate.surely_fits(room.free)) {
         let (needed, limit) = (Bytes(estimate.lower), room.limit.clone());
         if room.free < estimate.lower && !request.force {
             return Err(RoomError::TooSmall { pid, path, needed, free, limit, streamed }.into());
         }
-        warnings.push(format!("up to {} may be needed in {path}, {free} can be used ({limit})", Bytes(estimate.upper)));
+        let most = estimate.upper.map_or_else(|| "any amount".to_owned(), |upper| format!("up to {}", Bytes(upper)));
+        warnings.push(format!("{most} may be needed in {path}, {free} can be used ({limit})"));
     }
     match shortage {
         Some(shortage) if !request.force => return Err(RoomError::TooLittleMemory { pid, shortage, streamed }.into()),
@@ -226,86 +239,6 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
         None => {}
     }
     Ok(Plan { processors: prospect.processors, layout, manner, dir, room, estimate, warnings })
-}
-
-/// What the JVM and its container use, without asking the JVM.
-pub fn usage(jvm: &Jvm) -> Usage {
-    Usage {
-        heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation).into(),
-        memory: cgroup::memory(&jvm.target, jvm.identity),
-    }
-}
-
-/// What all of the heap uses, garbage included: all that a JVM without hsperfdata tells in the same way from JDK 8 on.
-///
-/// # Errors
-/// When the JVM does not answer.
-pub fn whole_heap(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Reading, AttachError> {
-    let used = heap_used(vm, deadline)?;
-    let most = flag(vm, "MaxHeapSize", deadline)?.and_then(|text| text.parse().ok());
-    Ok(used.zip(most).into())
-}
-
-/// The value of a flag of the JVM; `None` when it does not tell.
-///
-/// # Errors
-/// When the JVM does not answer.
-pub fn flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<Option<String>, AttachError> {
-    let answer = vm.execute(&AttachOperation::printflag(name), deadline)?.message;
-    Ok(flags::value_of(&answer, name).map(str::to_owned))
-}
-
-/// Where the JVM would dump by its own flag: a directory or a file, or nowhere in particular when it is empty.
-///
-/// # Errors
-/// When the JVM does not answer.
-pub fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<String>, AttachError> {
-    let own = match flag(vm, "HeapDumpPath", deadline)? {
-        Some(own) if own.contains('%') => own,
-        plain => return Ok(plain),
-    };
-    let version = vm.execute(&AttachOperation::jcmd("VM.version"), deadline)?.message;
-    Ok(Some(if version::expands_pid(&version) { flags::with_pid(&own, vm.jvm().ns_pid) } else { own }))
-}
-
-/// Whether the dump that the JVM writes by itself is compressed (JDK 17 and later: `HeapDumpGzipLevel`).
-///
-/// # Errors
-/// When the JVM does not answer.
-pub fn is_gzipped_by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<bool, AttachError> {
-    let level = flag(vm, "HeapDumpGzipLevel", deadline)?;
-    Ok(level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > 0)))
-}
-
-fn processors(jvm: &Jvm) -> f64 {
-    let machine = effort::processors();
-    cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
-}
-
-/// Compact headers came with JDK 24.
-fn heap(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> Result<Option<Heap>, AttachError> {
-    let Some(used) = heap_used(vm, deadline)? else { return Ok(None) };
-    let compact = layout == Layout::Parts && flag(vm, "UseCompactObjectHeaders", deadline)?.as_deref() == Some("true");
-    Ok(Some(Heap { used, compact }))
-}
-
-fn heap_used(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
-    let heap_info = vm.execute(&AttachOperation::jcmd("GC.heap_info"), deadline)?;
-    log::debug!("GC.heap_info: {}", heap_info.message);
-    Ok(heap_info::heap_used(&heap_info.message))
-}
-
-fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {
-    let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?.message;
-    if vm.jvm().vm == Vm::NativeImage {
-        return Ok(Layout::Unknown);
-    }
-    if !help.contains("-overwrite") {
-        return Ok(Layout::Patched);
-    }
-    // The option came in the same release as the repair of a lost socket.
-    vm.socket_is_expendable();
-    Ok(if help.contains("-parallel") { Layout::Parts } else { Layout::Sequential })
 }
 
 /// Characters that mean nothing to the parser of diagnostic commands (JDK: `diagnosticFramework.cpp`).

@@ -23,7 +23,8 @@ use crate::guard;
 use crate::hprof::records::END_RECORD;
 use crate::pages::PAGE;
 use crate::spool::Section;
-use crate::stages::Source;
+use crate::stages::{DUMPING, Source};
+use crate::store::UPLOADING;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.
 const LOOK: Duration = Duration::from_millis(5);
@@ -115,6 +116,11 @@ impl Source for Pipe<'_> {
         !self.is_answered()
     }
 
+    /// Little of the dump is left then: what pipe and workers hold.
+    fn stage_after_pause(&mut self) -> (&'static str, Option<u64>) {
+        (UPLOADING, None)
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
             let done = self.is_answered();
@@ -128,7 +134,7 @@ impl Source for Pipe<'_> {
             if done {
                 return Ok(self.rest(page));
             }
-            self.deadline.check("reading the dump").map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
+            self.deadline.check(DUMPING).map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
             self.ends.wait(&self.streams);
             self.answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
             if self.is_answered() {

@@ -28,6 +28,10 @@ impl Source for Reframed<'_, '_> {
         self.capture.pauses()
     }
 
+    fn stage_after_pause(&mut self) -> (&'static str, Option<u64>) {
+        self.capture.stage_after_pause()
+    }
+
     fn is_written(&self) -> bool {
         self.capture.is_written()
     }

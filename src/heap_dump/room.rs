@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::dump_dir::DumpDir;
 use super::memory_room::{MemoryRoom, Shortage};
-use super::{Layout, Manner, PlanRequest, disk_limit};
+use super::{DiskLimits, Layout, Manner, PlanRequest, disk_limit};
 use crate::discovery::Jvm;
+use crate::discovery::limits::max_file_size;
 use crate::discovery::mountinfo::Mount;
 use crate::units::Bytes;
 use crate::waiting::MORE_THREADS;
@@ -83,10 +84,18 @@ impl Room {
     /// # Errors
     /// When the file system does not tell.
     pub fn of(dir: &DumpDir, jvm: &Jvm, request: &PlanRequest<'_>, layout: Layout, raw_upper: u64) -> io::Result<Self> {
+        let memory = MemoryRoom::of(dir, jvm, request.store_dir, layout, raw_upper)?;
+        Ok(Self { memory, ..Self::on_disk(dir, jvm, request.disk_limits)? })
+    }
+
+    /// Before a write fails, or the kubelet evicts; memory is not looked at.
+    ///
+    /// # Errors
+    /// When the file system does not tell.
+    pub fn on_disk(dir: &DumpDir, jvm: &Jvm, limits: &DiskLimits) -> io::Result<Self> {
         let space = dir.free_space()?;
         let (free, total) = (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize);
-        let memory = MemoryRoom::of(dir, jvm, request.store_dir, layout, raw_upper)?;
-        let mut room = Self { free, limit: format!("{} are free", Bytes(free)), memory };
+        let mut room = Self { free, limit: format!("{} are free", Bytes(free)), memory: None };
         if total == 0 {
             // A tmpfs without a size, or a ramfs.
             (room.free, room.limit) = (u64::MAX, "its size has no limit".into());
@@ -95,21 +104,28 @@ impl Room {
             let reserve = total / 100 * NODE_DISK_RESERVE_PERCENT;
             let limit = format!("{} are free, of which {} stay free on the node's disk", Bytes(free), Bytes(reserve));
             room.limit_to(free.saturating_sub(reserve), limit);
-            if let Some(limit) = request.disk_limits.container {
-                room.limit_to(limit, format!("the container may use {} of the node's disk", Bytes(limit)));
-            }
         }
-        if let Some((volume, limit)) = request.disk_limits.of_dir(&dir.inside) {
+        // Where the mount is not known, a limit that was told is no reason to write more.
+        let counts = dir.mount.as_ref().is_none_or(Mount::counts_for_container);
+        if let Some(limit) = limits.container.filter(|_| counts) {
+            room.limit_to(limit, format!("{} of the disk may be used, as was told", Bytes(limit)));
+        }
+        if let Some((volume, limit)) = limits.of_dir(&dir.inside) {
             // What cannot be looked at counts as empty.
             let held = jvm.identity.io(|| jvm.target.open_dir(volume));
             let used = held.map_or(0, |held| jvm.identity.io(|| Ok(disk_limit::occupied(&held))).unwrap_or(0));
             let text = format!("{volume} may hold {}, and {} lie there", Bytes(limit), Bytes(used));
             room.limit_to(limit.saturating_sub(used), text);
         }
+        // Anybody may read the limits of a process (proc_pid_limits(5)).
+        if let Some(limit) = jvm.target.read("limits").ok().and_then(|text| max_file_size(&text)) {
+            room.limit_to(limit, format!("the JVM may write files of {} at most (ulimit -f)", Bytes(limit)));
+        }
         Ok(room)
     }
 
-    fn limit_to(&mut self, free: u64, limit: String) {
+    /// At most so much, for this reason.
+    pub fn limit_to(&mut self, free: u64, limit: String) {
         if free < self.free {
             (self.free, self.limit) = (free, limit);
         }

@@ -138,6 +138,18 @@ pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), Sto
     abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
 }
 
+/// The stage in which the object's bytes go to the store.
+pub const UPLOADING: &str = "uploading";
+
+/// What is left when a dump is compressed and whole, in a word for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastStage {
+    /// The store takes all of the spool.
+    Reads(&'static str),
+    /// It has the bytes, and completes the object.
+    Completes(&'static str),
+}
+
 /// An object that is being put into the store. Dropped without [`Upload::finish`], it is as if it had never been.
 #[derive(Debug)]
 pub enum Upload {
@@ -195,6 +207,17 @@ impl Upload {
     /// Whether parts can go out before the dump is known to be whole.
     pub fn takes_parts_early(&self) -> bool {
         matches!(self, Self::Remote(_))
+    }
+
+    /// What [`Upload::finish`] will do.
+    pub fn last_stage(&self) -> LastStage {
+        match self {
+            // The last parts are still on their way.
+            Self::Remote(_) => LastStage::Completes(UPLOADING),
+            Self::Local(_) => LastStage::Completes("finishing the file"),
+            Self::Whole(_) => LastStage::Reads(UPLOADING),
+            Self::Stdout(_) => LastStage::Reads("writing to standard output"),
+        }
     }
 
     /// Whether any part has gone out.

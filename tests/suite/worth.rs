@@ -75,6 +75,7 @@ fn a_jvm_without_hsperfdata_is_asked_for_its_heap() {
     for version in ["8", "11", "17", "21", "25"] {
         let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
         let jvm = jvm.jvm_arg("-XX:-UsePerfData").jvm_arg("-Xmx400m").arg("mb=30").start();
+        jvm.say("gc");
         let dump = |condition: &str| {
             let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]);
             let ended = dump.run().expect(0);
@@ -88,6 +89,45 @@ fn a_jvm_without_hsperfdata_is_asked_for_its_heap() {
         assert_eq!(std::fs::read_dir(store.path()).unwrap().count(), 0, "JDK {version}");
         dump("heap>5%").stored();
     }
+}
+
+/// An empty young generation takes half of the heap here: the old one is nearly full.
+#[test]
+fn old_generation_is_measured_without_hsperfdata() {
+    // The two take turns: each has one way of telling it from JDK 8 to 24, and another one since.
+    for (version, collector) in [("8", "-XX:+UseSerialGC"), ("17", "-XX:+UseParallelGC"), ("25", "-XX:+UseSerialGC")] {
+        let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
+        let flags = ["-XX:-UsePerfData", "-Xmx160m", "-Xmn80m", collector];
+        let jvm = flags.iter().fold(jvm, |jvm, flag| jvm.jvm_arg(flag)).arg("mb=60").start();
+        jvm.say("gc");
+        let dump = |condition: &str| {
+            let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]);
+            dump.run().expect(0).receipt()
+        };
+        let what = format!("JDK {version} {collector}");
+        let held = dump("heap>55%");
+        assert!(held["object"].is_object(), "{what}: {held}");
+        assert!(held["warnings"].to_string().contains("old generation"), "{what}: {held}");
+        assert!(held["reason"].as_str().unwrap().contains(" of 80.0 MiB)"), "{what}: {held}");
+        assert!(dump("heap>90%")["nothing_done"].is_string(), "{what}");
+    }
+}
+
+#[test]
+fn reason_names_the_condition_that_held_and_its_value() {
+    let (Some(jvm), store) = (TestJvm::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=40").start();
+    jvm.say("gc");
+    let reason = |words: &[&str]| {
+        let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(words).run().expect(0);
+        dump.receipt()["reason"].as_str().unwrap_or_else(|| panic!("{dump:?}")).to_owned()
+    };
+    let told = reason(&["--if", "heap>85%,heap>5%"]);
+    let percent = told.strip_prefix("heap>5%: ").and_then(|rest| rest.split_once(" % ("));
+    let percent: f64 = percent.unwrap_or_else(|| panic!("{told}")).0.parse().unwrap();
+    assert!((20.0..50.0).contains(&percent) && !told.contains("85"), "{told}");
+    let told = reason(&["--if", "heap>5%", "--reason", "nightly"]);
+    assert!(told.starts_with("nightly (heap>5%: "), "{told}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 #![no_main]
 
 use jmap_dump_tool_fuzz::attach::protocol::{ARG_MAX, AttachOperation, Reply};
-use jmap_dump_tool_fuzz::heap_dump::heap_info::heap_used;
+use jmap_dump_tool_fuzz::heap_dump::heap_info::{heap_used, old_generation};
 use jmap_dump_tool_fuzz::heap_dump::reply::{Judgement, judge, seconds};
+use jmap_dump_tool_fuzz::heap_dump::vm_info::out_of_memory_errors;
 use libfuzzer_sys::fuzz_target;
 
 /// Version, name, three arguments: a sixth NUL would be read as another request's.
@@ -23,7 +24,7 @@ fn answer(message: &str) {
     if let Judgement::Failed(words) = judge(message) {
         assert!(!words.is_empty());
     }
-    let _ = (seconds(message), heap_used(message));
+    let _ = (seconds(message), heap_used(message), old_generation(message), out_of_memory_errors(message));
 }
 
 fn requests(text: &str) {

@@ -6,6 +6,7 @@
 pub mod discovery {
     pub mod elf;
     pub mod hsperfdata;
+    pub mod limits;
     pub mod maps;
     pub mod mountinfo;
     pub mod proc_status;
@@ -20,6 +21,7 @@ pub mod attach {
 pub mod heap_dump {
     pub mod heap_info;
     pub mod reply;
+    pub mod vm_info;
 }
 
 #[path = "../../../src/hprof/mod.rs"]

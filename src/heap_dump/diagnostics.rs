@@ -1,0 +1,150 @@
+//! What a JVM tells of its heap, its flags and its way to dump: by diagnostic commands and `printflag`.
+
+use super::estimate::Growth;
+use super::{Layout, cgroup, flags, heap_info, version, vm_info};
+use crate::attach::{AttachError, AttachOperation, VirtualMachine};
+use crate::condition::{Reading, Usage};
+use crate::deadline::Deadline;
+use crate::discovery::Jvm;
+use crate::discovery::hsperfdata::PerfData;
+use crate::discovery::maps::Vm;
+use crate::effort;
+
+/// What the JVM and its container use, without asking the JVM.
+pub fn usage(jvm: &Jvm) -> Usage {
+    Usage {
+        heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation).into(),
+        memory: cgroup::memory(&jvm.target, jvm.identity),
+    }
+}
+
+/// What `heap` means of a JVM that was asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// Its old generation, with the garbage in it.
+    OldGeneration,
+    /// All that is used, with the garbage: the collector has no old generation, or does not tell of it.
+    WholeHeap,
+}
+
+/// What is used of the old generation, where `GC.heap_info` tells that, or else of the whole heap.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn heap_in_use(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<(Reading, Measured), AttachError> {
+    let info = heap_info(vm, deadline)?;
+    let all = flag(vm, "MaxHeapSize", deadline)?.and_then(|text| text.parse().ok());
+    let Some(old) = heap_info::old_generation(&info) else {
+        return Ok((heap_info::heap_used(&info).zip(all).into(), Measured::WholeHeap));
+    };
+    // The counters of a JVM say the same of G1: its old generation may take the whole heap.
+    Ok((Some(old.used).zip(old.most.or(all)).into(), Measured::OldGeneration))
+}
+
+/// Errors for want of memory that the JVM has thrown, by `VM.info`; `None` where it does not tell: JDK 8.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn out_of_memory_errors(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
+    // Not logged: it holds the command line and the environment.
+    let info = vm.execute(&AttachOperation::jcmd("VM.info"), deadline)?.message;
+    Ok(vm_info::out_of_memory_errors(&info))
+}
+
+/// The value of a flag of the JVM; `None` when it does not tell.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<Option<String>, AttachError> {
+    let answer = vm.execute(&AttachOperation::printflag(name), deadline)?.message;
+    Ok(flags::value_of(&answer, name).map(str::to_owned))
+}
+
+/// Where the JVM would dump by its own flag: a directory or a file, or nowhere in particular when it is empty.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<String>, AttachError> {
+    let own = flag(vm, "HeapDumpPath", deadline)?;
+    own.map(|own| expanded(vm, own, deadline)).transpose()
+}
+
+/// The path that the JVM makes of one that it is given: newer ones put their number into it.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn expanded(vm: &VirtualMachine<'_>, path: String, deadline: &Deadline) -> Result<String, AttachError> {
+    if !path.contains('%') {
+        return Ok(path);
+    }
+    let version = vm.execute(&AttachOperation::jcmd("VM.version"), deadline)?.message;
+    Ok(if version::expands_pid(&version) { flags::with_pid(&path, vm.jvm().ns_pid) } else { path })
+}
+
+/// Whether the dump that the JVM writes by itself is compressed (JDK 17 and later: `HeapDumpGzipLevel`).
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn is_gzipped_by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<bool, AttachError> {
+    let level = flag(vm, "HeapDumpGzipLevel", deadline)?;
+    Ok(level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > 0)))
+}
+
+/// That the JVM's container may use at a time.
+pub(super) fn processors(jvm: &Jvm) -> f64 {
+    let machine = effort::processors();
+    cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
+}
+
+/// How large a dump of its heap may become.
+pub(super) fn growth(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> Result<Growth, AttachError> {
+    // Objects of a native image have headers of 8 bytes, and it has other flags.
+    if layout == Layout::Unknown {
+        return Ok(Growth::CompactHeaders);
+    }
+    // Value objects came long after the option by which parts are known. Their flags are diagnostic: `printflag` hides
+    // them (JDK: `jvmFlag.cpp`, `JVMFlag::find_flag`).
+    if layout == Layout::Parts {
+        let all = vm.execute(&AttachOperation::jcmd("VM.flags -all"), deadline)?.message;
+        if FLATTENING.iter().any(|name| flags::is_on_in_list(&all, name)) {
+            return Ok(Growth::FlatValues);
+        }
+    }
+    let answer = vm.execute(&AttachOperation::printflag("UseCompactObjectHeaders"), deadline)?.message;
+    let is_compact = flags::is_on(&answer, "UseCompactObjectHeaders") == Some(true);
+    Ok(if is_compact { Growth::CompactHeaders } else { Growth::Common })
+}
+
+/// Each lets the JVM hold value objects without headers (JDK 28: `globals.hpp`).
+const FLATTENING: [&str; 2] = ["UseArrayFlattening", "UseFieldFlattening"];
+
+/// Used bytes of all the heap; `None` when the JVM does not tell.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn heap_used(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
+    Ok(heap_info::heap_used(&heap_info(vm, deadline)?))
+}
+
+fn heap_info(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, AttachError> {
+    let answer = vm.execute(&AttachOperation::jcmd("GC.heap_info"), deadline)?.message;
+    log::debug!("GC.heap_info: {answer}");
+    Ok(answer)
+}
+
+/// How the JVM writes its dump, by the options of its `GC.heap_dump`.
+///
+/// # Errors
+/// When the JVM does not answer.
+pub fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, AttachError> {
+    let help = vm.execute(&AttachOperation::jcmd("help GC.heap_dump"), deadline)?.message;
+    if vm.jvm().vm == Vm::NativeImage {
+        return Ok(Layout::Unknown);
+    }
+    if !help.contains("-overwrite") {
+        return Ok(Layout::Patched);
+    }
+    // The option came in the same release as the repair of a lost socket.
+    vm.socket_is_expendable();
+    Ok(if help.contains("-parallel") { Layout::Parts } else { Layout::Sequential })
+}

@@ -1,0 +1,219 @@
+//! The dump that a JVM writes by itself at its first OutOfMemoryError: where it goes, and what keeps it from coming.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Access, AtFlags, accessat, fstat, statat};
+
+use super::estimate::least_of_all;
+use super::{DiskLimits, DumpDir, Layout, Room};
+use crate::discovery::Jvm;
+use crate::effort;
+use crate::heap_dump::cgroup;
+use crate::memory::{self, FreeMemory};
+use crate::regular_file::{Links, hold_dir_in};
+use crate::run_id::run_id;
+use crate::units::Bytes;
+
+/// Why no such dump can come.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnDumpError {
+    #[error(
+        "pid {pid} will not write its heap on OutOfMemoryError: a JVM does that at the first one of its life, and it has \
+         thrown {thrown} already"
+    )]
+    Spent { pid: i32, thrown: u64 },
+    #[error(
+        "pid {pid} will not write its heap on OutOfMemoryError: a JVM does that once in its life, and it has written {path}"
+    )]
+    Written { pid: i32, path: String },
+    #[error("pid {pid} cannot write its heap to {path}: {why}")]
+    Place { pid: i32, path: String, why: &'static str, source: Option<io::Error> },
+    #[error("pid {pid} cannot write its heap to {path}: {taken} is there, and a JVM never replaces a file")]
+    Taken { pid: i32, path: String, taken: String, is_last: bool },
+    #[error("the heap of pid {pid} needs at least {needed} in {path}, {free} can be used ({limit})")]
+    TooSmall { pid: i32, path: String, needed: Bytes, free: Bytes, limit: String },
+}
+
+impl OwnDumpError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Spent { .. } | Self::Written { .. } => 4,
+            Self::Place { .. } | Self::Taken { .. } | Self::TooSmall { .. } => 6,
+        }
+    }
+
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Spent { .. } | Self::Written { .. } | Self::Taken { is_last: true, .. } => {
+                "dump it now: jmap-dump-tool PROJECT APP ENV; the next JVM can be armed from its start, by \
+                 -XX:+HeapDumpOnOutOfMemoryError"
+            }
+            Self::Place { .. } => "name another directory with --path, as the JVM sees it; nothing was armed",
+            Self::Taken { is_last: false, .. } => "move it away, or name another directory with --path",
+            Self::TooSmall { .. } => "free space there, or name a larger directory with --path; nothing was armed",
+        }
+    }
+}
+
+/// The file that the JVM will write.
+#[derive(Debug)]
+pub struct OwnPlace<'a> {
+    jvm: &'a Jvm,
+    /// As the JVM sees it; one that does not begin at the root begins at its current directory.
+    dir: String,
+    name: String,
+    held: OwnedFd,
+}
+
+impl<'a> OwnPlace<'a> {
+    /// The file `name` in `dir`, which the JVM looks at first: what it cannot list is no directory to it, but the name
+    /// of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
+    ///
+    /// # Errors
+    /// When the JVM cannot make a file there.
+    pub fn in_dir(jvm: &'a Jvm, dir: &str, name: &str) -> Result<Self, OwnDumpError> {
+        let place = Self::hold(jvm, dir, name)?;
+        let why = "its user cannot list the directory, and a JVM takes what it cannot list for the name of a file";
+        place.must_allow(Access::READ_OK, why)?;
+        Ok(place)
+    }
+
+    /// What `HeapDumpPath` means: a directory, or a file.
+    ///
+    /// # Errors
+    /// As [`OwnPlace::in_dir`].
+    pub fn of_path(jvm: &'a Jvm, path: &str, name: &str) -> Result<Self, OwnDumpError> {
+        if path.is_empty() {
+            // The JVM lists nothing for it.
+            return Self::hold(jvm, ".", name);
+        }
+        if jvm.identity.io(|| open_dir(jvm, path)).is_ok() {
+            return Self::in_dir(jvm, path, name);
+        }
+        let (dir, name) = path.rsplit_once('/').unwrap_or((".", path));
+        Self::hold(jvm, if dir.is_empty() { "/" } else { dir }, name)
+    }
+
+    fn hold(jvm: &'a Jvm, dir: &str, name: &str) -> Result<Self, OwnDumpError> {
+        let held = jvm.identity.io(|| open_dir(jvm, dir));
+        let error = |source| OwnDumpError::Place {
+            pid: jvm.pid(),
+            path: seen_from_here(jvm, dir),
+            why: "the directory cannot be opened",
+            source: Some(source),
+        };
+        let (dir, name) = (dir.to_owned(), name.to_owned());
+        let place = Self { jvm, dir: dir.clone(), name, held: held.map_err(error)? };
+        // A process keeps a current directory that somebody has removed, and nothing can be made in it.
+        if fstat(&place.held).is_ok_and(|stat| stat.st_nlink == 0) {
+            return Err(place.refused("the directory was deleted", None));
+        }
+        place.must_allow(Access::WRITE_OK | Access::EXEC_OK, "its user may not make a file there")?;
+        Ok(place)
+    }
+
+    fn must_allow(&self, access: Access, why: &'static str) -> Result<(), OwnDumpError> {
+        let allowed = self.jvm.identity.io(|| Ok(accessat(&self.held, ".", access, AtFlags::empty())?));
+        allowed.map_err(|source| self.refused(why, Some(source)))
+    }
+
+    fn refused(&self, why: &'static str, source: Option<io::Error>) -> OwnDumpError {
+        OwnDumpError::Place { pid: self.jvm.pid(), path: self.here(), why, source }
+    }
+
+    /// As the JVM names it.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.dir.trim_end_matches('/'), self.name)
+    }
+
+    /// As this process names it.
+    fn here(&self) -> String {
+        seen_from_here(self.jvm, &self.path())
+    }
+
+    /// Whether the JVM has made a file there since it was started.
+    pub fn was_written(&self) -> bool {
+        let look = || Ok(statat(&self.held, &self.name, AtFlags::SYMLINK_NOFOLLOW)?);
+        let (Ok(stat), Some(age)) = (self.jvm.identity.io(look), self.jvm.target.age()) else { return false };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let started = now.saturating_sub(age).as_secs();
+        stat.st_uid == self.jvm.identity.uid && u64::try_from(stat.st_mtime).is_ok_and(|written| written >= started)
+    }
+
+    /// The JVM opens its dump with O_EXCL, and from JDK 22 on each part of its heap, too.
+    ///
+    /// # Errors
+    /// When one of the names is taken. `is_last`: the JVM has made its dump.
+    pub fn must_be_free(&self, layout: Layout, is_last: bool) -> Result<(), OwnDumpError> {
+        // The JVM dumps with 3/8 of its processors, one at least (JDK: `heapDumper.hpp`, default_num_of_dump_threads).
+        let parts = if layout == Layout::Parts { (effort::processors() * 3.0 / 8.0).max(1.0) as u32 } else { 0 };
+        let parts = (0..parts).map(|number| format!("{}.p{number}", self.name));
+        for name in std::iter::once(self.name.clone()).chain(parts) {
+            if self.jvm.identity.io(|| Ok(statat(&self.held, &name, AtFlags::SYMLINK_NOFOLLOW)?)).is_ok() {
+                let taken = format!("{}/{name}", self.dir.trim_end_matches('/'));
+                let (pid, path, taken) = (self.jvm.pid(), self.here(), seen_from_here(self.jvm, &taken));
+                return Err(OwnDumpError::Taken { pid, path, taken, is_last });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a directory there and removes it, as the JVM's user: nothing else tells of quotas, inodes and file systems
+    /// that refuse. Gives the room for a dump.
+    ///
+    /// # Errors
+    /// When nothing can be made there.
+    pub fn try_it(&self, limits: &DiskLimits) -> Result<Room, OwnDumpError> {
+        let (jvm, why) = (self.jvm, "nothing can be made there");
+        let tried = self.held.try_clone().and_then(|parent| {
+            let dir = DumpDir::create_in(parent, &jvm.target, jvm.identity, &self.absolute(), &run_id())?;
+            Room::on_disk(&dir, jvm, limits)
+        });
+        let mut room = tried.map_err(|source| self.refused(why, Some(source)))?;
+        if memory::holds(&self.held) {
+            let free = FreeMemory::of(&cgroup::files_of(&jvm.target, jvm.identity));
+            let whose = if free.of_machine { "the machine" } else { "the container" };
+            room.limit_to(free.bytes, format!("it is memory, of which {whose} has {} free", Bytes(free.bytes)));
+        }
+        Ok(room)
+    }
+
+    /// # Errors
+    /// When a dump of what the heap holds now would not fit.
+    pub fn must_have_room(&self, room: &Room, heap_used: u64, gzipped: bool) -> Result<(), OwnDumpError> {
+        let needed = least_of_all(heap_used, gzipped);
+        if room.free >= needed {
+            return Ok(());
+        }
+        let (path, limit) = (self.here(), room.limit.clone());
+        let (needed, free) = (Bytes(needed), Bytes(room.free));
+        Err(OwnDumpError::TooSmall { pid: self.jvm.pid(), path, needed, free, limit })
+    }
+
+    pub fn is_memory(&self) -> bool {
+        memory::holds(&self.held)
+    }
+
+    /// The directory from the root on, as far as the kernel tells.
+    fn absolute(&self) -> String {
+        if self.dir.starts_with('/') {
+            return self.dir.trim_end_matches('/').to_owned();
+        }
+        let cwd = self.jvm.target.link("cwd").map(|cwd| cwd.display().to_string()).unwrap_or_default();
+        format!("{}/{}", cwd.trim_end_matches('/'), self.dir.trim_start_matches("./").trim_matches('.'))
+    }
+}
+
+/// A path that does not begin at the root begins at the JVM's current directory.
+fn open_dir(jvm: &Jvm, dir: &str) -> io::Result<OwnedFd> {
+    match dir {
+        "/" => jvm.target.open_root(),
+        _ if dir.starts_with('/') => jvm.target.open_dir(dir),
+        _ => hold_dir_in(jvm.target.open_cwd()?, dir, Links::Follow),
+    }
+}
+
+fn seen_from_here(jvm: &Jvm, path: &str) -> String {
+    if path.starts_with('/') { jvm.target.seen_from_here(path) } else { format!("/proc/{}/cwd/{path}", jvm.pid()) }
+}
