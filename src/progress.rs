@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::deadline::tick;
 use crate::log_copy;
 use crate::output::Stderr;
+use crate::printable::printable;
 use crate::units::Bytes;
 use crate::waiting::joined_within;
 
@@ -121,7 +122,8 @@ impl Stage {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
         let rate = Bytes((bytes as f64 / seconds) as u64);
         let bar = self.total.filter(|total| *total > 0).map(|total| bar(bytes, total)).unwrap_or_default();
-        format!("{}: {bar}{} in {seconds:.0} s, {rate}/s", self.name, Bytes(bytes))
+        // A stage may be named after a file or an object.
+        format!("{}: {bar}{} in {seconds:.0} s, {rate}/s", printable(&self.name), Bytes(bytes))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError, is_gzipped_by_own_flag, own_path};
 use crate::memory;
+use crate::printable::printable;
 use crate::regular_file::{Links, hold_dir_in};
 use crate::settings::{TargetSettings, UsageError};
 
@@ -46,7 +47,7 @@ fn arm(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Result<String, E
         set(&vm, "HeapDumpPath", dir, &deadline)?;
     }
     set(&vm, "HeapDumpOnOutOfMemoryError", "1", &deadline)?;
-    Ok(format!("{} writes its heap to {path} on OutOfMemoryError\n", jvm.describe()))
+    Ok(printable(&format!("{} writes its heap to {path} on OutOfMemoryError", jvm.describe())).into_owned() + "\n")
 }
 
 /// The JVM takes what is no directory for the name of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).

@@ -24,7 +24,7 @@ use crate::private::is_private;
 use crate::regular_file::{Links, NotRegular, open_dir_in};
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
-use crate::units::printable;
+use crate::printable::printable;
 
 /// What one look at the directory found.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::regular_file::NotRegular;
-use crate::units::printable;
+use crate::printable::printable;
 
 /// As many as anybody reads. Whoever fills a directory does not fill the memory of this process.
 const TOLD: usize = 100;

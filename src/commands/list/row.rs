@@ -7,7 +7,8 @@ use crate::hprof::ClassShare;
 use crate::store::Listed;
 use crate::store::key::time_of;
 use crate::store::receipt::Receipt;
-use crate::units::{Bytes, printable};
+use crate::printable::printable;
+use crate::units::Bytes;
 
 /// So many of its classes say what a heap is full of.
 const CLASSES: usize = 3;
