@@ -139,7 +139,11 @@ impl Target {
     }
 
     fn open_named_inside(&self, path: &str) -> io::Result<File> {
-        let (from, name) = if path.starts_with('/') { (self.open_root()?, path.trim_start_matches('/')) } else { (self.open_cwd()?, path) };
+        let (from, name) = if path.starts_with('/') {
+            (self.open_root()?, path.trim_start_matches('/'))
+        } else {
+            (self.open_cwd()?, path)
+        };
         match door(name, || regular_file::open_below(&from, name)) {
             Err(error) if [Errno::NOSYS, Errno::PERM].contains(&errno_of(&error)) => {
                 door(name, || regular_file::open_named_in(&from, Path::new(name)))
@@ -201,9 +205,7 @@ impl Target {
         match self.open_dir_at("root") {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match self.root.get() {
                 Some(held) => held.try_clone(),
-                None if self.shares_our_root() => {
-                    door("open /", || regular_file::hold_dir_in(CWD, "/", Links::Refuse))
-                }
+                None if self.shares_our_root() => door("open /", || regular_file::hold_dir_in(CWD, "/", Links::Refuse)),
                 None => Err(error),
             },
             other => other,

@@ -194,9 +194,13 @@ fn is_up(jvm: &Jvm) -> bool {
         Some(data) => data.accessible && data.is_attachable() == Some(true),
         None => {
             let settled = jvm.target.age().is_some_and(|age| age > SETTLES_WITHIN);
-            settled && jvm.target.thread_names().iter().any(|name| SIGNAL_THREAD.contains(&&**name))
+            settled && has_signal_thread(jvm)
         }
     }
+}
+
+fn has_signal_thread(jvm: &Jvm) -> bool {
+    jvm.target.thread_names().iter().any(|name| SIGNAL_THREAD.contains(&&**name))
 }
 
 /// Whether SIGQUIT is caught: its default action ends the process. A process of one thread is a child that was
@@ -209,7 +213,10 @@ fn signal_is_safe(jvm: &Jvm) -> Result<Option<bool>, AttachError> {
     if status.threads == Some(1) {
         return Ok(Some(false));
     }
-    // A name is not enough: a program of another kind may catch the signal to end.
     let caught = status.catches(SIGQUIT);
-    if caught == Some(true) && jvm.by_name_only && !is_up(jvm) { Ok(Some(false)) } else { Ok(caught) }
+    // A name is not enough: a program of another kind may catch the signal to end.
+    if jvm.by_name_only && caught == Some(true) && jvm.perf_data.is_none() && !has_signal_thread(jvm) {
+        return Ok(Some(false));
+    }
+    Ok(caught)
 }

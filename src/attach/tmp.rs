@@ -251,7 +251,12 @@ fn may_be_of(jvm: &Jvm, socket: &Stat) -> bool {
 }
 
 fn no_tmp(jvm: &Jvm, source: io::Error) -> AttachError {
-    AttachError::NoTmp { pid: jvm.pid(), path: jvm.target.seen_from_here(&jvm.temp_dir), told: jvm.temp_dir != TMP, source }
+    AttachError::NoTmp {
+        pid: jvm.pid(),
+        path: jvm.target.seen_from_here(&jvm.temp_dir),
+        told: jvm.temp_dir != TMP,
+        source,
+    }
 }
 
 /// An image may come without /tmp. Ours has the mode that it should have had; our umask must not take bits away.

@@ -67,7 +67,8 @@ impl CommandLine {
     }
 
     pub fn disables_attach(&self) -> bool {
-        let of_word = |word: &String| word.strip_prefix("-XX:")?.strip_suffix("DisableAttachMechanism").map(|sign| sign == "+");
+        let of_word =
+            |word: &String| word.strip_prefix("-XX:")?.strip_suffix("DisableAttachMechanism").map(|sign| sign == "+");
         self.options.iter().rev().find_map(of_word) == Some(true)
     }
 
@@ -201,10 +202,7 @@ mod tests {
 
     #[test]
     fn the_main_class_is_found_behind_options_that_take_a_value() {
-        assert_eq!(
-            main_of(b"java\0-Xmx1g\0-cp\0a.jar\0com.shop.Main\0--token=x\0").as_deref(),
-            Some("com.shop.Main")
-        );
+        assert_eq!(main_of(b"java\0-Xmx1g\0-cp\0a.jar\0com.shop.Main\0--token=x\0").as_deref(), Some("com.shop.Main"));
         assert_eq!(main_of(b"java\0-jar\0/app/app.jar\0x\0").as_deref(), Some("/app/app.jar"));
         assert_eq!(main_of(b"/app/server\0--db-password\0hunter2\0").as_deref(), Some("server"));
         assert_eq!(main_of(b"java\0-version\0"), None);
@@ -233,7 +231,12 @@ mod tests {
             ("java -XX:AltTempDir= Main", &[], &[], None),
             ("java Main", &[("JAVA_TOOL_OPTIONS", option)], &[], Some("/alt")),
             ("java Main", &[("JDK_JAVA_OPTIONS", option)], &[], Some("/alt")),
-            ("java -XX:AltTempDir=/old Main", &[("_JAVA_OPTIONS", "-Da='b c' '-XX:AltTempDir=/alt'")], &[], Some("/alt")),
+            (
+                "java -XX:AltTempDir=/old Main",
+                &[("_JAVA_OPTIONS", "-Da='b c' '-XX:AltTempDir=/alt'")],
+                &[],
+                Some("/alt"),
+            ),
             ("java -XX:AltTempDir=/alt Main", &[("JAVA_TOOL_OPTIONS", "-XX:AltTempDir=/old")], &[], Some("/alt")),
             ("java @args", &[], &[("args", args)], Some("/a b\\c")),
             ("java @args -XX:AltTempDir=/late", &[], &[("args", args)], Some("/a b\\c")),

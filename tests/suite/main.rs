@@ -5,11 +5,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alt_temp_dir;
 mod attach;
 mod bad_input;
 mod binary;
 mod classes;
 mod clean;
+mod closed_jvm;
 mod conformance;
 mod containers;
 mod deploy;
@@ -30,7 +32,9 @@ mod keyless;
 mod killed;
 mod links;
 mod main_job;
+mod newest;
 mod no_disk;
+mod plain_text;
 mod planted;
 mod plugin;
 mod presigned;
