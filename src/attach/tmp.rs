@@ -42,10 +42,6 @@ impl Tmp {
         if let Some(there) = Self::find(jvm, identity)? {
             return Ok(there);
         }
-        // One that the JVM was told to use is for whoever told it to make.
-        if jvm.temp_dir != TMP {
-            return Err(no_tmp(jvm, io::ErrorKind::NotFound.into()));
-        }
         let (dir, root) = make(jvm).map_err(|source| no_tmp(jvm, source))?;
         let mut made = Self::of(dir, jvm, identity);
         made.root = Some(root);
@@ -56,7 +52,8 @@ impl Tmp {
     pub fn find(jvm: &Jvm, identity: Identity) -> Result<Option<Self>, AttachError> {
         match identity.io(|| jvm.target.open_dir(&jvm.temp_dir)) {
             Ok(dir) => Ok(Some(Self::of(dir, jvm, identity))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // One that the JVM was told to use is for whoever told it to make.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && jvm.temp_dir == TMP => Ok(None),
             Err(source) => match identity.io(|| jvm.target.open_root()) {
                 Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                     Err(AttachError::Closed { pid: jvm.pid(), source })

@@ -212,7 +212,7 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
         }
         let identity = Identity { uid: status.euid.unwrap_or(0), gid: status.egid.unwrap_or(0) };
         let look = || target.read_pieces("maps", |_| Ok(()));
-        let closed = look().or_else(|_| identity.io(look)).err();
+        let closed = look().err().filter(|_| identity.io(look).is_err());
         io::Result::Ok((status.name, is_native_image(identity, &target), closed))
     };
     match look() {

@@ -75,8 +75,10 @@ fn jvm_that_has_changed_its_user_is_dumped() {
         }
         if version == "25" {
             let server = S3Server::start();
-            let ended = no_disk::dump(jvm.pid(), &server).command(|command| drop(command.uid(uid).gid(uid))).run();
-            let key = ended.expect(0).receipt()["object"]["key"].as_str().unwrap().to_owned();
+            let ended = no_disk::dump(jvm.pid(), &server).command(|command| {
+                command.uid(uid).gid(uid);
+            });
+            let key = ended.run().expect(0).receipt()["object"]["key"].as_str().unwrap().to_owned();
             assert_eq!(assert_complete(server.object(&key)).of("Marker"), 37, "JDK {version}, pipes");
         }
         assert!(!jvm.log().contains("Full thread dump"), "JDK {version}: {}", jvm.log());

@@ -125,11 +125,12 @@ fn names_of_files_and_words_command_no_terminal() {
         &["a", "b", "c", "--store", "-", "--config", missing],
         &["a", "b", "c", "--store", "-", "--deadline", EVIL],
         &["a", "b", "c", "--store", "-", "--if", EVIL],
-        &["a", "b", "c", "--store", EVIL],
+        &["list", "--store", EVIL, "a"],
         &["a", "b", "c", "--store", "-", "--pid", EVIL],
         &["watch", "a", "b", "c", missing, "--store", store],
         &["install", missing],
     ] {
+        eprintln!("{words:?}");
         let ended = Tool::new(words).run();
         assert_plain(&format!("{words:?}"), &ended, false);
     }
