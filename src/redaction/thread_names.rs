@@ -157,13 +157,7 @@ mod tests {
 
     /// Strings and arrays by tens, threads that name some of them, and segments in an order of their own.
     /// Value objects have identifiers that are made up, as they come (JDK 28), and stacks may stand between segments.
-    fn small_dump(
-        order: &[u64],
-        threads: &[(u64, bool)],
-        per_segment: usize,
-        made_up: bool,
-        stacks: bool,
-    ) -> Vec<u8> {
+    fn small_dump(order: &[u64], threads: &[(u64, bool)], per_segment: usize, made_up: bool, stacks: bool) -> Vec<u8> {
         let mut sample = classes();
         for (number, place) in order.iter().enumerate() {
             if made_up && number % 3 == 0 {

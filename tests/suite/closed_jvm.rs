@@ -92,7 +92,7 @@ fn closed_program_that_embeds_a_jvm_is_dumped() {
     let Some(preload) = Preload::build() else { return };
     let Some(jvm) = TestJvm::builder("17") else { return };
     let jvm = jvm.embedded().env("LD_PRELOAD", preload.path()).start();
-    let ended = run(Who::RootOfDocker, &["a", "b", "c", "--store", "-"]).expect(0);
+    let ended = run(Who::RootOfDocker, &["a", "b", "c", "--store", "-", "--pid", &jvm.pid().to_string()]).expect(0);
     census_of(&ended.stdout);
     assert!(!jvm.log().contains("Full thread dump"), "{}", jvm.log());
 }

@@ -127,10 +127,9 @@ fn names_of_files_and_words_command_no_terminal() {
         &["a", "b", "c", "--store", "-", "--if", EVIL],
         &["list", "--store", EVIL, "a"],
         &["a", "b", "c", "--store", "-", "--pid", EVIL],
-        &["watch", "a", "b", "c", missing, "--store", store],
+        &["watch", "a", "b", "c", present, "--store", store],
         &["install", missing],
     ] {
-        eprintln!("{words:?}");
         let ended = Tool::new(words).run();
         assert_plain(&format!("{words:?}"), &ended, false);
     }
