@@ -66,7 +66,8 @@ fn stacks_between_segments_are_walked_and_stay() {
         dump.chunks(piece).for_each(|piece| walker.push(piece).unwrap());
         let records = walker.finish().records;
         let told = (records.stack_frames, records.stack_traces, records.segments, records.objects());
-        assert_eq!(told, (3, 3, 5, 3), "pieces of {piece}");
+        // One of the segments is empty.
+        assert_eq!(told, (3, 3, 4, 3), "pieces of {piece}");
     }
 }
 
