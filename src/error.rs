@@ -7,6 +7,7 @@ use crate::attach::AttachError;
 use crate::deadline::{Reason, Stopped};
 use crate::discovery::DiscoveryError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
+use crate::printable::printable;
 use crate::settings::UsageError;
 use crate::stages::PipelineError;
 use crate::store::{CredentialsError, StoreError};
@@ -138,7 +139,7 @@ impl Error {
         }
     }
 
-    /// The message and all its causes in one line.
+    /// The message and all its causes in one line, whatever names and answers of others are in it.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
@@ -150,7 +151,7 @@ impl Error {
             }
             cause = error.source();
         }
-        text
+        printable(&text).into_owned()
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::Entry;
 use crate::guard::{self, Undo};
+use crate::printable::printable;
 use crate::private::is_private;
 use crate::redaction::Redaction;
 use crate::regular_file::{self, Access, NotRegular, PRIVATE};
@@ -165,9 +166,10 @@ impl JournalError {
             Self::Locked => "wait for the other process".into(),
             Self::Foreign => "name the file and its place: upload PROJECT APP ENV FILE".into(),
             Self::Untrusted { path, uid, .. } => {
+                let path = printable(path);
                 format!("see that it is as it was left; then 'chmod 600 {path}', and run as its owner, uid {uid}")
             }
-            Self::NotRegular { path, .. } => format!("another program has made it: remove {path}"),
+            Self::NotRegular { path, .. } => format!("another program has made it: remove {}", printable(path)),
             Self::Io(_) => "let this user read and write the journal".into(),
         }
     }

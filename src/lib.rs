@@ -16,6 +16,7 @@ mod given_file;
 pub mod log_copy;
 mod memory;
 pub mod output;
+pub mod printable;
 pub mod progress;
 mod regular_file;
 pub mod units;

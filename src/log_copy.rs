@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::given_file;
-
 use crate::output::{Stderr, write_within};
+use crate::printable::printable_lines;
 
 /// How long its reader may take nothing before it misses the rest of a text.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -28,7 +28,7 @@ pub fn start(path: &OsStr) -> io::Result<()> {
 /// What cannot be written there is lost: the run matters more.
 pub fn add(text: &str) {
     if let Some(copy) = COPY.get() {
-        let _ = write_within(copy, text.as_bytes(), PATIENCE);
+        let _ = write_within(copy, printable_lines(text).as_bytes(), PATIENCE);
     }
 }
 

@@ -16,6 +16,7 @@ use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
 use jmap_dump_tool::output::{Stderr, write_within};
 use jmap_dump_tool::panics;
+use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
 use jmap_dump_tool::private_memory;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -47,6 +48,9 @@ fn run() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
+            // It repeats the words that it does not know: they may have come from anywhere.
+            let words = printable_words(std::env::args_os());
+            let error = Cli::read(words).err().unwrap_or(error);
             // A reader that went away is no reason for another code.
             let _ = error.print();
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
@@ -89,7 +93,12 @@ fn start_log(verbosity: u8) {
         builder.filter_level(LevelFilter::Trace);
     }
     builder.target(env_logger::Target::Pipe(Box::new(log_copy::Both)));
-    builder.parse_default_env().format_target(false).init();
+    // A record is a line: what others have written may be in it.
+    builder.format(|out, record| {
+        let (time, level) = (out.timestamp_seconds(), record.level());
+        writeln!(out, "[{time} {level:<5}] {}", printable(&record.args().to_string()))
+    });
+    builder.parse_default_env().init();
 }
 
 /// The first SIGTERM or SIGINT ends the run in order. SIGHUP ends nothing: the terminal went away, the dump is
@@ -137,10 +146,11 @@ fn print(outcome: &Outcome) -> ExitCode {
     if let Some(answer) = &outcome.answer {
         log_copy::add(&answer.text);
         // A reader that went away does not change what was done.
+        let text = printable_lines(&answer.text);
         let _ = if answer.aside {
-            write_within(std::io::stderr().lock(), answer.text.as_bytes(), ASIDE_PATIENCE)
+            write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE)
         } else {
-            write_within(std::io::stdout().lock(), answer.text.as_bytes(), ANSWER_PATIENCE)
+            write_within(std::io::stdout().lock(), text.as_bytes(), ANSWER_PATIENCE)
         };
     }
     match &outcome.result {
@@ -163,6 +173,6 @@ fn report(error: &Error) -> u8 {
     }
     let text = format!("error: {}\n{}\n", error.chain(), error.hint());
     log_copy::add(&text);
-    let _ = write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);
+    let _ = write_within(std::io::stderr().lock(), printable_lines(&text).as_bytes(), ASIDE_PATIENCE);
     error.exit_code()
 }

@@ -5,15 +5,17 @@ use std::backtrace::Backtrace;
 use std::panic::{UnwindSafe, catch_unwind, set_hook};
 use std::sync::{Mutex, PoisonError};
 
+use crate::printable::printable;
+
 static FIRST: Mutex<Option<String>> = Mutex::new(None);
 
 /// From now on a panic is noted instead of printed. It unwinds all the same, and what a thread has made is undone.
 pub fn note_all() {
     set_hook(Box::new(|info| {
         let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        let words: String =
-            message(info.payload()).chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-        log::debug!("panic at {place}: {words}\n{}", Backtrace::force_capture());
+        let words: String = printable(message(info.payload())).chars().take(500).collect();
+        log::debug!("panic at {place}: {words}");
+        Backtrace::force_capture().to_string().lines().for_each(|line| log::debug!("{line}"));
         FIRST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| format!("at {place}: {words}"));
     }));
 }

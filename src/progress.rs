@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::deadline::tick;
 use crate::log_copy;
 use crate::output::Stderr;
+use crate::printable::printable;
 use crate::units::Bytes;
 use crate::waiting::joined_within;
 
@@ -147,12 +148,14 @@ impl Stage {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
         // A stage that counts no bytes has no rate either.
         if bytes == 0 && self.total.is_none() {
-            return format!("{}: {seconds:.0} s", self.name);
+            return format!("{}: {seconds:.0} s", printable(&self.name));
         }
         let done = bytes.saturating_sub(self.from);
         let rate = Bytes((done as f64 / seconds) as u64);
         let bar = self.total.filter(|total| *total > 0).map(|total| bar(bytes, total)).unwrap_or_default();
-        format!("{}: {bar}{} in {seconds:.0} s, {rate}/s", self.name, Bytes(done))
+        // A stage may be named after a file or an object.
+        let name = printable(&self.name);
+        format!("{name}: {bar}{} in {seconds:.0} s, {rate}/s", Bytes(done))
     }
 }
 

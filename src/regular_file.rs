@@ -7,7 +7,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat};
@@ -216,6 +216,15 @@ pub fn hold_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::R
 pub fn hold_dir_below(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?)
+}
+
+/// Opens a file below `root`, as a process with that root sees it, for reading: links are followed.
+///
+/// # Errors
+/// As [`open`]; ENOSYS before Linux 5.6.
+pub fn open_below(root: impl AsFd, path: &str) -> io::Result<File> {
+    let held = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    open_named(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())))
 }
 
 /// What has the name `name` in `dir`; a link is not followed.

@@ -167,7 +167,12 @@ fn is_trusted(peer: Peer, jvm: &Jvm) -> bool {
 pub fn name_of(jvm: &Jvm) -> String {
     // Root without SYS_PTRACE sees it as the JVM's user only.
     let link = || jvm.target.link("ns/pid");
-    let pid_ns = link().or_else(|_| jvm.identity.io(link)).map(|link| link.display().to_string()).unwrap_or_default();
+    // One that is closed to us all is in our own namespace, if it has the same number there as here.
+    let pid_ns = link().or_else(|_| jvm.identity.io(link)).or_else(|error| match jvm.ns_pid == jvm.pid() {
+        true => std::fs::read_link("/proc/self/ns/pid"),
+        false => Err(error),
+    });
+    let pid_ns = pid_ns.map(|link| link.display().to_string()).unwrap_or_default();
     format!("jmap-dump-tool/{pid_ns}/{}/{}", jvm.ns_pid, jvm.target.start_ticks().unwrap_or_default())
 }
 

@@ -2,7 +2,7 @@
 //! A process that ended, even if its number was given to another, answers "no such process" through it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -26,7 +26,10 @@ const PROC_MAX: usize = 16 << 20;
 
 /// Longest file that is read in the process's own file system: hsperfdata, which has 32 KiB by default and 2 MiB at most
 /// (JDK: `globals.hpp`, PerfDataMemorySize).
-const INSIDE_MAX: u64 = 2 << 20;
+pub const INSIDE_MAX: u64 = 2 << 20;
+
+/// How much of a file is looked through at a time.
+const PIECE: usize = 1 << 20;
 
 /// A process that we look at, and perhaps signal.
 #[derive(Debug)]
@@ -35,6 +38,9 @@ pub struct Target {
     proc_dir: OwnedFd,
     /// As it was when first asked for.
     start_ticks: OnceLock<Option<u64>>,
+    /// Held with our own rights, where the process's own user may not: it is not dumpable (proc(5)).
+    root: OnceLock<OwnedFd>,
+    cwd: OnceLock<OwnedFd>,
 }
 
 impl Target {
@@ -45,7 +51,7 @@ impl Target {
     pub fn open(proc_root: &Path, pid: i32) -> io::Result<Self> {
         let path = proc_root.join(pid.to_string());
         let proc_dir = door("open /proc/PID", || regular_file::hold_dir_in(CWD, path, Links::Refuse))?;
-        Ok(Self { pid, proc_dir, start_ticks: OnceLock::new() })
+        Ok(Self { pid, proc_dir, start_ticks: OnceLock::new(), root: OnceLock::new(), cwd: OnceLock::new() })
     }
 
     pub fn pid(&self) -> i32 {
@@ -99,6 +105,62 @@ impl Target {
         door("read", || regular_file::read_bounded(file, INSIDE_MAX))
     }
 
+    /// Reads a small file that the process itself was told by this path: relative to its current directory, perhaps by
+    /// links.
+    ///
+    /// # Errors
+    /// As [`Target::read_inside`].
+    pub fn read_named_inside(&self, path: &str) -> io::Result<Vec<u8>> {
+        let file = self.open_named_inside(path)?;
+        door("read", || regular_file::read_bounded(file, INSIDE_MAX))
+    }
+
+    /// Whether the file has these bytes, which are no longer than a piece, in its first `max`.
+    ///
+    /// # Errors
+    /// As [`Target::read_inside`].
+    pub fn finds_inside(&self, path: &str, wanted: &[u8], max: u64) -> io::Result<bool> {
+        let mut file = self.open_named_inside(path)?.take(max);
+        let (mut piece, mut kept) = (vec![0; PIECE], 0);
+        loop {
+            let n = door("read", || file.read(&mut piece[kept..]))?;
+            if n == 0 {
+                return Ok(false);
+            }
+            let filled = kept + n;
+            let starts = piece[..filled].iter().enumerate().filter(|(_, byte)| **byte == wanted[0]);
+            if starts.into_iter().any(|(at, _)| piece[at..filled].starts_with(wanted)) {
+                return Ok(true);
+            }
+            // It may straddle two pieces.
+            kept = filled.min(wanted.len() - 1);
+            piece.copy_within(filled - kept..filled, 0);
+        }
+    }
+
+    fn open_named_inside(&self, path: &str) -> io::Result<File> {
+        let (from, name) = if path.starts_with('/') {
+            (self.open_root()?, path.trim_start_matches('/'))
+        } else {
+            (self.open_cwd()?, path)
+        };
+        match door(name, || regular_file::open_below(&from, name)) {
+            Err(error) if [Errno::NOSYS, Errno::PERM].contains(&errno_of(&error)) => {
+                door(name, || regular_file::open_named_in(&from, Path::new(name)))
+            }
+            other => other,
+        }
+    }
+
+    /// Holds root and current directory with our own rights, for whoever may not look there.
+    pub fn hold_dirs(&self) {
+        for (place, held) in [("root", &self.root), ("cwd", &self.cwd)] {
+            if let Ok(dir) = self.open_dir_at(place) {
+                let _ = held.set(dir);
+            }
+        }
+    }
+
     /// # Errors
     /// As [`Target::read`].
     pub fn status(&self) -> io::Result<ProcStatus> {
@@ -141,9 +203,11 @@ impl Target {
     /// As [`Target::open_dir`].
     pub fn open_root(&self) -> io::Result<OwnedFd> {
         match self.open_dir_at("root") {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.shares_our_root() => {
-                door("open /", || regular_file::hold_dir_in(CWD, "/", Links::Refuse))
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match self.root.get() {
+                Some(held) => held.try_clone(),
+                None if self.shares_our_root() => door("open /", || regular_file::hold_dir_in(CWD, "/", Links::Refuse)),
+                None => Err(error),
+            },
             other => other,
         }
     }
@@ -160,7 +224,12 @@ impl Target {
     /// # Errors
     /// As [`Target::open_dir`].
     pub fn open_cwd(&self) -> io::Result<OwnedFd> {
-        self.open_dir_at("cwd")
+        match self.open_dir_at("cwd") {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.cwd.get().map_or(Err(error), |held| held.try_clone())
+            }
+            other => other,
+        }
     }
 
     fn open_dir_at(&self, inside: &str) -> io::Result<OwnedFd> {

@@ -31,11 +31,6 @@ impl std::fmt::Display for Seconds {
     }
 }
 
-/// Text that others have written, on a terminal or in a log: it must command neither.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// Two hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -34,14 +34,15 @@ pub(super) struct AttachFile<'a> {
 }
 
 impl<'a> AttachFile<'a> {
-    /// The JVM looks into its current directory first, then into /tmp (JDK: `AttachListener::is_init_trigger`).
+    /// The JVM looks into its current directory first, then into its temporary one (JDK:
+    /// `AttachListener::is_init_trigger`).
     pub fn create(jvm: &'a Jvm, tmp: &'a Tmp, identity: Identity) -> Result<Self, AttachError> {
         let in_cwd = Self::create_in(jvm, tmp, identity, "cwd", || jvm.target.open_cwd());
-        // What stands in the current directory hides the file in /tmp: the JVM would print all its threads.
+        // What stands in the current directory hides the file in the other one: the JVM would print all its threads.
         if in_cwd.is_ok() || matches!(in_cwd, Err(AttachError::InTheWay { .. })) {
             return in_cwd;
         }
-        Self::create_in(jvm, tmp, identity, "root/tmp", || tmp.dir.try_clone())
+        Self::create_in(jvm, tmp, identity, &format!("root{}", jvm.temp_dir), || tmp.dir.try_clone())
     }
 
     fn create_in(

@@ -25,8 +25,11 @@ const STARTS_WITHIN: Duration = Duration::from_secs(3);
 /// The handler comes a moment after the thread.
 const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
-/// "Signal Dispatcher", as the kernel cuts it. JDK 8 names no threads.
-const SIGNAL_THREAD: &str = "Signal Dispatch";
+/// "Signal Dispatcher", as the kernel cuts it; JDK 28 cuts it itself. Early updates of JDK 8 name no threads.
+const SIGNAL_THREAD: [&str; 2] = ["Signal Dispatch", "Signal ..atcher"];
+
+/// There when the first signal has come through (JDK: `attachListener.cpp`, `AttachListener::init`).
+const ATTACH_THREAD: &str = "Attach Listener";
 
 pub(super) fn attach<'a>(
     jvm: &'a Jvm,
@@ -77,14 +80,10 @@ pub(super) fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
     }
 }
 
-/// By the JVM's own mark; without a perf file, by its command line.
+/// By the JVM's own mark; without a perf file, by its options.
 fn attachable_by_perf_data(jvm: &Jvm) -> Option<bool> {
     let marked = jvm.perf_data.as_ref().and_then(PerfData::is_attachable);
-    let disabled = || {
-        let cmdline = jvm.target.read("cmdline").unwrap_or_default();
-        cmdline.split(|byte| *byte == 0).any(|word| word == b"-XX:+DisableAttachMechanism")
-    };
-    marked.or_else(|| disabled().then_some(false))
+    marked.or_else(|| jvm.disables_attach.then_some(false))
 }
 
 /// The identity that this JVM accepts; refused before anything is sent when we cannot have it.
@@ -127,13 +126,19 @@ fn start_listener(
             return Err(AttachError::Gone { pid: jvm.pid() });
         }
         // A signal that came before the JVM was ready is lost. One more for a JVM that has just opened its listener
-        // would make it print its threads, so the socket is looked for once more.
-        if !repeated && patience.passed() > timeout / 2 && !is_stopped(jvm) && !tmp.has_socket(jvm)? {
+        // would make it print its threads, so the socket is looked for once more, and the thread that listens: its
+        // socket may be where we do not see it.
+        let may_be_lost = !repeated && patience.passed() > timeout / 2 && !is_stopped(jvm);
+        if may_be_lost && !tmp.has_socket(jvm)? && !listens(jvm) {
             repeated = true;
             send_quit(jvm, identity)?;
         }
     }
     Ok(())
+}
+
+fn listens(jvm: &Jvm) -> bool {
+    jvm.target.thread_names().iter().any(|name| name == ATTACH_THREAD)
 }
 
 fn is_stopped(jvm: &Jvm) -> bool {
@@ -189,9 +194,13 @@ fn is_up(jvm: &Jvm) -> bool {
         Some(data) => data.accessible && data.is_attachable() == Some(true),
         None => {
             let settled = jvm.target.age().is_some_and(|age| age > SETTLES_WITHIN);
-            settled && jvm.target.thread_names().iter().any(|name| name == SIGNAL_THREAD)
+            settled && has_signal_thread(jvm)
         }
     }
+}
+
+fn has_signal_thread(jvm: &Jvm) -> bool {
+    jvm.target.thread_names().iter().any(|name| SIGNAL_THREAD.contains(&&**name))
 }
 
 /// Whether SIGQUIT is caught: its default action ends the process. A process of one thread is a child that was
@@ -204,5 +213,10 @@ fn signal_is_safe(jvm: &Jvm) -> Result<Option<bool>, AttachError> {
     if status.threads == Some(1) {
         return Ok(Some(false));
     }
-    Ok(status.catches(SIGQUIT))
+    let caught = status.catches(SIGQUIT);
+    // A name is not enough: a program of another kind may catch the signal to end.
+    if jvm.by_name_only && caught == Some(true) && jvm.perf_data.is_none() && !has_signal_thread(jvm) {
+        return Ok(Some(false));
+    }
+    Ok(caught)
 }

@@ -20,6 +20,7 @@ pub use protocol::{ARG_MAX, AttachOperation, Reply};
 use crate::deadline::{Deadline, Stopped, Woken};
 use crate::discovery::Jvm;
 use crate::faults::door;
+use crate::printable::printable;
 use tmp::Tmp;
 
 /// Attaching, or an operation through it, is not possible.
@@ -34,7 +35,18 @@ pub enum AttachError {
     #[error("pid {pid} does not catch SIGQUIT and has no attach socket: the signal would kill it, so it was not sent")]
     WouldKill { pid: i32 },
     #[error("pid {pid}: no directory for the attach socket: {path}: {source}")]
-    NoTmp { pid: i32, path: String, source: io::Error },
+    NoTmp {
+        pid: i32,
+        path: String,
+        /// By -XX:AltTempDir.
+        told: bool,
+        source: io::Error,
+    },
+    #[error(
+        "pid {pid} is closed to this tool: it is not dumpable (it has changed its user since it began), or has \
+         capabilities that this tool has not; and its mounts are not ours, so that its files cannot be reached"
+    )]
+    Closed { pid: i32, source: io::Error },
     #[error("pid {pid}: cannot create the attach file {path}")]
     AttachFile { pid: i32, path: String, source: io::Error },
     #[error("pid {pid}: cannot send SIGQUIT")]
@@ -89,9 +101,19 @@ impl AttachError {
             Self::WouldKill { .. } => {
                 "a JVM that is still starting needs a moment: try again; with -Xrs add -XX:+StartAttachListener".into()
             }
+            Self::NoTmp { told: true, .. } => {
+                "-XX:AltTempDir names it: see that it is there, writable for the JVM's user, and with a path of at most 80 \
+                 bytes; or start the JVM without that option"
+                    .into()
+            }
             Self::NoTmp { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run the tool in the JVM's own container and as its user; or in a sidecar, as root with the capabilities \
                  SETUID and SETGID"
+                    .into()
+            }
+            Self::Closed { .. } => {
+                "run the tool in the JVM's own container and as its user; or in a sidecar, as the JVM's user where the JVM \
+                 is an ordinary process, else as root with the capabilities SETUID, SETGID and SYS_PTRACE"
                     .into()
             }
             Self::NoTmp { .. } | Self::AttachFile { .. } => {
@@ -100,24 +122,26 @@ impl AttachError {
                     .into()
             }
             Self::Signal { .. } => "run the tool as the JVM's user, or as root with the capability KILL".into(),
-            Self::InTheWay { path, .. } => format!("remove {path} and try again"),
+            Self::InTheWay { path, .. } => format!("remove {} and try again", printable(path)),
             Self::Occupied { .. } => {
                 "leave it alone; two containers with JVMs of one number share this /tmp: give each its own, and restart \
                  the one that started last"
                     .into()
             }
             Self::Stale { path, .. } => {
-                format!("remove it as root: rm {path}; or run this tool as root, which does so itself")
+                format!("remove it as root: rm {}; or run this tool as root, which does so itself", printable(path))
             }
             Self::ForeignSocket { path, .. } => format!(
                 "a JVM of that user may have left it: run this tool as root, which removes it if nobody listens; or, if \
-                 no other container uses this /tmp, remove it as root: rm {path}"
+                 no other container uses this /tmp, remove it as root: rm {}",
+                printable(path)
             ),
             Self::StaysStopped { pid, .. } => format!(
                 "let it go on: kill -CONT {pid}, or detach its debugger; or give it more time with --attach-timeout"
             ),
             Self::NoAnswer { .. } => {
-                "it may be stopped or far from a safepoint; give it more time with --attach-timeout".into()
+                "it may be far from a safepoint: give it more time with --attach-timeout; or its program gave it -XX:AltTempDir \
+                 in a way that cannot be seen from outside: leave the option out".into()
             }
             Self::Connect { .. } | Self::Broken { .. } => "try again; look into the JVM's log".into(),
             Self::Refused { .. } => "run the tool as exactly the uid and gid of the JVM, or as root".into(),

@@ -1,4 +1,4 @@
-//! The directory that holds the JVM's attach socket, and the socket in it.
+//! The directory that holds the JVM's attach socket, /tmp as a rule, and the socket in it.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,13 +12,15 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use super::{AttachError, Identity};
 use crate::deadline::Deadline;
-use crate::discovery::Jvm;
+use crate::discovery::{Jvm, TMP};
 use crate::faults::door;
 use crate::guard::{self, Note, Undo};
 use crate::sys::{Peer, peer_of};
 
-/// The JVM's directory for its socket, whatever java.io.tmpdir says (JDK: `os::get_temp_directory` on Linux).
-pub(super) const TMP: &str = "/tmp";
+/// Longest path of a socket, with the NUL behind it (unix(7), `sun_path`). The JVM makes it under this name first
+/// (JDK: `attachListener_posix.cpp`, `PosixAttachListener::init`).
+const PATH_MAX: usize = 108;
+const NEW: &str = ".tmp";
 
 /// How often a full queue is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -48,10 +50,16 @@ impl Tmp {
 
     /// Holds the directory, if there is one.
     pub fn find(jvm: &Jvm, identity: Identity) -> Result<Option<Self>, AttachError> {
-        match identity.io(|| jvm.target.open_dir(TMP)) {
+        match identity.io(|| jvm.target.open_dir(&jvm.temp_dir)) {
             Ok(dir) => Ok(Some(Self::of(dir, jvm, identity))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(no_tmp(jvm, source)),
+            // One that the JVM was told to use is for whoever told it to make.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && jvm.temp_dir == TMP => Ok(None),
+            Err(source) => match identity.io(|| jvm.target.open_root()) {
+                Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                    Err(AttachError::Closed { pid: jvm.pid(), source })
+                }
+                _ => Err(no_tmp(jvm, source)),
+            },
         }
     }
 
@@ -62,6 +70,9 @@ impl Tmp {
 
     /// Whether the JVM can make its socket there; told before it is asked to.
     pub fn must_be_writable(&self, jvm: &Jvm) -> Result<(), AttachError> {
+        if jvm.temp_dir.len() + "/".len() + self.socket_name.len() + NEW.len() >= PATH_MAX {
+            return Err(no_tmp(jvm, Errno::NAMETOOLONG.into()));
+        }
         // The effective identity counts, not the real one; on this thread both are the same.
         let check = || door("faccessat", || Ok(accessat(&self.dir, ".", Access::WRITE_OK, AtFlags::empty())?));
         match self.identity.io(check) {
@@ -80,7 +91,7 @@ impl Tmp {
     }
 
     pub fn socket_path(&self, jvm: &Jvm) -> String {
-        jvm.target.seen_from_here(&format!("{TMP}/{}", self.socket_name))
+        jvm.target.seen_from_here(&format!("{}/{}", jvm.temp_dir, self.socket_name))
     }
 
     /// Whether the JVM's socket is there; anything else by its name is an obstacle.
@@ -237,7 +248,12 @@ fn may_be_of(jvm: &Jvm, socket: &Stat) -> bool {
 }
 
 fn no_tmp(jvm: &Jvm, source: io::Error) -> AttachError {
-    AttachError::NoTmp { pid: jvm.pid(), path: jvm.target.seen_from_here(TMP), source }
+    AttachError::NoTmp {
+        pid: jvm.pid(),
+        path: jvm.target.seen_from_here(&jvm.temp_dir),
+        told: jvm.temp_dir != TMP,
+        source,
+    }
 }
 
 /// An image may come without /tmp. Ours has the mode that it should have had; our umask must not take bits away.

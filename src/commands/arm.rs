@@ -11,6 +11,7 @@ use crate::deadline::Deadline;
 use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{self, DiskLimits, DumpError, Layout, OwnDumpError, OwnPlace, Room};
+use crate::printable::printable;
 use crate::settings::{TargetSettings, UsageError};
 use crate::units::Bytes;
 
@@ -39,7 +40,8 @@ fn arm(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Result<String, E
         set(&vm, "HeapDumpPath", dir, &deadline)?;
     }
     set(&vm, "HeapDumpOnOutOfMemoryError", "1", &deadline)?;
-    Ok(format!("{} writes its heap to {} on OutOfMemoryError\n", jvm.describe(), place.path()))
+    let armed = format!("{} writes its heap to {} on OutOfMemoryError", jvm.describe(), place.path());
+    Ok(printable(&armed).into_owned() + "\n")
 }
 
 /// `%` may mean another directory to the JVM, which is asked for its version first.

@@ -15,6 +15,7 @@ use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{self, NO_BOUND, Plan, PlanRequest};
 use crate::pod::Pod;
+use crate::printable::printable;
 use crate::redaction::Redaction;
 use crate::run_id::run_id;
 use crate::settings::{CheckSettings, Output, Settings};
@@ -208,5 +209,5 @@ fn describe(line: &Line) -> String {
     };
     let remedy =
         line.remedy.as_ref().map(|remedy| format!("{:22}{}\n", "", remedy.replace('\n', "\n                      ")));
-    format!("{:<10} {:<10} {}\n{}", state, line.what, line.found, remedy.unwrap_or_default())
+    format!("{:<10} {:<10} {}\n{}", state, line.what, printable(&line.found), remedy.unwrap_or_default())
 }

@@ -16,6 +16,7 @@ use crate::download::{Download, sha256_of};
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
+use crate::printable::printable;
 use crate::progress::Progress;
 use crate::regular_file;
 use crate::settings::{FetchSettings, Output, UsageError};
@@ -197,10 +198,10 @@ fn describe(fetched: &Fetched, output: Output) -> String {
     let took = Seconds(std::time::Duration::from_secs_f64(fetched.seconds));
     format!(
         "fetched {}\n  size       {} ({} bytes) in {took}\n  sha256     {}\n  verified   {}\n",
-        fetched.file,
+        printable(&fetched.file),
         Bytes(fetched.bytes),
         fetched.bytes,
-        fetched.sha256,
+        printable(&fetched.sha256),
         fetched.verified
     )
 }

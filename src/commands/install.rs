@@ -10,6 +10,7 @@ use crate::cli::InstallArgs;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::heap_dump::RoomError;
+use crate::printable::printable_path;
 use crate::regular_file::{Access, PRIVATE, create_in, open_named};
 use crate::run_id::run_id;
 use crate::settings::FILE_NAME;
@@ -34,7 +35,7 @@ fn install(dir: &Path) -> Result<String, (String, io::Error)> {
             continue;
         }
         copy(&from, &to).map_err(|error| (to.display().to_string(), error))?;
-        done += &format!("installed {}\n", to.display());
+        done += &format!("installed {}\n", printable_path(&to));
     }
     Ok(done)
 }

@@ -35,6 +35,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::output::write_within;
 use crate::pod::Pod;
+use crate::printable::printable_lines;
 use crate::run_id::run_id;
 use crate::settings::Output;
 use crate::store::Finished;
@@ -138,7 +139,7 @@ const EMIT_WITHIN: Duration = Duration::from_secs(1);
 /// still to be done.
 fn emit(text: &str) {
     crate::log_copy::add(text);
-    let _ = write_within(std::io::stdout().lock(), text.as_bytes(), EMIT_WITHIN);
+    let _ = write_within(std::io::stdout().lock(), printable_lines(text).as_bytes(), EMIT_WITHIN);
 }
 
 /// The receipt of a run that is over, in the form that was asked for.

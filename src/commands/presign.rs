@@ -7,6 +7,7 @@ use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::cli::PresignArgs;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::printable::printable;
 use crate::run_id::run_id;
 use crate::settings::{Output, PresignSettings};
 use crate::store::key::ObjectKey;
@@ -34,7 +35,7 @@ pub fn run(args: &PresignArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome 
     match signed {
         Ok(signed) => {
             let text = match settings.common.output {
-                Output::Text => format!("{}\n", signed.url),
+                Output::Text => format!("{}\n", printable(&signed.url)),
                 Output::Json => serde_json::to_string(&signed).unwrap_or_default() + "\n",
             };
             Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }

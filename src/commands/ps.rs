@@ -9,6 +9,7 @@ use crate::attach::VirtualMachine;
 use crate::cli::PsArgs;
 use crate::discovery::hsperfdata::PerfData;
 use crate::discovery::{Jvm, PROC, discover};
+use crate::printable::printable;
 use crate::settings::{Output, output_of};
 use crate::units::Bytes;
 
@@ -75,7 +76,7 @@ fn json(rows: &[Row]) -> String {
 fn table(rows: &[Row]) -> String {
     let head = ["PID", "INSIDE", "UID", "VM", "VERSION", "HEAP USED/MAX", "RESIDENT", "MAIN CLASS", "ATTACHABLE"];
     let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows.iter().map(cells));
+    lines.extend(rows.iter().map(|row| cells(row).map(|cell| printable(&cell).into_owned())));
     let widths: Vec<usize> = (0..head.len())
         .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
         .collect();

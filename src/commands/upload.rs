@@ -13,6 +13,7 @@ use crate::entry::HeldDir;
 use crate::error::Error;
 use crate::incoming::{left_in, sweep};
 use crate::journal;
+use crate::printable::printable_path;
 use crate::progress::Progress;
 use crate::settings::{UploadSettings, UsageError};
 use crate::stages::Scrutiny;
@@ -53,7 +54,7 @@ fn store_one(item: &Item, settings: &UploadSettings, progress: &Progress, deadli
         _ => None,
     };
     if let Some(words) = by_another.filter(|_| !item.by_name()) {
-        let text = format!("{} {words}\n", item.path.display());
+        let text = format!("{} {words}\n", printable_path(&item.path));
         return Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) };
     }
     tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout).0

@@ -16,6 +16,7 @@ use crate::gzip;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary, Walker};
 use crate::pages::PAGE;
+use crate::printable::printable;
 use crate::progress::Progress;
 use crate::regular_file;
 use crate::settings::{Output, UsageError, output_of};
@@ -58,6 +59,7 @@ fn verify(path: &str) -> Result<Summary, Error> {
 }
 
 fn describe(path: &str, walk: &Summary) -> String {
+    let path = printable(path);
     let r = &walk.records;
     let whole = if walk.complete { "whole" } else { "TRUNCATED" };
     let text = format!(

@@ -24,6 +24,7 @@ use crate::incoming::{
 use crate::journal::{Begin, Journal, JournalError, Past, SoFar};
 use crate::panics;
 use crate::pod::Pod;
+use crate::printable::printable_path;
 use crate::progress::Progress;
 use crate::run_id::run_id;
 use crate::settings::{UsageError, WatchSettings};
@@ -114,7 +115,7 @@ impl Watcher {
             Err(panic) => return Outcome::failed(storer_gone(panics::message(&*panic))),
         };
         self.tell_status(&Scan::default());
-        let waiting: Vec<String> = self.lock().queue.paths().map(|path| path.display().to_string()).collect();
+        let waiting: Vec<String> = self.lock().queue.paths().map(printable_path).collect();
         if waiting.is_empty() {
             return Outcome { result: Ok(()), answer: None };
         }

@@ -29,11 +29,18 @@ const LINE_MAX: usize = 32 << 10;
 #[derive(Debug, Default)]
 pub struct MapsReader {
     mapped: Mapped,
+    /// Its number in its own pid namespace: the name of its own hsperfdata. Others may be mapped, too.
+    own: String,
     /// The start of a line whose end is still to come.
     line: Vec<u8>,
 }
 
 impl MapsReader {
+    /// For the process that has this number in its own pid namespace.
+    pub fn of(ns_pid: i32) -> Self {
+        Self { own: ns_pid.to_string(), ..Self::default() }
+    }
+
     /// Takes the next piece.
     pub fn push(&mut self, piece: &[u8]) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
@@ -52,7 +59,7 @@ impl MapsReader {
     }
 
     fn end_line(&mut self) {
-        self.mapped.see_line(self.line.strip_suffix(b"\n").unwrap_or(&self.line));
+        self.mapped.see_line(self.line.strip_suffix(b"\n").unwrap_or(&self.line), &self.own);
         self.line.clear();
     }
 }
@@ -63,6 +70,8 @@ pub struct Mapped {
     pub vm: Option<Vm>,
     /// The path of the hsperfdata file, as the process sees it.
     pub hsperfdata: Option<String>,
+    /// The path of the VM's library, as the process sees it.
+    pub library: Option<String>,
 }
 
 impl Mapped {
@@ -73,25 +82,44 @@ impl Mapped {
         reader.finish()
     }
 
-    fn see_line(&mut self, line: &[u8]) {
+    /// As a process sees it whose root is `root` for the kernel.
+    #[must_use]
+    pub fn below(self, root: &str) -> Self {
+        let root = root.trim_end_matches('/');
+        let inside = |path: String| match path.strip_prefix(root) {
+            Some(rest) if rest.starts_with('/') => rest.to_owned(),
+            _ => path,
+        };
+        Self { vm: self.vm, hsperfdata: self.hsperfdata.map(inside), library: self.library.map(inside) }
+    }
+
+    fn see_line(&mut self, line: &[u8], own: &str) {
         // A path is the sixth column, and begins with the first slash of its line.
         if let Some(slash) = line.iter().position(|byte| *byte == b'/') {
-            self.see(&line[slash..]);
+            self.see(&line[slash..], own);
         }
     }
 
-    fn see(&mut self, path: &[u8]) {
+    fn see(&mut self, path: &[u8], own: &str) {
         let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         if name == b"libjvm.so" && self.vm.is_none() {
             self.vm = Some(Vm::HotSpot);
+            self.library = Some(as_text(path));
         } else if name.starts_with(b"libj9vm") {
             // OpenJ9 ships a libjvm.so of its own beside it.
             self.vm = Some(Vm::OpenJ9);
-        } else if self.hsperfdata.is_none() && path.windows(PERF_DIR.len()).any(|part| part == PERF_DIR) {
-            self.hsperfdata = Some(String::from_utf8_lossy(path).into_owned());
+        } else if (self.hsperfdata.is_none() || name == own.as_bytes())
+            && path.windows(PERF_DIR.len()).any(|part| part == PERF_DIR)
+        {
+            self.hsperfdata = Some(as_text(path));
         }
     }
+}
+
+/// A newline is written as three octal digits (proc_pid_maps(5)).
+fn as_text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).replace("\\012", "\n")
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Which processes are JVMs, and which of them is taken. A JVM is known by what it maps (`libjvm.so`), not by
 //! its name; hsperfdata adds facts and is never required.
 
+mod closed;
+mod command_line;
 mod elf;
 pub mod hsperfdata;
 pub mod limits;
@@ -8,6 +10,7 @@ pub mod maps;
 pub mod mountinfo;
 pub mod proc_status;
 mod select;
+mod temp_dir;
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -17,10 +20,13 @@ use sysinfo::{Pid as SysPid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::attach::Identity;
 use crate::target::Target;
+use command_line::CommandLine;
 use hsperfdata::PerfData;
 use maps::{Mapped, MapsReader, Vm};
-use proc_status::SIGQUIT;
+use proc_status::{ProcStatus, SIGQUIT};
 pub use select::{DiscoveryError, Preference, Selection, select};
+use temp_dir::Start;
+pub use temp_dir::TMP;
 
 /// The kernel's process directory.
 pub const PROC: &str = "/proc";
@@ -33,8 +39,12 @@ pub struct Jvm {
     pub ns_pid: i32,
     pub identity: Identity,
     pub vm: Vm,
-    /// Its mappings were hidden from us: it is taken for a JVM by its name.
+    /// Its mappings are closed to us: it is taken for a JVM by its name, or that of one of its threads.
     pub by_name_only: bool,
+    /// Where it keeps its attach socket, as it sees it.
+    pub temp_dir: String,
+    /// Its options have -XX:+DisableAttachMechanism, as far as they can be told.
+    pub disables_attach: bool,
     pub resident_bytes: u64,
     pub perf_data: Option<PerfData>,
     /// Main class or jar; no arguments, they may be secrets.
@@ -60,14 +70,36 @@ impl Jvm {
 /// # Errors
 /// When the process list cannot be read.
 pub fn discover(proc_root: &Path) -> Result<Vec<Jvm>, DiscoveryError> {
-    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
-    let entries = std::fs::read_dir(proc_root).map_err(list_error)?;
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let others = pids.filter(|pid: &i32| pid.unsigned_abs() != std::process::id());
-    let mut jvms: Vec<Jvm> = others.filter_map(|pid| look_at(proc_root, pid)).collect();
+    let mut jvms: Vec<Jvm> = others(proc_root)?.filter_map(|pid| look_at(proc_root, pid)).collect();
     jvms.sort_by_key(Jvm::pid);
     add_memory(&mut jvms);
     Ok(jvms)
+}
+
+fn others(proc_root: &Path) -> Result<impl Iterator<Item = i32>, DiscoveryError> {
+    let list_error = |source| DiscoveryError::ProcessList { proc_root: proc_root.to_owned(), source };
+    let entries = std::fs::read_dir(proc_root).map_err(list_error)?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(pids.filter(|pid: &i32| pid.unsigned_abs() != std::process::id()))
+}
+
+/// How many of them are named.
+const CLOSED_MAX: usize = 5;
+
+/// Processes that may be JVMs, for all that can be told: we may not look into them, though they are our own or we are
+/// root.
+fn closed_to_us(proc_root: &Path) -> Result<Vec<String>, DiscoveryError> {
+    let ours = Identity::current().uid;
+    let closed = |pid: i32| {
+        let target = Target::open(proc_root, pid).ok()?;
+        let status = target.status().ok()?;
+        // A JVM has several threads, and catches the signal; without attach support (-Xrs) it is no use to us.
+        let may_be = status.has_memory && status.threads != Some(1) && status.catches(SIGQUIT) != Some(false);
+        let is_ours = ours == 0 || status.euid == Some(ours);
+        let error = (may_be && is_ours).then(|| target.read("maps").err())??;
+        (error.kind() == io::ErrorKind::PermissionDenied).then(|| format!("pid {pid} ({})", status.name))
+    };
+    Ok(others(proc_root)?.filter_map(closed).take(CLOSED_MAX).collect())
 }
 
 /// The one JVM that was asked for by its number.
@@ -100,31 +132,71 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     if status.threads == Some(1) && status.name != "java" {
         return None;
     }
-    let mapped = mapped(&target).or_else(|error| match error.kind() {
+    let ns_pid = status.ns_pid.unwrap_or(pid);
+    let mapped = mapped(&target, ns_pid).or_else(|error| match error.kind() {
         // The process's own user may look.
-        io::ErrorKind::PermissionDenied => identity.io(|| mapped(&target)),
+        io::ErrorKind::PermissionDenied => identity.io(|| mapped(&target, ns_pid)),
         _ => Err(error),
     });
-    let (vm, by_name_only) = match &mapped {
-        Ok(Mapped { vm: Some(vm), .. }) => (*vm, false),
-        // One that does not catch SIGQUIT has no attach support.
-        Ok(_) if status.catches(SIGQUIT) == Some(true) && is_native_image(identity, &target) => {
-            (Vm::NativeImage, false)
+    match mapped {
+        Ok(mapped) => {
+            let vm = match mapped.vm {
+                Some(vm) => vm,
+                // One that does not catch SIGQUIT has no attach support.
+                None if status.catches(SIGQUIT) == Some(true) && is_native_image(identity, &target) => Vm::NativeImage,
+                None => return None,
+            };
+            if status.threads == Some(1) {
+                return None;
+            }
+            let root = target.link("root").or_else(|_| identity.io(|| target.link("root"))).unwrap_or_default();
+            Some(open_jvm(target, ns_pid, identity, vm, mapped.below(&root.to_string_lossy())))
         }
-        Ok(_) => return None,
-        Err(_) if status.name == "java" => (Vm::HotSpot, true),
-        Err(_) => return None,
-    };
-    if status.threads == Some(1) && !by_name_only {
+        Err(_) => closed_jvm(target, &status, ns_pid, identity),
+    }
+}
+
+/// A JVM that we may look into.
+fn open_jvm(target: Target, ns_pid: i32, identity: Identity, vm: Vm, mapped: Mapped) -> Jvm {
+    target.hold_dirs();
+    let start = Start::of(&target, identity);
+    let (temp_dir, line) = (start.temp_dir(&mapped), start.line);
+    let perf_data = perf_data(&target, identity, mapped.hsperfdata);
+    jvm(target, ns_pid, identity, vm, perf_data, temp_dir, line)
+}
+
+/// One whose mappings are closed to us.
+fn closed_jvm(target: Target, status: &ProcStatus, ns_pid: i32, identity: Identity) -> Option<Jvm> {
+    let start = Start::of(&target, identity);
+    let found = closed::perf_data(&start, &target, identity, ns_pid);
+    if found.is_none() && !closed::is_named_like_a_jvm(&target, status, &start.line) {
         return None;
     }
-    let ns_pid = status.ns_pid.unwrap_or(pid);
-    let perf_data = perf_data(&target, identity, mapped.ok().and_then(|mapped| mapped.hsperfdata));
-    let main_class = perf_data.as_ref().and_then(PerfData::main_class).map(str::to_owned);
-    let main_class = main_class.or_else(|| main_class_of(&target.read("cmdline").ok()?));
+    let (perf_data, temp_dir) = match found {
+        Some(found) => (Some(found.data), found.temp_dir),
+        None => (None, start.temp_dir(&Mapped::default())),
+    };
+    let line = start.line;
+    let jvm = jvm(target, ns_pid, identity, Vm::HotSpot, perf_data, temp_dir, line);
+    Some(Jvm { by_name_only: true, ..jvm })
+}
+
+fn jvm(
+    target: Target,
+    ns_pid: i32,
+    identity: Identity,
+    vm: Vm,
+    perf_data: Option<PerfData>,
+    temp_dir: String,
+    line: CommandLine,
+) -> Jvm {
     // Taken now: later it tells whether the number still means this process.
     target.start_ticks();
-    Some(Jvm { target, ns_pid, identity, vm, by_name_only, resident_bytes: 0, perf_data, main_class })
+    let main_class = perf_data.as_ref().and_then(PerfData::main_class).map(str::to_owned);
+    let disables_attach = line.disables_attach();
+    let main_class = main_class.or(line.main);
+    let (by_name_only, resident_bytes) = (false, 0);
+    Jvm { target, ns_pid, identity, vm, by_name_only, temp_dir, disables_attach, resident_bytes, perf_data, main_class }
 }
 
 /// Why a process that was asked for by number is not in the list of JVMs.
@@ -140,11 +212,16 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
             return Err(rustix::io::Errno::SRCH.into());
         }
         let identity = Identity { uid: status.euid.unwrap_or(0), gid: status.egid.unwrap_or(0) };
-        io::Result::Ok((status.name, is_native_image(identity, &target)))
+        let look = || target.read_pieces("maps", |_| Ok(()));
+        let closed = look().err().filter(|_| identity.io(look).is_err());
+        io::Result::Ok((status.name, is_native_image(identity, &target), closed))
     };
     match look() {
-        Ok((name, true)) => DiscoveryError::NativeImage { pid, name },
-        Ok((name, false)) => DiscoveryError::NotAJvm { pid, name },
+        Ok((name, true, _)) => DiscoveryError::NativeImage { pid, name },
+        Ok((name, false, Some(source))) if source.kind() == io::ErrorKind::PermissionDenied => {
+            DiscoveryError::Closed { pid, name, source }
+        }
+        Ok((name, false, _)) => DiscoveryError::NotAJvm { pid, name },
         Err(source) => DiscoveryError::NoSuchProcess { pid, source },
     }
 }
@@ -159,8 +236,8 @@ fn is_native_image(identity: Identity, target: &Target) -> bool {
 }
 
 /// A process may map hundreds of thousands of files, so the text is never held as a whole.
-fn mapped(target: &Target) -> io::Result<Mapped> {
-    let mut reader = MapsReader::default();
+fn mapped(target: &Target, ns_pid: i32) -> io::Result<Mapped> {
+    let mut reader = MapsReader::of(ns_pid);
     target.read_pieces("maps", |piece| {
         reader.push(piece);
         Ok(())
@@ -182,61 +259,5 @@ fn perf_data(target: &Target, identity: Identity, path: Option<String>) -> Optio
             log::debug!("pid {}: cannot read {path}: {error}", target.pid());
             None
         }
-    }
-}
-
-/// Options of the launcher whose value is the next word (JDK: `src/java.base/share/native/libjli/java.c`).
-const WITH_VALUE: &[&str] = &[
-    "-cp",
-    "-classpath",
-    "--class-path",
-    "-p",
-    "--module-path",
-    "--upgrade-module-path",
-    "--add-modules",
-    "--add-exports",
-    "--add-opens",
-    "--add-reads",
-    "--limit-modules",
-    "--patch-module",
-    "--enable-native-access",
-];
-
-/// Main class, jar or module from the words of a command line.
-fn main_class_of(cmdline: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(cmdline);
-    let mut words = text.split('\0').filter(|word| !word.is_empty());
-    let program = words.next()?.rsplit('/').next()?;
-    // Behind another program's name stand arguments of its own, which may be secrets.
-    if program != "java" {
-        return Some(program.to_owned());
-    }
-    while let Some(word) = words.next() {
-        if matches!(word, "-jar" | "-m" | "--module") {
-            return words.next().map(str::to_owned);
-        }
-        if WITH_VALUE.contains(&word) {
-            words.next();
-        } else if !word.starts_with('-') && !word.starts_with('@') {
-            return Some(word.to_owned());
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_main_class_is_found_behind_options_that_take_a_value() {
-        assert_eq!(
-            main_class_of(b"java\0-Xmx1g\0-cp\0a.jar\0com.shop.Main\0--token=x\0").as_deref(),
-            Some("com.shop.Main")
-        );
-        assert_eq!(main_class_of(b"java\0-jar\0/app/app.jar\0x\0").as_deref(), Some("/app/app.jar"));
-        assert_eq!(main_class_of(b"/app/server\0--db-password\0hunter2\0").as_deref(), Some("server"));
-        assert_eq!(main_class_of(b"java\0-version\0"), None);
-        assert_eq!(main_class_of(b""), None);
     }
 }

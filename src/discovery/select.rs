@@ -3,32 +3,49 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Jvm, discover, only};
+use super::{Jvm, closed_to_us, discover, only};
 
 /// No JVM, or not the one asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     #[error("cannot list the processes in {}", .proc_root.display())]
     ProcessList { proc_root: PathBuf, source: io::Error },
-    #[error("no JVM found among the processes that can be seen here")]
-    NoJvm,
+    #[error("no JVM found among the processes that can be seen here{}", closed_ones(.closed))]
+    NoJvm { closed: Vec<String> },
     #[error("no JVM matches '{text}'; found: {found}")]
     NoMatch { text: String, found: String },
     #[error("pid {pid}: no such process")]
     NoSuchProcess { pid: i32, source: io::Error },
     #[error("pid {pid} ({name}) is not a JVM: it does not map libjvm.so")]
     NotAJvm { pid: i32, name: String },
+    #[error(
+        "pid {pid} ({name}) may be a JVM or not: /proc/{pid}/maps is closed to this tool, for the process is not dumpable (it \
+         has changed its user since it began, for example), has capabilities that this tool has not, or is another user's"
+    )]
+    Closed { pid: i32, name: String, source: io::Error },
     #[error("pid {pid} ({name}) is a GraalVM native image without attach support: SIGQUIT would end it")]
     NativeImage { pid: i32, name: String },
     #[error("pid {pid} is this tool itself")]
     Ourselves { pid: i32 },
 }
 
+const CLOSED: &str = "run the tool as the process's user, or as root with the capability SYS_PTRACE \
+                      (securityContext.capabilities.add: [SYS_PTRACE])";
+
+fn closed_ones(closed: &[String]) -> String {
+    if closed.is_empty() {
+        return String::new();
+    }
+    format!("; closed to this tool, so that nobody can tell what they are: {}", closed.join(", "))
+}
+
 impl DiscoveryError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::ProcessList { .. } => "mount /proc in this container, or run the tool in one that has it",
-            Self::NoJvm => {
+            Self::Closed { .. } => CLOSED,
+            Self::NoJvm { closed } if !closed.is_empty() => CLOSED,
+            Self::NoJvm { .. } => {
                 "run the tool in the container of the JVM, or share the process namespace (shareProcessNamespace: true)"
             }
             Self::NativeImage { .. } => {
@@ -70,7 +87,7 @@ pub fn select(proc_root: &Path, selection: &Selection) -> Result<Jvm, DiscoveryE
     }
     let mut jvms = discover(proc_root)?;
     if jvms.is_empty() {
-        return Err(DiscoveryError::NoJvm);
+        return Err(DiscoveryError::NoJvm { closed: closed_to_us(proc_root)? });
     }
     let several = jvms.len() > 1;
     let found = jvms.iter().map(Jvm::describe).collect::<Vec<_>>().join("; ");

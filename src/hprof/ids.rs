@@ -10,7 +10,8 @@ pub type IdSet = HashSet<u64, IdState>;
 /// The golden ratio's bits, as in Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Identifiers are addresses: their low bits are alike, so both halves of a product with all of them are mixed.
+/// Identifiers are addresses as a rule, whose low bits are alike, or are made up (value objects, JDK 28): both halves of a
+/// product with all bits are mixed.
 #[inline(always)]
 pub fn spread(id: u64, seed: u64) -> u64 {
     let product = u128::from(id ^ seed) * u128::from(SPREAD);

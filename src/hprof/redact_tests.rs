@@ -53,6 +53,24 @@ fn changed(before: &[u8], after: &[u8]) -> Vec<u8> {
     before.iter().zip(after).filter(|(before, after)| before != after).map(|(before, _)| *before).collect()
 }
 
+/// Stacks that stand between the segments are no part of the heap.
+#[test]
+fn stacks_between_segments_are_walked_and_stay() {
+    let sample = Sample::new().class(CLASS, 5, 0, &[(2, types::OBJECT)]).stack(2);
+    let sample = sample.instance(0x90, CLASS, &[0; 8]).array(0x91, types::BYTE, 1, b"SECRET-latin").stack(3).stack(4);
+    let dump = sample.array(0x92, types::BYTE, 1, b"SECRET-more").build();
+    for piece in 1..dump.len() {
+        let out = redacted(&dump, piece, Redactor::new(Redact::Strings, Keep::default()));
+        assert_eq!(changed(&dump, &out), b"SECRET-latinSECRET-more", "pieces of {piece}");
+        let mut walker = Walker::new();
+        dump.chunks(piece).for_each(|piece| walker.push(piece).unwrap());
+        let records = walker.finish().records;
+        let told = (records.stack_frames, records.stack_traces, records.segments, records.objects());
+        // One of the segments is empty.
+        assert_eq!(told, (3, 3, 4, 3), "pieces of {piece}");
+    }
+}
+
 #[test]
 fn strings_go_and_all_else_stays_however_the_bytes_are_cut() {
     let dump = dump();

@@ -64,6 +64,16 @@ impl Sample {
         self
     }
 
+    /// Ends the segment, and writes the stack of a thread behind it, as a JVM may between two segments (openjdk/jdk#32733).
+    pub fn stack(self, serial: u8) -> Self {
+        let mut sample = self.next_segment();
+        let (frame, serial) = ([[0; 7], [serial; 7]].concat(), [0, 0, 0, serial]);
+        top(&mut sample.segments, tag::UTF8, &[&frame[..8], b"SECRET-like method"].concat());
+        top(&mut sample.segments, tag::FRAME, &[&[0; 8][..], &frame[..8], &[0; 16], &[0; 8]].concat());
+        top(&mut sample.segments, tag::TRACE, &[&serial[..], &[0, 0, 0, 9], &[0, 0, 0, 1], &[0; 8]].concat());
+        sample
+    }
+
     /// What comes then is in a segment of its own.
     pub fn next_segment(mut self) -> Self {
         top(&mut self.segments, tag::HEAP_DUMP_SEGMENT, &std::mem::take(&mut self.heap));

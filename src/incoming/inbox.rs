@@ -20,11 +20,11 @@ use super::parts::parts_of;
 use super::{AS_THE_JVM, WAITING, changed, in_the_way};
 use crate::entry::{Entry, HeldDir};
 use crate::journal::{self, FileState, Journal, JournalError, Past};
+use crate::printable::printable;
 use crate::private::is_private;
 use crate::regular_file::{Links, NotRegular, open_dir_in};
 use crate::run_id::run_id;
 use crate::store::key::{ObjectKey, Place, pid_of};
-use crate::units::printable;
 
 /// What one look at the directory found.
 #[derive(Debug, Default)]

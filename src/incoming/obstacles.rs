@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::printable::printable;
 use crate::regular_file::NotRegular;
-use crate::units::printable;
 
 /// As many as anybody reads. Whoever fills a directory does not fill the memory of this process.
 const TOLD: usize = 100;

@@ -156,9 +156,13 @@ mod tests {
     }
 
     /// Strings and arrays by tens, threads that name some of them, and segments in an order of their own.
-    fn small_dump(order: &[u64], threads: &[(u64, bool)], per_segment: usize) -> Vec<u8> {
+    /// Value objects have identifiers that are made up, as they come (JDK 28), and stacks may stand between segments.
+    fn small_dump(order: &[u64], threads: &[(u64, bool)], per_segment: usize, made_up: bool, stacks: bool) -> Vec<u8> {
         let mut sample = classes();
         for (number, place) in order.iter().enumerate() {
+            if made_up && number % 3 == 0 {
+                sample = sample.instance(1 + number as u64 / 3, FILLER, &[0; 128]);
+            }
             let (id, value) = (0x1000 + place * 64, |place: u64| (0x1000 + place * 64).to_be_bytes());
             sample = match (place % 10, threads.get((place / 10) as usize)) {
                 (0, _) => sample.array(id, BYTE, 1, format!("text {place}").as_bytes()),
@@ -167,7 +171,7 @@ mod tests {
                 _ => sample.instance(id, FILLER, &value(*place).repeat(16)),
             };
             if (number + 1).is_multiple_of(per_segment) {
-                sample = sample.next_segment();
+                sample = if stacks { sample.stack(2) } else { sample.next_segment() };
             }
         }
         let living = (0..).zip(threads).filter(|(_, (_, lives))| *lives).map(|(number, _): (u64, _)| number);
@@ -183,17 +187,19 @@ mod tests {
             shuffled in proptest::bool::weighted(0.1),
             threads in proptest::collection::vec((0u64..600, proptest::prelude::any::<bool>()), 1..8),
             per_segment in 20usize..100,
+            made_up in proptest::prelude::any::<bool>(),
+            stacks in proptest::prelude::any::<bool>(),
         ) {
             let mut order: Vec<u64> = (0..6000).collect();
             runs.iter().for_each(|at| order.rotate_left(*at as usize));
             if shuffled {
                 order.sort_by_key(|place| place.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             }
-            let found = look_up_in(&small_dump(&order, &threads, per_segment));
+            let found = look_up_in(&small_dump(&order, &threads, per_segment, made_up, stacks));
             if let Some((objects, _)) = found {
                 let living = threads.iter().filter(|(_, lives)| *lives);
                 let names: IdSet = living.map(|(named, _)| 0x1000 + named * 640).collect();
-                let arrays: IdSet = objects.into_iter().filter(|id| (id - 0x1000) / 64 % 10 == 0).collect();
+                let arrays: IdSet = objects.into_iter().filter(|id| id % 640 == 0x1000 % 640).collect();
                 proptest::prop_assert_eq!(arrays, names);
             }
         }

@@ -6,6 +6,7 @@ use super::layers::Origin;
 use crate::gzip::LEVELS;
 use crate::heap_dump::DiskLimits;
 use crate::journal::JournalError;
+use crate::printable::{printable, printable_path};
 use crate::store::key::NameError;
 use crate::store::url::StoreUrlError;
 use crate::store::{CredentialsError, LINK_MAX, SettingsError};
@@ -98,12 +99,15 @@ impl UsageError {
             Self::Key(_) => "take one that 'list' shows".into(),
             Self::WatchStore => "name another one with --store".into(),
             Self::WatchDir { path, .. } => {
-                format!("let this user list {path} and write there: the JVM's uid, or fsGroup")
+                format!("let this user list {} and write there: the JVM's uid, or fsGroup", printable(path))
             }
-            Self::Changed { path } => format!("restore the file as it was, or remove {path} and its journal"),
+            Self::Changed { path } => {
+                format!("restore the file as it was, or remove {} and its journal", printable(path))
+            }
             Self::Journal { source, .. } => source.hint(),
             Self::JournalOfAnother { path, .. } => {
-                let dir = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new(".")).display();
+                let dir = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new("."));
+                let dir = printable_path(dir);
                 format!(
                     "name the place and the store: jmap-dump-tool upload --resume {dir} --store STORE PROJECT APP ENV; \
                      --delete removes what is stored"
@@ -128,9 +132,12 @@ impl UsageError {
                 "correct the file: lines such as store = \"s3://BUCKET\"".into()
             }
             Self::ConfigRead { path, .. } | Self::File { path, .. } => {
-                format!("check that {path} is there and readable")
+                format!("check that {} is there and readable", printable(path))
             }
-            Self::ConfigTrust { path, .. } => format!("chown root {path} && chmod go-w {path}"),
+            Self::ConfigTrust { path, .. } => {
+                let path = printable(path);
+                format!("chown root {path} && chmod go-w {path}")
+            }
         }
     }
 }

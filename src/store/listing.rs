@@ -16,7 +16,7 @@ use super::http_error::{HttpError, checked};
 use super::shelf::Listed;
 use super::stop::LOOK;
 use super::url::KEY_MAX;
-use crate::units::printable;
+use crate::printable::printable;
 
 /// Most objects of one answer (AWS: "ListObjectsV2"; Huawei Cloud: "Listing Objects in a Bucket").
 const PAGE: usize = 1000;
@@ -256,7 +256,7 @@ impl Entry {
     /// `None` for a name that none of ours is like.
     fn meta(self) -> Option<ObjectMeta> {
         let location = Path::parse(&self.key).ok().filter(|path| path.as_ref().len() <= KEY_MAX);
-        let shown = || printable(&self.key.chars().take(80).collect::<String>());
+        let shown = || printable(&self.key.chars().take(80).collect::<String>()).into_owned();
         let location = location.or_else(|| {
             log::info!("the key {} is none that this program could have made: it is left out", shown());
             None

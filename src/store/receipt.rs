@@ -8,7 +8,8 @@ use super::{StoredObject, Verified};
 use crate::classes;
 use crate::hprof::{Blanked, Summary};
 use crate::pod::Pod;
-use crate::units::{Bytes, printable};
+use crate::printable::printable;
+use crate::units::Bytes;
 
 /// See the module's words. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -170,7 +171,7 @@ impl Receipt {
 
 impl Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.headline())?;
+        writeln!(f, "{}", printable(&self.headline()))?;
         let mut line =
             |label: &str, value: &dyn Display| writeln!(f, "  {label:<10} {}", printable(&value.to_string()));
         if let Some(object) = &self.object {

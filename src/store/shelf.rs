@@ -23,8 +23,8 @@ use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;
+use crate::printable::printable;
 use crate::regular_file::{self, NotRegular};
-use crate::units::printable;
 
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
@@ -295,7 +295,8 @@ impl Shelf {
         match self.settings.url {
             StoreUrl::Gs { .. } => {}
             StoreUrl::Az { .. } if is_encoded_in_url(&path) => {
-                let (shown, why) = (printable(key), "Azure's client signs no link to a key that a URL has to encode");
+                let (shown, why) =
+                    (printable(key).into_owned(), "Azure's client signs no link to a key that a URL has to encode");
                 return Err(StoreError::Key { shown, why });
             }
             _ => return Ok(path),

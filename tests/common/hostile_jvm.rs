@@ -67,6 +67,8 @@ def answer(client):
     elif operation == 'dumpheap':
         dump(first)
         text = 'Heap dump file created [1 bytes in 0.001 secs]\n'
+        if kind == 'escapes':
+            text = '\nFORGED: all is well\nUnable to create: no \x1b[31mroom\x07\r\x9b2J\n'
     client.sendall(('0\n' + text).encode())
     client.close()
 

@@ -21,6 +21,8 @@ pub struct Builder {
     version: String,
     java: PathBuf,
     embedded: bool,
+    /// Another program than `Heap`, and where its classes are.
+    program: Option<(String, PathBuf)>,
     jvm_args: Vec<OsString>,
     args: Vec<OsString>,
     uid: Option<u32>,
@@ -38,6 +40,7 @@ impl TestJvm {
             version: version.to_owned(),
             java,
             embedded: false,
+            program: None,
             jvm_args: Vec::new(),
             args: Vec::new(),
             uid: None,
@@ -152,6 +155,12 @@ impl Builder {
         self
     }
 
+    /// Another main class than `Heap`, which may go on with that one.
+    pub fn program(mut self, class: &str, classes: impl AsRef<Path>) -> Self {
+        self.program = Some((class.to_owned(), classes.as_ref().to_owned()));
+        self
+    }
+
     /// The JVM inside a program called `embed`, without JVM arguments.
     pub fn embedded(mut self) -> Self {
         self.embedded = true;
@@ -196,7 +205,13 @@ impl Builder {
         }
         let mut line = vec![self.java.clone().into()];
         line.extend(self.jvm_args.iter().cloned());
-        line.extend(["-cp".into(), bed::classes().into(), "Heap".into()]);
+        let mut class_path = bed::classes().into_os_string();
+        if let Some((_, classes)) = &self.program {
+            class_path.push(":");
+            class_path.push(classes);
+        }
+        let main = self.program.as_ref().map_or("Heap", |(class, _)| class);
+        line.extend(["-cp".into(), class_path, main.into()]);
         line
     }
 }

@@ -17,6 +17,7 @@ pub mod hprof_check;
 pub mod jvm;
 pub mod kubectl;
 pub mod manifest;
+pub mod preload;
 pub mod recorder;
 pub mod relay;
 pub mod s3;

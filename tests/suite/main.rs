@@ -5,12 +5,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alt_temp_dir;
 mod attach;
 mod bad_input;
 mod binary;
 mod bounds;
 mod classes;
 mod clean;
+mod closed_jvm;
 mod conformance;
 mod containers;
 mod deploy;
@@ -31,7 +33,9 @@ mod keyless;
 mod killed;
 mod links;
 mod main_job;
+mod newest;
 mod no_disk;
+mod plain_text;
 mod planted;
 mod plugin;
 mod presigned;

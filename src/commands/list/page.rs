@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::row::Row;
+use crate::printable::is_command;
 use crate::units::Bytes;
 
 /// Nothing is loaded from anywhere, whatever a name in the bucket says.
@@ -103,7 +104,7 @@ fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            c if c.is_control() => safe.push('\u{fffd}'),
+            c if is_command(c) => safe.push('\u{fffd}'),
             c => safe.push(c),
         }
     }

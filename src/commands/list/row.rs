@@ -4,10 +4,11 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 
 use crate::hprof::ClassShare;
+use crate::printable::printable;
 use crate::store::Listed;
 use crate::store::key::time_of;
 use crate::store::receipt::Receipt;
-use crate::units::{Bytes, printable};
+use crate::units::Bytes;
 
 /// So many of its classes say what a heap is full of.
 const CLASSES: usize = 3;
