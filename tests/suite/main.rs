@@ -18,6 +18,7 @@ mod double_kill;
 mod ends;
 mod faults;
 mod fetch;
+mod filler;
 mod fs_group;
 mod full_volume;
 mod guard;
