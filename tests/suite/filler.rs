@@ -19,16 +19,24 @@ const VERSIONS: [&str; 6] = ["8", "11", "17", "21", "25", "28"];
 
 /// None where this JDK does not have the collector.
 fn jvm(version: &str, collector: &str) -> Option<TestJvm> {
+    // ZGC of 11 takes pages of 32 MiB.
+    let heap = if collector == "Z" { "-Xmx192m" } else { "-Xmx64m" };
     let collector = format!("-XX:+Use{collector}GC");
-    let flags = ["-XX:+UnlockExperimentalVMOptions", &collector, "-Xmx64m"];
-    let mut probe = Command::new(bed::jvm(version)?);
-    let probed = probe.args(flags).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !probed.is_ok_and(|status| status.success()) {
+    let flags = ["-XX:+UnlockExperimentalVMOptions", &collector, heap];
+    if !has(version, &flags)? {
         bed::skip(&format!("JDK {version} has no {collector}"));
         return None;
     }
     let builder = flags.into_iter().fold(TestJvm::builder(version)?, |builder, flag| builder.jvm_arg(flag));
     Some(builder.arg(format!("litter={LITTER}")).arg("markers=1").start())
+}
+
+/// Each JDK has the other three.
+fn has(version: &str, flags: &[&str]) -> Option<bool> {
+    let java = bed::jvm(version)?;
+    let is_new = flags.iter().any(|flag| flag.contains("UseZ") || flag.contains("UseShenandoah"));
+    let probe = || Command::new(java).args(flags).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    Some(!is_new || probe().is_ok_and(|status| status.success()))
 }
 
 fn dump(jvm: &TestJvm, store: &Path, args: &[&str]) -> Vec<u8> {
