@@ -39,6 +39,7 @@ mod prestop;
 mod readme;
 mod recipes;
 mod redact;
+mod redact_structure;
 mod resume;
 mod s3;
 mod secrets;
