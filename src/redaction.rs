@@ -157,5 +157,7 @@ mod tests {
         assert!(!redaction(Redact::All, &[]).needs_whole_dump() && redaction(Redact::All, &[]).needs_head_first());
         let kept = redaction(Redact::Strings, &["a.*"]);
         assert!(kept.needs_whole_dump() && !kept.needs_head_first());
+        let arrays = redaction(Redact::Strings, &["int[]"]);
+        assert!(!arrays.needs_whole_dump() && arrays.keep().array_types == [10]);
     }
 }

@@ -24,7 +24,9 @@ pub struct Encodings {
     names: [u64; 3],
     /// The class that is being described.
     open: Described,
-    string: Option<Described>,
+    /// String; 0 until it was described, which is no class.
+    string_class: u64,
+    string: Described,
     awaited: IdSet,
 }
 
@@ -51,7 +53,7 @@ impl Encodings {
     }
 
     pub fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
-        if self.open.class_id == 0 || self.string.is_some() {
+        if self.open.class_id == 0 || self.string_class != 0 {
             return;
         }
         let (at, [value, coder, hash]) = (self.open.bytes, self.names);
@@ -64,18 +66,18 @@ impl Encodings {
             _ => {}
         }
         if open.value.is_some() && open.coder.is_some() && open.has_hash {
-            self.string = Some(*open);
+            (self.string_class, self.string) = (open.class_id, *open);
         }
     }
 
     #[inline(always)]
     pub fn is_string(&self, class_id: u64) -> bool {
-        self.string.as_ref().is_some_and(|string| string.class_id == class_id)
+        self.string_class == class_id && class_id != 0
     }
 
     /// Looks at the values of a String.
     pub fn look_at(&mut self, values: &[u8]) {
-        let Some(Described { value: Some((from, bytes)), coder: Some(coder), .. }) = self.string else { return };
+        let Described { value: Some((from, bytes)), coder: Some(coder), .. } = self.string else { return };
         if values.get(coder) == Some(&UTF16) && from + bytes <= values.len() && self.awaited.len() < AWAITED_MAX {
             self.awaited.insert(identifier(values, from, bytes));
         }

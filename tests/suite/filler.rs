@@ -85,12 +85,20 @@ fn redacted_dump_has_nothing_of_freed_strings() {
     }
 }
 
+/// Files, whole and cut, and what is to be kept: all of one JVM.
 #[test]
-fn kept_int_arrays_keep_what_they_have() {
+fn int_arrays_stay_only_where_they_are_kept() {
     let Some(jvm) = jvm("21", "G1") else { return };
     let store = tempfile::tempdir().unwrap();
-    let plain = litter_in(&dump(&jvm, store.path(), &["--all"]));
+    let plain = dump(&jvm, store.path(), &["--all"]);
     let kept = litter_in(&dump(&jvm, store.path(), &["--all", "--redact", "--keep-class", "int[]"]));
-    assert!(plain > 1000 && kept > 100, "{plain}, then {kept}");
+    assert!(litter_in(&plain) > 1000 && kept > 100, "{}, then {kept}", litter_in(&plain));
     assert_eq!(litter_in(&dump(&jvm, store.path(), &["--all", "--redact=all"])), 0);
+    for (name, len) in [("whole", plain.len()), ("cut", plain.len() / 3 * 2)] {
+        let file = store.path().join(format!("{name}.hprof"));
+        std::fs::write(&file, &plain[..len]).unwrap();
+        let words = ["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--allow-truncated", "--output", "json"];
+        let to = ["--redact", "--store", store.path().to_str().unwrap()];
+        assert_eq!(litter_in(&raw(Tool::new(&words).args(&to).run().expect(0).stored())), 0, "{name}");
+    }
 }

@@ -340,6 +340,8 @@ fn contradictions_are_usage_errors() {
     assert!(ended.stderr.contains("--keep-class"), "{}", ended.stderr);
     Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--redact=some"]).run().expect(2);
     Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--keep-class", "a.*"]).run().expect(2);
+    // Nothing would be redacted of the strings.
+    Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--redact", "--keep-class", "byte[]"]).run().expect(2);
     let stdin = ["upload", "shop", "cart", "prod", "-", "--store", "/tmp", "--redact", "--keep-class", "a.*"];
     Tool::new(&stdin).run().expect(2);
 }
