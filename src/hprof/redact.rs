@@ -91,6 +91,8 @@ pub struct Redactor {
     keep: Keep,
     /// Whether one of the texts that stay has so many bytes.
     text_lengths: Box<[bool]>,
+    /// Whether one of them begins with this byte: most arrays need no hash then.
+    text_starts: Box<[bool]>,
     structure: Structure,
     pub(super) encodings: Encodings,
     layouts: Layouts,
@@ -113,11 +115,16 @@ impl Redactor {
         TEXTS.iter().for_each(|text| keep.text(text));
         let longest = keep.texts.iter().map(Vec::len).max().unwrap_or(0);
         let mut text_lengths = vec![false; longest + 1].into_boxed_slice();
-        keep.texts.iter().for_each(|text| text_lengths[text.len()] = true);
+        let mut text_starts = vec![false; 1 << u8::BITS].into_boxed_slice();
+        for text in &keep.texts {
+            text_lengths[text.len()] = true;
+            text.first().into_iter().for_each(|first| text_starts[usize::from(*first)] = true);
+        }
         Self {
             what,
             keep,
             text_lengths,
+            text_starts,
             structure: Structure::default(),
             encodings: Encodings::default(),
             layouts: Layouts::default(),
@@ -227,6 +234,7 @@ impl Redactor {
         span.fill != Fill::Zero
             && bytes.len() as u64 == span.bytes
             && self.text_lengths.get(bytes.len()).is_some_and(|any| *any)
+            && bytes.first().is_some_and(|first| self.text_starts[usize::from(*first)])
             && self.keep.texts.contains(bytes)
     }
 }
