@@ -135,10 +135,10 @@ pub struct CommonArgs {
 /// What is taken out of dumps before they are stored.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RedactArgs {
-    /// Take secrets out of the dump: strings (byte and char arrays), or all (every primitive array and field)
+    /// Take secrets out of the dump: strings (byte, char and int arrays), or all (every primitive array, and fields)
     #[arg(long, value_name = "strings|all", num_args = 0..=1, require_equals = true, default_missing_value = "strings")]
     pub redact: Option<String>,
-    /// Classes whose fields, strings and arrays stay readable, such as 'com.acme.Order*'; several with ',' between
+    /// Classes whose fields, strings and arrays stay readable, such as 'com.acme.Order*', or 'int[]'; several with ',' between
     #[arg(long, value_name = "GLOB")]
     pub keep_class: Vec<String>,
 }

@@ -3,7 +3,6 @@
 
 mod thread_names;
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -11,14 +10,16 @@ use glob::Pattern;
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::Deadline;
-use crate::hprof::{Goals, Keep, Lookout, Redact, Redactor, STRING, THREAD, THREAD_NAME, Walker, java_name, names};
+use crate::hprof::{
+    Goals, Keep, Lookout, Redact, Redactor, STRING, THREAD, THREAD_NAME, Walker, element_of, java_name, names,
+};
 use crate::pages::PAGE;
 
 /// What the user wants to be taken out, and what not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
     pub what: Redact,
-    /// Patterns of class names as Java writes them.
+    /// Patterns of class names as Java writes them, and primitive arrays such as `int[]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep_classes: Vec<String>,
 }
@@ -26,17 +27,27 @@ pub struct Redaction {
 impl Redaction {
     /// Whether what stays can only be told by a dump that is there as a whole.
     pub fn needs_whole_dump(&self) -> bool {
-        !self.keep_classes.is_empty()
+        self.patterns().next().is_some()
     }
 
-    /// Whether a dump that is written in parts has to have its classes read before all objects.
-    pub fn needs_classes_first(&self) -> bool {
+    /// Those that are no primitive arrays: their instances are found in the dump.
+    fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.keep_classes.iter().map(String::as_str).filter(|name| element_of(name).is_none())
+    }
+
+    fn keep(&self) -> Keep {
+        let array_types = self.keep_classes.iter().filter_map(|name| element_of(name)).collect();
+        Keep { array_types, ..Keep::default() }
+    }
+
+    /// Whether a dump that is written in parts has to have its names and classes read before all objects.
+    pub fn needs_head_first(&self) -> bool {
         self.what == Redact::All
     }
 
     /// For a dump that passes by once. The names of threads are in the JVM's own `threads`.
     pub fn in_passing(&self, threads: &str) -> Redactor {
-        let mut keep = Keep::default();
+        let mut keep = self.keep();
         threads.lines().filter_map(thread_name).for_each(|name| keep.text(name));
         Redactor::new(self.what, keep)
     }
@@ -52,12 +63,12 @@ impl Redaction {
         file: Option<&File>,
         deadline: &Deadline,
     ) -> io::Result<Redactor> {
-        let patterns: Vec<Pattern> = self.keep_classes.iter().filter_map(|text| Pattern::new(text).ok()).collect();
+        let patterns: Vec<Pattern> = self.patterns().filter_map(|text| Pattern::new(text).ok()).collect();
         let is_kept = |symbol: &str| patterns.iter().any(|pattern| pattern.matches(&java_name(symbol)));
         let is_wanted = |symbol: &str| [THREAD, THREAD_NAME, STRING].contains(&symbol) || is_kept(symbol);
         let head = names::which(open()?, is_wanted)?;
         let goals = Goals::of(&head.symbols, is_kept);
-        let looked_up = match file.filter(|_| self.keep_classes.is_empty()) {
+        let looked_up = match file.filter(|_| !self.needs_whole_dump()) {
             Some(file) => thread_names::look_up(file, &head, goals.clone(), deadline)?,
             None => None,
         };
@@ -66,7 +77,7 @@ impl Redaction {
             log::warn!("the classes that are to be kept have too many instances: some of them are redacted");
         }
         let (arrays, classes) = lookout.finish();
-        Ok(Redactor::new(self.what, Keep { arrays, classes, texts: HashSet::new() }))
+        Ok(Redactor::new(self.what, Keep { arrays, classes, ..self.keep() }))
     }
 
     /// What a receipt says.
@@ -143,8 +154,10 @@ mod tests {
     fn what_needs_the_whole_dump_is_known() {
         let redaction =
             |what, keep: &[&str]| Redaction { what, keep_classes: keep.iter().map(|k| (*k).into()).collect() };
-        assert!(!redaction(Redact::All, &[]).needs_whole_dump() && redaction(Redact::All, &[]).needs_classes_first());
+        assert!(!redaction(Redact::All, &[]).needs_whole_dump() && redaction(Redact::All, &[]).needs_head_first());
         let kept = redaction(Redact::Strings, &["a.*"]);
-        assert!(kept.needs_whole_dump() && !kept.needs_classes_first());
+        assert!(kept.needs_whole_dump() && !kept.needs_head_first());
+        let arrays = redaction(Redact::Strings, &["int[]"]);
+        assert!(!arrays.needs_whole_dump() && arrays.keep().array_types == [10]);
     }
 }

@@ -217,6 +217,9 @@ pub trait Source {
     /// An object has passed by: all classes were described. What may begin with objects need not be held back any more.
     fn classes_are_known(&mut self) {}
 
+    /// What the head of the dump has still to tell is not needed for its heap.
+    fn names_are_known(&mut self) {}
+
     /// The application waits for the dump.
     fn pauses(&self) -> bool {
         false
@@ -336,6 +339,9 @@ fn walk(
             damage = passing.pass(page.as_mut_vec(), scrutiny, &mut looks)?;
             if passing.walker.records().objects() > 0 {
                 raw.classes_are_known();
+            }
+            if looks.redactor.as_ref().is_none_or(Redactor::knows_names) {
+                raw.names_are_known();
             }
         } else if scrutiny != Scrutiny::Anything && looks.redactor.is_some() {
             page.as_mut_vec().fill(0);

@@ -20,8 +20,8 @@ impl Run<'_> {
         self.settings.common.redact.as_ref().is_some_and(Redaction::needs_whole_dump)
     }
 
-    pub fn needs_classes_first(&self) -> bool {
-        self.settings.common.redact.as_ref().is_some_and(Redaction::needs_classes_first)
+    pub fn needs_head_first(&self) -> bool {
+        self.settings.common.redact.as_ref().is_some_and(Redaction::needs_head_first)
     }
 
     /// For a dump that passes by once.
@@ -39,7 +39,7 @@ impl Run<'_> {
     /// For a dump that is there as a whole. It is read for what stays only when the JVM cannot tell that.
     pub fn redactor_of(&mut self, vm: &VirtualMachine<'_>, file: &File, path: &str) -> Result<Option<Redactor>, Error> {
         let Some(redact) = &self.settings.common.redact else { return Ok(None) };
-        if redact.keep_classes.is_empty() {
+        if !redact.needs_whole_dump() {
             return Ok(self.redactor(vm));
         }
         let open = || {

@@ -112,8 +112,8 @@ impl Run<'_> {
         let (live, waits) = (self.live, self.effort(plan).waits());
         let redactor = self.redactor(vm);
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
-        if self.needs_classes_first() {
-            capture = capture.with_classes_first();
+        if self.needs_head_first() {
+            capture = capture.with_head_first();
         }
         let piped = match plan.layout {
             Layout::Patched => {

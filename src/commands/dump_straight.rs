@@ -30,6 +30,9 @@ impl Run<'_> {
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, plan, pipes, live, settings.max_pause, self.deadline)?;
+        if self.needs_head_first() {
+            pipe = pipe.with_head_first();
+        }
         // There is nothing to read the names of classes from when the dump is whole: their numbers are not told.
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
         let piped = straight::run(&mut pipe, upload, treatment, &self.progress, self.deadline, &mut histogram)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::file::{HeapDump, NAME};
-use super::files::Files;
+use super::files::{Files, HeldBack};
 use super::{DumpDir, DumpError, DumpFailure, Layout};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
@@ -58,10 +58,10 @@ impl<'a> Capture<'a> {
         Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits, looked: Instant::now() })
     }
 
-    /// Has no object come before the description of its class.
+    /// Has no object come before the names of fields and the description of its class.
     #[must_use]
-    pub fn with_classes_first(mut self) -> Self {
-        self.files.classes_first = true;
+    pub fn with_head_first(mut self) -> Self {
+        self.files.held_back = HeldBack::Heap;
         self
     }
 
@@ -114,8 +114,14 @@ impl Source for Capture<'_> {
         self.answer.is_good()
     }
 
+    fn names_are_known(&mut self) {
+        if self.files.held_back == HeldBack::Heap {
+            self.files.held_back = HeldBack::LaterParts;
+        }
+    }
+
     fn classes_are_known(&mut self) {
-        self.files.classes_first = false;
+        self.files.held_back = HeldBack::Nothing;
     }
 
     fn attend(&mut self) -> io::Result<()> {

@@ -128,14 +128,39 @@ pub struct Files<'a> {
     release: u64,
     /// The file system takes back what was read.
     pub releases: bool,
-    /// Nothing is read yet but the head and the part with the classes.
-    pub classes_first: bool,
+    pub held_back: HeldBack,
+}
+
+/// What is not read yet. From JDK 22 on, the JVM begins to write the heap before it has written all of the head: up to
+/// 1 MiB stays in its buffer until the end (JDK: `heapDumper.cpp`, `VM_HeapDumper::work`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldBack {
+    Nothing,
+    /// Parts that may begin with objects: the first one describes the classes.
+    LaterParts,
+    /// All parts: the head has to name their fields.
+    Heap,
+}
+
+impl HeldBack {
+    fn holds(self, section: Section) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::LaterParts => !matches!(section, Section::Head | Section::Heap(0)),
+            Self::Heap => section != Section::Head,
+        }
+    }
+
+    /// When all that it does not hold has been read.
+    fn less(self) -> Self {
+        if self == Self::Heap { Self::LaterParts } else { Self::Nothing }
+    }
 }
 
 impl<'a> Files<'a> {
     pub fn new(dir: &'a DumpDir, layout: Layout) -> Self {
         let release = if memory::holds(dir) { RELEASE_MEMORY } else { RELEASE };
-        Self { dir, layout, files: Vec::new(), release, releases: true, classes_first: false }
+        Self { dir, layout, files: Vec::new(), release, releases: true, held_back: HeldBack::Nothing }
     }
 
     /// # Errors
@@ -160,11 +185,14 @@ impl<'a> Files<'a> {
     /// When a file cannot be read.
     pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
         let (mut best, mut most) = self.fullest(done)?;
-        if most == 0 && done && std::mem::take(&mut self.classes_first) {
-            // The part with the classes came to no objects.
+        while most == 0 && done && self.held_back != HeldBack::Nothing {
+            // The head did not name all fields, or the part with the classes came to no objects.
+            self.held_back = self.held_back.less();
             (best, most) = self.fullest(done)?;
         }
-        let Some(index) = best.filter(|_| most >= PAGE as u64 || done) else { return Ok(None) };
+        // The heap waits for what there is of the head.
+        let is_short = self.held_back == HeldBack::Heap && self.layout == Layout::Parts && self.heap_is_held();
+        let Some(index) = best.filter(|_| most >= PAGE as u64 || done || is_short) else { return Ok(None) };
         let growing = &mut self.files[index];
         growing.take(most.min(PAGE as u64), page)?;
         if self.releases
@@ -180,7 +208,7 @@ impl<'a> Files<'a> {
     fn fullest(&mut self, done: bool) -> io::Result<(Option<usize>, u64)> {
         let (mut best, mut most) = (None, 0);
         for (index, growing) in self.files.iter_mut().enumerate() {
-            if self.classes_first && !matches!(growing.section, Section::Head | Section::Heap(0)) {
+            if self.held_back.holds(growing.section) {
                 continue;
             }
             // In parts, the last bytes of `<path>` come behind the heap.

@@ -38,6 +38,8 @@ pub struct Pipe<'a> {
     streams: Vec<Stream>,
     limit: Option<Limit>,
     holder: Holder,
+    /// What is there of the head comes before each page of the heap.
+    head_first: bool,
 }
 
 impl<'a> Pipe<'a> {
@@ -69,7 +71,14 @@ impl<'a> Pipe<'a> {
         let limit = limit.map_err(RoomError::NoThread)?;
         let command = AttachOperation::stream_command(&format!("{}/{NAME}", dir.inside), in_parts, live);
         let answer = Answer::order(vm, dir, &AttachOperation::jcmd(&command), plan.layout, deadline)?;
-        Ok(Self { answer, deadline, ends, streams, limit: Some(limit), holder })
+        Ok(Self { answer, deadline, ends, streams, limit: Some(limit), holder, head_first: false })
+    }
+
+    /// Has the names of fields come before the heap, as far as the JVM has written them: it cannot be waited for.
+    #[must_use]
+    pub fn with_head_first(mut self) -> Self {
+        self.head_first = true;
+        self
     }
 
     /// The JVM's judgement, once [`Source::next`] gave the end.
@@ -121,11 +130,17 @@ impl Source for Pipe<'_> {
         (UPLOADING, None)
     }
 
+    fn names_are_known(&mut self) {
+        self.head_first = false;
+    }
+
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         loop {
             let done = self.is_answered();
             let any = self.ends.read(&mut self.streams)?;
-            if let Some(stream) = self.streams.iter_mut().find(|stream| stream.filled == PAGE) {
+            if self.streams.iter().any(|stream| stream.filled == PAGE)
+                && let Some(stream) = self.streams.iter_mut().find(|stream| stream.is_due(self.head_first))
+            {
                 return Ok(Some(stream.give(page)));
             }
             if any {
@@ -175,6 +190,11 @@ impl Stream {
             Err(Errno::AGAIN | Errno::INTR) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// It has a page, or is the head and must not wait for one.
+    fn is_due(&self, head_first: bool) -> bool {
+        self.filled == PAGE || (head_first && self.section == Section::Head && self.filled > self.last)
     }
 
     fn give(&mut self, page: &mut Vec<u8>) -> Section {

@@ -4,10 +4,12 @@ use super::ids::IdMap;
 use super::types::OBJECT;
 
 #[derive(Debug, Default)]
-struct Class {
+pub struct Class {
     super_id: u64,
+    /// The boot loader's: a class of the JDK.
+    pub is_jdk: bool,
     /// In their order; where they lie counts from the first of this class.
-    fields: Vec<Field>,
+    pub fields: Vec<Field>,
 }
 
 /// The deepest hierarchies of real applications have some dozens of superclasses.
@@ -49,9 +51,9 @@ pub struct Layouts {
 }
 
 impl Layouts {
-    pub fn class(&mut self, class_id: u64, super_id: u64) {
+    pub fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
         self.open = class_id;
-        self.classes.insert(class_id, Class { super_id, fields: Vec::new() });
+        self.classes.insert(class_id, Class { super_id, is_jdk: loader_id == 0, fields: Vec::new() });
     }
 
     pub fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
@@ -70,18 +72,29 @@ impl Layouts {
     /// # Errors
     /// Why they are not known.
     pub fn fields_of(&self, class_id: u64) -> Result<Vec<Field>, NoLayout> {
-        let (mut fields, mut next): (Vec<Field>, _) = (Vec::new(), class_id);
+        let mut fields = Vec::new();
+        self.each_field(class_id, |_, field| fields.push(field))?;
+        Ok(fields)
+    }
+
+    /// The same, each with the class that declares it.
+    ///
+    /// # Errors
+    /// Why they are not known; some may have been told by then.
+    pub fn each_field(&self, class_id: u64, mut take: impl FnMut(&Class, Field)) -> Result<(), NoLayout> {
+        let (mut from, mut count, mut next) = (0, 0, class_id);
         // Superclasses in a circle are no Java, nor is a class with more fields than its superclasses can have.
         for _ in 0..DEPTH_MAX {
             if next == 0 {
-                return Ok(fields);
+                return Ok(());
             }
             let class = self.classes.get(&next).ok_or(NoLayout::Undescribed)?;
-            let from = fields.last().map_or(0, |before| before.at + before.bytes);
-            if fields.len() + class.fields.len() > FIELDS_MAX {
+            count += class.fields.len();
+            if count > FIELDS_MAX {
                 return Err(NoLayout::TooLarge);
             }
-            fields.extend(class.fields.iter().map(|field| Field { at: from + field.at, ..*field }));
+            class.fields.iter().for_each(|field| take(class, Field { at: from + field.at, ..*field }));
+            from += class.fields.last().map_or(0, |last| last.at + last.bytes);
             next = class.super_id;
         }
         Err(NoLayout::TooLarge)
@@ -120,18 +133,18 @@ mod tests {
     #[test]
     fn the_fields_of_the_superclass_lie_behind_those_of_the_class() {
         let mut layouts = Layouts::default();
-        layouts.class(2, 1);
+        layouts.class(2, 1, 0);
         layouts.field(20, 10, 4);
         layouts.field(21, OBJECT, 8);
         assert_eq!(layouts.fields_of(2), Err(NoLayout::Undescribed), "its superclass is not known");
-        layouts.class(1, 0);
+        layouts.class(1, 0, 0);
         layouts.field(10, 8, 1);
         let fields = layouts.fields_of(2).unwrap();
         let lie: Vec<_> = fields.iter().map(|field| (field.name_id, field.at, field.bytes)).collect();
         assert_eq!(lie, [(20, 0, 4), (21, 4, 8), (10, 12, 1)]);
         assert!(fields[1].is_reference() && !fields[0].is_reference());
         assert_eq!(layouts.super_of(2), Some(1));
-        layouts.class(3, 9);
+        layouts.class(3, 9, 0);
         let lengths = layouts.lengths();
         assert_eq!((lengths.get(&1), lengths.get(&2), lengths.get(&3)), (Some(&1), Some(&13), None));
     }
@@ -139,8 +152,8 @@ mod tests {
     #[test]
     fn superclasses_in_a_circle_have_no_layout() {
         let mut layouts = Layouts::default();
-        layouts.class(1, 2);
-        layouts.class(2, 1);
+        layouts.class(1, 2, 0);
+        layouts.class(2, 1, 0);
         assert_eq!(layouts.fields_of(1), Err(NoLayout::TooLarge));
         assert!(layouts.lengths().is_empty());
     }

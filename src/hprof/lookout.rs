@@ -233,8 +233,8 @@ impl Tally for Lookout {
         self.names.insert(class_id, name_id);
     }
 
-    fn class(&mut self, class_id: u64, super_id: u64) {
-        self.layouts.class(class_id, super_id);
+    fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
+        self.layouts.class(class_id, super_id, loader_id);
     }
 
     fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {

@@ -1,9 +1,11 @@
 //! The HPROF format, pure: bytes in, values out.
 
+mod encoding;
 mod histogram;
 mod ids;
 mod layouts;
 mod lookout;
+mod mask;
 pub mod names;
 mod record_start;
 pub mod records;
@@ -12,6 +14,7 @@ mod reframe;
 #[cfg(test)]
 pub(crate) mod sample;
 mod stretches;
+mod structure;
 mod summary;
 mod tally;
 mod types;
@@ -20,11 +23,12 @@ mod walker;
 pub use histogram::{CLASSES_MAX, Histogram, Ranking};
 pub use ids::IdSet;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
+pub use mask::Mask;
 pub use record_start::RecordStarts;
-pub use redact::{Blanked, Keep, Mask, Redact, Redacting, Redactor};
+pub use redact::{Blanked, Keep, Redact, Redacting, Redactor};
 pub use reframe::Reframer;
 pub use stretches::{ReadAt, Stretch, Stretches};
 pub use summary::{Amount, ClassShare, Records, Summary, TopClasses};
 pub use tally::{Body, Tally};
-pub use types::java_name;
+pub use types::{element_of, java_name};
 pub use walker::{Malformed, Walker};

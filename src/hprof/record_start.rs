@@ -90,8 +90,8 @@ mod tests {
     }
 
     impl Tally for Learner {
-        fn class(&mut self, class_id: u64, super_id: u64) {
-            self.layouts.class(class_id, super_id);
+        fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
+            self.layouts.class(class_id, super_id, loader_id);
         }
 
         fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {

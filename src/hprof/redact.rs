@@ -5,21 +5,24 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::encoding::Encodings;
 use super::ids::{IdMap, IdSet};
 use super::layouts::{Layouts, NoLayout};
+use super::mask::{Fill, Mask, Span};
+use super::structure::{Structure, TEXTS};
 use super::tally::{Body, Tally};
 use super::types;
-
-/// What every character becomes: a string is still one, and of its length.
-const STAR: u8 = b'*';
 
 /// How much is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Redact {
-    /// What arrays of bytes and characters hold: all strings.
+    /// What arrays of bytes and characters hold: all strings. And what arrays of ints hold: HotSpot fills what its heap
+    /// has of dead objects with such arrays, which still have their bytes (JDK: `collectedHeap.cpp`,
+    /// `CollectedHeap::fill_with_array`; a dump tells them from no other `int[]`, even where they have a class of their
+    /// own since JDK 19).
     Strings,
-    /// What all primitive arrays hold, and all primitive fields.
+    /// What all primitive arrays hold, and all primitive fields but those that [`Structure`] keeps.
     All,
 }
 
@@ -28,6 +31,8 @@ pub enum Redact {
 pub struct Keep {
     /// Arrays by their identifiers.
     pub arrays: IdSet,
+    /// Arrays of these basic types.
+    pub array_types: Vec<u8>,
     /// Whatever a byte or character array is, when it is nothing but one of these.
     pub texts: HashSet<Vec<u8>>,
     /// Classes whose instances keep their fields.
@@ -55,7 +60,8 @@ struct Primitives {
     ranges: Box<[(u32, u32)]>,
 }
 
-/// Instances that were zeroed with their references, for nobody could tell which of their values are some.
+/// What was zeroed although it might stay: instances with their references, for nobody could tell which of their values
+/// are some.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Blanked {
     /// Their classes were not described before them.
@@ -64,6 +70,8 @@ pub struct Blanked {
     pub too_large: u64,
     /// They are not as long as their classes say.
     pub misfit: u64,
+    /// Not even what [`Structure`] keeps was left to instances: the names of fields came too late.
+    pub sizes: bool,
 }
 
 impl Blanked {
@@ -81,49 +89,103 @@ impl Blanked {
 pub struct Redactor {
     what: Redact,
     keep: Keep,
-    longest_text: u64,
+    /// Whether one of the texts that stay has so many bytes.
+    text_lengths: Box<[bool]>,
+    /// Whether one of them begins with this byte: most arrays need no hash then.
+    text_starts: Box<[bool]>,
+    structure: Structure,
+    pub(super) encodings: Encodings,
     layouts: Layouts,
     primitives: IdMap<Primitives>,
     pub blanked: Blanked,
-    /// The class whose static values pass by is to be kept.
-    in_kept_class: bool,
+    open: OpenClass,
     /// Of the last instance: those of one class often come in a row.
     last: u64,
 }
 
+/// The class whose static values pass by.
+#[derive(Debug, Default)]
+struct OpenClass {
+    is_kept: bool,
+    is_jdk: bool,
+}
+
 impl Redactor {
-    pub fn new(what: Redact, keep: Keep) -> Self {
-        let longest_text = keep.texts.iter().map(Vec::len).max().unwrap_or(0) as u64;
-        let (layouts, primitives) = (Layouts::default(), IdMap::default());
+    pub fn new(what: Redact, mut keep: Keep) -> Self {
+        TEXTS.iter().for_each(|text| keep.text(text));
+        let longest = keep.texts.iter().map(Vec::len).max().unwrap_or(0);
+        let mut text_lengths = vec![false; longest + 1].into_boxed_slice();
+        let mut text_starts = vec![false; 1 << u8::BITS].into_boxed_slice();
+        for text in &keep.texts {
+            text_lengths[text.len()] = true;
+            text.first().into_iter().for_each(|first| text_starts[usize::from(*first)] = true);
+        }
         Self {
             what,
             keep,
-            longest_text,
-            layouts,
-            primitives,
+            text_lengths,
+            text_starts,
+            structure: Structure::default(),
+            encodings: Encodings::default(),
+            layouts: Layouts::default(),
+            primitives: IdMap::default(),
             blanked: Blanked::default(),
-            in_kept_class: false,
+            open: OpenClass::default(),
             last: 0,
         }
     }
 
-    fn instance(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
-        if self.what == Redact::Strings || self.keep.classes.contains(&class_id) {
-            return;
+    /// Nothing that the head of the dump will tell yet is needed for its heap.
+    pub fn knows_names(&self) -> bool {
+        self.what == Redact::Strings || self.structure.is_known()
+    }
+
+    fn symbol(&mut self, id: u64, text: &[u8]) {
+        let names_field = self.structure.symbol(id, text);
+        self.blanked.sizes |= names_field && !self.primitives.is_empty();
+        self.encodings.symbol(id, text);
+    }
+
+    fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
+        self.encodings.class(class_id, loader_id == 0);
+        if self.what == Redact::All {
+            self.layouts.class(class_id, super_id, loader_id);
+            self.open = OpenClass { is_kept: self.keep.classes.contains(&class_id), is_jdk: loader_id == 0 };
         }
+    }
+
+    fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
+        self.encodings.field(name_id, basic_type, bytes);
+        if self.what == Redact::All {
+            self.layouts.field(name_id, basic_type, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn instance(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
+        if self.encodings.is_string(class_id) {
+            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::String });
+        }
+        if self.what == Redact::All && !self.keep.classes.contains(&class_id) {
+            self.fields(class_id, body, mask);
+        }
+    }
+
+    fn fields(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
+        let zero = |at, bytes| Span { id: body.id, at, bytes, fill: Fill::Zero };
         let known = if self.last == class_id { Ok(()) } else { self.learn(class_id) };
         self.last = if known.is_ok() { class_id } else { 0 };
         match (known, self.primitives.get(&class_id)) {
             (Ok(()), Some(Primitives { length, ranges })) if *length == body.bytes => {
                 for (from, bytes) in ranges {
-                    mask.add(Span { at: body.at + u64::from(*from), bytes: u64::from(*bytes), fill: Fill::Zero });
+                    mask.add(zero(body.at + u64::from(*from), u64::from(*bytes)));
                 }
             }
             // Which of its values are references cannot be known.
             (known, _) => {
                 *self.blanked.reason(known) += 1;
                 self.last = 0;
-                mask.add(Span { at: body.at, bytes: body.bytes, fill: Fill::Zero });
+                mask.add(zero(body.at, body.bytes));
             }
         }
     }
@@ -132,10 +194,14 @@ impl Redactor {
         if self.primitives.contains_key(&class_id) {
             return Ok(());
         }
-        let fields = self.layouts.fields_of(class_id)?;
-        let length = fields.last().map_or(0, |last| u64::from(last.at + last.bytes));
-        let primitive = fields.iter().filter(|field| !field.is_reference());
-        let ranges = joined(primitive.map(|field| (field.at, field.bytes)));
+        let (mut length, mut ranges) = (0, Vec::new());
+        self.layouts.each_field(class_id, |class, field| {
+            length = u64::from(field.at + field.bytes);
+            if !field.is_reference() && !self.structure.keeps_field(class, field.name_id, field.basic_type) {
+                ranges.push((field.at, field.bytes));
+            }
+        })?;
+        let ranges = joined(ranges.into_iter());
         self.primitives.insert(class_id, Primitives { length, ranges });
         Ok(())
     }
@@ -143,28 +209,32 @@ impl Redactor {
     #[inline(always)]
     fn primitive_array(&self, basic_type: u8, body: Body, mask: &mut Mask) {
         let fill = match (basic_type, self.what) {
-            (types::CHAR, _) => Fill::Chars,
+            (types::CHAR, _) => Fill::BIG_ENDIAN,
             (types::BYTE, _) => Fill::Bytes,
-            (_, Redact::All) => Fill::Zero,
+            (types::INT, _) | (_, Redact::All) => Fill::Zero,
             (_, Redact::Strings) => return,
         };
-        if self.keep.arrays.is_empty() || !self.keep.arrays.contains(&body.id) {
-            mask.add(Span { at: body.at, bytes: body.bytes, fill });
+        if !self.keep.array_types.contains(&basic_type)
+            && (self.keep.arrays.is_empty() || !self.keep.arrays.contains(&body.id))
+        {
+            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill });
         }
     }
 
-    fn class_value(&self, basic_type: u8, at: u64, bytes: u64, mask: &mut Mask) {
-        if self.what == Redact::All && basic_type != types::OBJECT && !self.in_kept_class {
-            mask.add(Span { at, bytes, fill: Fill::Zero });
+    fn class_value(&self, name_id: u64, basic_type: u8, at: u64, bytes: u64, mask: &mut Mask) {
+        let is_told = self.what == Redact::All && basic_type != types::OBJECT && !self.open.is_kept;
+        if is_told && !self.structure.keeps_static(self.open.is_jdk, name_id, basic_type) {
+            mask.add(Span { id: 0, at, bytes, fill: Fill::Zero });
         }
     }
 
     /// A text that is to stay, all of which is in `bytes`. One that two pages share does not: half of it might be
     /// half of a secret.
-    fn keeps(&self, span: &Span, bytes: &[u8]) -> bool {
+    pub(super) fn keeps(&self, span: &Span, bytes: &[u8]) -> bool {
         span.fill != Fill::Zero
-            && span.bytes <= self.longest_text
             && bytes.len() as u64 == span.bytes
+            && self.text_lengths.get(bytes.len()).is_some_and(|any| *any)
+            && bytes.first().is_some_and(|first| self.text_starts[usize::from(*first)])
             && self.keep.texts.contains(bytes)
     }
 }
@@ -181,79 +251,6 @@ fn joined(ranges: impl Iterator<Item = (u32, u32)>) -> Box<[(u32, u32)]> {
     joined.into()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fill {
-    Zero,
-    /// Characters of one byte.
-    Bytes,
-    /// Big-endian characters of two bytes.
-    Chars,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    at: u64,
-    bytes: u64,
-    fill: Fill,
-}
-
-impl Span {
-    fn fill(&self, from: u64, bytes: &mut [u8]) {
-        match self.fill {
-            Fill::Zero => bytes.fill(0),
-            Fill::Bytes => bytes.fill(STAR),
-            Fill::Chars => {
-                // The page before may have had half a character.
-                let (half, whole) = bytes.split_at_mut(((from - self.at) % 2) as usize);
-                half.fill(STAR);
-                let (whole, rest) = whole.as_chunks_mut::<2>();
-                whole.fill([0, STAR]);
-                rest.fill(0);
-            }
-        }
-    }
-}
-
-/// What of one section is still to be overwritten.
-#[derive(Debug, Default)]
-pub struct Mask {
-    /// Where the next page begins.
-    at: u64,
-    spans: Vec<Span>,
-}
-
-impl Mask {
-    #[inline(always)]
-    fn add(&mut self, span: Span) {
-        if span.bytes > 0 {
-            self.spans.push(span);
-        }
-    }
-
-    /// Overwrites what the walk has told of this page, which follows the one before.
-    pub fn apply(&mut self, page: &mut [u8], redactor: &Redactor) {
-        let (start, end) = (self.at, self.at + page.len() as u64);
-        self.spans.retain(|span| {
-            let span_end = span.at.saturating_add(span.bytes);
-            let (from, to) = (span.at.max(start), span_end.min(end));
-            if from < to {
-                let here = &mut page[(from - start) as usize..(to - start) as usize];
-                if !redactor.keeps(span, here) {
-                    span.fill(from, here);
-                }
-            }
-            span_end > end
-        });
-        self.at = end;
-    }
-
-    /// The walk could not understand what comes from there on.
-    pub fn blank(&mut self, page: &mut [u8], from: u64) {
-        let here = from.saturating_sub(self.at).min(page.len() as u64);
-        page[here as usize..].fill(0);
-    }
-}
-
 /// Tells both a tally and a redactor.
 pub struct Redacting<'a, T> {
     pub tally: &'a mut T,
@@ -266,23 +263,23 @@ impl<T: Tally> Tally for Redacting<'_, T> {
         self.tally.load_class(class_id, name_id);
     }
 
-    fn class(&mut self, class_id: u64, super_id: u64) {
-        if self.redactor.what == Redact::All {
-            self.redactor.layouts.class(class_id, super_id);
-            self.redactor.in_kept_class = self.redactor.keep.classes.contains(&class_id);
-        }
-        self.tally.class(class_id, super_id);
+    fn symbol(&mut self, id: u64, text: &[u8]) {
+        self.redactor.symbol(id, text);
+        self.tally.symbol(id, text);
     }
 
-    fn class_value(&mut self, basic_type: u8, at: u64, bytes: u64) {
-        self.redactor.class_value(basic_type, at, bytes, self.mask);
-        self.tally.class_value(basic_type, at, bytes);
+    fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
+        self.redactor.class(class_id, super_id, loader_id);
+        self.tally.class(class_id, super_id, loader_id);
+    }
+
+    fn class_value(&mut self, name_id: u64, basic_type: u8, at: u64, bytes: u64) {
+        self.redactor.class_value(name_id, basic_type, at, bytes, self.mask);
+        self.tally.class_value(name_id, basic_type, at, bytes);
     }
 
     fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
-        if self.redactor.what == Redact::All {
-            self.redactor.layouts.field(name_id, basic_type, bytes);
-        }
+        self.redactor.field(name_id, basic_type, bytes);
         self.tally.field(name_id, basic_type, bytes);
     }
 

@@ -11,6 +11,7 @@ pub struct Sample {
     head: Vec<u8>,
     segments: Vec<u8>,
     heap: Vec<u8>,
+    loader: u64,
 }
 
 impl Sample {
@@ -18,7 +19,7 @@ impl Sample {
         let mut head = b"JAVA PROFILE 1.0.2\0".to_vec();
         head.extend(8u32.to_be_bytes());
         head.extend(0u64.to_be_bytes());
-        Self { head, segments: Vec::new(), heap: Vec::new() }
+        Self { head, segments: Vec::new(), heap: Vec::new(), loader: 0 }
     }
 
     pub fn symbol(mut self, id: u64, text: &str) -> Self {
@@ -31,13 +32,20 @@ impl Sample {
         let [class_id, name, parent] = [class, name, parent].map(u64::to_be_bytes);
         top(&mut self.head, tag::LOAD_CLASS, &[&[0, 0, 0, 7], &class_id[..], &[0, 0, 0, 1], &name].concat());
         self.heap.push(sub::CLASS_DUMP);
-        self.heap.extend([&class_id[..], &[0; 4], &parent, &[0; 5 * 8 + 4], &[0, 0]].concat());
+        let loader = self.loader.to_be_bytes();
+        self.heap.extend([&class_id[..], &[0; 4], &parent, &loader, &[0; 4 * 8 + 4], &[0, 0]].concat());
         self.heap.extend([0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 10, 0xDE, 0xAD, 0xBE, 0xEF]);
         self.heap.extend((fields.len() as u16).to_be_bytes());
         for (name, basic_type) in fields {
             self.heap.extend(name.to_be_bytes());
             self.heap.push(*basic_type);
         }
+        self
+    }
+
+    /// The loader of the classes from here on; before, it is the boot loader.
+    pub fn loaded_by(mut self, loader: u64) -> Self {
+        self.loader = loader;
         self
     }
 

@@ -2,24 +2,34 @@
 
 /// A reference, among the basic types.
 pub const OBJECT: u8 = 2;
+pub const BOOLEAN: u8 = 4;
 pub const CHAR: u8 = 5;
+pub const FLOAT: u8 = 6;
 pub const BYTE: u8 = 8;
+pub const INT: u8 = 10;
+pub const LONG: u8 = 11;
 
 /// Basic types by their HPROF number (JDK: `heapDumper.cpp`, "HPROF binary format", BASIC TYPE) and their letter in
 /// a descriptor (JVM specification, table 4.3-A).
 const BASIC_TYPES: [(u8, u8, &str); 8] = [
-    (4, b'Z', "boolean"),
+    (BOOLEAN, b'Z', "boolean"),
     (CHAR, b'C', "char"),
-    (6, b'F', "float"),
+    (FLOAT, b'F', "float"),
     (7, b'D', "double"),
     (BYTE, b'B', "byte"),
     (9, b'S', "short"),
-    (10, b'I', "int"),
-    (11, b'J', "long"),
+    (INT, b'I', "int"),
+    (LONG, b'J', "long"),
 ];
 
 /// An array has at most so many dimensions (JVM specification, 4.4.1).
 const DIMENSIONS_MAX: usize = 255;
+
+/// The basic type of `int[]`; `None` for what is no array of one of them.
+pub fn element_of(array: &str) -> Option<u8> {
+    let element = array.strip_suffix("[]")?;
+    BASIC_TYPES.iter().find(|(.., name)| *name == element).map(|(number, ..)| *number)
+}
 
 /// `byte[]`.
 pub fn array_of(basic_type: u8) -> String {
@@ -81,6 +91,7 @@ mod tests {
     fn an_array_of_each_basic_type_has_a_name_by_number_and_by_letter() {
         for (number, letter, name) in BASIC_TYPES {
             assert_eq!(array_of(number), format!("{name}[]"));
+            assert_eq!(element_of(&array_of(number)), Some(number));
             assert_eq!(java_name(&format!("[{}", char::from(letter))), format!("{name}[]"));
         }
         assert_eq!(array_of(3), "type 3[]");

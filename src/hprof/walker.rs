@@ -10,7 +10,7 @@ use super::records::{
     object_array_head, primitive_array_head, root_width, sub, tag, value_width,
 };
 use super::summary::{Records, Summary};
-use super::tally::{Body, Tally};
+use super::tally::{Body, SYMBOL_MAX, Tally};
 
 /// The bytes are not HPROF from this offset on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,8 @@ enum State {
     Top,
     /// Opaque bytes of a top-level record.
     Body(u64),
+    /// The body of a UTF8 record that is short enough to be told: so many bytes.
+    Symbol(usize),
     /// The body of a LOAD CLASS of the right length.
     LoadClass,
     /// At a sub-record.
@@ -191,6 +193,7 @@ impl Walker {
             State::FileHeader => self.file_header(b),
             State::Top => self.top(b),
             State::Body(left) => Ok(self.body(b, left)),
+            State::Symbol(bytes) => Ok(self.symbol(b, bytes, tally)),
             State::LoadClass => Ok(self.load_class(b, tally)),
             State::Sub => self.sub_record(b, tally),
             State::SubBody(left) => Ok(self.sub_body(b, left)),
@@ -241,8 +244,7 @@ impl Walker {
             }
             0x01..=tag::CONTROL_SETTINGS => {
                 self.count_top(b[0]);
-                let is_class = b[0] == tag::LOAD_CLASS && length == load_class_body(self.id_size) as u64;
-                if is_class { State::LoadClass } else { State::Body(length) }
+                self.top_body(b[0], length)
             }
             other => return Err(self.malformed(format!("unknown record tag {other:#04x}"))),
         };
@@ -250,6 +252,15 @@ impl Walker {
             self.state = State::Top;
         }
         Ok(Step::Used(TOP_HEADER))
+    }
+
+    fn top_body(&self, record: u8, length: u64) -> State {
+        let told = self.id_size as u64..=(self.id_size + SYMBOL_MAX) as u64;
+        match record {
+            tag::UTF8 if told.contains(&length) => State::Symbol(length as usize),
+            tag::LOAD_CLASS if length == load_class_body(self.id_size) as u64 => State::LoadClass,
+            _ => State::Body(length),
+        }
     }
 
     fn count_top(&mut self, record: u8) {
@@ -267,6 +278,16 @@ impl Walker {
         let n = left.min(b.len() as u64);
         self.state = if n == left { State::Top } else { State::Body(left - n) };
         Step::Used(n as usize)
+    }
+
+    /// Identifier, text.
+    fn symbol(&mut self, b: &[u8], bytes: usize, tally: &mut impl Tally) -> Step {
+        if b.len() < bytes {
+            return Step::Need(bytes);
+        }
+        tally.symbol(identifier(b, 0, self.id_size), &b[self.id_size..bytes]);
+        self.state = State::Top;
+        Step::Used(bytes)
     }
 
     /// Serial number (u4), class, trace (u4), name.

@@ -26,7 +26,7 @@ use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
 use context::contexts;
-use values::{boolean, choice, disk_limits, duration, level, link_time, patterns, pid};
+use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,8 +125,7 @@ fn conditions(text: &str) -> Result<Vec<Condition>, String> {
 
 fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     let words = [("strings", Some(Redact::Strings)), ("all", Some(Redact::All)), ("none", None)];
-    let keep_classes = layers.parse("keep_class", patterns)?.unwrap_or_default();
-    let keep_classes = keep_classes.iter().map(ToString::to_string).collect();
+    let keep_classes = layers.parse("keep_class", kept_classes)?.unwrap_or_default();
     let what = layers.parse("redact", |text| choice(text, &words))?.flatten();
     if what.is_none() && layers.get("keep_class").is_some_and(|value| value.origin == Origin::Flag) {
         return Err(UsageError::KeepClassAlone);
@@ -263,7 +262,7 @@ impl DumpSettings {
         if no_disk && !common.store.url.takes_parts() {
             return Err(UsageError::NoDiskStore);
         }
-        if no_disk && common.redact.as_ref().is_some_and(|redact| !redact.keep_classes.is_empty()) {
+        if no_disk && common.redact.as_ref().is_some_and(Redaction::needs_whole_dump) {
             return Err(UsageError::NoDiskKeepClass);
         }
         if no_disk && keep_when_store_is_down {

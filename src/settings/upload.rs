@@ -3,6 +3,7 @@
 use super::layers::Layers;
 use super::{Settings, UsageError, flags, redact_flags};
 use crate::cli::UploadArgs;
+use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 
@@ -41,7 +42,7 @@ impl UploadSettings {
             return Err(UsageError::UploadWords);
         }
         let from_stdin = files.iter().any(|file| file == "-");
-        if from_stdin && common.redact.as_ref().is_some_and(|redact| !redact.keep_classes.is_empty()) {
+        if from_stdin && common.redact.as_ref().is_some_and(Redaction::needs_whole_dump) {
             return Err(UsageError::KeepClassStdin);
         }
         let is_signed = common.store.url.is_presigned();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::layers::Origin;
 use crate::gzip::LEVELS;
 use crate::heap_dump::DiskLimits;
+use crate::hprof::element_of;
 use crate::journal::JournalError;
 use crate::printable::{printable, printable_path};
 use crate::store::key::NameError;
@@ -171,6 +172,17 @@ pub(super) fn number(text: &str) -> Result<usize, String> {
 
 pub(super) fn patterns(text: &str) -> Result<Vec<glob::Pattern>, String> {
     text.split(',').map(|pattern| glob::Pattern::new(pattern.trim()).map_err(|error| error.to_string())).collect()
+}
+
+/// Patterns of the names of classes, and whole names of primitive arrays. Those with the texts would leave all that is
+/// to go.
+pub(super) fn kept_classes(text: &str) -> Result<Vec<String>, String> {
+    let one = |name: &str| match name {
+        "byte[]" | "char[]" => Err(format!("{name} holds the strings: name the classes that refer to them")),
+        name if element_of(name).is_some() => Ok(name.to_owned()),
+        name => glob::Pattern::new(name).map(|_| name.to_owned()).map_err(|error| error.to_string()),
+    };
+    text.split(',').map(|name| one(name.trim())).collect()
 }
 
 /// Bytes, or a number with a unit as Kubernetes writes it (Kubernetes: "Resource units", memory).

@@ -133,6 +133,12 @@ impl Receipt {
                 self.warn(format!("{instances} instances {why}: they lost their references as well"));
             }
         }
+        if blanked.sizes {
+            self.warn(
+                "the JVM wrote the names of fields too late: the sizes of collections and the states of threads are \
+                 zeroed as well; for a dump that has them, leave --no-disk out",
+            );
+        }
     }
 
     /// The JVM says so in its own log only.

@@ -9,6 +9,7 @@ pub mod console;
 pub mod container;
 pub mod dns;
 pub mod gcs;
+pub mod heap_fields;
 pub mod heap_graph;
 pub mod heap_shares;
 pub mod hostile_jvm;

@@ -11,7 +11,7 @@ import java.util.Map;
 
 /**
  * The JVM that the tests dump. Arguments, all key=value: markers (1000), garbage (0), mb (0), secret, plant (a secret
- * at many places), out (a file
+ * at many places), litter (a text that dead objects have), out (a file
  * that gets the READY line too), sap (seconds of time to safepoint for the command "busy").
  * Prints READY and its PID when all is allocated, then answers each line of standard input by one line.
  */
@@ -31,6 +31,9 @@ public final class Heap {
         }
         if (options.containsKey("plant")) {
             HELD.add(new Planted(options.get("plant")));
+        }
+        if (options.containsKey("litter")) {
+            HELD.add(new Litter(options.get("litter")));
         }
         double sap = Double.parseDouble(options.getOrDefault("sap", "0"));
         Busy busy = sap > 0 ? new Busy(sap) : null;

@@ -18,10 +18,17 @@ final class Planted {
         held.add(secret.toCharArray());
         held.add(secret.getBytes());
         held.add(new StringBuilder(secret).append('x'));
+        held.add(new String(secret.replace('e', '\u6f22').toCharArray()));
+        held.add(secret.replaceAll(".", "\u5b57"));
         map.put(new String(secret.toCharArray()), "value");
         System.setProperty("planted.secret", secret);
         held.add(new Order("readable-note", 0x600D600D600DL));
-        Thread thread = new Thread(Planted::sleep, "a readable thread");
+        start("a readable thread");
+        start("\u6f22\u5b57");
+    }
+
+    private static void start(String name) {
+        Thread thread = new Thread(Planted::sleep, name);
         thread.setDaemon(true);
         thread.start();
     }

@@ -21,16 +21,16 @@ const NUMBER: u64 = 0x5EC2_E75E_C2E7;
 const READABLE: u64 = 0x600D_600D_600D;
 const THREAD: &str = "a readable thread";
 
-fn jvm(version: &str) -> Option<TestJvm> {
+pub(crate) fn jvm(version: &str) -> Option<TestJvm> {
     jvm_of(version, "mb=8")
 }
 
-fn jvm_of(version: &str, megabytes: &str) -> Option<TestJvm> {
+pub(crate) fn jvm_of(version: &str, megabytes: &str) -> Option<TestJvm> {
     let jvm = TestJvm::builder(version)?.arg("markers=555").arg(megabytes).arg(format!("plant={}", secret()));
     Some(jvm.jvm_arg(format!("-Dplanted.argument={}", secret())).start())
 }
 
-fn dump(jvm: &TestJvm, store: &Path, args: &[&str]) -> Ended {
+pub(crate) fn dump(jvm: &TestJvm, store: &Path, args: &[&str]) -> Ended {
     Tool::dump(jvm.pid(), store.to_str().unwrap()).args(args).run().expect(0)
 }
 
@@ -45,7 +45,7 @@ fn spellings(text: &str) -> [Vec<u8>; 3] {
 }
 
 #[track_caller]
-fn assert_tells(dump: &[u8], text: &str, expected: bool) {
+pub(crate) fn assert_tells(dump: &[u8], text: &str, expected: bool) {
     let told = spellings(text).iter().any(|spelling| holds(dump, spelling));
     assert_eq!(told, expected, "'{text}'");
 }
@@ -340,6 +340,8 @@ fn contradictions_are_usage_errors() {
     assert!(ended.stderr.contains("--keep-class"), "{}", ended.stderr);
     Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--redact=some"]).run().expect(2);
     Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--keep-class", "a.*"]).run().expect(2);
+    // Nothing would be redacted of the strings.
+    Tool::new(&["shop", "cart", "prod", "--store", "/tmp", "--redact", "--keep-class", "byte[]"]).run().expect(2);
     let stdin = ["upload", "shop", "cart", "prod", "-", "--store", "/tmp", "--redact", "--keep-class", "a.*"];
     Tool::new(&stdin).run().expect(2);
 }

@@ -13,7 +13,7 @@ impl Walker {
         }
         self.records.classes += 1;
         self.book(head as u64)?;
-        tally.class(identifier(b, 1, id), identifier(b, 1 + id + 4, id));
+        tally.class(identifier(b, 1, id), identifier(b, 1 + id + 4, id), identifier(b, 1 + 2 * id + 4, id));
         self.state = State::ConstantPool(be16(b, head - 2));
         self.skip_empty();
         Ok(Step::Used(head))
@@ -57,7 +57,9 @@ impl Walker {
         }
         let width = self.width(b[before])?;
         let (size, at) = (before + 1 + width, self.offset + before as u64 + 1);
-        tally.class_value(b[before], at, width as u64);
+        // A constant has an index of two bytes there.
+        let name_id = if before == self.id_size { identifier(b, 0, before) } else { 0 };
+        tally.class_value(name_id, b[before], at, width as u64);
         if b.len() < size {
             return Ok(Step::Need(size));
         }
