@@ -24,6 +24,8 @@ pub enum RoomError {
     NoStream { pid: i32, why: String },
     #[error("no directory for the dump of pid {pid}: {tried}")]
     NoDirectory { pid: i32, tried: String },
+    #[error("this process may open {free} files more, and needs {least}")]
+    OpenFiles { free: usize, least: usize },
     #[error("cannot {what} {path}")]
     Io { what: &'static str, path: String, source: io::Error },
 }
@@ -50,6 +52,7 @@ impl RoomError {
                  volumeMounts: [{name: dumps, mountPath: /dumps}]\n  volumes: [{name: dumps, emptyDir: {}}]"
                     .into()
             }
+            Self::OpenFiles { .. } => "raise the limit: 'ulimit -n 1024', as root where it must be".into(),
             Self::Io { .. } => "free space there, or name another directory with --dir".into(),
         }
     }
