@@ -101,7 +101,7 @@ fn any_is_written(file: &File, parts: &[File]) -> io::Result<bool> {
 fn age_of(file: &File, parts: &[File]) -> io::Result<Duration> {
     let ages =
         std::iter::once(file).chain(parts).map(|file| Ok(file.metadata()?.modified()?.elapsed().unwrap_or_default()));
-    ages.reduce(|one, other| Ok(one?.min(other?))).unwrap_or_else(|| Ok(Duration::ZERO))
+    ages.reduce(|one, other| Ok(one?.min(other?))).unwrap_or(Ok(Duration::ZERO))
 }
 
 /// Whether it is a heap dump, and whether it is gzipped.

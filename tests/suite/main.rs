@@ -48,4 +48,5 @@ mod store_word;
 mod turn;
 mod watch;
 mod watchers;
+mod whole;
 mod worth;
