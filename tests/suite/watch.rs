@@ -377,7 +377,7 @@ fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
         assert_eq!((&walk["complete"], walk.get("damage")), (&false.into(), None), "JDK {version}");
         if version == "8" {
             let primitive_arrays = walk["records"]["primitive_arrays"].as_u64().unwrap();
-            assert!(primitive_arrays > 1000, "JDK {version}: {walk}");
+            assert!(primitive_arrays > 10, "JDK {version}: {walk}");
             let ended = Tool::new(&["verify", object.to_str().unwrap(), "--output", "json"]).run().expect(5);
             assert_eq!(ended.receipt()["records"], walk["records"]);
             assert_eq!((&walk["mended"], ended.receipt().get("mended")), (&true.into(), None));
