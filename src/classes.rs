@@ -4,8 +4,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 
-use flate2::read::MultiGzDecoder;
-
+use crate::gunzip::Gunzip;
 use crate::hprof::{Histogram, TopClasses, names};
 use crate::spool::Spool;
 use crate::units::Bytes;
@@ -21,7 +20,7 @@ const NAME_SHOWN: usize = 120;
 
 /// Of a dump whose spool is sealed: its members are read in the order of the object.
 pub fn of_spool(histogram: &Histogram, spool: &Spool) -> Option<TopClasses> {
-    named(histogram, MultiGzDecoder::new(BufReader::new(spool.reader())))
+    named(histogram, Gunzip::new(spool.reader()))
 }
 
 /// Of a plain or gzipped dump in a file.
@@ -30,7 +29,7 @@ pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> Option<
         log::warn!("the dump cannot be read again for the names of its classes: {error}");
     }
     let file = BufReader::new(file);
-    if gzipped { named(histogram, MultiGzDecoder::new(file)) } else { named(histogram, file) }
+    if gzipped { named(histogram, Gunzip::new(file)) } else { named(histogram, file) }
 }
 
 /// Numbers without names are worth more than none; without objects there are none.

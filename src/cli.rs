@@ -217,10 +217,10 @@ pub struct DumpArgs {
 pub struct UploadArgs {
     /// First parts of the object key, then heap dumps, plain or gzipped; '-' is standard input
     #[arg(value_names = ["PROJECT", "APP", "ENV", "FILE"])]
-    pub words: Vec<String>,
+    pub words: Vec<OsString>,
     /// Finish what earlier runs have left in this directory, and below
     #[arg(long, value_name = "DIR")]
-    pub resume: Option<String>,
+    pub resume: Option<OsString>,
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]
@@ -238,7 +238,7 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Where the JVM writes its dumps; they are taken away, stored, and removed
-    pub dir: String,
+    pub dir: OsString,
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]
@@ -334,7 +334,7 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// A heap dump, plain or gzipped
-    pub file: String,
+    pub file: OsString,
     /// Form of the answer: text or json [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,

@@ -53,6 +53,8 @@ pub enum Error {
     /// It was ended from outside of what it does.
     #[error("{reason}, and this run hangs: a disk or a network file system has not answered for {seconds} s")]
     Hung { reason: Reason, seconds: u64 },
+    #[error("{0}, and not all is stored")]
+    Grace(Stopped),
     #[error("the watcher is not well: {0}")]
     Ailing(String),
 }
@@ -76,7 +78,7 @@ impl Error {
             // The application was let go, and its dump with it.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. })
             | Self::Hung { reason: Reason::MaxPause(_), .. } => 5,
-            Self::Stopped(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
+            Self::Stopped(_) | Self::Grace(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
         }
@@ -111,6 +113,10 @@ impl Error {
                 "allow a longer one with --max-pause, or leave --no-disk away and name a directory with --dir".into()
             }
             Self::Stopped(_) => "give more time with --deadline, and look for what is kept".into(),
+            Self::Grace(_) => {
+                "give more time with --grace (and terminationGracePeriodSeconds); the next start stores what waits"
+                    .into()
+            }
             Self::Store(error) => error.hint().into(),
             Self::StoreLost(error) => {
                 format!("{}; without --no-disk a dump outlives its store", error.hint())

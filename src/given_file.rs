@@ -16,6 +16,7 @@ use rustix::process::geteuid;
 
 use crate::entry::Entry;
 use crate::regular_file::{NotRegular, read_bounded};
+use crate::sys::{self, Standard};
 
 /// How long a whole text may take to come through a pipe: a command that asks a vault answers in seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +45,9 @@ pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`].
 pub fn read_stdin(max: u64) -> io::Result<Vec<u8>> {
+    if sys::was_closed(Standard::Input) {
+        return Err(io::Error::other("standard input was closed when this program was started"));
+    }
     read_pipe(io::stdin().as_fd(), max)
 }
 

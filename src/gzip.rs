@@ -126,6 +126,12 @@ pub fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
 }
 
+/// The words for it.
+pub fn damage(error: &io::Error) -> String {
+    let what = if error.kind() == io::ErrorKind::UnexpectedEof { "ends early" } else { "is damaged" };
+    format!("its gzip stream {what}: {error}")
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;

@@ -257,7 +257,7 @@ impl Journal {
         let own = of(of_file);
         let mut file = match own.open(Access::ReadAppend) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => match NotRegular::of(&error) {
                 Some(what) => return Err(JournalError::NotRegular { path: own.path().display().to_string(), what }),
                 None => return Err(error.into()),
@@ -325,6 +325,11 @@ impl Journal {
         line.push(b'\n');
         (&self.0).write_all(&line)
     }
+}
+
+/// Where the file's own name leaves no room for the end of the journal's, there is none (NAME_MAX, 255 bytes).
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error())
 }
 
 fn is_own(uid: u32) -> bool {

@@ -38,14 +38,16 @@ mod entry;
 pub mod guard;
 pub mod incoming;
 pub mod journal;
-mod private;
+pub mod private;
 pub mod private_memory;
 
 pub mod heap_dump;
 
 pub mod hprof;
 
+mod dump_reader;
 pub mod effort;
+mod gunzip;
 pub mod gzip;
 pub mod pages;
 pub mod panics;
@@ -61,6 +63,8 @@ pub mod redaction;
 pub mod store;
 
 pub mod download;
+mod leases;
+mod open_files;
 pub mod pod;
 mod rename;
 pub mod run_id;

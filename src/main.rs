@@ -17,6 +17,7 @@ use jmap_dump_tool::log_copy;
 use jmap_dump_tool::output::{Stderr, write_within};
 use jmap_dump_tool::panics;
 use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
+use jmap_dump_tool::private;
 use jmap_dump_tool::private_memory;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -40,6 +41,7 @@ fn report_panic() -> ExitCode {
 }
 
 fn run() -> ExitCode {
+    private::keep_rights_of_owner();
     if let Some(task) = companion_task() {
         task();
         return ExitCode::SUCCESS;

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::process::geteuid;
+use rustix::fs::Mode;
+use rustix::process::{geteuid, umask};
 
 /// Anybody but the owner.
 const OTHERS_WRITE: u32 = 0o022;
@@ -42,6 +43,16 @@ pub fn is_private(file: &File, path: &Path) -> io::Result<bool> {
     );
     Ok(true)
 }
+
+/// Whatever the umask takes from others, it takes nothing from the owner: a directory that its owner cannot list, or a file
+/// that he cannot read again, would be left behind.
+pub fn keep_rights_of_owner() {
+    let old = umask(OWNER_ALONE);
+    umask(old & OWNER_ALONE);
+}
+
+/// What a umask takes from all but the owner.
+const OWNER_ALONE: Mode = Mode::RWXG.union(Mode::RWXO);
 
 #[cfg(test)]
 mod tests {

@@ -193,6 +193,14 @@ pub const DUMPING: &str = "the JVM stood still and dumped";
 /// The stage of a run whose JVM runs again.
 pub const COMPRESSING: &str = "compressing";
 
+/// What is wrong with the bytes of a source, at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flaws {
+    pub damage: Option<String>,
+    /// A segment had no length: see [`crate::hprof::Mender`].
+    pub mended: bool,
+}
+
 /// Where the raw dump comes from, page by page.
 pub trait Source {
     fn scrutiny(&self) -> Scrutiny {
@@ -205,6 +213,11 @@ pub trait Source {
     /// # Errors
     /// When the dump cannot be read.
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>>;
+
+    /// What was wrong with what has come.
+    fn flaws(&self) -> Flaws {
+        Flaws::default()
+    }
 
     /// Called while the stages are busy and nothing can be taken: for what does not wait.
     ///
@@ -263,6 +276,14 @@ impl<R: Read> Source for Stream<R> {
     fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         let n = self.raw.by_ref().take(PAGE as u64).read_to_end(page)?;
         Ok((n > 0).then_some(Section::Head))
+    }
+}
+
+impl Summary {
+    /// The same of bytes with these flaws, which are not whole.
+    #[must_use]
+    pub fn with(self, Flaws { damage, mended }: Flaws) -> Self {
+        Self { complete: self.complete && damage.is_none() && !mended, damage, mended, ..self }
     }
 }
 
@@ -353,16 +374,17 @@ fn walk(
         let mut block = Some(Block { slot, raw: page });
         busily(raw, together, deadline, |time| hand_on(blocks, &mut block, time))?;
     }
+    let flaws = raw.flaws();
     let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
         && sections.get(&Section::Head).is_some_and(|head| head.walker.records().segments > 0);
     if twice {
         return Err(PipelineError::Merged);
     }
     if scrutiny == Scrutiny::Anything {
-        return Ok(Summary::of_anything(bytes));
+        return Ok(Summary::of_anything(bytes).with(flaws));
     }
     let joined = Walker::join(sections.into_values().map(|passing| passing.walker).collect());
-    Ok(Summary { bytes, complete: joined.complete && damage.is_none(), damage, ..joined })
+    Ok(Summary { bytes, ..joined }.with(Flaws { damage: damage.or(flaws.damage), ..flaws }))
 }
 
 /// For whoever is told that the run was stopped.

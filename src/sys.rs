@@ -4,6 +4,39 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A standard stream by its descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standard {
+    Input = 0,
+    Output = 1,
+}
+
+/// The standard descriptors that were closed when the program started: bit N for descriptor N.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// The C library calls it before `main`. Rust's own start opens /dev/null in the place of what is closed (Rust:
+/// `library/std/src/sys/pal/unix/mod.rs`, `sanitize_standard_fds`), and nobody can tell after that.
+// SAFETY: each address in this section is that of a function which the C library calls once, without arguments that this
+// one would take (System V ABI, "Initialization and Termination Functions"). It makes only system calls.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_CLOSED: extern "C" fn() = note_closed;
+
+extern "C" fn note_closed() {
+    for fd in 0..3_u8 {
+        // SAFETY: the call takes no pointer, and changes nothing.
+        if unsafe { libc::fcntl(i32::from(fd), libc::F_GETFD) } == -1 {
+            CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether the descriptor was closed when the program started.
+pub fn was_closed(standard: Standard) -> bool {
+    CLOSED.load(Ordering::Relaxed) & 1 << standard as u8 != 0
+}
 
 /// The process at the other end of a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use super::dump_run::Run;
 use super::tell_stored;
 use super::verify::walk;
 use crate::classes;
+use crate::dump_reader::DumpReader;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, Sealed, sealed_since};
 use crate::hprof::{Histogram, Summary};
@@ -66,7 +67,8 @@ impl Run<'_> {
     fn walk_sealed(&mut self, spool: &Spool, path: &str) -> Result<Summary, Error> {
         self.progress.stage(&format!("reading {path}"), None);
         let mut histogram = Histogram::new();
-        let walked = walk(spool.reader(), true, path, Scrutiny::Dump, &self.progress, self.deadline, &mut histogram)?;
+        let mut raw = DumpReader::gzipped(spool.reader(), Scrutiny::Dump);
+        let walked = walk(&mut raw, path, &self.progress, self.deadline, &mut histogram)?;
         Ok(Summary { classes: classes::of_spool(&histogram, spool), ..walked })
     }
 

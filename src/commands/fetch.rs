@@ -13,6 +13,7 @@ use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::cli::FetchArgs;
 use crate::deadline::Deadline;
 use crate::download::{Download, sha256_of};
+use crate::dump_reader::DumpReader;
 use crate::error::Error;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
@@ -175,7 +176,8 @@ fn check(
         // Of one that was stored in spite of that, nothing else is expected.
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
-        let walk = walk(file.take(len), true, &path, scrutiny, progress, deadline, &mut Histogram::new())?;
+        let mut raw = DumpReader::gzipped(file.take(len), scrutiny);
+        let walk = walk(&mut raw, &path, progress, deadline, &mut Histogram::new())?;
         if !walk.complete && !truncated {
             return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
         }

@@ -1,6 +1,8 @@
 //! What is kept of a dump that could not be stored, and the command that stores it later.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::discovery::mountinfo::{Lifetime, Mount};
 use crate::heap_dump::{DumpDir, NEW_JOURNAL};
@@ -41,18 +43,23 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
     let path = format!("{}/{name}", dir.here);
     let bytes = dir.open_file(name)?.metadata()?.len();
     // Where the JVM's user is not this one, the journal is his as well, and orders nothing.
-    Ok(kept(path, bytes, dir.mount.as_ref().map(Mount::lifetime), settings, dir.is_of_another()))
+    let words = if dir.is_of_another() { "--delete " } else { "" };
+    Ok(kept(Path::new(&path), bytes, dir.mount.as_ref().map(Mount::lifetime), settings, words))
 }
 
-/// A file that was to be uploaded; `delete` says that it was to be removed then.
-pub fn still_there(path: &str, settings: &Settings, delete: bool) -> Kept {
-    let path = std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string());
-    let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+/// A file that was to be uploaded. `delete` says that it was to be removed then, `truncated` that it need not be whole.
+pub fn still_there(path: &Path, settings: &Settings, delete: bool, truncated: bool) -> Kept {
+    let found = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = std::fs::metadata(&found).map_or(0, |meta| meta.len());
+    let path = found.display().to_string();
     let mount = read_named("/proc/self/mountinfo", MOUNTS_MAX).ok().and_then(|text| Mount::of(&path, &text));
-    kept(path, bytes, mount.as_ref().map(Mount::lifetime), settings, delete)
+    let words = [("--delete ", delete), ("--allow-truncated ", truncated)];
+    let words: String = words.into_iter().filter_map(|(word, is_given)| is_given.then_some(word)).collect();
+    kept(&found, bytes, mount.as_ref().map(Mount::lifetime), settings, &words)
 }
 
-fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings, delete: bool) -> Kept {
+/// `words` are further flags of the command.
+fn kept(path: &Path, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings, words: &str) -> Kept {
     let place = &settings.place;
     // A store that a settings file named has its credentials there, and only there.
     let store = match &settings.store.config {
@@ -61,18 +68,17 @@ fn kept(path: String, bytes: u64, lifetime: Option<Lifetime>, settings: &Setting
         None => String::new(),
     };
     let redact = settings.redact.as_ref().map(redact_flags).unwrap_or_default();
-    let delete = if delete { "--delete " } else { "" };
     Kept {
         bytes,
         lifetime: lifetime.map_or_else(|| "how long it stays there is unknown".into(), |lifetime| lifetime.to_string()),
         resume: format!(
-            "jmap-dump-tool upload {store}{redact}{delete}{} {} {} {}",
+            "jmap-dump-tool upload {store}{redact}{words}{} {} {} {}",
             place.project,
             place.app,
             place.env,
-            quoted(&path)
+            quoted_bytes(path.as_os_str().as_bytes())
         ),
-        path,
+        path: path.display().to_string(),
     }
 }
 
@@ -111,14 +117,30 @@ fn quoted(text: &str) -> String {
     if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+/// The same for bytes that need not be text (POSIX.1-2024, 2.2.4, "Dollar-Single-Quotes").
+fn quoted_bytes(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => quoted(text),
+        _ => {
+            let escaped = |byte: u8| match byte {
+                b'\\' | b'\'' => format!("\\{}", char::from(byte)),
+                b' '..=b'~' => char::from(byte).to_string(),
+                _ => format!("\\{byte:03o}"),
+            };
+            format!("$'{}'", bytes.iter().copied().map(escaped).collect::<String>())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{quoted, quoted_bytes};
 
     #[test]
     fn a_path_with_blanks_or_quotes_is_one_word_for_a_shell() {
         assert_eq!(quoted("/a/b-c.gz"), "/a/b-c.gz");
         assert_eq!(quoted("/a b"), "'/a b'");
+        assert_eq!(quoted_bytes(b"/a\xff'b\n1"), r"$'/a\377\'b\0121'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -33,6 +33,7 @@ use chrono::{SecondsFormat, Utc};
 use crate::cli::Command;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::open_files;
 use crate::output::write_within;
 use crate::pod::Pod;
 use crate::printable::printable_lines;
@@ -96,6 +97,7 @@ fn start_clock_that_lingers(
     linger: Duration,
     watch_signals: &mut WatchSignals<'_>,
 ) -> Result<Deadline, Error> {
+    open_files::ensure()?;
     let deadline = Deadline::after(limit)
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     watch_signals(&deadline, linger);

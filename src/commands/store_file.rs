@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use flate2::read::MultiGzDecoder;
-use input::{Lenient, Patient, open};
+use input::{Patient, open};
 pub use recall::abandon;
 use recall::{new_begin, recall};
 
 use super::new_receipt;
 use super::tell_stored;
 use super::temporary::nameless_beside;
-use super::verify::{is_gzip, walk};
+use super::verify::{is_gzip, reader, walk};
 use crate::classes;
 use crate::deadline::Deadline;
+use crate::dump_reader::DumpReader;
 use crate::entry::{Entry, HeldDir};
 use crate::error::Error;
 use crate::gzip;
@@ -31,12 +31,13 @@ use crate::hprof::{Blanked, Histogram, Redactor, Summary};
 use crate::incoming::parts::with_parts;
 use crate::journal::Begin;
 use crate::memory::Rationed;
+use crate::pages::PAGE;
 use crate::pipeline::{self, Verdict};
 use crate::progress::Progress;
 use crate::redaction::Redaction;
 use crate::settings::{Settings, UsageError};
 use crate::spool::Spool;
-use crate::stages::Scrutiny;
+use crate::stages::{Scrutiny, Source};
 use crate::store::key::Place;
 use crate::store::receipt::{DumpFacts, Receipt};
 use crate::store::{Digest, Ledger, StoreError, Upload};
@@ -87,6 +88,8 @@ struct Deposit<'a> {
     resumed: bool,
     /// Beside the file, and stored together with it.
     parts: OnceCell<Vec<Entry>>,
+    /// What is wrong with the file.
+    damage: OnceCell<String>,
     progress: &'a Progress,
     deadline: &'a Deadline,
 }
@@ -127,8 +130,8 @@ impl<'a> Deposit<'a> {
             Some(entry) => recall(item, entry, settings)?,
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
-        let (settings, parts) = (settings.at(place), OnceCell::new());
-        Ok(Self { item, entry, settings, begin, ledger, resumed, parts, progress, deadline })
+        let (settings, parts, damage) = (settings.at(place), OnceCell::new(), OnceCell::new());
+        Ok(Self { item, entry, settings, begin, ledger, resumed, parts, damage, progress, deadline })
     }
 
     fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
@@ -165,9 +168,7 @@ impl<'a> Deposit<'a> {
             receipt.warn_of_blanked(blanked);
         }
         let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
-        if !walk.complete {
-            receipt.warn("the dump is not whole: whoever wrote it did not finish");
-        }
+        self.warn_of_flaws(receipt, &walk);
         pipeline::tell_last_stage(open, spool.as_ref(), self.progress);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
@@ -178,6 +179,23 @@ impl<'a> Deposit<'a> {
         let finished = sent.and_then(finish).map_err(Error::not_stored)?;
         tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
         Ok(())
+    }
+
+    fn warn_of_flaws(&self, receipt: &mut Receipt, walk: &Summary) {
+        match &walk.damage {
+            Some(damage) => {
+                receipt.warn(format!("{} is damaged: {damage}", shown(&self.item.path)));
+                let _ = self.damage.set(damage.clone());
+            }
+            None if !walk.complete => receipt.warn("the dump is not whole: whoever wrote it did not finish"),
+            None => {}
+        }
+        if walk.mended {
+            receipt.warn(
+                "its last segment had no length, so that readers would find none of its objects: it is written \
+                          in segments that have one",
+            );
+        }
     }
 
     fn scrutiny(&self) -> Scrutiny {
@@ -204,12 +222,15 @@ impl<'a> Deposit<'a> {
         }
         let (raw, parts) = with_parts(entry, file).map_err(|source| unread(&path, source))?;
         let _ = self.parts.set(parts);
-        let again = || with_parts(entry, open().map_err(io::Error::other)?).map(|(raw, _)| raw);
+        let again = || {
+            let (raw, _) = with_parts(entry, open().map_err(io::Error::other)?)?;
+            Ok(DumpReader::plain(raw, self.scrutiny()))
+        };
         // Only one file can be read at any place; without redaction, nobody asks for that.
         let is_single = self.redact().is_some() && self.parts.get().is_none_or(Vec::is_empty);
         let single = is_single.then(open).transpose()?;
         let redactor = self.redactor(&path, again, single.as_ref())?;
-        self.compress(raw, &path, redactor, upload)
+        self.compress(DumpReader::plain(raw, self.scrutiny()), &path, redactor, upload)
     }
 
     /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
@@ -221,6 +242,7 @@ impl<'a> Deposit<'a> {
         let gzipped = first == gzip::MAGIC;
         let mut raw = first.as_slice().chain(stdin);
         if !gzipped {
+            let raw = DumpReader::plain(raw, self.scrutiny());
             return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
         }
         let file = nameless_beside(Path::new("."), 0, 0, &self.settings.disk_limits)?;
@@ -231,8 +253,7 @@ impl<'a> Deposit<'a> {
     /// As it is, once it was walked; or else redacted and compressed again.
     fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
-        let ends_early = self.scrutiny() == Scrutiny::Remains;
-        let plain = || Lenient { inner: MultiGzDecoder::new(io::BufReader::new(spool.reader())), ends_early };
+        let plain = || DumpReader::gzipped(spool.reader(), self.scrutiny());
         match self.redactor(path, || Ok(plain()), None)? {
             None => self.send_gzipped(spool, path, upload),
             redactor => self.compress(plain(), path, redactor, upload),
@@ -240,20 +261,33 @@ impl<'a> Deposit<'a> {
     }
 
     fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+        let (mut raw, mut histogram) = (reader(spool.reader(), true, self.scrutiny()), Histogram::new());
         let walk = match self.scrutiny() {
-            Scrutiny::Anything => Summary::of_anything(spool.stored_len()),
-            scrutiny => {
-                let (raw, mut histogram) = (spool.reader(), Histogram::new());
-                let walk = walk(raw, true, path, scrutiny, self.progress, self.deadline, &mut histogram)?;
+            Scrutiny::Anything => self.read_anything(&mut raw, path, spool.stored_len())?,
+            _ => {
+                let walk = walk(&mut raw, path, self.progress, self.deadline, &mut histogram)?;
                 Summary { classes: classes::of_spool(&histogram, &spool), ..walk }
             }
         };
+        drop(raw);
+        if walk.mended && self.verdict(&walk).is_some() {
+            return self.compress(reader(spool.reader(), true, self.scrutiny()), path, None, upload);
+        }
         if self.verdict(&walk).is_none() {
             return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
         }
         let sent = pipeline::send(&spool, self.begin.part_size, Some(upload), self.progress);
         let (digest, sent) = sent.map_err(|source| unread(path, source))?;
         Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: Blanked::default() })
+    }
+
+    /// To the end, for its checksums.
+    fn read_anything(&self, raw: &mut DumpReader<'_>, path: &str, bytes: u64) -> Result<Summary, Error> {
+        let mut page = vec![0; PAGE];
+        while raw.read(&mut page).map_err(|source| unread(path, source))? > 0 {
+            self.deadline.check("reading a compressed file")?;
+        }
+        Ok(Summary::of_anything(bytes).with(raw.flaws()))
     }
 
     fn redact(&self) -> Option<&Redaction> {

@@ -87,10 +87,10 @@ fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
     let (delete, has_place) = (settings.delete, settings.has_place);
     let item = |path: PathBuf, found_in| Item { path, found_in, has_place, scrutiny, delete };
     let Some(dir) = &settings.resume else {
-        return Ok(settings.files.iter().map(|file| item(file.into(), None)).collect());
+        return Ok(settings.files.iter().map(|file| item(file.clone(), None)).collect());
     };
-    let unread = |source| UsageError::File { path: dir.clone(), source };
-    let held = HeldDir::named(Path::new(dir)).map_err(unread)?;
+    let unread = |source| UsageError::File { path: dir.display().to_string(), source };
+    let held = HeldDir::named(dir).map_err(unread)?;
     sweep(&held);
     let place = settings.has_place.then_some(&settings.common.place);
     let found = left_in(&held, LEVELS, place).map_err(unread)?;

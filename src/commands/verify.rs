@@ -5,12 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
 use super::{Answer, Outcome};
 use crate::classes;
 use crate::cli::VerifyArgs;
 use crate::deadline::Deadline;
+use crate::dump_reader::DumpReader;
 use crate::error::Error;
 use crate::gzip;
 use crate::heap_dump::DumpError;
@@ -20,7 +19,7 @@ use crate::printable::printable;
 use crate::progress::Progress;
 use crate::regular_file;
 use crate::settings::{Output, UsageError, output_of};
-use crate::stages::Scrutiny;
+use crate::stages::{Flaws, Scrutiny, Source};
 use crate::units::Bytes;
 
 pub fn run(args: &VerifyArgs) -> Outcome {
@@ -28,14 +27,15 @@ pub fn run(args: &VerifyArgs) -> Outcome {
         Ok(output) => output,
         Err(error) => return Outcome::failed(error),
     };
-    match verify(&args.file) {
+    let path = args.file.display().to_string();
+    match verify(Path::new(&args.file), &path) {
         Ok(walk) => {
             let text = match output {
-                Output::Text => describe(&args.file, &walk),
+                Output::Text => describe(&path, &walk),
                 Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
             };
             let whole = walk.complete;
-            let truncated = DumpError::Truncated { path: args.file.clone(), bytes: walk.bytes };
+            let truncated = DumpError::Truncated { path, bytes: walk.bytes };
             let result = if whole { Ok(()) } else { Err(truncated.into()) };
             Outcome { result, answer: Some(Answer { text, aside: false }) }
         }
@@ -43,9 +43,9 @@ pub fn run(args: &VerifyArgs) -> Outcome {
     }
 }
 
-fn verify(path: &str) -> Result<Summary, Error> {
+fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     let unopened = |source| UsageError::File { path: path.to_owned(), source };
-    let file = regular_file::open_named(Path::new(path)).map_err(unopened)?;
+    let file = regular_file::open_named(file).map_err(unopened)?;
     let len = file.metadata().map_err(unopened)?.len();
     let progress = Progress::start();
     progress.stage("reading the dump", None);
@@ -54,7 +54,8 @@ fn verify(path: &str) -> Result<Summary, Error> {
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     let gzipped = is_gzip(&file).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
     let mut histogram = Histogram::new();
-    let walk = walk((&file).take(len), gzipped, path, Scrutiny::Dump, &progress, &deadline, &mut histogram)?;
+    let mut raw = reader((&file).take(len), gzipped, Scrutiny::Dump);
+    let walk = walk(&mut raw, path, &progress, &deadline, &mut histogram)?;
     Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
 }
 
@@ -81,8 +82,14 @@ fn describe(path: &str, walk: &Summary) -> String {
     } else {
         String::new()
     };
+    let damage = walk.damage.iter().map(|damage| format!("  damage     {damage}\n")).collect::<String>();
+    let mended = if walk.mended {
+        "  warning    its last segment has no length: other readers see none of its objects\n"
+    } else {
+        ""
+    };
     let classes = walk.classes.iter().flat_map(classes::lines);
-    text + &cut + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
+    text + &damage + mended + &cut + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
 }
 
 /// Whether the file begins as a gzip member does.
@@ -91,20 +98,20 @@ pub fn is_gzip(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut magic, 0)? == 2 && magic == gzip::MAGIC)
 }
 
-/// Walks a dump, plain or gzipped, and tells `tally` of its objects. A gzip stream that ends in the middle is a
-/// truncated dump, no read error.
+/// Reads a dump, plain or gzipped.
+pub fn reader<'a>(raw: impl Read + 'a, gzipped: bool, scrutiny: Scrutiny) -> DumpReader<'a> {
+    if gzipped { DumpReader::gzipped(raw, scrutiny) } else { DumpReader::plain(raw, scrutiny) }
+}
+
+/// Walks a dump, and tells `tally` of its objects.
 pub fn walk(
-    raw: impl Read,
-    gzipped: bool,
+    raw: &mut DumpReader<'_>,
     path: &str,
-    scrutiny: Scrutiny,
     progress: &Progress,
     deadline: &Deadline,
     tally: &mut Histogram,
 ) -> Result<Summary, Error> {
-    let mut raw: Box<dyn Read + '_> =
-        if gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(raw))) } else { Box::new(raw) };
-    let (mut walker, mut page) = (Walker::new(), vec![0; PAGE]);
+    let (mut walker, mut page, scrutiny) = (Walker::new(), vec![0; PAGE], raw.scrutiny());
     let mut damage = None;
     loop {
         deadline.check("reading the dump")?;
@@ -119,16 +126,9 @@ pub fn walk(
                     break;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error)
-                if gzipped && (error.kind() == io::ErrorKind::UnexpectedEof || scrutiny == Scrutiny::Remains) =>
-            {
-                damage = Some(format!("its gzip stream ends early: {error}"));
-                break;
-            }
             Err(source) => return Err(DumpError::Read { path: path.to_owned(), source }.into()),
         }
     }
-    let walk = walker.finish();
-    Ok(Summary { complete: walk.complete && damage.is_none(), damage, ..walk })
+    let flaws = raw.flaws();
+    Ok(walker.finish().with(Flaws { damage: damage.or(flaws.damage), ..flaws }))
 }

@@ -120,7 +120,7 @@ impl Watcher {
             return Outcome { result: Ok(()), answer: None };
         }
         let text = format!("not stored, kept for the next start:\n  {}\n", waiting.join("\n  "));
-        Outcome { result: Err(stopped.into()), answer: Some(Answer { text, aside: false }) }
+        Outcome { result: Err(Error::Grace(stopped)), answer: Some(Answer { text, aside: false }) }
     }
 
     /// Takes what comes until a signal says that the pod ends, and then what is still coming, as long as there is time.
@@ -173,7 +173,7 @@ impl Watcher {
         }
         let mut shared = self.lock();
         for (name, path) in &scan.taken {
-            log::info!("{name} is complete, and waits as {}", path.display());
+            log::info!("{} is complete, and waits as {}", name.display(), path.display());
         }
         // Whoever stores has removed by now what it says to be done.
         for path in left.files.into_iter().filter(|path| self.is_there(path)) {

@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, flock, fstatfs, unlinkat};
+use rustix::fs::{AtFlags, Dir, FlockOperation, flock, unlinkat};
 
 use super::file::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::leases::is_of_one_kernel;
 use crate::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
 use crate::sys::nobody_writes;
 
@@ -18,10 +19,6 @@ pub const PRIVATE: &str = "jmap-dump-tool-";
 /// What has changed since then may be a run that has not yet locked its directory, or a file whose journal was there a
 /// moment ago.
 const YOUNG: Duration = Duration::from_secs(60);
-
-/// File systems that one kernel alone writes to: locks and leases on others (NFS, FUSE) say nothing of those who use
-/// them from another node (statfs(2); Linux: `include/uapi/linux/magic.h`): ext, XFS, Btrfs, F2FS, ZFS, overlayfs, tmpfs.
-const OF_ONE_KERNEL: [u64; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x794c_7630, 0x0102_1994];
 
 /// Holds `dir` as one that is in use, as long as the file is open; `None` where the file system knows no such locks.
 pub fn hold(dir: impl AsFd) -> Option<File> {
@@ -35,7 +32,7 @@ pub fn hold(dir: impl AsFd) -> Option<File> {
 /// When it cannot be listed.
 pub fn sweep(parent: impl AsFd) -> io::Result<()> {
     let parent = open(parent, ".")?;
-    if !OF_ONE_KERNEL.contains(&(fstatfs(&parent)?.f_type as u64)) {
+    if !is_of_one_kernel(&parent)? {
         return Ok(());
     }
     for name in names(&parent, is_private)? {

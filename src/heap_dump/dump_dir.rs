@@ -1,9 +1,11 @@
 //! A private directory of the JVM's user in the JVM's own file system. It and all in it are removed in `Drop`,
 //! unless something in it is to be kept.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Dir, Mode, StatVfs, fstat, fstatvfs, mkdirat, renameat, statat, symlinkat, unlinkat};
@@ -38,7 +40,7 @@ pub struct DumpDir {
     pub mount: Option<Mount>,
     keep: bool,
     /// In use: others leave it alone.
-    _held: Option<File>,
+    held: Option<File>,
     note: Mutex<Option<Note>>,
 }
 
@@ -75,7 +77,7 @@ impl DumpDir {
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
         let here = target.seen_from_here(&inside);
         let (keep, note) = (false, Mutex::new(Some(note)));
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: held, note })
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, held, note })
     }
 
     /// One that another process made, and left.
@@ -87,7 +89,7 @@ impl DumpDir {
         let dir = identity.io(|| open(&name).or_else(|_| open(&hidden(&name))))?;
         let (inside, here) = (String::new(), name.clone());
         let (mount, keep, note) = (None, false, Mutex::default());
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, _held: None, note })
+        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, held: None, note })
     }
 
     /// A new file for us to write and read.
@@ -143,9 +145,8 @@ impl DumpDir {
         self.identity.io(|| {
             let mut names = Vec::new();
             self.each_name(|name| {
-                if name.starts_with(prefix) && names.len() < NAMES_MAX {
-                    names.push(name.to_owned());
-                }
+                let name = name.to_str().filter(|name| name.starts_with(prefix) && names.len() < NAMES_MAX);
+                names.extend(name.map(str::to_owned));
                 Ok(())
             })?;
             Ok(names)
@@ -209,12 +210,12 @@ impl DumpDir {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
     }
 
-    fn each_name(&self, mut each: impl FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+    fn each_name(&self, mut each: impl FnMut(&OsStr) -> io::Result<()>) -> io::Result<()> {
         let dir = regular_file::open_dir_in(&self.dir, ".", Links::Refuse)?;
         for entry in Dir::read_from(&dir)?.filter_map(Result::ok) {
-            let name = entry.file_name().to_string_lossy();
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name != "." && name != ".." {
-                each(&name)?;
+                each(name)?;
             }
         }
         Ok(())
@@ -229,7 +230,7 @@ impl DumpDir {
     }
 
     /// Also an empty directory, which a JVM has no reason to make.
-    fn unlink(&self, name: &str) -> io::Result<()> {
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
         match unlinkat(&self.dir, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => Ok(unlinkat(&self.dir, name, AtFlags::REMOVEDIR)?),
@@ -244,7 +245,9 @@ impl DumpDir {
         let _ = renameat(&self.parent, &self.name, &self.parent, hidden(&self.name));
         let mut outcome = Ok(());
         for _ in 0..3 {
-            self.each_name(|name| if name.ends_with(journal::SUFFIX) { Ok(()) } else { self.unlink(name) })?;
+            self.each_name(|name| {
+                if name.as_bytes().ends_with(journal::SUFFIX.as_bytes()) { Ok(()) } else { self.unlink(name) }
+            })?;
             self.each_name(|name| self.unlink(name))?;
             outcome = unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR)
                 .or_else(|_| unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR));
@@ -271,6 +274,8 @@ impl Drop for DumpDir {
         if self.keep {
             return;
         }
+        // To list the directory takes a descriptor, and this may be the last one.
+        self.held = None;
         // It may have outlived its note.
         self.note();
         if let Err(error) = self.identity.io(|| self.remove()) {

@@ -28,6 +28,8 @@ pub enum RoomError {
     NoDirectory { pid: i32, tried: String },
     #[error("a thread that is needed cannot be started")]
     NoThread(#[source] io::Error),
+    #[error("this process may open {free} files more, and needs {least}")]
+    OpenFiles { free: usize, least: usize },
     #[error("cannot {what} {path}")]
     Io { what: &'static str, path: String, source: io::Error },
 }
@@ -55,6 +57,7 @@ impl RoomError {
                     .into()
             }
             Self::NoThread(_) => MORE_THREADS.into(),
+            Self::OpenFiles { .. } => "raise the limit: 'ulimit -n 1024', as root where it must be".into(),
             Self::Io { .. } => "free space there, or name another directory with --dir".into(),
         }
     }

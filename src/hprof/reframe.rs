@@ -38,6 +38,11 @@ impl Reframer {
         Self { state: State::FileHeader, id_size: 8, input: Vec::new(), used: 0, offset: 0, open: None, page_size }
     }
 
+    /// For what follows the header of a segment.
+    pub fn in_segment(page_size: usize, id_size: usize) -> Self {
+        Self { state: State::Sub, id_size, ..Self::new(page_size) }
+    }
+
     /// Takes the next bytes of the dump as it is written.
     pub fn push(&mut self, bytes: &[u8]) {
         self.input.drain(..self.used);
@@ -68,11 +73,26 @@ impl Reframer {
         }
     }
 
-    /// Nothing will come any more: what could not be understood goes through as it is, for the walker to judge.
+    /// Nothing will come any more. A sub-record that is cut stays so: its segment promises more than there is, as that of
+    /// any cut dump does.
     pub fn finish(&mut self, page: &mut Vec<u8>) {
-        self.close(page);
+        let is_cut = self.state == State::Sub && !self.rest().is_empty();
+        if is_cut && page.len() + TOP_HEADER < self.page_size {
+            self.open_segment(page);
+        }
         let n = self.rest().len().min(self.page_size - page.len());
         self.copy(page, n);
+        let missing = match self.state {
+            State::Through { left, in_segment: true } => left as u32,
+            _ => u32::from(is_cut),
+        };
+        self.close_with(page, missing);
+    }
+
+    /// What could not be understood goes through as it is, for the walker to judge.
+    pub fn abandon(&mut self, page: &mut Vec<u8>) {
+        self.close(page);
+        self.copy(page, self.rest().len());
     }
 
     fn rest(&self) -> &[u8] {
@@ -201,9 +221,14 @@ impl Reframer {
     }
 
     fn close(&mut self, page: &mut [u8]) {
+        self.close_with(page, 0);
+    }
+
+    /// The segment has so many bytes more than are here.
+    fn close_with(&mut self, page: &mut [u8], missing: u32) {
         if let Some(at) = self.open.take() {
             // A page is far below 4 GiB.
-            let length = (page.len() - at - TOP_HEADER) as u32;
+            let length = (page.len() - at - TOP_HEADER) as u32 + missing;
             page[at + 5..at + TOP_HEADER].copy_from_slice(&length.to_be_bytes());
         }
     }
@@ -215,7 +240,8 @@ enum Filled {
     NeedMore,
 }
 
-fn is_segment(record: u8) -> bool {
+/// Whether a record of this tag holds sub-records.
+pub(super) fn is_segment(record: u8) -> bool {
     record == tag::HEAP_DUMP_SEGMENT || record == tag::HEAP_DUMP
 }
 

@@ -63,6 +63,9 @@ pub struct Summary {
     /// Why the walk ended before the end of the bytes, when it was to go as far as it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
+    /// A segment had no length, and what stands here was found behind it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mended: bool,
     pub records: Records,
     /// Where they were counted and their names can be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +75,7 @@ pub struct Summary {
 impl Summary {
     /// Of bytes that need not be a dump, and so are all there is to them.
     pub fn of_anything(bytes: u64) -> Self {
-        Self { bytes, complete: true, damage: None, records: Records::default(), classes: None }
+        Self { bytes, complete: true, damage: None, mended: false, records: Records::default(), classes: None }
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Walker {
     id_size: usize,
     /// Bytes left in the open heap dump or segment.
     segment_left: u64,
+    /// The last record is a HEAP_DUMP, and holds something.
+    ends_with_heap_dump: bool,
     offset: u64,
     carry: [u8; CARRY],
     carried: usize,
@@ -78,6 +80,7 @@ impl Walker {
             state: State::FileHeader,
             id_size: 8,
             segment_left: 0,
+            ends_with_heap_dump: false,
             offset: 0,
             carry: [0; CARRY],
             carried: 0,
@@ -154,7 +157,8 @@ impl Walker {
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
         let complete = !walkers.is_empty();
-        let mut joined = Summary { bytes: 0, complete, damage: None, records: Records::default(), classes: None };
+        let records = Records::default();
+        let mut joined = Summary { bytes: 0, complete, damage: None, mended: false, records, classes: None };
         for (index, walker) in walkers.into_iter().enumerate() {
             let between = walker.is_between_records();
             let summary = walker.finish();
@@ -170,6 +174,13 @@ impl Walker {
         matches!(self.state, State::Top) && self.carried == 0
     }
 
+    /// The end record was the last thing seen. A dump that is one HEAP_DUMP needs none: its length says where it ends
+    /// (JDK: `HeapHprofBinWriter.java`, as `jhsdb jmap --binaryheap` uses it; HPROF 1.0.1 has no end record).
+    fn is_at_end(&self) -> bool {
+        let is_one = self.ends_with_heap_dump && self.records.segments == 1;
+        matches!(self.state, State::End) && self.carried == 0 || is_one && self.is_between_records()
+    }
+
     pub fn records(&self) -> &Records {
         &self.records
     }
@@ -178,8 +189,9 @@ impl Walker {
     pub fn finish(self) -> Summary {
         Summary {
             bytes: self.offset + self.carried as u64,
-            complete: matches!(self.state, State::End) && self.carried == 0,
+            complete: self.is_at_end(),
             damage: None,
+            mended: false,
             records: self.records,
             classes: None,
         }
@@ -234,6 +246,7 @@ impl Walker {
             return Ok(Step::Need(TOP_HEADER));
         }
         let length = u64::from(be32(b, 5));
+        self.ends_with_heap_dump = b[0] == tag::HEAP_DUMP && length > 0;
         self.state = match b[0] {
             tag::HEAP_DUMP_END if length == 0 => State::End,
             tag::HEAP_DUMP_END => return Err(self.malformed("an end record with a body")),

@@ -1,10 +1,11 @@
 //! The directory that is watched: what is complete is renamed away at once, under a name that is already that of its
 //! object.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::store::key::{ObjectKey, Place, pid_of};
 #[derive(Debug, Default)]
 pub struct Scan {
     /// What was taken over, as it was called and as it is called now.
-    pub taken: Vec<(String, PathBuf)>,
+    pub taken: Vec<(OsString, PathBuf)>,
     /// How many somebody still writes.
     pub growing: usize,
     /// What cannot be read or taken, and why.
@@ -94,8 +95,8 @@ impl Inbox {
         self.drain_events();
         let mut scan = Scan::default();
         for name in self.dir.names()? {
-            let (entry, name) = (self.dir.entry(&name), name.to_string_lossy().into_owned());
-            if name.starts_with('.') || name.ends_with(journal::SUFFIX) {
+            let (entry, bytes) = (self.dir.entry(&name), name.as_bytes());
+            if bytes.starts_with(b".") || bytes.ends_with(journal::SUFFIX.as_bytes()) {
                 continue;
             }
             match entry.metadata().map(|meta| NotRegular::of_mode(meta.mode())) {
@@ -108,26 +109,29 @@ impl Inbox {
     }
 
     /// A file of that name would be taken. Directories are many things.
-    fn is_wanted(&self, name: &str, what: NotRegular) -> bool {
-        let by_pattern = !what.is_dir() && self.patterns.iter().any(|pattern| pattern.matches(name));
+    fn is_wanted(&self, name: &OsStr, what: NotRegular) -> bool {
+        let name = name.to_string_lossy();
+        let by_pattern = !what.is_dir() && self.patterns.iter().any(|pattern| pattern.matches(&name));
         name.contains(".hprof") || by_pattern
     }
 
-    fn consider(&self, entry: &Entry, name: String, scan: &mut Scan) {
+    fn consider(&self, entry: &Entry, name: OsString, scan: &mut Scan) {
+        let lossy = name.to_string_lossy();
+        let shown = printable(&lossy);
         match look(&self.dir, &name, &self.patterns) {
             Seen::Foreign => {}
             Seen::Growing => scan.growing += 1,
             Seen::Unreadable(error) => {
-                scan.obstacles.add(format!("{} cannot be read: {error}; {AS_THE_JVM}", printable(&name)));
+                scan.obstacles.add(format!("{shown} cannot be read: {error}; {AS_THE_JVM}"));
             }
-            Seen::Complete(kind) => match self.take(entry, &name, kind, &mut scan.stale) {
+            Seen::Complete(kind) => match self.take(entry, &name.to_string_lossy(), kind, &mut scan.stale) {
                 Ok(path) => scan.taken.push((name, path)),
                 // Another watcher was faster, or the file is being uploaded by hand.
                 Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::ResourceBusy].contains(&error.kind()) => {}
                 Err(error) => {
                     let denied = error.kind() == io::ErrorKind::PermissionDenied;
                     let next = if denied { format!("; {AS_THE_JVM}") } else { String::new() };
-                    scan.obstacles.add(format!("{} cannot be taken over: {error}{next}", printable(&name)));
+                    scan.obstacles.add(format!("{shown} cannot be taken over: {error}{next}"));
                 }
             },
         }

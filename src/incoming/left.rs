@@ -1,6 +1,8 @@
 //! What earlier runs have left to be stored: files with a journal, and files whose names are those of objects.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,12 +97,12 @@ fn release_parts(waiting: &Arc<HeldDir>, place: &Place) {
 pub fn stray_parts(waiting: &Arc<HeldDir>, place: &Place) -> Vec<(Entry, ObjectKey, u16)> {
     let now = chrono::Utc::now().timestamp();
     let stray = waiting.names().into_iter().flatten().filter_map(|name| {
-        let (part, name) = (waiting.entry(&name), name.to_string_lossy().into_owned());
+        let part = waiting.entry(&name);
         let (main, number) = main_of(&name)?;
         let waits = |dump: Entry| dump.exists() || dump.journal().exists();
         // Another watcher may just be moving them, and the dump comes last.
         part.metadata().ok().filter(|meta| meta.ctime() < now - STRAY)?;
-        let key = ObjectKey::of_file(place, main).filter(|_| !waits(waiting.entry(main)))?;
+        let key = ObjectKey::of_file(place, &main.to_string_lossy()).filter(|_| !waits(waiting.entry(main)))?;
         Some((part, key, number))
     });
     stray.collect()
@@ -113,9 +115,8 @@ impl Left {
     }
 
     fn add_file(&mut self, entry: &Entry, place: Option<&Place>) {
-        let name = entry.name().to_string_lossy().into_owned();
-        let Some(file) = name.strip_suffix(journal::SUFFIX) else {
-            let named = place.and_then(|place| ObjectKey::of_file(place, &name));
+        let Some(file) = without_suffix(entry.name()) else {
+            let named = place.and_then(|place| ObjectKey::of_file(place, &entry.name().to_string_lossy()));
             return self.files.extend(named.map(|_| entry.path()));
         };
         let file = entry.sibling(file);
@@ -125,6 +126,11 @@ impl Left {
             Err(_) => remove_orphan(entry, &file),
         }
     }
+}
+
+/// The file's name, of its journal's.
+fn without_suffix(name: &OsStr) -> Option<OsString> {
+    name.as_bytes().strip_suffix(journal::SUFFIX.as_bytes()).map(|name| OsStr::from_bytes(name).to_owned())
 }
 
 /// Removes the journal of a file that is not there.

@@ -1,5 +1,6 @@
 //! What a file is, whatever its name, and whether its writer is done with it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -8,13 +9,12 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use glob::Pattern;
-use rustix::fs::fstatfs;
 
 use super::parts::{is_part, parts_of};
-use crate::entry::{Entry, HeldDir};
+use crate::entry::HeldDir;
 use crate::hprof::records::{END_RECORD, MAGIC, tag};
+use crate::leases::is_written;
 use crate::regular_file::{Access, NotRegular};
-use crate::sys::nobody_writes;
 
 /// A file that nobody writes, but that has no end, was left by a JVM that died: once it has been so for this long.
 const STALE: Duration = Duration::from_secs(3);
@@ -49,8 +49,8 @@ pub enum Seen {
 }
 
 /// Looks at the file of this name.
-pub fn look(dir: &Arc<HeldDir>, name: &str, patterns: &[Pattern]) -> Seen {
-    let wanted = patterns.iter().any(|pattern| pattern.matches(name));
+pub fn look(dir: &Arc<HeldDir>, name: &OsStr, patterns: &[Pattern]) -> Seen {
+    let wanted = patterns.iter().any(|pattern| pattern.matches(&name.to_string_lossy()));
     let file = match dir.entry(name).open(Access::Read) {
         Ok(file) => file,
         Err(error) if NotRegular::of(&error).is_some() => return Seen::Foreign,
@@ -64,12 +64,14 @@ pub fn look(dir: &Arc<HeldDir>, name: &str, patterns: &[Pattern]) -> Seen {
     }
 }
 
-fn look_into(file: &File, dir: &Arc<HeldDir>, name: &str, wanted: bool) -> io::Result<Seen> {
+fn look_into(file: &File, dir: &Arc<HeldDir>, name: &OsStr, wanted: bool) -> io::Result<Seen> {
     let meta = file.metadata()?;
     if is_part(dir, name) {
         return Ok(Seen::Foreign);
     }
-    let age = meta.modified()?.elapsed().unwrap_or_default();
+    let named = parts_of(&dir.entry(name));
+    let parts: Vec<File> = named.iter().filter_map(|part| part.open(Access::Read).ok()).collect();
+    let age = age_of(file, &parts)?;
     let (is_dump, gzipped) = magic(file)?;
     if !is_dump && !wanted {
         // What has no first bytes yet may become a dump.
@@ -77,34 +79,29 @@ fn look_into(file: &File, dir: &Arc<HeldDir>, name: &str, wanted: bool) -> io::R
         return Ok(if may_become { Seen::Growing } else { Seen::Foreign });
     }
     let kind = if is_dump { Kind::Dump { gzipped } } else { Kind::Other { gzipped } };
-    let ended = is_dump && !gzipped && has_end(file, meta.len())? && parts_of(&dir.entry(name)).is_empty();
-    let done = match is_written(file) {
+    let ended = is_dump && !gzipped && has_end(file, meta.len())? && named.is_empty();
+    let done = match any_is_written(file, &parts) {
         Ok(true) => false,
         Ok(false) if !is_dump || gzipped => true,
-        Ok(false) => (ended || age >= STALE) && !parts_of(&dir.entry(name)).iter().any(part_is_written),
+        Ok(false) => ended || age >= STALE,
         Err(error) => {
-            log::debug!("{name}: whether it is being written cannot be told: {error}");
+            log::debug!("{}: whether it is being written cannot be told: {error}", dir.entry(name).path().display());
             age >= if ended { QUIET } else { LONG_QUIET }
         }
     };
     Ok(if done { Seen::Complete(kind) } else { Seen::Growing })
 }
 
-/// Network file systems give leases only to files that the server has delegated, and say the same when they have not
-/// (Linux: `fs/nfs/nfs4proc.c`, `nfs4_add_lease`; `fs/smb/client/cifsfs.c`, `cifs_setlease`).
-fn is_written(file: &File) -> io::Result<bool> {
-    match nobody_writes(file)? {
-        true => Ok(false),
-        false if NETWORK.contains(&(fstatfs(file)?.f_type as u32)) => Err(io::ErrorKind::Unsupported.into()),
-        false => Ok(true),
-    }
+/// Whether one of the files is being written; an error where nobody can tell.
+fn any_is_written(file: &File, parts: &[File]) -> io::Result<bool> {
+    std::iter::once(file).chain(parts).try_fold(false, |any, file| Ok(any | is_written(file)?))
 }
 
-/// NFS, SMB 1, SMB 2 (statfs(2)).
-const NETWORK: [u32; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
-
-fn part_is_written(part: &Entry) -> bool {
-    part.open(Access::Read).and_then(|file| is_written(&file)).unwrap_or(false)
+/// Since the last change of any of them. The JVM writes the heap into the parts while the head stays as it is.
+fn age_of(file: &File, parts: &[File]) -> io::Result<Duration> {
+    let ages =
+        std::iter::once(file).chain(parts).map(|file| Ok(file.metadata()?.modified()?.elapsed().unwrap_or_default()));
+    ages.reduce(|one, other| Ok(one?.min(other?))).unwrap_or(Ok(Duration::ZERO))
 }
 
 /// Whether it is a heap dump, and whether it is gzipped.
@@ -131,10 +128,10 @@ fn has_end(file: &File, len: u64) -> io::Result<bool> {
 
 /// Of what cannot be opened, the name and the size are all that is known, and a JVM calls its dump what it is told. A
 /// part is told with its dump.
-fn may_be_a_dump(dir: &Arc<HeldDir>, name: &str, error: &io::Error) -> bool {
+fn may_be_a_dump(dir: &Arc<HeldDir>, name: &OsStr, error: &io::Error) -> bool {
     let is_long = || dir.entry(name).metadata().is_ok_and(|meta| meta.len() >= MAGIC.len() as u64);
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-    name.contains(".hprof") || is_denied && is_long() && !is_part(dir, name)
+    name.to_string_lossy().contains(".hprof") || is_denied && is_long() && !is_part(dir, name)
 }
 
 #[cfg(test)]
@@ -158,7 +155,7 @@ mod tests {
     fn seen(name: &str, bytes: &[u8], patterns: &[Pattern]) -> String {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(name), bytes).unwrap();
-        format!("{:?}", look(&HeldDir::named(dir.path()).unwrap(), name, patterns))
+        format!("{:?}", look(&HeldDir::named(dir.path()).unwrap(), name.as_ref(), patterns))
     }
 
     #[test]
@@ -178,13 +175,13 @@ mod tests {
         let held = HeldDir::named(dir.path()).unwrap();
         std::fs::write(dir.path().join("a.hprof"), dump(true)).unwrap();
         std::fs::write(dir.path().join("a.hprof.p0"), [0x1c; 40]).unwrap();
-        assert!(matches!(look(&held, "a.hprof", &[]), Seen::Growing));
-        assert!(matches!(look(&held, "a.hprof.p0", &[]), Seen::Foreign));
+        assert!(matches!(look(&held, "a.hprof".as_ref(), &[]), Seen::Growing));
+        assert!(matches!(look(&held, "a.hprof.p0".as_ref(), &[]), Seen::Foreign));
         std::fs::remove_file(dir.path().join("a.hprof.p0")).unwrap();
         let writer = std::fs::OpenOptions::new().append(true).open(dir.path().join("a.hprof")).unwrap();
-        assert!(matches!(look(&held, "a.hprof", &[]), Seen::Growing));
+        assert!(matches!(look(&held, "a.hprof".as_ref(), &[]), Seen::Growing));
         drop(writer);
-        assert!(matches!(look(&held, "a.hprof", &[]), Seen::Complete(_)));
+        assert!(matches!(look(&held, "a.hprof".as_ref(), &[]), Seen::Complete(_)));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The files in which JDK 22 and later write the heap beside the head, and which stay when the JVM dies before it has
 //! merged them (facts: `<path>.p0` to `<path>.pN`, whole records each; JDK: `heapDumper.cpp`, `DumpMerger`).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::entry::{Entry, HeldDir};
@@ -11,13 +13,15 @@ use crate::pages::PAGE;
 use crate::regular_file::Access;
 
 /// The name of the dump that the file of this name is a part of, and the part's number.
-pub fn main_of(name: &str) -> Option<(&str, u16)> {
-    let (main, number) = name.rsplit_once(".p")?;
-    Some((main, number.parse().ok()?))
+pub fn main_of(name: &OsStr) -> Option<(&OsStr, u16)> {
+    let bytes = name.as_bytes();
+    let at = bytes.windows(2).rposition(|pair| pair == b".p")?;
+    let number = std::str::from_utf8(&bytes[at + 2..]).ok()?.parse().ok()?;
+    Some((OsStr::from_bytes(&bytes[..at]), number))
 }
 
 /// Whether the file of this name is a part of another one there.
-pub fn is_part(dir: &Arc<HeldDir>, name: &str) -> bool {
+pub fn is_part(dir: &Arc<HeldDir>, name: &OsStr) -> bool {
     main_of(name).is_some_and(|(main, _)| dir.entry(main).exists())
 }
 

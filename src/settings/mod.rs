@@ -25,6 +25,7 @@ use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
+use crate::sys::{self, Standard};
 use context::contexts;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
@@ -333,14 +334,29 @@ fn flags(args: &CommonArgs) -> layers::Values {
 const ENCRYPTIONS: &[(&str, Encryption)] =
     &[("sse", Encryption::Store), ("sse-kms", Encryption::Kms), ("dsse-kms", Encryption::DoubleKms)];
 
+/// Rust opens /dev/null for a standard stream that is closed, so that a dump could go there unseen.
+fn stdout_takes_a_dump() -> Result<(), UsageError> {
+    let out = std::io::stdout();
+    let mode = rustix::fs::fcntl_getfl(&out).map(|flags| flags & rustix::fs::OFlags::RWMODE);
+    if sys::was_closed(Standard::Output) {
+        Err(UsageError::Closed { what: "standard output" })
+    } else if mode.is_ok_and(|mode| mode == rustix::fs::OFlags::RDONLY) {
+        Err(UsageError::ReadOnly)
+    } else if std::io::IsTerminal::is_terminal(&out) {
+        Err(UsageError::Terminal)
+    } else {
+        Ok(())
+    }
+}
+
 /// The store and what belongs to it, which counts only from the source that named the store or a stronger one:
 /// a key for another store, or the application's, must not get in.
 fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
         StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
-    if url == StoreUrl::Stdout && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Err(UsageError::Terminal);
+    if url == StoreUrl::Stdout {
+        stdout_takes_a_dump()?;
     }
     let own = layers.down_to(&named.origin);
     let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());

@@ -1,19 +1,22 @@
 //! What `upload` needs.
 
+use std::path::PathBuf;
+
 use super::layers::Layers;
 use super::{Settings, UsageError, flags, redact_flags};
 use crate::cli::UploadArgs;
 use crate::redaction::Redaction;
 use crate::store::key::Place;
 use crate::store::url::StoreUrl;
+use crate::sys::{self, Standard};
 
 /// See the module's words.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
     pub common: Settings,
-    pub files: Vec<String>,
+    pub files: Vec<PathBuf>,
     /// What was left there is to be finished.
-    pub resume: Option<String>,
+    pub resume: Option<PathBuf>,
     /// Whether the place was named, and not only what was left tells it.
     pub has_place: bool,
     pub truncated: bool,
@@ -29,7 +32,8 @@ impl UploadSettings {
         let (place, files) = match args.words.as_slice() {
             [] if args.resume.is_some() => (None, &[][..]),
             [project, app, env, files @ ..] if files.is_empty() == args.resume.is_some() => {
-                (Some(Place::new(project, app, env)?), files)
+                let [project, app, env] = [project, app, env].map(|name| name.to_string_lossy());
+                (Some(Place::new(&project, &app, &env)?), files)
             }
             _ => return Err(UsageError::UploadWords),
         };
@@ -46,13 +50,16 @@ impl UploadSettings {
             return Err(UsageError::KeepClassStdin);
         }
         let is_signed = common.store.url.is_presigned();
+        if from_stdin && sys::was_closed(Standard::Input) {
+            return Err(UsageError::Closed { what: "standard input" });
+        }
         if is_signed && (files.len() > 1 || args.resume.is_some()) {
             return Err(UsageError::OneObject);
         }
         Ok(Self {
             common,
-            files: files.to_vec(),
-            resume: args.resume.clone(),
+            files: files.iter().map(PathBuf::from).collect(),
+            resume: args.resume.as_ref().map(PathBuf::from),
             has_place,
             truncated: args.allow_truncated,
             delete: args.delete,

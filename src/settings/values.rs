@@ -26,6 +26,10 @@ pub enum UsageError {
     Store { origin: Origin, source: StoreUrlError },
     #[error("the dump would go to a terminal")]
     Terminal,
+    #[error("{what} was closed when this program was started")]
+    Closed { what: &'static str },
+    #[error("standard output is only open for reading")]
+    ReadOnly,
     #[error(transparent)]
     StoreSettings(#[from] SettingsError),
     #[error("access_key_id and secret_access_key go together, and one is missing")]
@@ -124,6 +128,10 @@ impl UsageError {
             Self::NoDiskKeepClass => "leave --no-disk or --keep-class away".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
+            Self::Closed { what: "standard input" } => "open it: upload … - < dump.hprof, or name the file".into(),
+            Self::Closed { .. } | Self::ReadOnly => {
+                "open it for writing: --store - PROJECT APP ENV > dump.hprof.gz, or name another store".into()
+            }
             Self::StoreSettings(error) => error.hint().into(),
             Self::Credentials(error) => error.hint().into(),
             Self::SecretTwice { .. } => "give one of them".into(),

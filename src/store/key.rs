@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 /// Longest project, app or environment.
 const NAME_MAX: usize = 128;
 
+/// Longest name of a file (Linux: `include/uapi/linux/limits.h`, NAME_MAX).
+const FILE_NAME_MAX: usize = 255;
+
+/// What a file of that name gets around it: `unverified-`, a run's id and `-`; `.gz`, `.upload`, `.abcdef.new`.
+const AROUND: usize = 48;
+
 /// A name that cannot be part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} '{shown}' {why}")]
@@ -140,7 +146,8 @@ impl ObjectKey {
     /// The same for a file of this name that is no heap dump.
     #[must_use]
     pub fn of_other(self, name: &str) -> Self {
-        let name: String = clean(name.strip_suffix(".gz").unwrap_or(name));
+        let room = FILE_NAME_MAX.saturating_sub(AROUND + self.stem.len());
+        let name: String = clean(name.strip_suffix(".gz").unwrap_or(name)).chars().take(room).collect();
         Self { tail: format!("_{name}.gz"), ..self }
     }
 

@@ -57,4 +57,5 @@ mod store_word;
 mod turn;
 mod watch;
 mod watchers;
+mod whole;
 mod worth;

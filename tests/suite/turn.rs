@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid, getrlimit, kill_process, prlimit, setrlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -129,17 +130,24 @@ fn stranger_at_the_place_locks_nobody_out() {
     let ended = shape.dump().args(&["--deadline", "60s"]).run().expect(0);
     assert!(ended.stderr.contains("another user (uid 12345)"), "{}", ended.stderr);
     assert_complete(ended.stored());
-    // Its queue is full, and it takes nobody off.
+    // Its queue is full, and it takes nobody off. Who connects does not wait for that.
+    let name = place_of(shape.jvm.pid(), shape.jvm.pid());
+    let unix = SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap();
+    let new = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
-    let queued = UnixStream::connect_addr(&address).unwrap();
+    let mut queued = Vec::new();
+    loop {
+        queued.push(new(SocketFlags::NONBLOCK));
+        if rustix::net::connect(queued.last().unwrap(), &unix).is_err() {
+            break;
+        }
+    }
     let ended = shape.dump().args(&["--deadline", "60s"]).run().expect(0);
     assert!(ended.stderr.contains("cannot be connected to"), "{}", ended.stderr);
     drop((queued, listener));
     // A name without a listener.
-    let name = place_of(shape.jvm.pid(), shape.jvm.pid());
-    let (family, kind) = (rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM);
-    let bound = rustix::net::socket(family, kind, None).unwrap();
-    rustix::net::bind(&bound, &rustix::net::SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
+    let bound = new(SocketFlags::empty());
+    rustix::net::bind(&bound, &unix).unwrap();
     let ended = shape.dump().args(&["--deadline", "60s"]).run().expect(0);
     assert!(ended.stderr.contains("cannot be connected to"), "{}", ended.stderr);
 }

@@ -1,14 +1,13 @@
 //! What was fetched, decompressed: under another name until it is whole.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
-
-use flate2::read::MultiGzDecoder;
 
 use crate::deadline::Deadline;
 use crate::deadline::slowly;
 use crate::download::name_file;
 use crate::error::Error;
+use crate::gunzip::Gunzip;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::memory::Rationed;
 use crate::pages::PAGE;
@@ -38,7 +37,7 @@ fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Re
     let unread = |source| DumpError::Read { path: gz.display().to_string(), source };
     let from = regular_file::open(gz).map_err(unread)?;
     let len = from.metadata().map_err(unread)?.len();
-    let mut from = MultiGzDecoder::new(BufReader::new(from.take(len)));
+    let mut from = Gunzip::new(from.take(len));
     // What is there is of a run that was killed, or somebody's link: it is not written to.
     let _ = std::fs::remove_file(part);
     let to = regular_file::create(part);
@@ -65,7 +64,7 @@ fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Re
 /// # Errors
 /// When it is damaged, or cannot be read, or the run is stopped.
 pub fn read_to_end(gz: impl Read, path: &str, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
-    let (mut from, mut page) = (MultiGzDecoder::new(BufReader::new(gz)), vec![0; PAGE]);
+    let (mut from, mut page) = (Gunzip::new(gz), vec![0; PAGE]);
     loop {
         deadline.check("reading what was fetched")?;
         match from.read(&mut page) {

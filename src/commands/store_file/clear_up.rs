@@ -4,11 +4,12 @@ use std::io;
 use std::path::Path;
 
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
-use super::{Deposit, is_damaged, shown};
+use super::{Deposit, is_damaged};
 use crate::commands::keep;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::journal::FileState;
+use crate::stages::Scrutiny;
 use crate::store::receipt::Receipt;
 use crate::store::url::StoreUrl;
 use crate::store::{Verified, clear_spool};
@@ -20,7 +21,12 @@ impl Deposit<'_> {
         match result {
             Ok(()) => self.clear_up(receipt),
             Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) if path != Path::new("-") => {
-                receipt.kept = Some(keep::still_there(&shown(path), &self.settings, self.item.delete));
+                receipt.kept = Some(keep::still_there(
+                    path,
+                    &self.settings,
+                    self.item.delete,
+                    self.scrutiny() == Scrutiny::Remains,
+                ));
             }
             // Only what this attempt has begun: another one's may know the order of the pieces.
             Err(_) if is_damaged(result) && self.ledger.is_some() && !self.resumed => {
@@ -73,6 +79,7 @@ impl Deposit<'_> {
             (true, ..) => Some("it is damaged, and what could not be redacted was blanked"),
             (_, false, _) => Some("nobody can tell that it is stored"),
             (_, _, false) => Some("it has changed since it was read"),
+            _ if self.damage.get().is_some() => Some("it is damaged"),
             _ => None,
         }
     }

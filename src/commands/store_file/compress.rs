@@ -1,26 +1,25 @@
 //! A plain dump on its way into the store: by a spool, or straight into parts where there is no room for one.
 
-use std::io::Read;
-
 use super::input::open;
 use super::{Deposit, Piece};
 use crate::classes;
 use crate::commands::temporary::{least_room, nameless_beside};
 use crate::commands::verify::is_gzip;
+use crate::dump_reader::DumpReader;
 use crate::effort::{Effort, processors};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
 use crate::pipeline::{self, Piped};
 use crate::spool::Spool;
-use crate::stages::{PipelineError, Source, Stream, Treatment};
+use crate::stages::{PipelineError, Source, Treatment};
 use crate::store::Upload;
 use crate::straight;
 
 impl Deposit<'_> {
     pub(super) fn compress(
         &self,
-        raw: impl Read,
+        mut raw: DumpReader<'_>,
         path: &str,
         redactor: Option<Redactor>,
         upload: &mut Upload,
@@ -31,7 +30,6 @@ impl Deposit<'_> {
         let least = if sends_parts { bytes.max(1) } else { least_room(bytes) };
         let beside = || nameless_beside(&self.item.path, bytes, least, &self.settings.disk_limits);
         let file = in_store.map_or_else(beside, |(file, _)| Ok(file));
-        let mut raw = Stream::new(raw, self.scrutiny());
         let file = match file {
             Err(error) if sends_parts => {
                 log::info!("{path} is compressed into the store's parts, without a copy: {}", error.chain());

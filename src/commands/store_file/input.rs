@@ -11,7 +11,6 @@ use super::{Item, shown};
 use crate::deadline::Deadline;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::gzip;
 use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL, abandoned};
 use crate::regular_file::{Access, NotRegular};
 use crate::settings::UsageError;
@@ -26,24 +25,6 @@ pub(super) fn open(item: &Item, entry: &Entry) -> Result<File, Error> {
         };
         UsageError::File { path: shown(&item.path), source }.into()
     })
-}
-
-/// A gzip stream that may end in the middle: what comes before is all there is.
-pub(super) struct Lenient<R> {
-    pub inner: R,
-    pub ends_early: bool,
-}
-
-impl<R: Read> Read for Lenient<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.inner.read(buf) {
-            Err(error) if self.ends_early && gzip::is_damage(&error) => {
-                log::info!("the compressed dump ends early: {error}");
-                Ok(0)
-            }
-            other => other,
-        }
-    }
 }
 
 /// Standard input, waited for no longer than the run lasts.
