@@ -33,7 +33,12 @@ impl std::fmt::Display for Seconds {
 
 /// Text that others have written, on a terminal or in a log: it must command neither.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Marks that turn the direction of a line, hide in it or end it (Unicode: UAX #9, and U+2028, U+2029).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Two hexadecimal digits for each byte.

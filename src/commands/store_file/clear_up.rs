@@ -22,8 +22,8 @@ impl Deposit<'_> {
             Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) if path != Path::new("-") => {
                 receipt.kept = Some(keep::still_there(&shown(path), &self.settings, self.item.delete));
             }
-            // Only what this attempt has begun: another one's may know the order of the pieces.
-            Err(_) if is_damaged(result) && self.ledger.is_some() && !self.resumed => {
+            // Not one that knows the order of the pieces: the file says nothing without it.
+            Err(_) if is_damaged(result) && self.ledger.is_some() && self.begin.order.is_empty() => {
                 let _ = journal.map(|journal| journal.remove());
             }
             Err(_) => {}
