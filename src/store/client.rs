@@ -108,7 +108,9 @@ fn builder(settings: &StoreSettings, part_size: u64) -> Result<reqwest::ClientBu
         .timeout(time_for(part_size))
         .tls_certs_only(roots(settings)?);
     if let Some(url) = &settings.proxy {
-        let proxy = Proxy::all(url).map_err(|source| SettingsError::Client { source: source.into() })?.no_proxy(NoProxy::from_string(LINK_LOCAL));
+        let proxy = Proxy::all(url)
+            .map_err(|source| SettingsError::Client { source: source.into() })?
+            .no_proxy(NoProxy::from_string(LINK_LOCAL));
         builder = builder.no_proxy().proxy(proxy);
     } else {
         let proxies = if settings.vendor_environment { proxies_of_environment() } else { Vec::new() };

@@ -279,12 +279,7 @@ impl Job {
 
     /// Looks for the object where the answer to its completion is lost: a lost answer is no lost object. Another object
     /// of the same size does not count. Its ETag tells it apart, or its time where ETags are no MD5.
-    async fn find_completed(
-        &self,
-        error: ObjectError,
-        parts: &[SentPart],
-        bytes: u64,
-    ) -> Result<Verified, StoreError> {
+    async fn find_completed(&self, error: ObjectError, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
         let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
         match found {
             Some(meta) if is_e_tag_of(parts, meta.e_tag.as_deref()) => {

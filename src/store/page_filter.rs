@@ -141,7 +141,17 @@ mod tests {
     #[test]
     fn odd_keys_are_taken_out_of_each_form() {
         let long = "k".repeat(KEY_MAX + 1);
-        for odd in ["shop//x.gz", "..", "a/../b", "shop/t.gz/", "/shop/l.gz", "a\u{1b}[2J", "a&#27;b", "a&#x1b;b", long.as_str()] {
+        for odd in [
+            "shop//x.gz",
+            "..",
+            "a/../b",
+            "shop/t.gz/",
+            "/shop/l.gz",
+            "a\u{1b}[2J",
+            "a&#27;b",
+            "a&#x1b;b",
+            long.as_str(),
+        ] {
             for (open, close) in [
                 ("<R><Contents><Size>1</Size><Key>", "</Key></Contents>"),
                 ("<R><Blobs><Blob><Name>", "</Name><Properties><Name>x</Name></Properties></Blob>"),

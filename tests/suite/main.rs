@@ -44,6 +44,8 @@ mod secrets;
 mod shapes;
 mod small_guest;
 mod special_files;
+mod store_refuses;
+mod store_settings;
 mod store_word;
 mod turn;
 mod watch;
