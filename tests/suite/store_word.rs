@@ -303,9 +303,12 @@ fn deep_directory_of_a_local_store_is_left_out_of_its_list() {
     let place = store.path().join("shop/cart/prod");
     std::fs::create_dir_all(&place).unwrap();
     let name = "d".repeat(100);
-    let chain = format!("for i in $(seq 60); do mkdir {name} && cd {name} || exit 1; done");
-    let made = std::process::Command::new("sh").current_dir(&place).args(["-c", &chain]).status().unwrap();
-    assert!(made.success());
+    // Longer than a path may be, so that it is made in two halves.
+    let below = |dir: &Path| (0..30).fold(dir.to_owned(), |dir, _| dir.join(&name));
+    let other = tempfile::tempdir_in(&store).unwrap();
+    std::fs::create_dir_all(below(&place)).unwrap();
+    std::fs::create_dir_all(below(other.path())).unwrap();
+    std::fs::rename(other.path().join(&name), below(&place).join(&name)).unwrap();
     std::fs::write(place.join("a.hprof.gz"), b"x").unwrap();
     let list = |words: &[&str]| Tool::new(words).args(&["--store", store.path().to_str().unwrap()]).run().expect(0);
     for words in [&["list", "shop"][..], &["list", "shop", "cart", "prod"]] {
