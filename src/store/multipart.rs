@@ -13,7 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, MultipartId, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    Attribute, Attributes, MultipartId, ObjectMeta, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -87,8 +88,8 @@ pub(super) struct Job {
 
 /// What the store has of the object.
 enum Found {
-    /// All of it, so many bytes: an earlier process could not tell any more.
-    Object(u64),
+    /// All of it: an earlier process could not tell any more.
+    Object(Box<ObjectMeta>),
     Multipart(MultipartId),
 }
 
@@ -143,7 +144,7 @@ impl Job {
             match self.probe.head(&self.path).await.map_err(ObjectError::from) {
                 Ok(meta) => {
                     self.ledger.found();
-                    return Ok(Found::Object(meta.size));
+                    return Ok(Found::Object(Box::new(meta)));
                 }
                 Err(error) => log::info!("{} is not there yet: {error}", self.url),
             }
@@ -223,21 +224,20 @@ impl Job {
                 () = self.given_up.notified() => return Ok(false),
                 Some(part) = flying.next(), if !flying.is_empty() => parts.extend([part?]),
                 order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
-                    Some(Order::Part(number, bytes)) => {
-                        if let Found::Multipart(id) = found {
-                            flying.push(self.put_part(id, number, bytes));
-                        }
-                    }
+                    Some(Order::Part(number, bytes)) => match found {
+                        Found::Multipart(id) => flying.push(self.put_part(id, number, bytes)),
+                        Found::Object(_) => parts.extend([(number, SentPart::not_sent(&bytes))]),
+                    },
                     Some(Order::Finish { bytes, reply }) => {
                         while let Some(part) = stop.or(async { Ok(flying.next().await) }).await? {
                             parts.extend([part?]);
                         }
-                        let in_order = parts.into_values().collect();
+                        let in_order: Vec<_> = parts.into_values().collect();
                         let verified = match found {
                             Found::Multipart(id) => {
                                 stop.or(self.complete(id, in_order, bytes)).await?
                             }
-                            Found::Object(there) => self.same_size(*there, bytes)?,
+                            Found::Object(there) => self.same_object(there, &in_order, bytes)?,
                         };
                         // Whoever does not wait for the answer does not change what is stored.
                         let _ = reply.send(verified);
@@ -247,6 +247,17 @@ impl Job {
                 },
             }
         }
+    }
+
+    /// The object that was there before this process. Where no journal of ours says that an earlier process has sent it,
+    /// only its ETag proves whose it is.
+    fn same_object(&self, there: &ObjectMeta, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
+        let of_size = self.same_size(there.size, bytes)?;
+        Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
+            true => Verified::Checksum,
+            false if self.ledger.is_by_us() => of_size,
+            false => Verified::Acknowledged,
+        })
     }
 
     fn same_size(&self, there: u64, expected: u64) -> Result<Verified, StoreError> {

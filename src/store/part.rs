@@ -67,6 +67,11 @@ fn is_another_md5(e_tag: &str, md5: &[u8]) -> bool {
 }
 
 impl SentPart {
+    /// One that the store has already, perhaps.
+    pub(super) fn not_sent(bytes: &[u8]) -> Self {
+        Self { id: String::new(), md5: Md5::digest(bytes).into() }
+    }
+
     /// Whether the store calls the part by its MD5.
     pub(super) fn is_told_by_md5(&self) -> bool {
         !is_another_md5(&self.id, &self.md5)

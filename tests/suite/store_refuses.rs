@@ -9,7 +9,7 @@ use crate::common::tool::{Ended, Tool};
 use crate::keyless::Pod;
 
 /// A gzipped dump, which is sent as it is.
-struct Gzipped(tempfile::TempDir, usize);
+struct Gzipped(tempfile::TempDir, usize, PathBuf);
 
 impl Gzipped {
     fn new() -> Self {
@@ -17,12 +17,13 @@ impl Gzipped {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(&raw).unwrap();
         let bytes = encoder.finish().unwrap();
-        std::fs::write(dir.path().join("x.hprof.gz"), &bytes).unwrap();
-        Self(dir, bytes.len())
+        let path = dir.path().join("x.hprof.gz");
+        std::fs::write(&path, &bytes).unwrap();
+        Self(dir, bytes.len(), path)
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("x.hprof.gz")
+        self.2.clone()
     }
 
     fn upload(&self, server: &HostileStore, store: &str) -> Ended {
@@ -94,6 +95,20 @@ fn object_after_a_lost_answer_is_only_acknowledged() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(ended.receipt()["object"]["verified"], "acknowledged");
     assert!(dump.path().exists());
+}
+
+/// Its name tells its key, and nobody has written down that it was sent.
+#[test]
+fn object_of_the_name_of_a_file_is_only_acknowledged() {
+    let mut dump = Gzipped::new();
+    let named = dump.0.path().join("20261122T030000Z_pod_1_abcdef.hprof.gz");
+    std::fs::rename(dump.path(), &named).unwrap();
+    dump.2 = named.clone();
+    let server = s3(Reply::body(403, ""), dump.1, LONG_AGO.into());
+    let ended = dump.upload(&server, "s3://dumps");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.receipt()["object"]["verified"], "acknowledged");
+    assert!(named.exists());
 }
 
 /// A WebDAV server that has all of it at the temporary name. Its answers: to the MOVE to the final name, to a HEAD of
