@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
-use object_store::azure::MicrosoftAzureBuilder;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::ClientOptions;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::signer::Signer;
@@ -213,11 +213,12 @@ fn with_bucket(endpoint: &str, bucket: &str) -> Result<String, StoreError> {
 }
 
 fn gs(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> Result<Built, StoreError> {
-    let builder = if settings.vendor_environment {
-        GoogleCloudStorageBuilder::from_env()
-    } else {
-        GoogleCloudStorageBuilder::new()
-    };
+    let mut builder = GoogleCloudStorageBuilder::new();
+    for (name, value) in vendor_environment(settings).beginning_with("GOOGLE_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
     let client = connector.client();
     let builder = builder.with_bucket_name(bucket).with_http_connector(connector).with_retry(retry);
     let mut builder = google::with_credentials(builder, settings, client)?;
@@ -229,14 +230,27 @@ fn gs(settings: &StoreSettings, bucket: &str, connector: Connector, retry: Retry
     Ok(Built { store: Arc::new(store), signed_by: SignedBy { lease: None, google } })
 }
 
+/// Without the blank space around each value, which object_store would take into a URL.
+fn vendor_environment(settings: &StoreSettings) -> Environment {
+    if settings.vendor_environment { Environment::of_process() } else { Environment::default() }
+}
+
 fn az(
     settings: &StoreSettings,
     container: &str,
     connector: Connector,
     retry: RetryConfig,
 ) -> Result<Built, StoreError> {
-    let builder =
-        if settings.vendor_environment { MicrosoftAzureBuilder::from_env() } else { MicrosoftAzureBuilder::new() };
+    let environment = vendor_environment(settings);
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (name, value) in environment.beginning_with("AZURE_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = environment.get("IDENTITY_ENDPOINT") {
+        builder = builder.with_msi_endpoint(endpoint);
+    }
     let mut builder =
         builder.with_container_name(container).with_http_connector(connector).with_retry(retry).with_allow_http(true);
     if let Some(account) = &settings.account {

@@ -21,6 +21,7 @@ use super::http_error::Said;
 use super::names::Names;
 use super::page_filter::usable_entries;
 use super::settings::StoreSettings;
+use super::token_answer::{FABRIC, usable_answer, usable_fabric};
 use super::{SettingsError, StoreError};
 use crate::regular_file::read_named;
 
@@ -107,7 +108,9 @@ fn builder(settings: &StoreSettings, part_size: u64) -> Result<reqwest::ClientBu
         .timeout(time_for(part_size))
         .tls_certs_only(roots(settings)?);
     if let Some(url) = &settings.proxy {
-        let proxy = Proxy::all(url).map_err(|_| SettingsError::Proxy)?.no_proxy(NoProxy::from_string(LINK_LOCAL));
+        let proxy = Proxy::all(url)
+            .map_err(|source| SettingsError::Client { source: source.into() })?
+            .no_proxy(NoProxy::from_string(LINK_LOCAL));
         builder = builder.no_proxy().proxy(proxy);
     } else {
         let proxies = if settings.vendor_environment { proxies_of_environment() } else { Vec::new() };
@@ -145,6 +148,7 @@ impl HttpService for BoundedClient {
         // object_store's own use of this client panics at it.
         Url::parse(&request.uri().to_string()).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let expected = Expected::of(&request);
+        let host = request.uri().host().unwrap_or_default().to_owned();
         let response = self.client.call(request).await?;
         let status = response.status();
         if status.is_redirection() {
@@ -156,12 +160,26 @@ impl HttpService for BoundedClient {
         if !status.is_success() {
             return Ok(with_region(response).await);
         }
+        let unusable = |error| HttpError::new(HttpErrorKind::Unknown, error);
         match expected {
             Expected::Nothing => Ok(response),
-            Expected::AtMost(max) => Ok(body::collect(response, max).await?.0),
+            Expected::Range(first, last) => {
+                check_range(&response, first, last)?;
+                Ok(body::collect(response, (last - first).saturating_add(1)).await?.0)
+            }
+            Expected::Answer => {
+                let (response, answer) = body::collect(response, ANSWER_MAX).await?;
+                let answer = usable_answer(answer, &host).map_err(unusable)?;
+                Ok(response.map(|_| answer.into()))
+            }
+            Expected::Fabric => {
+                let (response, token) = body::collect(response, ANSWER_MAX).await?;
+                let token = usable_fabric(token, &host).map_err(unusable)?;
+                Ok(response.map(|_| token.into()))
+            }
             Expected::Page => {
                 let (response, page) = body::collect(response, LIST_MAX).await?;
-                let page = usable_entries(&page).ok_or_else(|| HttpError::new(HttpErrorKind::Unknown, LongMark))?;
+                let page = usable_entries(&page).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
                 Ok(response.map(|_| page.into()))
             }
         }
@@ -191,35 +209,57 @@ pub struct Redirected {
     pub said: Said,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the mark of the listing's next page is too long for a URL")]
-struct LongMark;
-
 /// What an answer to a request may hold.
 enum Expected {
     Nothing,
-    AtMost(u64),
+    /// The first and the last byte.
+    Range(u64, u64),
     Page,
+    /// Of Microsoft Fabric: a token.
+    Fabric,
+    /// Anything else is short.
+    Answer,
 }
 
 impl Expected {
     fn of(request: &HttpRequest) -> Self {
         let query = request.uri().query().unwrap_or_default();
-        let range = request.headers().get("range").and_then(|range| range.to_str().ok());
+        let range = request.headers().get("range").and_then(|range| range.to_str().ok()).and_then(range_of);
         match request.method().as_str() {
             "HEAD" => Self::Nothing,
             "PROPFIND" => Self::Page,
             "GET" if query.contains("list-type=") || query.contains("comp=list") => Self::Page,
-            _ => Self::AtMost(range.and_then(length_of).unwrap_or(ANSWER_MAX)),
+            _ if request.headers().contains_key(FABRIC) => Self::Fabric,
+            _ => range.map_or(Self::Answer, |(first, last)| Self::Range(first, last)),
         }
     }
 }
 
-/// Of one range, as object_store asks for it (RFC 9110, section 14.1.2).
-fn length_of(range: &str) -> Option<u64> {
+/// One range, as object_store asks for it (RFC 9110, section 14.1.2).
+fn range_of(range: &str) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
-    last.parse::<u64>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
 }
+
+/// object_store counts the bytes of any range that an answer names, and that may overflow (object_store 0.14,
+/// `client/get.rs`). What it cannot read it refuses itself.
+fn check_range(response: &HttpResponse, first: u64, last: u64) -> Result<(), HttpError> {
+    let named = response.headers().get("content-range").and_then(|range| range.to_str().ok());
+    let named = named.and_then(|range| range.trim().strip_prefix("bytes ")?.split('/').next());
+    let Some((begin, end)) = named.and_then(|range| range.split_once('-')) else { return Ok(()) };
+    let (begin, end) = (begin.parse::<u64>(), end.parse::<u64>());
+    match (begin, end) {
+        (Ok(begin), Ok(end)) if begin != first || end < begin || end > last => {
+            Err(HttpError::new(HttpErrorKind::Unknown, OtherRange))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the store answers with other bytes than it was asked for")]
+struct OtherRange;
 
 /// A whole object's PUT, or the opening of a multipart upload; not a part of one.
 fn creates_object(method: &Method, query: &str) -> bool {
@@ -249,9 +289,20 @@ impl ExtraHeader {
     }
 }
 
-/// Those that curl and reqwest take, but never for a metadata service.
+fn first_variable(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
+}
+
+/// Those that curl and reqwest take: for http, and for https.
+pub fn proxy_variables() -> Vec<(&'static str, String)> {
+    let http = first_variable(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]);
+    let https = first_variable(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
+    http.into_iter().chain(https).collect()
+}
+
+/// The same, but never for a metadata service.
 fn proxies_of_environment() -> Vec<Proxy> {
-    let first = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let first = |names: &[&'static str]| first_variable(names).map(|(_, value)| value);
     let no = first(&["NO_PROXY", "no_proxy"]).map_or_else(|| LINK_LOCAL.to_owned(), |no| format!("{no},{LINK_LOCAL}"));
     let http = first(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::http(url).ok());
     let https = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::https(url).ok());

@@ -17,6 +17,14 @@ pub enum There {
     Missing,
 }
 
+/// What came of giving an object its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Named {
+    pub verified: Verified,
+    /// The store has said so.
+    pub by_us: bool,
+}
+
 /// Where an object lies, and who puts it there.
 #[derive(Debug)]
 pub struct Dav {
@@ -134,28 +142,37 @@ impl Dav {
     }
 
     /// Gives the object its name, unless it has another size than was sent. Never over another one. An object that
-    /// cannot be found afterwards is not stored, whatever the store has answered before.
-    pub async fn name(&self, client: &Client, bytes: u64) -> Result<Verified, HttpError> {
-        let verified = match self.look(client, &self.temporary).await {
-            Ok(There::Bytes(there)) if there != bytes => return Err(HttpError::Size { url: self.url.clone(), there }),
+    /// cannot be found afterwards is not stored, whatever the store has answered before; one that nobody can look at is
+    /// acknowledged. `in_doubt`: the answer to an earlier try is lost.
+    pub async fn name(&self, client: &Client, bytes: u64, in_doubt: bool) -> Result<Named, HttpError> {
+        let size = |there| Err(HttpError::Size { url: self.url.clone(), there });
+        match self.look(client, &self.temporary).await {
+            Ok(There::Bytes(there)) if there != bytes => return size(there),
+            Ok(_) => {}
+            Err(error) => log::info!("{} cannot be looked at: {error}", self.temporary),
+        }
+        if let Err(error) = self.rename(client, &self.temporary, &self.url, false).await {
+            let is_ours = error.may_be_done(in_doubt) && self.was_named(client, bytes).await;
+            return if is_ours { Ok(Named { verified: Verified::Size, by_us: false }) } else { Err(error) };
+        }
+        let verified = match self.look(client, &self.url).await {
+            Ok(There::Bytes(there)) if there != bytes => return size(there),
+            Ok(There::Missing) => return Err(HttpError::Vanished { url: self.url.clone() }),
             Ok(There::Bytes(_)) => Verified::Size,
-            Ok(There::Unsaid | There::Missing) => Verified::Acknowledged,
+            Ok(There::Unsaid) => Verified::Acknowledged,
             Err(error) => {
-                log::info!("it cannot be looked at: {error}");
+                log::info!("{} cannot be looked at: {error}", self.url);
                 Verified::Acknowledged
             }
         };
-        // The answer to an earlier try may have been lost.
-        let named = self.rename(client, &self.temporary, &self.url, false).await;
-        match (self.look(client, &self.url).await, named) {
-            (Ok(There::Bytes(there)), Ok(())) if there != bytes => {
-                Err(HttpError::Size { url: self.url.clone(), there })
-            }
-            (Ok(There::Bytes(there)), _) if there == bytes => Ok(Verified::Size),
-            (_, Err(error)) => Err(error),
-            (Ok(There::Missing), Ok(())) => Err(HttpError::Vanished { url: self.url.clone() }),
-            (_, Ok(())) => Ok(verified),
-        }
+        Ok(Named { verified, by_us: true })
+    }
+
+    /// Whether the object has got its name although no answer says so: the temporary name is gone then. It stays where
+    /// the final name was another object's.
+    async fn was_named(&self, client: &Client, bytes: u64) -> bool {
+        self.look(client, &self.temporary).await.ok() == Some(There::Missing)
+            && self.look(client, &self.url).await.ok() == Some(There::Bytes(bytes))
     }
 
     /// Something beside the object. Beside one of somebody else, what is there stays; not every server knows conditions,

@@ -12,8 +12,6 @@ use crate::waiting::MORE_THREADS;
 /// Settings that cannot work, whatever the store says.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("proxy is no URL that can be used")]
-    Proxy,
     /// The key says where it is from: a setting, or a vendor's variable.
     #[error("{key} {why}")]
     Value { key: String, why: String },

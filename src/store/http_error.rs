@@ -46,6 +46,17 @@ impl HttpError {
         }
     }
 
+    /// As [`ObjectError::may_be_done`](super::object_error::ObjectError::may_be_done). `in_doubt`: the answer to an
+    /// earlier try is lost.
+    pub fn may_be_done(&self, in_doubt: bool) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::Refused { status, .. } if matches!(status.as_u16(), 404 | 412) => in_doubt,
+            Self::Refused { status, .. } => status.is_server_error(),
+            _ => false,
+        }
+    }
+
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Silent { .. } => "check the URL, the network policy and the proxy",

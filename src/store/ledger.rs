@@ -129,6 +129,11 @@ impl Ledger {
         self.lock().begun != Begun::Never
     }
 
+    /// A journal that nobody else has written says that the upload was begun.
+    pub(super) fn is_by_us(&self) -> bool {
+        self.lock().begun == Begun::ByUs
+    }
+
     /// The object is complete, by this process.
     pub(super) fn wrote(&self) {
         self.lock().wrote = true;

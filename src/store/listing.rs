@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::body::{self, BodyError, LIST_MAX};
 use super::http_error::{HttpError, checked};
+use super::page_filter::check_depth;
 use super::shelf::Listed;
 use super::stop::LOOK;
 use super::url::KEY_MAX;
@@ -29,6 +30,14 @@ pub const LISTING_MAX: usize = 64 << 20;
 
 /// What is kept with a key: size, time, ETag.
 const WITH_KEY: usize = 128;
+
+/// Most objects of a listing, wanted or not: with 1000 at a time, hours.
+const SEEN_MAX: usize = 20_000_000;
+
+/// Bytes that a listing keeps of an object.
+pub fn kept_with(listed: &Listed) -> usize {
+    listed.key.len() + listed.e_tag.as_ref().map_or(0, String::len) + WITH_KEY
+}
 
 /// What a listing has found so far, within its bound.
 pub struct Found<W> {
@@ -51,10 +60,10 @@ impl<W: Fn(ObjectMeta) -> Option<Listed>> Found<W> {
     fn add(&mut self, meta: ObjectMeta) -> Result<(), ListError> {
         self.seen += 1;
         if let Some(listed) = (self.wanted)(meta) {
-            self.bytes += listed.key.len() + listed.e_tag.as_ref().map_or(0, String::len) + WITH_KEY;
+            self.bytes += kept_with(&listed);
             self.listed.push(listed);
         }
-        if self.bytes > LISTING_MAX { Err(ListError::TooLong) } else { Ok(()) }
+        if self.bytes > LISTING_MAX || self.seen > SEEN_MAX { Err(ListError::TooLong) } else { Ok(()) }
     }
 
     /// Forgets all: it is listed once more in another way.
@@ -219,7 +228,10 @@ impl Pages {
                 Err(error) => Err(error),
             };
             match answer {
-                Ok(bytes) => return quick_xml::de::from_reader(&*bytes).map_err(|error| unclear(error.into())),
+                Ok(bytes) => {
+                    check_depth(&bytes).map_err(|error| unclear(error.into()))?;
+                    return quick_xml::de::from_reader(&*bytes).map_err(|error| unclear(error.into()));
+                }
                 Err(error) if error.may_pass() && begun.elapsed() + LOOK < self.retry_for => {
                     log::info!("listing failed, trying again: {error}");
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -255,7 +267,8 @@ impl Page {
 impl Entry {
     /// `None` for a name that none of ours is like.
     fn meta(self) -> Option<ObjectMeta> {
-        let location = Path::parse(&self.key).ok().filter(|path| path.as_ref().len() <= KEY_MAX);
+        let location = Path::parse(&self.key).ok();
+        let location = location.filter(|path| path.as_ref().len() <= KEY_MAX && path.as_ref() == self.key);
         let shown = || printable(&self.key.chars().take(80).collect::<String>()).into_owned();
         let location = location.or_else(|| {
             log::info!("the key {} is none that this program could have made: it is left out", shown());

@@ -29,6 +29,7 @@ mod settings;
 mod shelf;
 mod stdout;
 mod stop;
+mod token_answer;
 pub mod url;
 mod whole;
 

@@ -7,20 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, MultipartId, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    Attribute, Attributes, MultipartId, ObjectMeta, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
 use super::backend::Backend;
 use super::object_error::ObjectError;
-use super::part::multipart_e_tag;
+use super::part::is_e_tag_of;
 use super::stop::{LOOK, Stop};
+use super::url::StoreUrl;
 use super::{Ledger, OpenMultipart, StoreError, StoreSettings, Verified};
 use crate::deadline::Deadline;
 use crate::guard::{self, Undo};
@@ -34,6 +37,9 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(8);
 
 /// For the last try's own error to come before ours.
 pub(super) const SLACK: Duration = Duration::from_secs(2);
+
+/// How far a store's clock may be from ours (AWS: "Error responses", RequestTimeTooSkewed).
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(15);
 
 /// Longest id of an upload, which becomes a part of URLs; Amazon's have about 130 bytes.
 const ID_MAX: usize = 4096;
@@ -70,6 +76,8 @@ pub(super) struct Job {
     /// It was another one, twice: a bucket that encrypts with a key of a key service, or damage on the way.
     pub strange: AtomicBool,
     pub retry_for: Duration,
+    /// An object that is older is another one.
+    pub begun: DateTime<Utc>,
     pub deadline: Deadline,
     pub failure: Failure,
     /// Nobody waits for the parts in flight any more.
@@ -80,8 +88,8 @@ pub(super) struct Job {
 
 /// What the store has of the object.
 enum Found {
-    /// All of it, so many bytes: an earlier process could not tell any more.
-    Object(u64),
+    /// All of it: an earlier process could not tell any more.
+    Object(Box<ObjectMeta>),
     Multipart(MultipartId),
 }
 
@@ -136,7 +144,7 @@ impl Job {
             match self.probe.head(&self.path).await.map_err(ObjectError::from) {
                 Ok(meta) => {
                     self.ledger.found();
-                    return Ok(Found::Object(meta.size));
+                    return Ok(Found::Object(Box::new(meta)));
                 }
                 Err(error) => log::info!("{} is not there yet: {error}", self.url),
             }
@@ -216,23 +224,20 @@ impl Job {
                 () = self.given_up.notified() => return Ok(false),
                 Some(part) = flying.next(), if !flying.is_empty() => parts.extend([part?]),
                 order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
-                    Some(Order::Part(number, bytes)) => {
-                        if let Found::Multipart(id) = found {
-                            flying.push(self.put_part(id, number, bytes));
-                        }
-                    }
+                    Some(Order::Part(number, bytes)) => match found {
+                        Found::Multipart(id) => flying.push(self.put_part(id, number, bytes)),
+                        Found::Object(_) => parts.extend([(number, SentPart::not_sent(&bytes))]),
+                    },
                     Some(Order::Finish { bytes, reply }) => {
                         while let Some(part) = stop.or(async { Ok(flying.next().await) }).await? {
                             parts.extend([part?]);
                         }
-                        let in_order = parts.into_values().collect();
+                        let in_order: Vec<_> = parts.into_values().collect();
                         let verified = match found {
                             Found::Multipart(id) => {
-                                let verified = stop.or(self.complete(id, in_order, bytes)).await?;
-                                self.ledger.wrote();
-                                verified
+                                stop.or(self.complete(id, in_order, bytes)).await?
                             }
-                            Found::Object(there) => self.same_size(*there, bytes)?,
+                            Found::Object(there) => self.same_object(there, &in_order, bytes)?,
                         };
                         // Whoever does not wait for the answer does not change what is stored.
                         let _ = reply.send(verified);
@@ -244,32 +249,64 @@ impl Job {
         }
     }
 
+    /// The object that was there before this process. Where no journal of ours says that an earlier process has sent it,
+    /// only its ETag proves whose it is.
+    fn same_object(&self, there: &ObjectMeta, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
+        let of_size = self.same_size(there.size, bytes)?;
+        Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
+            true => Verified::Checksum,
+            false if self.ledger.is_by_us() => of_size,
+            false => Verified::Acknowledged,
+        })
+    }
+
     fn same_size(&self, there: u64, expected: u64) -> Result<Verified, StoreError> {
         let differs = || StoreError::SizeDiffers { url: self.url.clone(), there, expected };
         if there == expected { Ok(Verified::Size) } else { Err(differs()) }
     }
 
     async fn complete(&self, id: &MultipartId, parts: Vec<SentPart>, bytes: u64) -> Result<Verified, StoreError> {
-        let (e_tag, count) = (multipart_e_tag(&parts), parts.len());
-        let ids = parts.into_iter().map(|part| PartId { content_id: part.id }).collect();
+        let ids = parts.iter().map(|part| PartId { content_id: part.id.clone() }).collect();
         let completed = self.backend.complete_multipart(&self.path, id, ids).await.map_err(ObjectError::from);
-        let head = self.backend.head(&self.path).await.map_err(ObjectError::from);
-        let there = match (&completed, head) {
-            (_, Ok(meta)) => meta.size,
-            // A lost answer is no lost object, but without either answer there is none.
-            (Err(_), Err(_)) => return completed.map(|_| Verified::Size).map_err(|e| self.error("complete", e)),
-            (Ok(_), Err(error)) if error.is_not_found() => return Err(self.error("find", error)),
-            (Ok(_), Err(error)) => {
+        let theirs = match completed {
+            Ok(result) => result.e_tag,
+            Err(error) if error.may_be_done() => return self.find_completed(error, &parts, bytes).await,
+            Err(error) => return Err(self.error("complete", error)),
+        };
+        self.ledger.wrote();
+        match self.backend.head(&self.path).await.map_err(ObjectError::from) {
+            Ok(meta) => self.same_size(meta.size, bytes)?,
+            Err(error) if error.is_not_found() => return Err(self.error("find", error)),
+            Err(error) => {
                 log::info!("{} cannot be looked at: {error}", self.url);
                 return Ok(Verified::Acknowledged);
             }
         };
-        self.same_size(there, bytes)?;
-        let theirs = completed.ok().and_then(|result| result.e_tag);
-        let same = theirs.is_some_and(|theirs| theirs.trim_matches('"').eq_ignore_ascii_case(&e_tag));
         // Each part was compared as it went out.
-        let checked = self.tells_md5 && count > 0 && !self.strange.load(Ordering::Relaxed);
+        let checked = self.tells_md5 && !parts.is_empty() && !self.strange.load(Ordering::Relaxed);
+        let same = is_e_tag_of(&parts, theirs.as_deref());
         Ok(if same || checked { Verified::Checksum } else { Verified::Size })
+    }
+
+    /// Looks for the object where the answer to its completion is lost: a lost answer is no lost object. Another object
+    /// of the same size does not count. Its ETag tells it apart, or its time where ETags are no MD5.
+    async fn find_completed(&self, error: ObjectError, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
+        let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
+        match found {
+            Some(meta) if is_e_tag_of(parts, meta.e_tag.as_deref()) => {
+                self.ledger.wrote();
+                Ok(Verified::Checksum)
+            }
+            Some(meta) if !self.tells_e_tag(parts) && meta.last_modified >= self.begun - CLOCKS_APART => {
+                Ok(Verified::Acknowledged)
+            }
+            _ => Err(self.error("complete", error)),
+        }
+    }
+
+    /// S3's ETag of the object is made of the parts' MD5s where their own ETags are these MD5s.
+    fn tells_e_tag(&self, parts: &[SentPart]) -> bool {
+        matches!(self.settings.url, StoreUrl::S3 { .. }) && parts.iter().all(SentPart::is_told_by_md5)
     }
 
     /// What lies beside an object of somebody else stays. Not every store knows conditions, so it is looked at first.

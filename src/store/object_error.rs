@@ -19,6 +19,8 @@ pub struct ObjectError {
     kind: Kind,
     /// Method and URL; `None` where object_store holds the URL to be a secret, or there was no request.
     request: Option<String>,
+    /// It was sent more than once: the answer that is told is that to the last try.
+    repeated: bool,
     cause: Cause,
 }
 
@@ -31,6 +33,9 @@ enum Kind {
     Unable,
     Other,
 }
+
+/// What stands for the status of a success whose body is an error that may pass.
+const WITH_AN_ERROR: &str = "with an error";
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
@@ -60,6 +65,16 @@ impl ObjectError {
         self.kind != Kind::Other
     }
 
+    /// Whether the store may have done in spite of it what it was asked for: no answer has come, or none that tells. After
+    /// a try whose answer was lost, 404 and 412 say that there is nothing left to be done.
+    pub fn may_be_done(&self) -> bool {
+        match &self.cause {
+            Cause::Answer { status, .. } if status.starts_with("404") || status.starts_with("412") => self.repeated,
+            Cause::Answer { status, .. } => status.starts_with('5') || status == WITH_AN_ERROR,
+            Cause::Other(_) => self.kind == Kind::Other,
+        }
+    }
+
     /// The service's word for what it refuses.
     pub fn code(&self) -> Option<&str> {
         match &self.cause {
@@ -85,7 +100,7 @@ impl ObjectError {
 impl From<HttpError> for ObjectError {
     fn from(error: HttpError) -> Self {
         let HttpError::Refused { status, ref why, ref url, .. } = error else {
-            return Self { kind: Kind::Other, request: None, cause: Cause::Other(error.to_string()) };
+            return Self { kind: Kind::Other, request: None, repeated: false, cause: Cause::Other(error.to_string()) };
         };
         let said = Said {
             code: why.strip_prefix(", ").and_then(|why| why.split(';').next()).map(str::to_owned),
@@ -94,6 +109,7 @@ impl From<HttpError> for ObjectError {
         Self {
             kind: Kind::Other,
             request: Some(url.clone()),
+            repeated: false,
             cause: Cause::Answer { status: status.to_string(), said: Box::new(said) },
         }
     }
@@ -104,7 +120,8 @@ impl From<object_store::Error> for ObjectError {
         let words: Vec<String> = chain(&error).map(ToString::to_string).collect();
         let cause = words.iter().find_map(|words| answer_in(words)).or_else(|| redirect_in(&error));
         let cause = cause.unwrap_or_else(|| other_cause(&error, &words));
-        Self { kind: kind_of(&error), request: words.iter().find_map(|words| request_in(words)), cause }
+        let request = words.iter().find_map(|words| request_in(words));
+        Self { kind: kind_of(&error), request, repeated: words.iter().any(|words| was_repeated(words)), cause }
     }
 }
 
@@ -130,10 +147,16 @@ fn request_in(words: &str) -> Option<String> {
     Some(format!("{method} {}", shown(&url)))
 }
 
+/// The same of how often (`RetryError`: "in 3s, after 2 retries, max_retries: 20").
+fn was_repeated(words: &str) -> bool {
+    let before = words.strip_prefix("Error performing ").and_then(|words| words.split(" - ").next());
+    before.is_some_and(|words| words.contains(", after "))
+}
+
 /// The same of an answer that is no success, or whose body is an error in spite of that (`RequestError`).
 fn answer_in(words: &str) -> Option<Cause> {
     if let Some(body) = words.strip_prefix("Server returned error response: ") {
-        return Some(Cause::Answer { status: "with an error".into(), said: Box::new(Said::in_body(body)) });
+        return Some(Cause::Answer { status: WITH_AN_ERROR.into(), said: Box::new(Said::in_body(body)) });
     }
     let (status, body) = words.strip_prefix("Server returned non-2xx status code: ")?.split_once(": ")?;
     Some(Cause::Answer { status: status.to_owned(), said: Box::new(Said::in_body(body)) })

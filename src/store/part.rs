@@ -66,10 +66,27 @@ fn is_another_md5(e_tag: &str, md5: &[u8]) -> bool {
     !e_tag.trim_matches('"').eq_ignore_ascii_case(&hex(md5))
 }
 
+impl SentPart {
+    /// One that the store has already, perhaps.
+    pub(super) fn not_sent(bytes: &[u8]) -> Self {
+        Self { id: String::new(), md5: Md5::digest(bytes).into() }
+    }
+
+    /// Whether the store calls the part by its MD5.
+    pub(super) fn is_told_by_md5(&self) -> bool {
+        !is_another_md5(&self.id, &self.md5)
+    }
+}
+
+/// Whether an object's ETag is that of these parts.
+pub(super) fn is_e_tag_of(parts: &[SentPart], e_tag: Option<&str>) -> bool {
+    e_tag.is_some_and(|e_tag| e_tag.trim_matches('"').eq_ignore_ascii_case(&multipart_e_tag(parts)))
+}
+
 /// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, but for OSS, unless they encrypt with a
 /// key of a key service (AWS: "Checking object integrity", ETags of multipart uploads; Alibaba Cloud:
 /// "CompleteMultipartUpload").
-pub(super) fn multipart_e_tag(parts: &[SentPart]) -> String {
+fn multipart_e_tag(parts: &[SentPart]) -> String {
     let mut md5 = Md5::new();
     for part in parts {
         md5.update(part.md5);

@@ -36,7 +36,7 @@ impl Presigned {
         let parsed = Url::parse(url.reveal()).map_err(|_| SettingsError::NotRemote)?;
         let presigned = Self { url: url.clone(), shown: shown(&parsed), key: key_of(&parsed) };
         let soonest = Utc::now() + UPLOAD_WITHIN.min(deadline.remaining());
-        match end(&parsed) {
+        match end(&parsed)? {
             Some(end) if end < soonest => {
                 let until = end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
                 Err(StoreError::Http(HttpError::Expired { url: presigned.shown, until }))
@@ -83,21 +83,28 @@ pub fn shown(url: &Url) -> String {
 
 /// When its signature ends, where it says so: X-Amz-Date and X-Amz-Expires, the same of Google, or Azure's `se` (AWS:
 /// "Authenticating requests: using query parameters"; Google: "Signed URLs"; Azure: "Create a service SAS").
-fn end(url: &Url) -> Option<DateTime<Utc>> {
+fn end(url: &Url) -> Result<Option<DateTime<Utc>>, SettingsError> {
     let get = |name: &str| {
         let found = url.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.into_owned())
     };
     if let Some(end) = get("se") {
-        return DateTime::parse_from_rfc3339(&end).ok().map(|end| end.with_timezone(&Utc));
+        return Ok(DateTime::parse_from_rfc3339(&end).ok().map(|end| end.with_timezone(&Utc)));
     }
-    let of = |vendor: &str| {
-        let begun = NaiveDateTime::parse_from_str(&get(&format!("X-{vendor}-Date"))?, "%Y%m%dT%H%M%SZ").ok()?;
-        let seconds: i64 = get(&format!("X-{vendor}-Expires"))?.parse().ok()?;
-        Some(begun.and_utc() + chrono::Duration::try_seconds(seconds)?)
+    let beyond = |key: &str| SettingsError::Value {
+        key: format!("{key} in the signed URL"),
+        why: "names an end that no calendar has".to_owned(),
     };
-    let since_1970 = || DateTime::from_timestamp(get("Expires")?.parse().ok()?, 0);
-    of("Amz").or_else(|| of("Goog")).or_else(since_1970)
+    let seconds = |key: &str| get(key).and_then(|text| text.parse::<i64>().ok());
+    for vendor in ["Amz", "Goog"] {
+        let (date, expires) = (format!("X-{vendor}-Date"), format!("X-{vendor}-Expires"));
+        let begun = get(&date).and_then(|text| NaiveDateTime::parse_from_str(&text, "%Y%m%dT%H%M%SZ").ok());
+        if let (Some(begun), Some(seconds)) = (begun, seconds(&expires)) {
+            let after = chrono::Duration::try_seconds(seconds).ok_or_else(|| beyond(&expires))?;
+            return begun.and_utc().checked_add_signed(after).map(Some).ok_or_else(|| beyond(&expires));
+        }
+    }
+    seconds("Expires").map(|end| DateTime::from_timestamp(end, 0).ok_or_else(|| beyond("Expires"))).transpose()
 }
 
 #[cfg(test)]
@@ -117,9 +124,21 @@ mod tests {
             "https://b.oss.x/k?OSSAccessKeyId=1&Expires=1795309200&Signature=s",
             "https://a.blob.x/c/k?sv=1&se=2026-11-22T01%3A00%3A00Z&sig=s",
         ] {
-            assert_eq!(end(&parsed(url)), Some(expected.with_timezone(&Utc)), "{url}");
+            assert_eq!(end(&parsed(url)).unwrap(), Some(expected.with_timezone(&Utc)), "{url}");
         }
-        assert_eq!(end(&parsed("https://x/k?token=1")), None);
+        assert_eq!(end(&parsed("https://x/k?token=1")).unwrap(), None);
+    }
+
+    #[test]
+    fn end_beyond_any_calendar_is_refused_with_its_key() {
+        for seconds in ["9000000000000000", "-9000000000000000", "9223372036854775807", "-9223372036854775808"] {
+            for vendor in ["Amz", "Goog"] {
+                let url = format!("https://h/k?X-{vendor}-Date=20260101T000000Z&X-{vendor}-Expires={seconds}");
+                let told = end(&parsed(&url)).unwrap_err().to_string();
+                assert!(told.contains(&format!("X-{vendor}-Expires")), "{told}");
+            }
+            assert!(end(&parsed(&format!("https://h/k?Expires={seconds}"))).is_err());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -65,6 +66,7 @@ impl RemoteUpload {
                 && settings.kms_key_id.is_none(),
             strange: AtomicBool::new(false),
             retry_for: settings.retry_for,
+            begun: Utc::now(),
             deadline: deadline.clone(),
             failure: Arc::clone(&failure),
             given_up: Arc::clone(&given_up),

@@ -1,9 +1,14 @@
 //! What of a store's settings cannot become a URL or a header: object_store panics at it, or signs a link that nobody
 //! can use. All verbs check it once, before any client exists.
 
+use http::Uri;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use reqwest::{Proxy, Url};
 
 use super::SettingsError;
+use super::client::proxy_variables;
 use super::credentials::Environment;
 use super::encryption;
 use super::settings::{Secret, StoreSettings};
@@ -18,18 +23,20 @@ const SECRET_MAX: usize = 16 << 10;
 /// Longest region, account and the like.
 const NAME_MAX: usize = 255;
 
-/// Variables of vendors that are endpoints of a store.
-const ENDPOINTS: &[&str] = &[
-    "AWS_ENDPOINT",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AZURE_ENDPOINT",
-    "AZURE_STORAGE_ENDPOINT",
-    "GOOGLE_BASE_URL",
-];
+/// Longest label of a host (RFC 1035, section 2.3.4).
+const LABEL_MAX: usize = 63;
 
-/// Variables of vendors that are regions.
-const REGIONS: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
+/// What a vendor's variable becomes.
+enum Use {
+    /// Of the store, where our own settings have none.
+    Endpoint,
+    /// Of a token service.
+    Service,
+    /// Where our own settings have none.
+    Region,
+    Name,
+    Header,
+}
 
 /// Checks all of them.
 ///
@@ -78,12 +85,27 @@ fn check_texts(settings: &StoreSettings) -> Result<(), SettingsError> {
     if settings.username.as_ref().is_some_and(|user| user.chars().any(char::is_control)) {
         return Err(error("username", None, "holds a control character"));
     }
-    let is_proxy =
-        |text: &str| !text.contains(|c: char| c.is_whitespace() || c.is_control()) && Proxy::all(text).is_ok();
     match &settings.proxy {
-        Some(text) if !is_proxy(text) => Err(SettingsError::Proxy),
-        _ => Ok(()),
+        Some(text) => proxy("proxy", text),
+        None if settings.vendor_environment => {
+            proxy_variables().iter().try_for_each(|(name, value)| proxy(name, value))
+        }
+        None => Ok(()),
     }
+}
+
+/// Checks a proxy: the client goes around one of a scheme that it does not know.
+fn proxy(key: &str, text: &str) -> Result<(), SettingsError> {
+    // It may hold a password.
+    let wrong = |why: &str| Err(error(key, None, why));
+    let scheme = text.split_once("://").map_or("http", |(scheme, _)| scheme);
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return wrong("is a proxy of another kind than http:// and https://");
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) || Proxy::all(text).is_err() {
+        return wrong("is no URL of a proxy that can be used");
+    }
+    Ok(())
 }
 
 /// What object_store and our own clients read of a vendor's variables.
@@ -99,14 +121,53 @@ fn check_environment(settings: &StoreSettings, environment: &Environment) -> Res
         if text.chars().any(char::is_control) {
             return Err(error(key, None, "holds a line end or another control character"));
         }
-        if REGIONS.contains(&key) && settings.region.is_none() {
-            name(key, text)?;
-        }
-        if ENDPOINTS.contains(&key) && settings.endpoint.is_none() {
-            endpoint(key, text)?;
+        match use_of(key) {
+            Some(Use::Endpoint) if settings.endpoint.is_none() => endpoint(key, text)?,
+            Some(Use::Service) => endpoint(key, text)?,
+            Some(Use::Region) if settings.region.is_none() => name(key, text)?,
+            Some(Use::Name) => name(key, text)?,
+            Some(Use::Header) => header(key, text)?,
+            Some(Use::Endpoint | Use::Region) | None => {}
         }
     }
+    // Of App Service; Azure's other variables begin with the vendor's name.
+    if matches!(settings.url, StoreUrl::Az { .. }) {
+        environment.get("IDENTITY_ENDPOINT").map_or(Ok(()), |text| endpoint("IDENTITY_ENDPOINT", text))?;
+        environment.get("IDENTITY_HEADER").map_or(Ok(()), |text| header("IDENTITY_HEADER", text))?;
+    }
     Ok(())
+}
+
+/// By the names that object_store knows.
+fn use_of(variable: &str) -> Option<Use> {
+    use {AmazonS3ConfigKey as S3, AzureConfigKey as Az, GoogleConfigKey as Gs};
+    let key = variable.to_ascii_lowercase();
+    if variable.starts_with("AWS_") {
+        return match key.parse() {
+            Ok(S3::Endpoint) => Some(Use::Endpoint),
+            Ok(S3::StsEndpoint) => Some(Use::Service),
+            Ok(S3::Region | S3::DefaultRegion) => Some(Use::Region),
+            Ok(S3::AccessKeyId | S3::Token) => Some(Use::Header),
+            _ if variable == "AWS_ENDPOINT_URL_S3" => Some(Use::Endpoint),
+            _ => None,
+        };
+    }
+    if variable.starts_with("AZURE_") {
+        return match key.parse() {
+            Ok(Az::Endpoint) => Some(Use::Endpoint),
+            Ok(Az::AuthorityHost | Az::MsiEndpoint | Az::FabricTokenServiceUrl) => Some(Use::Service),
+            Ok(Az::AuthorityId | Az::AccountName) => Some(Use::Name),
+            Ok(Az::Token | Az::FabricSessionToken | Az::FabricWorkloadHost | Az::FabricClusterIdentifier) => {
+                Some(Use::Header)
+            }
+            _ => None,
+        };
+    }
+    match key.parse() {
+        Ok(Gs::BaseUrl) => Some(Use::Endpoint),
+        Ok(Gs::BearerToken) => Some(Use::Header),
+        _ => None,
+    }
 }
 
 /// Checks a URL that other text is put before and behind.
@@ -131,14 +192,36 @@ pub fn endpoint(key: &str, text: &str) -> Result<(), SettingsError> {
         Ok(url) if !matches!(url.scheme(), "http" | "https") => wrong("is neither http:// nor https://"),
         Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(error(key, None, "holds a user")),
         Ok(url) if !url.has_host() => wrong("names no host"),
-        Ok(_) => Ok(()),
+        Ok(url) => {
+            let (_, rest) = text.split_once("://").unwrap_or_default();
+            let host = rest.split('/').next().unwrap_or_default();
+            // object_store does not decode it, as a URL's parser does, and panics.
+            if host.contains('%') {
+                return wrong("has a '%' in its host");
+            }
+            if let Some(domain) = url.domain()
+                && !is_host(domain.strip_suffix('.').unwrap_or(domain))
+            {
+                return wrong("names no host that can be looked up");
+            }
+            text.parse::<Uri>().map_or_else(|why| wrong(&format!("is no URL: {why}")), |_| Ok(()))
+        }
     }
 }
 
+/// Labels of letters, digits, '-' and, as some use it, '_'.
+fn is_host(domain: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    domain.split('.').all(|label| {
+        let is_cut = label.is_empty() || label.starts_with('-') || label.ends_with('-');
+        !is_cut && label.len() <= LABEL_MAX && label.bytes().all(is_plain)
+    })
+}
+
 fn name(key: &str, text: &str) -> Result<(), SettingsError> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if text.is_empty() || text.len() > NAME_MAX || !text.bytes().all(is_plain) {
-        return Err(error(key, Some(text), "holds something other than letters, digits, '-', '_' and '.'"));
+    // It becomes a part of a host.
+    if text.len() > NAME_MAX || !is_host(text) {
+        return Err(error(key, Some(text), "is no name of letters, digits, '-', '_' and '.' that a host can have"));
     }
     Ok(())
 }
@@ -172,9 +255,10 @@ fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool 
         StoreUrl::Oss { .. } | StoreUrl::Obs { .. } => settings.path_style.unwrap_or(false),
         _ => true,
     };
-    let in_path = path_of(endpoint).trim_end_matches('/').rsplit('/').next() == Some(bucket);
+    let in_path = path_of(endpoint).split('/').any(|name| name == bucket);
     let is_account = settings.account.as_deref() == Some(bucket);
-    (by_path && host.starts_with(&format!("{bucket}."))) || (in_path && !is_account)
+    let in_host = host.to_ascii_lowercase().starts_with(&format!("{}.", bucket.to_ascii_lowercase()));
+    (by_path && in_host) || (in_path && !is_account)
 }
 
 #[cfg(test)]

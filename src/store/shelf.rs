@@ -1,5 +1,6 @@
 //! The reading side of a store: what is there, its bytes, and links to it.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
@@ -17,7 +18,7 @@ use reqwest::Url;
 use super::backend::{Built, build_by, dav};
 use super::client::Connector;
 use super::link::{Link, SignedBy};
-use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages};
+use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages, kept_with};
 use super::object_error::ObjectError;
 use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
@@ -109,9 +110,13 @@ impl Shelf {
     pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
         match &self.place {
             Place::Local(base) => {
-                let mut found = Vec::new();
-                list_dir(&base.join(dir), base, &mut found)?;
-                Ok(found.into_iter().filter(|listed: &Listed| wanted(&listed.key)).collect())
+                let mut walk = LocalListing { base, stop: &self.stop, wanted, found: Vec::new(), bytes: 0 };
+                let begin = base.join(dir);
+                match walk.list(&begin, LEVELS_MAX) {
+                    Err(StoreError::Local { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                    other => other?,
+                }
+                Ok(walk.found)
             }
             Place::Remote(remote, runtime) => {
                 let (path, prefix) = (self.path(dir)?, self.path("")?);
@@ -334,24 +339,54 @@ fn at_once(longest: u64) -> u64 {
     PART_MIN.max(longest * AT_ONCE as u64)
 }
 
-/// A directory that is not there has nothing in it.
-fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<(), StoreError> {
-    let error = |source| StoreError::Local { what: "list", path: dir.display().to_string(), source };
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(error)?,
-    };
-    for entry in entries.filter_map(Result::ok) {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => list_dir(&entry.path(), base, found)?,
-            // What begins with a dot has no name yet.
-            Ok(kind) if kind.is_file() && !entry.file_name().to_string_lossy().starts_with('.') => {
-                found.extend(listed_file(&entry.path(), base));
+/// Levels of directories below the store: a key has project, app, environment and a name.
+const LEVELS_MAX: usize = 4;
+
+/// A walk through a directory that is a store.
+struct LocalListing<'a, W> {
+    base: &'a FilePath,
+    stop: &'a Stop,
+    wanted: W,
+    found: Vec<Listed>,
+    bytes: usize,
+}
+
+impl<W: Fn(&str) -> bool> LocalListing<'_, W> {
+    /// A directory below that cannot be read is left out: whoever may write to the store may have made it.
+    fn list(&mut self, dir: &FilePath, levels: usize) -> Result<(), StoreError> {
+        let error = |source| StoreError::Local { what: "list", path: dir.display().to_string(), source };
+        self.stop.deadline.check(&self.stop.waiting_for)?;
+        for entry in std::fs::read_dir(dir).map_err(error)?.filter_map(Result::ok) {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && levels > 1 => match self.list(&entry.path(), levels - 1) {
+                    Err(error @ StoreError::Local { .. }) => {
+                        log::warn!("left out of the listing: {}", printable(&error.to_string()));
+                    }
+                    other => other?,
+                },
+                // What begins with a dot has no name yet.
+                Ok(kind) if kind.is_file() && !entry.file_name().to_string_lossy().starts_with('.') => {
+                    self.add(&entry.path())?;
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(())
     }
-    Ok(())
+
+    fn add(&mut self, path: &FilePath) -> Result<(), StoreError> {
+        // Nobody could ask for a key that is not the file's name.
+        let Some(_) = path.to_str() else { return Ok(()) };
+        let Ok(listed) = listed_file(path, self.base) else { return Ok(()) };
+        if (self.wanted)(&listed.key) {
+            self.bytes += kept_with(&listed);
+            self.found.push(listed);
+        }
+        if self.bytes > LISTING_MAX {
+            return Err(StoreError::LongListing { url: self.base.display().to_string(), max: LISTING_MAX });
+        }
+        Ok(())
+    }
 }
 
 fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {

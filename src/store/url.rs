@@ -119,6 +119,10 @@ impl StoreUrl {
             (Some(_), None) => Ok(Self::Presigned { url: Secret::new(text) }),
             (None, None) => {
                 let base = with_whole_escapes(url.as_str().trim_end_matches('/'));
+                // A client of object_store would read it as two names, and a server as one.
+                if path_of(&base).to_ascii_lowercase().contains("%2f") {
+                    return Err(StoreUrlError::Segment(url.path().to_owned()));
+                }
                 Location::from_url_path(path_of(&base)).map_err(|_| StoreUrlError::Segment(url.path().to_owned()))?;
                 Ok(Self::Dav { base })
             }
@@ -307,9 +311,17 @@ mod tests {
         assert!(matches!(StoreUrl::parse("s3:///p"), Err(StoreUrlError::NoBucket(_))));
         assert!(matches!(StoreUrl::parse("s3://key:secret@b/p"), Err(StoreUrlError::Extra('@'))));
         assert!(matches!(StoreUrl::parse("s3://b/a/../c"), Err(StoreUrlError::Segment(_))));
-        for bad in
-            ["s3://b c/p", "az://c%20/p", "s3://b\nc", "gs://b/p\u{1b}", "https://h/a//b", "https://h/%FF", "http:x?y"]
-        {
+        for bad in [
+            "s3://b c/p",
+            "az://c%20/p",
+            "s3://b\nc",
+            "gs://b/p\u{1b}",
+            "https://h/a//b",
+            "https://h/%FF",
+            "http:x?y",
+            "http://h/a%2fb",
+            "http://h/%2F",
+        ] {
             assert!(StoreUrl::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(StoreUrl::parse(&format!("s3://b/{}", "p".repeat(3000))), Err(StoreUrlError::TooLong));

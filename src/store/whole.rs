@@ -132,11 +132,7 @@ impl WholeUpload {
                 self.remove_temporary();
                 Verified::Size
             }
-            false => {
-                let verified = self.put_until_stored(digest.bytes, spool, was_sent)?;
-                self.ledger.wrote();
-                verified
-            }
+            false => self.put_until_stored(digest.bytes, spool, was_sent)?,
         };
         self.finished = true;
         self.ledger.settle();
@@ -173,15 +169,26 @@ impl WholeUpload {
             }
         })?;
         let Kind::Dav(dav) = &self.kind else {
+            self.ledger.wrote();
             return Ok(if same_md5 { Verified::Checksum } else { Verified::Acknowledged });
         };
-        let name = || self.runtime.block_on(self.stop().or(async { Ok(dav.name(&client, bytes).await) }));
-        self.until_it_works(|| match name()? {
-            Err(HttpError::Size { there, .. }) => {
-                Err(StoreError::SizeDiffers { url: self.url(), there, expected: bytes })
-            }
-            other => other.map_err(StoreError::Http),
-        })
+        let mut in_doubt = false;
+        let named = self.until_it_works(|| {
+            let named = self.runtime.block_on(self.stop().or(async { Ok(dav.name(&client, bytes, in_doubt).await) }));
+            named?.map_err(|error| {
+                in_doubt |= error.may_be_done(in_doubt);
+                match error {
+                    HttpError::Size { there, .. } => {
+                        StoreError::SizeDiffers { url: self.url(), there, expected: bytes }
+                    }
+                    error => StoreError::Http(error),
+                }
+            })
+        })?;
+        if named.by_us {
+            self.ledger.wrote();
+        }
+        Ok(named.verified)
     }
 
     /// An earlier process may have sent all of it, and not have come to hear of it.

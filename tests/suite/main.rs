@@ -53,6 +53,8 @@ mod shapes;
 mod small_guest;
 mod special_files;
 mod stages;
+mod store_refuses;
+mod store_settings;
 mod store_word;
 mod turn;
 mod watch;

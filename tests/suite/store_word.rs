@@ -285,6 +285,39 @@ fn endless_tokens_and_listings_take_no_more_memory_than_their_bound() {
 }
 
 #[test]
+fn listing_of_nested_elements_takes_no_more_memory() {
+    let page = "<a>".repeat(10_000_000);
+    let server = HostileStore::start(move |_| Reply::body(207, &page));
+    assert_bounded("nested, WebDAV", Tool::new(&["list", "shop", "--store", &format!("{}/dav", server.url())]), &[9]);
+    let page = "<a>".repeat(10_000_000);
+    let server = HostileStore::start(move |_| Reply::body(200, &page));
+    assert_bounded("nested, S3", to(&server, &["list", "shop"]), &[9]);
+    let obs = Tool::new(&["list", "shop", "--store", "obs://b", "--path-style", "true", "--endpoint", &server.url()]);
+    assert_bounded("nested, OBS", with_key(obs.args(&["--retry-for", "1s"])), &[9]);
+}
+
+/// Whoever may write to the store can make it.
+#[test]
+fn deep_directory_of_a_local_store_is_left_out_of_its_list() {
+    let store = tempfile::tempdir().unwrap();
+    let place = store.path().join("shop/cart/prod");
+    std::fs::create_dir_all(&place).unwrap();
+    let name = "d".repeat(100);
+    // Longer than a path may be, so that it is made in two halves.
+    let below = |dir: &Path| (0..30).fold(dir.to_owned(), |dir, _| dir.join(&name));
+    let other = tempfile::tempdir_in(&store).unwrap();
+    std::fs::create_dir_all(below(&place)).unwrap();
+    std::fs::create_dir_all(below(other.path())).unwrap();
+    std::fs::rename(other.path().join(&name), below(&place).join(&name)).unwrap();
+    std::fs::write(place.join("a.hprof.gz"), b"x").unwrap();
+    let list = |words: &[&str]| Tool::new(words).args(&["--store", store.path().to_str().unwrap()]).run().expect(0);
+    for words in [&["list", "shop"][..], &["list", "shop", "cart", "prod"]] {
+        let ended = list(words);
+        assert!(String::from_utf8_lossy(&ended.stdout).contains("a.hprof.gz"), "{ended:?}");
+    }
+}
+
+#[test]
 fn object_of_eight_exabytes_is_not_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let server = HostileStore::start(|asked| match asked.method.as_str() {
@@ -360,6 +393,32 @@ fn damaged_gzip_leaves_no_journal_and_no_upload() {
         assert_eq!((server.objects(), server.unfinished_uploads()), (Vec::new(), Vec::new()), "{what}");
         std::fs::remove_file(path).unwrap();
     }
+}
+
+#[test]
+fn damage_after_a_failed_try_leaves_no_journal() {
+    let (pod, dir) = (Pod::new(1), tempfile::tempdir().unwrap());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&std::fs::read(pod.dump()).unwrap()).unwrap();
+    let mut bytes = encoder.finish().unwrap();
+    let (path, server) = (dir.path().join("x.hprof.gz"), S3Server::start());
+    std::fs::write(&path, &bytes).unwrap();
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let upload = |endpoint: &str| {
+        let words = ["upload", "shop", "cart", "prod", path.to_str().unwrap(), "--store", &format!("s3://{BUCKET}")];
+        let flags = ["--endpoint", endpoint, "--region", "us-east-1", "--retry-for", "1s"];
+        with_key(Tool::new(&words).args(&flags)).run()
+    };
+    upload("http://127.0.0.1:1");
+    let journal = dir.path().join("x.hprof.gz.upload");
+    assert!(journal.exists());
+    let at = bytes.len() - 8;
+    bytes[at] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    upload(&server.endpoint()).expect(5);
+    assert!(!journal.exists());
+    assert_eq!(server.unfinished_uploads(), Vec::<String>::new());
 }
 
 /// A log, for example: it is no dump, and nobody has put a receipt beside it.

@@ -28,8 +28,8 @@ impl Deposit<'_> {
                     self.scrutiny() == Scrutiny::Remains,
                 ));
             }
-            // Only what this attempt has begun: another one's may know the order of the pieces.
-            Err(_) if is_damaged(result) && self.ledger.is_some() && !self.resumed => {
+            // Not one that knows the order of the pieces: the file says nothing without it.
+            Err(_) if is_damaged(result) && self.ledger.is_some() && self.begin.order.is_empty() => {
                 let _ = journal.map(|journal| journal.remove());
             }
             Err(_) => {}

@@ -17,6 +17,8 @@ pub enum CredentialsError {
     AccountFile { path: String, what: String },
     #[error("{path} describes no credentials: {why}")]
     AccountSyntax { path: String, why: String },
+    #[error(transparent)]
+    Endpoint(super::super::SettingsError),
     #[error("{0} is set, and without {1} it says nothing")]
     Half(&'static str, &'static str),
 }
@@ -28,6 +30,7 @@ impl CredentialsError {
                 "give the store's credentials (see --help, 'Stores'), or this workload an identity: a role for its \
                  service account, a key in a secret"
             }
+            Self::Endpoint(error) => error.hint(),
             Self::Address(_) | Self::Half(..) => "correct the variable",
             Self::NoProfile { .. } => "correct AWS_PROFILE, or mount the file with that profile",
             Self::Profile { .. } => {
@@ -52,7 +55,7 @@ pub enum TokenError {
     #[error("the token service {url} refuses with {status}{why}")]
     Refused { url: String, status: u16, why: String },
     #[error("the token service of {store} gives a token that no header can hold")]
-    Odd { store: &'static str },
+    Odd { store: String },
     #[error("the token service {url} gives an answer that cannot be understood")]
     Answer { url: String },
 }

@@ -16,6 +16,7 @@ use super::metadata::{Service, expect_answer};
 use super::refreshed::Refreshed;
 use crate::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::StoreSettings;
+use crate::store::setting_checks::endpoint;
 
 /// Where gcloud puts its own file (Google: "How Application Default Credentials works").
 const WELL_KNOWN: &str = ".config/gcloud/application_default_credentials.json";
@@ -49,6 +50,12 @@ pub fn with_credentials(
         };
     }
     let own = [GoogleConfigKey::ServiceAccount, GoogleConfigKey::ServiceAccountKey, GoogleConfigKey::BearerToken];
+    if let Some(key) = builder.get_config_value(&GoogleConfigKey::ServiceAccountKey) {
+        check_base_url(&serde_json::from_str(&key).unwrap_or_default())?;
+    }
+    if let Some(path) = builder.get_config_value(&GoogleConfigKey::ServiceAccount) {
+        kind(&path)?;
+    }
     let unsigned = builder.get_config_value(&GoogleConfigKey::SkipSignature).is_some_and(|value| is_on(&value));
     if unsigned || own.iter().any(|key| builder.get_config_value(key).is_some()) {
         return Ok(builder);
@@ -81,6 +88,14 @@ fn well_known(environment: &Environment) -> Option<String> {
     path.exists().then(|| path.display().to_string())
 }
 
+/// An emulator's address in the file of a key; object_store panics at one that is no URL.
+fn check_base_url(file: &serde_json::Value) -> Result<(), CredentialsError> {
+    match file.get("gcs_base_url").and_then(serde_json::Value::as_str) {
+        Some(url) => endpoint("gcs_base_url", url).map_err(CredentialsError::Endpoint),
+        None => Ok(()),
+    }
+}
+
 fn kind(path: &str) -> Result<Kind, CredentialsError> {
     let text = match read_named(path, TEXT_MAX) {
         // object_store would open it once more, and wait, or read all of it.
@@ -90,6 +105,7 @@ fn kind(path: &str) -> Result<Kind, CredentialsError> {
         other => other.unwrap_or_default(),
     };
     let Ok(file) = serde_json::from_slice::<serde_json::Value>(&text) else { return Ok(Kind::Unknown) };
+    check_base_url(&file)?;
     match file.get("type").and_then(serde_json::Value::as_str) {
         None | Some("service_account") => Ok(Kind::ServiceAccount),
         Some("authorized_user") => Ok(Kind::AuthorizedUser),

@@ -21,4 +21,4 @@ mod web_identity;
 
 pub use environment::Environment;
 pub use error::{CredentialsError, TokenError};
-pub use refreshed::Ends;
+pub use refreshed::{Ends, is_token, longest_seconds};

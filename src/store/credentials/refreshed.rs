@@ -113,8 +113,18 @@ impl<S: TokenSource> Refreshed<S> {
 }
 
 fn usable<S: TokenSource>(lease: Lease<S::Credential>) -> Result<Lease<S::Credential>, TokenError> {
-    let usable = |text: &&str| text.len() <= TOKEN_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if lease.credential.headers().iter().all(usable) { Ok(lease) } else { Err(TokenError::Odd { store: S::STORE }) }
+    let all = lease.credential.headers();
+    if all.into_iter().all(is_token) { Ok(lease) } else { Err(TokenError::Odd { store: S::STORE.to_owned() }) }
+}
+
+/// Whether a header can hold it.
+pub fn is_token(text: &str) -> bool {
+    text.len() <= TOKEN_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// How long a token lives at most.
+pub const fn longest_seconds() -> u64 {
+    LONGEST.as_secs()
 }
 
 /// When the credential ends that a provider gave last.
