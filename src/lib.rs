@@ -37,6 +37,7 @@ mod entry;
 pub mod guard;
 pub mod incoming;
 pub mod journal;
+mod named_path;
 mod private;
 pub mod private_memory;
 

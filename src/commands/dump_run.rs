@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
             Err(error) => {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
-                    Some(path) => self.receipt.kept = Some(still_there(&path, &self.settings.common, false)),
+                    Some(entry) => self.receipt.kept = Some(still_there(&entry, &self.settings.common, false)),
                     None => self.keep_spool(spool, plan, ledger.as_ref()),
                 }
                 Err(Error::not_stored(error))

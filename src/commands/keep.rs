@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::discovery::mountinfo::{Lifetime, Mount};
+use crate::entry::Entry;
 use crate::heap_dump::{DumpDir, NEW_JOURNAL};
 use crate::journal::{self, Begin, Journal};
 use crate::redaction::Redaction;
@@ -44,10 +45,11 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
     Ok(kept(path, bytes, dir.mount.as_ref().map(Mount::lifetime), settings, dir.is_of_another()))
 }
 
-/// A file that was to be uploaded; `delete` says that it was to be removed then.
-pub fn still_there(path: &str, settings: &Settings, delete: bool) -> Kept {
-    let path = std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string());
-    let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+/// A file that was to be uploaded; `delete` says that it was to be removed then. Whatever has its name by now, a link of
+/// another user is not followed: the printed command would remove what that leads to.
+pub fn still_there(file: &Entry, settings: &Settings, delete: bool) -> Kept {
+    let path = file.dir().real_path().join(file.name()).display().to_string();
+    let bytes = file.followed().and_then(|file| file.metadata()).map_or(0, |meta| meta.len());
     let mount = read_named("/proc/self/mountinfo", MOUNTS_MAX).ok().and_then(|text| Mount::of(&path, &text));
     kept(path, bytes, mount.as_ref().map(Mount::lifetime), settings, delete)
 }

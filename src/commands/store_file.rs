@@ -150,7 +150,7 @@ impl<'a> Deposit<'a> {
 
     fn send(&self, upload: &mut Option<Upload>, receipt: &mut Receipt) -> Result<(), Error> {
         let path = shown(&self.item.path);
-        self.progress.stage(&format!("reading {path}"), self.item.path.metadata().ok().map(|meta| meta.len()));
+        self.progress.stage(&format!("reading {path}"), self.entry.as_ref().map(|_| self.begin.file.bytes));
         let Some(open) = upload else { return Ok(()) };
         let Piece { walk, digest, sent, spool, blanked } = self.read(open)?;
         let verdict = self.verdict(&walk);

@@ -202,12 +202,12 @@ impl Upload {
         matches!(self, Self::Remote(upload) if upload.has_parts())
     }
 
-    /// Where the compressed dump is spooled, when it will stay there: an empty file and its path. It may become the
+    /// Where the compressed dump is spooled, when it will stay there: an empty file and its name. It may become the
     /// `only_copy`, which is then left there when the upload fails at its very end.
     ///
     /// # Errors
     /// When the store's directory fails.
-    pub fn spool_file(&mut self, only_copy: bool) -> Result<Option<(File, PathBuf)>, StoreError> {
+    pub fn spool_file(&mut self, only_copy: bool) -> Result<Option<(File, Entry)>, StoreError> {
         match self {
             Self::Local(upload) => upload.spool_file(only_copy).map(Some),
             Self::Remote(_) | Self::Whole(_) | Self::Stdout(_) => Ok(None),
@@ -215,7 +215,7 @@ impl Upload {
     }
 
     /// Where the compressed dump is, when it was spooled in the store.
-    pub fn spooled_at(&self) -> Option<String> {
+    pub fn spooled_at(&self) -> Option<Entry> {
         match self {
             Self::Local(upload) => upload.spooled_at(),
             Self::Remote(_) | Self::Whole(_) | Self::Stdout(_) => None,
