@@ -19,7 +19,7 @@ use crate::regular_file::{Access, Links, hold_dir_in, metadata_in, open_dir_in, 
 use crate::rename::rename_new_between;
 
 /// Anybody but the owner.
-const OTHERS_WRITE: u32 = 0o022;
+pub const OTHERS_WRITE: u32 = 0o022;
 
 /// The group alone, of those.
 const GROUP_WRITES: u32 = 0o020;

@@ -1,7 +1,6 @@
 //! The stage that makes the dump and sends it through the pipeline into the spool.
 
 use std::io::{self, Read};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::dump_run::Run;

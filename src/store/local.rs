@@ -16,7 +16,6 @@ use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified
 use crate::deadline::slowly;
 use crate::entry::{Entry, HeldDir};
 use crate::guard::{self, Note, Undo};
-use crate::journal;
 use crate::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::spool::Spool;
 

@@ -33,7 +33,6 @@ pub mod url;
 mod whole;
 
 use std::fs::File;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

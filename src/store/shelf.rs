@@ -1,5 +1,7 @@
 //! The reading side of a store: what is there, its bytes, and links to it.
 
+use std::fs::{File, Metadata};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
@@ -23,7 +25,8 @@ use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;
-use crate::regular_file::{self, NotRegular};
+use crate::entry::{Entry, HeldDir};
+use crate::regular_file::{Access, NotRegular, open_in, read_bounded};
 use crate::units::printable;
 
 /// Requests in flight at a time.
@@ -110,7 +113,7 @@ impl Shelf {
         match &self.place {
             Place::Local(base) => {
                 let mut found = Vec::new();
-                list_dir(&base.join(dir), base, &mut found)?;
+                list_dir(&base.join(dir), dir, &mut found)?;
                 Ok(found.into_iter().filter(|listed: &Listed| wanted(&listed.key)).collect())
             }
             Place::Remote(remote, runtime) => {
@@ -136,7 +139,11 @@ impl Shelf {
     /// When it is not there, or the store refuses.
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
         match &self.place {
-            Place::Local(base) => listed_file(&base.join(key), base),
+            Place::Local(base) => {
+                let path = base.join(key);
+                let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
+                Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()))
+            }
             Place::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
@@ -144,6 +151,13 @@ impl Shelf {
                 listed(meta, &self.path("")?).ok_or(StoreError::ClientEnded)
             }
         }
+    }
+
+    /// Whether this file is the object itself.
+    pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
+        let Place::Local(base) = &self.place else { return false };
+        let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
+        object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
     }
 
     /// Reads small objects, those that can be read; `each` gets them in any order, and nothing holds them afterwards.
@@ -158,7 +172,7 @@ impl Shelf {
         match &self.place {
             Place::Local(base) => {
                 for key in keys {
-                    match regular_file::read(&base.join(key), SMALL) {
+                    match open(&base.join(key)).and_then(|file| read_bounded(file, SMALL)) {
                         Ok(bytes) => each(key, &bytes),
                         Err(error) => log::info!("{}: {error}", printable(key)),
                     }
@@ -223,7 +237,7 @@ impl Shelf {
             Place::Local(base) => {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
-                let file = regular_file::open(&path).map_err(error)?;
+                let file = open(&path).map_err(error)?;
                 ranges.try_for_each(|range| {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     file.read_exact_at(&mut bytes, range.start).map_err(error)?;
@@ -333,20 +347,29 @@ fn at_once(longest: u64) -> u64 {
     PART_MIN.max(longest * AT_ONCE as u64)
 }
 
+/// No directory on the way is a link of another user, and the object is no link.
+fn open(path: &FilePath) -> io::Result<File> {
+    let object = Entry::named(path)?;
+    open_in(object.dir(), object.name(), Access::Read)
+}
+
 /// A directory that is not there has nothing in it.
-fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<(), StoreError> {
-    let error = |source| StoreError::Local { what: "list", path: dir.display().to_string(), source };
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(error)?,
-    };
-    for entry in entries.filter_map(Result::ok) {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => list_dir(&entry.path(), base, found)?,
+fn list_dir(path: &FilePath, key: &str, found: &mut Vec<Listed>) -> Result<(), StoreError> {
+    let error = |source| StoreError::Local { what: "list", path: path.display().to_string(), source };
+    match HeldDir::named(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        held => list_held(&held.map_err(error)?, key.trim_end_matches('/'), found).map_err(error),
+    }
+}
+
+fn list_held(dir: &Arc<HeldDir>, key: &str, found: &mut Vec<Listed>) -> io::Result<()> {
+    for entry in dir.names()?.map(|name| dir.entry(name)) {
+        let name = entry.name().to_string_lossy();
+        let key = if key.is_empty() { name.to_string() } else { format!("{key}/{name}") };
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => list_held(&dir.below(entry.name())?, &key, found)?,
             // What begins with a dot has no name yet.
-            Ok(kind) if kind.is_file() && !entry.file_name().to_string_lossy().starts_with('.') => {
-                found.extend(listed_file(&entry.path(), base));
-            }
+            Ok(meta) if meta.is_file() && !name.starts_with('.') => found.extend(listed_file(&entry, key)),
             _ => {}
         }
     }
@@ -354,20 +377,19 @@ fn list_dir(dir: &FilePath, base: &FilePath, found: &mut Vec<Listed>) -> Result<
 }
 
 fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
-    match regular_file::read(path, SMALL) {
+    match open(path).and_then(|file| read_bounded(file, SMALL)) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StoreError::Local { what: "read", path: path.display().to_string(), source }),
     }
 }
 
-fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {
-    let error = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
-    let meta = std::fs::symlink_metadata(path).map_err(error)?;
+fn listed_file(file: &Entry, key: String) -> Result<Listed, StoreError> {
+    let error = |source| StoreError::Local { what: "find", path: file.path().display().to_string(), source };
+    let meta = file.metadata().map_err(error)?;
     if let Some(what) = NotRegular::of_mode(meta.mode()) {
         return Err(error(what.into()));
     }
-    let key = path.strip_prefix(base).unwrap_or(path).display().to_string();
     let modified = meta.modified().map_or_else(|_| Utc::now(), DateTime::from);
     Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })
 }
