@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use ring::digest::{Context, SHA256};
 use crate::deadline::Deadline;
 use crate::deadline::slowly;
 use crate::entry::Entry;
@@ -18,6 +17,7 @@ use crate::progress::Progress;
 use crate::regular_file::{Access, open_or_create_in, read_bounded};
 use crate::store::{Listed, Shelf, StoreError};
 use crate::units::hex;
+use ring::digest::{Context, SHA256};
 
 /// What one request asks for: large enough for a link's speed, small enough to lose.
 const PIECE: u64 = 8 << 20;

@@ -74,7 +74,8 @@ impl HeldDir {
     pub fn real_path(&self) -> PathBuf {
         let told = std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
         let number = |stat: Stat| (stat.st_dev, stat.st_ino);
-        let is_it = |path: &PathBuf| lstat(path).is_ok_and(|stat| fstat(&self.fd).is_ok_and(|own| number(own) == number(stat)));
+        let is_it =
+            |path: &PathBuf| lstat(path).is_ok_and(|stat| fstat(&self.fd).is_ok_and(|own| number(own) == number(stat)));
         let absolute = || std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         told.ok().filter(is_it).unwrap_or_else(absolute)
     }

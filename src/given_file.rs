@@ -99,7 +99,8 @@ impl Descriptor {
         let text = text(read_bounded(info, TEXT_MAX)?)?;
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
         let number = |key: &str| value(key).and_then(|text| text.parse().ok());
-        let flags = value("flags:").and_then(|text| u32::from_str_radix(text, 8).ok()).ok_or(io::ErrorKind::InvalidData)?;
+        let flags =
+            value("flags:").and_then(|text| u32::from_str_radix(text, 8).ok()).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self { flags: OFlags::from_bits_retain(flags), mount: number("mnt_id:"), number: number("ino:") })
     }
 

@@ -29,7 +29,11 @@ fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<Spooled, Err
     if let Some((file, entry)) =
         upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
     {
-        return Ok(Spooled { spool: Spool::new(file), path: entry.path().display().to_string(), in_store: Some(entry) });
+        return Ok(Spooled {
+            spool: Spool::new(file),
+            path: entry.path().display().to_string(),
+            in_store: Some(entry),
+        });
     }
     let path = format!("{}/{SPOOL}", plan.dir.here);
     match plan.dir.create_file(SPOOL) {

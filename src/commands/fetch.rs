@@ -84,14 +84,7 @@ fn fetch(
         remove_fetched(shelf, key, &gz);
     }
     let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    Ok(Fetched {
-        key: key.to_owned(),
-        file: shown(&wanted.path()),
-        bytes: object.bytes,
-        sha256,
-        verified,
-        seconds,
-    })
+    Ok(Fetched { key: key.to_owned(), file: shown(&wanted.path()), bytes: object.bytes, sha256, verified, seconds })
 }
 
 /// A run has made it. The store's own file stays: its directory may be the one that is fetched to.

@@ -30,6 +30,7 @@ mod keyless;
 mod killed;
 mod links;
 mod main_job;
+mod named_paths;
 mod no_disk;
 mod planted;
 mod plugin;
