@@ -5,19 +5,19 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-
-use ring::digest::{Context, SHA256};
-use rustix::fs::CWD;
+use std::path::Path;
 
 use crate::deadline::Deadline;
 use crate::deadline::slowly;
+use crate::entry::Entry;
+use crate::file_from::FileFrom;
 use crate::memory::must_hold;
 use crate::pages::PAGE;
 use crate::progress::Progress;
-use crate::regular_file::{self, Access, open_or_create_in, read_bounded};
+use crate::regular_file::{Access, open_or_create_in, read_bounded};
 use crate::store::{Listed, Shelf, StoreError};
 use crate::units::hex;
+use ring::digest::{Context, SHA256};
 
 /// What one request asks for: large enough for a link's speed, small enough to lose.
 const PIECE: u64 = 8 << 20;
@@ -31,8 +31,8 @@ const NOTES_MAX: u64 = 16 << 20;
 /// A download on its way: `FILE.part`, and beside it which pieces are there.
 #[derive(Debug)]
 pub struct Download {
-    part: PathBuf,
-    notes_path: PathBuf,
+    part: Entry,
+    pieces: Entry,
     file: File,
     notes: File,
     bytes: u64,
@@ -45,28 +45,26 @@ impl Download {
     /// # Errors
     /// When the files cannot be made, or would take memory that is needed, or something else stands there: a link of
     /// another user, for example.
-    pub fn open(path: &Path, object: &Listed) -> io::Result<Self> {
+    pub fn open(to: &Entry, object: &Listed) -> io::Result<Self> {
         if object.bytes > OBJECT_MAX {
             let why = format!("the store says that it has {} bytes, more than any dump", object.bytes);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
         }
-        let part = path.with_added_extension("part");
-        let notes_path = part.with_added_extension("pieces");
+        let part = to.with_end(".part");
+        let pieces = part.with_end(".pieces");
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
-        let mut notes = open_or_create_in(CWD, &notes_path, Access::ReadAppend)
-            .and_then(ours)
-            .map_err(|error| at(&notes_path, error))?;
+        let mut notes = own_file(&pieces, Access::ReadAppend)?;
         let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());
         let there = known.as_deref().and_then(|known| known.strip_prefix(&identity));
         let there = there.filter(|_| part.exists()).map(pieces_in);
-        let file = open_or_create_in(CWD, &part, Access::ReadWrite).and_then(ours).map_err(|error| at(&part, error))?;
+        let file = own_file(&part, Access::ReadWrite)?;
         if there.is_none() {
             file.set_len(0)?;
             notes.set_len(0)?;
             notes.write_all(identity.as_bytes())?;
         }
         let there = there.unwrap_or_default();
-        let download = Self { part, notes_path, file, notes, bytes: object.bytes, there };
+        let download = Self { part, pieces, file, notes, bytes: object.bytes, there };
         if let Err(error) = must_hold(&download.file, download.bytes.saturating_sub(download.has())) {
             // What was fetched before is gone on with elsewhere, or when there is room.
             if download.there.is_empty() {
@@ -94,7 +92,7 @@ impl Download {
         let all = 0..self.bytes.div_ceil(PIECE);
         let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece));
         let (file, mut notes, part) = (&self.file, &self.notes, &self.part);
-        let error = |source| StoreError::Local { what: "write", path: part.display().to_string(), source };
+        let error = |source| StoreError::Local { what: "write", path: part.path().display().to_string(), source };
         shelf.read_ranges(key, missing, PIECE, |range, bytes| {
             file.write_all_at(bytes, range.start).map_err(error)?;
             // A line that is cut by a crash is a piece that is fetched again.
@@ -105,74 +103,62 @@ impl Download {
     }
 
     /// Where the bytes are until [`Download::name`].
-    pub fn part(&self) -> &Path {
+    pub fn part(&self) -> &Entry {
         &self.part
+    }
+
+    /// These bytes.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// It is what it should be: gets its name.
     ///
     /// # Errors
     /// When the name is taken meanwhile, or the disk fails.
-    pub fn name(self, path: &Path) -> io::Result<()> {
+    pub fn name(self, to: &Entry) -> io::Result<()> {
         slowly(|| self.file.sync_all())?;
-        name_file(&self.part, path)?;
+        // It has two names until the other one goes, and both are right.
+        self.part.link_new(to)?;
         self.forget();
         Ok(())
     }
 
     /// It is not what it should be: nothing of it is gone on with.
     pub fn forget(self) {
-        let _ = std::fs::remove_file(&self.part);
-        let _ = std::fs::remove_file(&self.notes_path);
+        let _ = self.part.remove();
+        let _ = self.pieces.remove();
     }
 }
 
-/// What another user has made may be a second name of something else, and stays his to write.
-fn ours(file: File) -> io::Result<File> {
+/// A new one, or that of an earlier run. What another user has made may be a second name of something else, and stays
+/// his to write.
+fn own_file(entry: &Entry, access: Access) -> io::Result<File> {
+    // Names the file that stands in the way.
+    let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", entry.path().display()));
+    let file = open_or_create_in(entry.dir(), entry.name(), access).map_err(at)?;
     let meta = file.metadata()?;
     if meta.uid() == rustix::process::geteuid().as_raw() && meta.nlink() == 1 {
         return Ok(file);
     }
-    Err(io::Error::other(format!("another user has made it, uid {}, or it has another name: remove it", meta.uid())))
+    let uid = meta.uid();
+    Err(at(io::Error::other(format!("another user has made it, uid {uid}, or it has another name: remove it"))))
 }
 
-/// Names the file that stands in the way.
-fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// The SHA-256 of a file.
+/// The SHA-256 of a file that is called `path`.
 ///
 /// # Errors
 /// When it cannot be read, or the run is stopped.
-pub fn sha256_of(path: &Path, deadline: &Deadline) -> Result<String, StoreError> {
+pub fn sha256_of(file: &File, path: &Path, deadline: &Deadline) -> Result<String, StoreError> {
     let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
     let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
-    let file = regular_file::open(path).map_err(error)?;
-    let mut raw = file.metadata().map(|meta| file.take(meta.len())).map_err(error)?;
+    let mut raw = file.metadata().map(|meta| FileFrom { file, at: 0 }.take(meta.len())).map_err(error)?;
     loop {
         deadline.check("computing the checksum of what was fetched")?;
         match raw.read(&mut page).map_err(error)? {
             0 => return Ok(hex(hash.finish().as_ref())),
             n => hash.update(&page[..n]),
         }
-    }
-}
-
-/// Never over another file.
-///
-/// # Errors
-/// When the name is taken, or the disk fails.
-pub fn name_file(part: &Path, path: &Path) -> io::Result<()> {
-    match std::fs::hard_link(part, path) {
-        Ok(()) => {
-            // It has two names until then, and both are right.
-            let _ = std::fs::remove_file(part);
-            Ok(())
-        }
-        Err(error) if path.exists() => Err(error),
-        // Not every file system has hard links.
-        Err(_) => std::fs::rename(part, path),
     }
 }
 
@@ -189,7 +175,8 @@ mod tests {
     #[test]
     fn a_stopped_run_computes_no_checksum() {
         let deadline = Deadline::after(std::time::Duration::ZERO).unwrap();
-        let error = sha256_of(&std::env::current_exe().unwrap(), &deadline).unwrap_err();
+        let program = std::env::current_exe().unwrap();
+        let error = sha256_of(&File::open(&program).unwrap(), &program, &deadline).unwrap_err();
         assert!(matches!(error, StoreError::Stopped(_)), "{error:?}");
     }
 
@@ -197,7 +184,7 @@ mod tests {
     fn only_whole_lines_count_and_another_object_begins_again() {
         assert_eq!(pieces_in("0\n3\n1"), BTreeSet::from([0, 3]));
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.gz");
+        let path = Entry::named(&dir.path().join("x.gz")).unwrap();
         let object = |e_tag: &str| Listed {
             key: "x.gz".into(),
             bytes: 3 * PIECE + 1,

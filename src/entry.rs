@@ -5,19 +5,21 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, fstat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Stat, fstat, linkat, lstat, renameat, unlinkat};
+use rustix::io::Errno;
 
 use crate::attach::Identity;
+use crate::named_path::{Walk, walk, walk_in};
 use crate::regular_file::{Access, Links, hold_dir_in, metadata_in, open_dir_in, open_in, open_named_in};
 use crate::rename::rename_new_between;
 
 /// Anybody but the owner.
-const OTHERS_WRITE: u32 = 0o022;
+pub const OTHERS_WRITE: u32 = 0o022;
 
 /// The group alone, of those.
 const GROUP_WRITES: u32 = 0o020;
@@ -30,13 +32,27 @@ pub struct HeldDir {
 }
 
 impl HeldDir {
-    /// Holds the directory at a path that a user named: links are followed, once.
+    /// Holds the directory at a path that a user named. Links are followed once, and those of another user never.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or a link of another user is on the way.
     pub fn named(path: &Path) -> io::Result<Arc<Self>> {
-        let named = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        Ok(Arc::new(Self { fd: hold_dir_in(CWD, named, Links::Follow)?, path: path.to_owned() }))
+        Ok(Arc::new(Self { fd: walk(path)?.into_dir()?, path: path.to_owned() }))
+    }
+
+    /// Holds as much of such a path as there is, and tells the names that are missing.
+    ///
+    /// # Errors
+    /// When a link of another user is on the way.
+    pub fn as_far_as(path: &Path) -> io::Result<(Arc<Self>, Vec<OsString>)> {
+        let Walk { dir: fd, left, .. } = walk(path)?;
+        let above = path.ancestors().nth(left.len()).unwrap_or(path);
+        Ok((Arc::new(Self { fd, path: above.to_owned() }), left.into()))
+    }
+
+    /// Holds what another process has held.
+    pub fn adopt(fd: OwnedFd) -> Arc<Self> {
+        Arc::new(Self { fd, path: PathBuf::new() })
     }
 
     /// Holds the directory `name` in this one, which is no link.
@@ -52,6 +68,16 @@ impl HeldDir {
     /// As it was called when it was held.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As it is called by now, without links; as it was called where this process cannot reach it by that.
+    pub fn real_path(&self) -> PathBuf {
+        let told = std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        let number = |stat: Stat| (stat.st_dev, stat.st_ino);
+        let is_it =
+            |path: &PathBuf| lstat(path).is_ok_and(|stat| fstat(&self.fd).is_ok_and(|own| number(own) == number(stat)));
+        let absolute = || std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        told.ok().filter(is_it).unwrap_or_else(absolute)
     }
 
     /// The names there.
@@ -246,11 +272,41 @@ impl Entry {
     /// # Errors
     /// As [`Entry::open`].
     pub fn open_named(&self) -> io::Result<File> {
-        let seen = self.metadata()?;
+        let end = self.followed()?;
+        let seen = end.metadata()?;
+        // The kernel's own is left, of a process of this user: /proc/self/fd/0, for example.
         if seen.is_symlink() && [0, Identity::current().uid].contains(&seen.uid()) {
-            return open_named_in(&self.dir, Path::new(&self.name));
+            return open_named_in(&end.dir, Path::new(&end.name));
         }
-        self.open(Access::Read)
+        end.open(Access::Read)
+    }
+
+    /// The name at the end of the links that a user named, which is no link but one of `/proc`.
+    ///
+    /// # Errors
+    /// When one of the links is another user's, or leads to no file.
+    pub fn followed(&self) -> io::Result<Self> {
+        if !self.metadata().is_ok_and(|seen| seen.is_symlink()) {
+            return Ok(self.clone());
+        }
+        let Walk { dir: fd, mut left, .. } = walk_in(&self.dir, Path::new(&self.name))?;
+        let name = left.pop_back().unwrap_or_else(|| ".".into());
+        if left.is_empty() {
+            return Ok(Arc::new(HeldDir { fd, path: self.dir.path.clone() }).entry(name));
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Gives the file one more name, which nothing has. Where a file has but one, the old one goes.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or the file system's.
+    pub fn link_new(&self, to: &Self) -> io::Result<()> {
+        match linkat(&self.dir, &self.name, &to.dir, &to.name, AtFlags::empty()) {
+            Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => self.rename_new(to),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Takes the name away.
@@ -293,58 +349,5 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::{chown, symlink};
-
-    #[test]
-    fn no_directory_on_the_way_is_a_link() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
-        std::fs::write(dir.path().join("a/b/file"), "text").unwrap();
-        symlink("b", dir.path().join("a/link")).unwrap();
-        let held = HeldDir::named(dir.path()).unwrap();
-        assert!(held.entry_at(&dir.path().join("a/b/file")).unwrap().is_file());
-        for path in ["a/link/file", "a/../a/b/file", ""] {
-            assert!(held.entry_at(&dir.path().join(path)).is_err(), "{path}");
-        }
-        assert!(held.entry_at(Path::new("/etc/passwd")).is_err());
-    }
-
-    #[test]
-    fn held_directory_is_the_one_that_was_seen() {
-        let dir = tempfile::tempdir().unwrap();
-        let [seen, other] = ["seen", "other"].map(|name| dir.path().join(name));
-        for dir in [&seen, &other] {
-            std::fs::create_dir(dir).unwrap();
-            std::fs::write(dir.join("file"), "text").unwrap();
-        }
-        let entry = HeldDir::named(dir.path()).unwrap().entry_at(&seen.join("file")).unwrap();
-        std::fs::rename(&seen, dir.path().join("away")).unwrap();
-        symlink(&other, &seen).unwrap();
-        entry.remove().unwrap();
-        assert!(other.join("file").exists() && !dir.path().join("away/file").exists());
-    }
-
-    #[test]
-    fn root_acts_as_the_owner_of_a_directory_and_of_a_file_where_all_may_write() {
-        if Identity::current().uid != 0 {
-            return eprintln!("SKIP root_acts_as_the_owner: not root; run the tests as root");
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let held = HeldDir::named(dir.path()).unwrap();
-        std::fs::write(dir.path().join("file"), "text").unwrap();
-        chown(dir.path().join("file"), Some(1001), Some(1002)).unwrap();
-        let acts = || held.identity_for(Some(&held.entry("file").metadata().unwrap())).unwrap();
-        let set = |owner, mode: u32| {
-            chown(dir.path(), Some(owner), Some(7)).unwrap();
-            std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-        };
-        for (owner, mode, uid, gid) in
-            [(1000, 0o755, 1000, 7), (0, 0o755, 0, 0), (0, 0o1777, 1001, 1002), (0, 0o2770, 1001, 7)]
-        {
-            set(owner, mode);
-            assert_eq!(acts(), Identity { uid, gid }, "{owner} {mode:o}");
-        }
-    }
-}
+#[path = "entry_tests.rs"]
+mod tests;

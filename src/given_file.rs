@@ -2,30 +2,31 @@
 //! not for ever.
 #![allow(clippy::disallowed_methods, reason = "it opens what is no regular file, and does not wait in open(2)")]
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, fstatfs, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
-use crate::entry::Entry;
-use crate::regular_file::{NotRegular, read_bounded};
+use crate::entry::{Entry, HeldDir};
+use crate::named_path::is_of_proc;
+use crate::regular_file::{Access, NotRegular, TEXT_MAX, open_in, read_bounded, text};
 use crate::sys::{self, Standard};
 
 /// How long a whole text may take to come through a pipe: a command that asks a vault answers in seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Its file system (statfs(2), PROC_SUPER_MAGIC).
-const PROC: u64 = 0x9fa0;
-
 /// Does not wait for the other end of a pipe, nor take over a terminal.
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Only adds to a file.
+const APPEND: OFlags = OFlags::WRONLY.union(OFlags::APPEND).union(FLAGS);
 
 /// Reads a text of at most `max` bytes from a file or a pipe.
 ///
@@ -52,28 +53,67 @@ pub fn read_stdin(max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Opens a file, a pipe or a terminal that is added to. Whoever does not read it does not hold this process. A link of
-/// another user is not followed: it may lead to a file that only this one can write. The kernel's own (`/proc/1/fd/1`)
-/// are.
+/// another user is not followed: it may lead to a file that only this one can write.
 ///
 /// # Errors
 /// When it cannot be written; a FIFO without a reader, for example.
 pub fn append(path: &Path) -> io::Result<File> {
-    let entry = Entry::named(path)?;
-    let is_of_kernel = fstatfs(entry.dir()).is_ok_and(|fs| fs.f_type as u64 == PROC);
-    let is_of_another = |meta: &std::fs::Metadata| meta.is_symlink() && ![0, geteuid().as_raw()].contains(&meta.uid());
-    let link = entry.metadata().ok().filter(|meta| !is_of_kernel && is_of_another(meta));
-    if let Some(link) = link {
-        return Err(io::Error::other(format!("it is a symbolic link of another user, uid {}", link.uid())));
+    let entry = Entry::named(path)?.followed()?;
+    if entry.metadata().is_ok_and(|meta| meta.is_symlink()) && is_of_proc(entry.dir()) {
+        return append_to_descriptor(&entry);
     }
     // What has become a link since is not followed either.
-    let follows = entry.metadata().is_ok_and(|meta| meta.is_symlink());
-    let no_links = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | FLAGS | no_links;
+    let flags = APPEND | OFlags::CREATE | OFlags::NOFOLLOW;
     let file = File::from(openat(entry.dir(), entry.name(), flags, Mode::RUSR | Mode::WUSR)?);
-    if !follows && entry.dir().is_shared()? && file.metadata()?.nlink() > 1 {
+    if entry.dir().is_shared()? && file.metadata()?.nlink() > 1 {
         return Err(io::Error::other("it has another name, and another user may have made this one"));
     }
     Ok(file)
+}
+
+/// Opens what a process has open, by `/proc/PID/fd/N`. The kernel asks only whether this process may write the file, so
+/// that the owner of the process would lend it any file that he can read.
+fn append_to_descriptor(link: &Entry) -> io::Result<File> {
+    let theirs = Descriptor::of(link.dir(), link.name())?.for_writing()?;
+    let file = File::from(openat(link.dir(), link.name(), APPEND, Mode::empty())?);
+    let own = HeldDir::named(Path::new("/proc/self/fd"))?;
+    let ours = Descriptor::of(&own, OsStr::new(&file.as_raw_fd().to_string()))?;
+    // It may have been another file when it was looked at.
+    let still = Descriptor::of(link.dir(), link.name())?.for_writing()?;
+    let (opened, seen) = (fstat(&file)?, statat(link.dir(), link.name(), AtFlags::empty())?);
+    let is_same = (opened.st_dev, opened.st_ino) == (seen.st_dev, seen.st_ino);
+    if is_same && [theirs, still].iter().all(|seen| (seen.mount, seen.number) == (ours.mount, ours.number)) {
+        return Ok(file);
+    }
+    Err(io::Error::other("the process has just put another file there"))
+}
+
+/// An open file of a process (proc_pid_fdinfo(5)).
+struct Descriptor {
+    flags: OFlags,
+    mount: Option<u64>,
+    /// Since Linux 5.14.
+    number: Option<u64>,
+}
+
+impl Descriptor {
+    /// The one called `name` in `dir`, a process's list of them.
+    fn of(dir: &HeldDir, name: &OsStr) -> io::Result<Self> {
+        let info = open_in(dir, Path::new("../fdinfo").join(name), Access::Read)?;
+        let text = text(read_bounded(info, TEXT_MAX)?)?;
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        let number = |key: &str| value(key).and_then(|text| text.parse().ok());
+        let flags =
+            value("flags:").and_then(|text| u32::from_str_radix(text, 8).ok()).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { flags: OFlags::from_bits_retain(flags), mount: number("mnt_id:"), number: number("ino:") })
+    }
+
+    fn for_writing(self) -> io::Result<Self> {
+        if self.flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+            return Ok(self);
+        }
+        Err(io::Error::other("the process has it open for reading only"))
+    }
 }
 
 fn read_pipe(fd: BorrowedFd<'_>, max: u64) -> io::Result<Vec<u8>> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -241,8 +241,8 @@ impl Journal {
     /// can write it.
     fn make(file: &Entry, begin: &Begin, name: impl FnOnce(&Entry, &Entry) -> io::Result<()>) -> io::Result<Self> {
         let (own, new) = (of(file), file.with_end(&format!(".{}.new", run_id())));
-        let files = vec![std::path::absolute(new.path())?];
-        let _note = guard::note(Undo::Paths { files, dirs: Vec::new() }, &[]);
+        let names = Undo::Names { dirs: Vec::new(), files: vec![new.name().to_owned()] };
+        let _note = guard::note(names, &[new.dir().as_fd()]);
         let made = regular_file::create_in(new.dir(), new.name(), Access::ReadAppend, PRIVATE);
         let made = made.and_then(|file| Self::begin(file, begin));
         let named = made.and_then(|journal| name(&new, &own).map(|()| journal));

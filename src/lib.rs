@@ -38,6 +38,7 @@ mod entry;
 pub mod guard;
 pub mod incoming;
 pub mod journal;
+mod named_path;
 pub mod private;
 pub mod private_memory;
 

@@ -118,18 +118,10 @@ impl Links {
     }
 }
 
-/// Opens a file that was found, for reading.
-///
-/// # Errors
-/// [`NotRegular`], or the file system's.
-pub fn open(path: &Path) -> io::Result<File> {
-    open_in(CWD, path, Access::Read)
-}
-
 /// Opens a file that was found in `dir`.
 ///
 /// # Errors
-/// As [`open`].
+/// [`NotRegular`], or the file system's.
 pub fn open_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access) -> io::Result<File> {
     checked(dir, name.as_ref(), access.flags(), Links::Refuse)
 }
@@ -137,7 +129,7 @@ pub fn open_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access) -> io::Re
 /// Opens a file whose path a user or the kernel named, for reading: a link is followed.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open_in`].
 pub fn open_named(path: &Path) -> io::Result<File> {
     open_named_in(CWD, path)
 }
@@ -145,7 +137,7 @@ pub fn open_named(path: &Path) -> io::Result<File> {
 /// Opens a file whose path below `dir` a user or the kernel named, for reading.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open_in`].
 pub fn open_named_in(dir: impl AsFd, path: &Path) -> io::Result<File> {
     checked(dir, path, OFlags::RDONLY, Links::Follow)
 }
@@ -153,7 +145,7 @@ pub fn open_named_in(dir: impl AsFd, path: &Path) -> io::Result<File> {
 /// Opens the file `name` in `dir`; where there is none, a new one.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open_in`].
 pub fn open_or_create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access) -> io::Result<File> {
     checked(dir, name.as_ref(), access.flags() | OFlags::CREATE, Links::Refuse)
 }
@@ -166,36 +158,20 @@ pub fn open_pipe_for_writing(dir: impl AsFd, name: &str) -> io::Result<OwnedFd> 
     Ok(openat(dir, name, OFlags::WRONLY | ALWAYS, Mode::empty())?)
 }
 
-/// Makes a private file for reading and writing.
-///
-/// # Errors
-/// `AlreadyExists`, or the file system's.
-pub fn create(path: &Path) -> io::Result<File> {
-    create_in(CWD, path, Access::ReadWrite, PRIVATE)
-}
-
 /// Makes a file in `dir`.
 ///
 /// # Errors
-/// As [`create`].
+/// `AlreadyExists`, or the file system's.
 pub fn create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access, mode: Mode) -> io::Result<File> {
     // O_EXCL opens nothing that is there, and follows no link.
     let flags = access.flags() | OFlags::CREATE | OFlags::EXCL | ALWAYS;
     Ok(File::from(openat(dir, name.as_ref(), flags, mode)?))
 }
 
-/// Makes a private file without a name in the directory `dir`.
+/// Makes a private file without a name in the directory `dir` below `at`.
 ///
 /// # Errors
 /// The file system's: overlayfs before Linux 6.10 and NFS know none.
-pub fn create_nameless(dir: &Path, access: Access) -> io::Result<File> {
-    create_nameless_in(CWD, dir, access)
-}
-
-/// The same below `at`.
-///
-/// # Errors
-/// As [`create_nameless`].
 pub fn create_nameless_in(at: impl AsFd, dir: impl AsRef<Path>, access: Access) -> io::Result<File> {
     Ok(File::from(openat(at, dir.as_ref(), access.flags() | OFlags::TMPFILE | ALWAYS, PRIVATE)?))
 }
@@ -245,18 +221,10 @@ pub fn open_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::R
     Ok(File::from(openat(at, path.as_ref(), flags, Mode::empty())?))
 }
 
-/// Reads a file that was found.
-///
-/// # Errors
-/// As [`open`] and [`read_bounded`].
-pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    read_bounded(open(path)?, max)
-}
-
 /// Reads a file whose path a user or the kernel named.
 ///
 /// # Errors
-/// As [`open`] and [`read_bounded`].
+/// As [`open_in`] and [`read_bounded`].
 pub fn read_named(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
     read_bounded(open_named(path.as_ref())?, max)
 }
@@ -323,9 +291,10 @@ mod tests {
                     assert_eq!(error.to_string(), format!("it is {kind}, no regular file"));
                 }
             }
-            assert_eq!(create(&at(name)).unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{name}");
+            let made = create_in(CWD, at(name), Access::ReadWrite, PRIVATE);
+            assert_eq!(made.unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{name}");
         }
-        assert!(NotRegular::of(&open(&at("link")).unwrap_err()).is_some());
+        assert!(NotRegular::of(&open_in(CWD, at("link"), Access::Read).unwrap_err()).is_some());
         assert_eq!(read_named(at("link"), 4).unwrap(), b"text");
         assert_eq!(open_named(&at("dangling")).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(NotRegular::of(&open_named(Path::new("/dev/null")).unwrap_err()).is_some());
@@ -335,10 +304,11 @@ mod tests {
     fn file_beyond_its_bound_is_refused_and_not_cut() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(1 << 40).unwrap();
-        let error = read(file.path(), TEXT_MAX).unwrap_err();
+        let read = || read_named(file.path(), TEXT_MAX);
+        let error = read().unwrap_err();
         assert!(is_refused(&error) && error.to_string().contains("longer than 1.0 MiB"), "{error}");
         file.as_file().set_len(TEXT_MAX).unwrap();
-        assert_eq!(read(file.path(), TEXT_MAX).unwrap().len() as u64, TEXT_MAX);
+        assert_eq!(read().unwrap().len() as u64, TEXT_MAX);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One dump from the store's probe to the receipt: store, attach, plan, dump, verdict, object.
 
 use std::cell::Cell;
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::Utc;
@@ -237,9 +236,7 @@ impl<'a> Run<'a> {
             Err(error) => {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
-                    Some(path) => {
-                        self.receipt.kept = Some(still_there(Path::new(&path), &self.settings.common, false, false))
-                    }
+                    Some(entry) => self.receipt.kept = Some(still_there(&entry, &self.settings.common, false, false)),
                     None => self.keep_spool(spool, plan, ledger.as_ref()),
                 }
                 Err(Error::not_stored(error))

@@ -22,7 +22,7 @@ impl Run<'_> {
         }
         let (since, dump_of) = (self.waited_since?, self.dump_of());
         self.settings.target.dirs.iter().find_map(|dir| {
-            sealed_since(&self.jvm.target, self.jvm.identity, dir, &dump_of, since)
+            sealed_since(&self.jvm.target, dir, &dump_of, since)
                 .inspect_err(|error| log::debug!("{dir} cannot be searched for a sealed dump: {error}"))
                 .ok()?
         })

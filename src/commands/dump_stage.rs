@@ -1,7 +1,6 @@
 //! The stage that makes the dump and sends it through the pipeline into the spool.
 
 use std::io::{self, Read};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::dump_run::Run;
@@ -27,14 +26,18 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
 fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<Spooled, Error> {
-    if let Some((file, path)) =
+    if let Some((file, entry)) =
         upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
     {
-        return Ok(Spooled { spool: Spool::new(file), path: path.display().to_string(), in_store: true });
+        return Ok(Spooled {
+            spool: Spool::new(file),
+            path: entry.path().display().to_string(),
+            in_store: Some(entry),
+        });
     }
     let path = format!("{}/{SPOOL}", plan.dir.here);
     match plan.dir.create_file(SPOOL) {
-        Ok(file) => Ok(Spooled { spool: Spool::new(file), path, in_store: false }),
+        Ok(file) => Ok(Spooled { spool: Spool::new(file), path, in_store: None }),
         Err(source) => Err(RoomError::Io { what: "create the compressed dump", path, source }.into()),
     }
 }
@@ -42,7 +45,8 @@ fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<Spooled, Err
 struct Spooled {
     spool: Spool,
     path: String,
-    in_store: bool,
+    /// Where it will stay.
+    in_store: Option<Entry>,
 }
 
 impl Run<'_> {
@@ -228,7 +232,7 @@ impl Seal<'_> {
         }
         let written = self.write_journal().and_then(|journal| {
             // The dump before its upload: a guard that takes over in between aborts what can be begun again.
-            if self.spooled.in_store {
+            if self.spooled.in_store.is_some() {
                 // The raw dump in it is the same object.
                 self.dir.note();
             } else {
@@ -264,10 +268,9 @@ impl Seal<'_> {
     fn write_journal(&self) -> io::Result<Journal> {
         let spool = &self.spooled.spool;
         let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
-        let journal = if self.spooled.in_store {
-            Journal::create(&Entry::named(Path::new(&self.spooled.path))?, &begin)?
-        } else {
-            write_journal(self.dir, SPOOL, &begin, None)?
+        let journal = match &self.spooled.in_store {
+            Some(entry) => Journal::create(entry, &begin)?,
+            None => write_journal(self.dir, SPOOL, &begin, None)?,
         };
         // The raw dump is the same object.
         let _ = self.dir.remove_file(&journal::name_for(NAME));

@@ -11,6 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::dump_run::Run;
 use super::link::add_link;
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::regular_file::{TEXT_MAX, read_named};
 use crate::store::key::{ObjectKey, receipt_of};
@@ -113,6 +114,7 @@ fn is_of_a_run(url: &StoreUrl, key: &str) -> bool {
     let Some(dir) = url.local_dir() else { return true };
     let known = [rustix::process::geteuid().as_raw(), 0];
     [key, &receipt_of(key)]
-        .iter()
-        .all(|name| std::fs::symlink_metadata(Path::new(dir).join(name)).is_ok_and(|meta| known.contains(&meta.uid())))
+        .map(|name| Entry::named(&Path::new(dir).join(name)).and_then(|file| file.metadata()))
+        .into_iter()
+        .all(|file| file.is_ok_and(|meta| known.contains(&meta.uid())))
 }

@@ -2,7 +2,9 @@
 
 mod gunzip;
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,12 +16,14 @@ use crate::cli::FetchArgs;
 use crate::deadline::Deadline;
 use crate::download::{Download, sha256_of};
 use crate::dump_reader::DumpReader;
+use crate::entry::{Entry, HeldDir};
 use crate::error::Error;
+use crate::file_from::FileFrom;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
 use crate::printable::printable;
 use crate::progress::Progress;
-use crate::regular_file;
+use crate::regular_file::Access;
 use crate::settings::{FetchSettings, Output, UsageError};
 use crate::stages::Scrutiny;
 use crate::store::key::receipt_of;
@@ -65,44 +69,57 @@ fn fetch(
 ) -> Result<Fetched, Error> {
     let begun = Instant::now();
     let name = key.rsplit('/').next().unwrap_or_default();
-    let path = settings.to.join(name);
-    let plain = settings.gunzip.then(|| name.strip_suffix(".gz")).flatten().map(|name| settings.to.join(name));
-    let wanted = plain.as_ref().unwrap_or(&path);
+    let unheld = |source| RoomError::Io { what: "write into", path: shown(&settings.to), source };
+    let to = HeldDir::named(&settings.to).map_err(unheld)?;
+    let gz = to.entry(name);
+    let plain = settings.gunzip.then(|| name.strip_suffix(".gz")).flatten().map(|name| to.entry(name));
+    let wanted = plain.as_ref().unwrap_or(&gz);
     if wanted.exists() {
-        return Err(UsageError::Exists { path: wanted.display().to_string() }.into());
+        return Err(UsageError::Exists { path: shown(&wanted.path()) }.into());
     }
     let object = shelf.look(key).map_err(Error::store)?;
-    let got = if path.exists() { got_before } else { download };
-    let (sha256, verified) = got(shelf, &object, &path, progress, deadline)?;
+    let got = if gz.exists() { got_before } else { download };
+    let (sha256, verified) = got(shelf, &object, &gz, progress, deadline)?;
     if let Some(plain) = &plain {
-        gunzip::gunzip(&path, plain, progress, deadline)?;
+        gunzip::gunzip(&gz, plain, progress, deadline)?;
+        // It stays until then: a run that fails or is stopped is gone on with from it.
+        remove_fetched(shelf, key, &gz);
     }
     let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    Ok(Fetched {
-        key: key.to_owned(),
-        file: wanted.display().to_string(),
-        bytes: object.bytes,
-        sha256,
-        verified,
-        seconds,
-    })
+    Ok(Fetched { key: key.to_owned(), file: shown(&wanted.path()), bytes: object.bytes, sha256, verified, seconds })
+}
+
+/// A run has made it. The store's own file stays: its directory may be the one that is fetched to.
+fn remove_fetched(shelf: &Shelf, key: &str, gz: &Entry) {
+    let removed = gz.metadata().and_then(|meta| {
+        let is_ours = meta.uid() == rustix::process::geteuid().as_raw() && !shelf.has_as(key, &meta);
+        if is_ours { gz.remove() } else { Err(io::Error::other("no run of this user has fetched it")) }
+    });
+    if let Err(error) = removed {
+        log::warn!("{}, which is decompressed, stays: {error}", gz.path().display());
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Its SHA-256, and what that was compared with.
 fn download(
     shelf: &Shelf,
     object: &Listed,
-    path: &Path,
+    to: &Entry,
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<(String, &'static str), Error> {
-    let local = |source| RoomError::Io { what: "write", path: path.display().to_string(), source };
-    let mut download = Download::open(path, object).map_err(local)?;
+    let local = |source| RoomError::Io { what: "write", path: shown(&to.path()), source };
+    let mut download = Download::open(to, object).map_err(local)?;
     progress.stage(&format!("fetching {}", object.key), Some(object.bytes));
     progress.add(download.has());
     download.fetch(shelf, &object.key, progress).map_err(Error::fetch)?;
-    let sha256 = sha256_of(download.part(), deadline).map_err(Error::fetch)?;
-    let verified = match check(shelf, &object.key, &sha256, download.part(), progress, deadline) {
+    let part = download.part().path();
+    let sha256 = sha256_of(download.file(), &part, deadline).map_err(Error::fetch)?;
+    let verified = match check(shelf, &object.key, &sha256, (download.file(), &part), progress, deadline) {
         Ok(verified) => verified,
         Err(error) => {
             // What is damaged is not gone on with; a run that was stopped is.
@@ -112,7 +129,7 @@ fn download(
             return Err(error);
         }
     };
-    download.name(path).map_err(local)?;
+    download.name(to).map_err(local)?;
     Ok((sha256, verified))
 }
 
@@ -121,16 +138,19 @@ fn download(
 fn got_before(
     shelf: &Shelf,
     object: &Listed,
-    path: &Path,
+    to: &Entry,
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<(String, &'static str), Error> {
-    let another = || UsageError::Exists { path: path.display().to_string() }.into();
-    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == object.bytes) {
+    let path = to.path();
+    let another = || UsageError::Exists { path: shown(&path) }.into();
+    if !to.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == object.bytes) {
         return Err(another());
     }
-    let sha256 = sha256_of(path, deadline).map_err(Error::fetch)?;
-    match check(shelf, &object.key, &sha256, path, progress, deadline) {
+    let unread = |source| DumpError::Read { path: shown(&path), source };
+    let file = to.open(Access::Read).map_err(unread)?;
+    let sha256 = sha256_of(&file, &path, deadline).map_err(Error::fetch)?;
+    match check(shelf, &object.key, &sha256, (&file, &path), progress, deadline) {
         Err(Error::Dump(_) | Error::Damaged { .. }) => Err(another()),
         // Its length alone does not make it the object.
         Ok(NO_CHECKSUM | OWN_CHECKSUM) if !object.key.ends_with(".hprof.gz") => Err(another()),
@@ -149,7 +169,7 @@ fn check(
     shelf: &Shelf,
     key: &str,
     sha256: &str,
-    part: &Path,
+    (file, path): (&File, &Path),
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<&'static str, Error> {
@@ -162,21 +182,21 @@ fn check(
         return Err(Error::Damaged { key, expected: expected.clone(), sha256 });
     }
     if key.ends_with(".gz") {
-        let path = part.display().to_string();
+        let path = shown(path);
         let unread = |source| DumpError::Read { path: path.clone(), source };
-        let file = regular_file::open(part).map_err(unread)?;
         let len = file.metadata().map_err(unread)?.len();
+        let raw = FileFrom { file, at: 0 }.take(len);
         if !key.ends_with(".hprof.gz") {
             // Its own checksums are the only ones where there is no receipt, and they also tell that an end is missing.
             progress.stage("reading it to its end", None);
-            gunzip::read_to_end(file.take(len), &path, progress, deadline)?;
+            gunzip::read_to_end(raw, &path, progress, deadline)?;
             return Ok(if expected.is_some() { SAME } else { OWN_CHECKSUM });
         }
         progress.stage("reading the dump to its end", None);
         // Of one that was stored in spite of that, nothing else is expected.
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
-        let mut raw = DumpReader::gzipped(file.take(len), scrutiny);
+        let mut raw = DumpReader::gzipped(raw, scrutiny);
         let walk = walk(&mut raw, &path, progress, deadline, &mut Histogram::new())?;
         if !walk.complete && !truncated {
             return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::discovery::mountinfo::{Lifetime, Mount};
+use crate::entry::Entry;
 use crate::heap_dump::{DumpDir, NEW_JOURNAL};
 use crate::journal::{self, Begin, Journal};
 use crate::redaction::Redaction;
@@ -48,9 +49,11 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
 }
 
 /// A file that was to be uploaded. `delete` says that it was to be removed then, `truncated` that it need not be whole.
-pub fn still_there(path: &Path, settings: &Settings, delete: bool, truncated: bool) -> Kept {
-    let found = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let bytes = std::fs::metadata(&found).map_or(0, |meta| meta.len());
+/// Whatever has its name by now, a link of another user is not followed: the printed command would remove what that
+/// leads to.
+pub fn still_there(file: &Entry, settings: &Settings, delete: bool, truncated: bool) -> Kept {
+    let found = file.dir().real_path().join(file.name());
+    let bytes = file.followed().and_then(|file| file.metadata()).map_or(0, |meta| meta.len());
     let path = found.display().to_string();
     let mount = read_named("/proc/self/mountinfo", MOUNTS_MAX).ok().and_then(|text| Mount::of(&path, &text));
     let words = [("--delete ", delete), ("--allow-truncated ", truncated)];

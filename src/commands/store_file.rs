@@ -18,7 +18,7 @@ use recall::{new_begin, recall};
 
 use super::new_receipt;
 use super::tell_stored;
-use super::temporary::nameless_beside;
+use super::temporary::nameless_in_or_elsewhere;
 use super::verify::{is_gzip, reader, walk};
 use crate::classes;
 use crate::deadline::Deadline;
@@ -153,7 +153,7 @@ impl<'a> Deposit<'a> {
 
     fn send(&self, upload: &mut Option<Upload>, receipt: &mut Receipt) -> Result<(), Error> {
         let path = shown(&self.item.path);
-        self.progress.stage(&format!("reading {path}"), self.item.path.metadata().ok().map(|meta| meta.len()));
+        self.progress.stage(&format!("reading {path}"), self.entry.as_ref().map(|_| self.begin.file.bytes));
         let Some(open) = upload else { return Ok(()) };
         let Piece { walk, digest, sent, spool, blanked } = self.read(open)?;
         let verdict = self.verdict(&walk);
@@ -245,9 +245,16 @@ impl<'a> Deposit<'a> {
             let raw = DumpReader::plain(raw, self.scrutiny());
             return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
         }
-        let file = nameless_beside(Path::new("."), 0, 0, &self.settings.disk_limits)?;
+        let file = self.nameless_beside(0, 0)?;
         io::copy(&mut raw, &mut Rationed::new(&file)).map_err(|source| uncopied(path, source))?;
         self.read_gzipped(file, path, upload)
+    }
+
+    /// A file without a name where the dump lies.
+    fn nameless_beside(&self, bytes: u64, least: u64) -> Result<File, Error> {
+        let here = || HeldDir::named(Path::new("."));
+        let dir = self.entry.as_ref().map_or_else(here, |entry| Ok(Arc::clone(entry.dir())));
+        nameless_in_or_elsewhere(dir, bytes, least, &self.settings.disk_limits)
     }
 
     /// As it is, once it was walked; or else redacted and compressed again.

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::entry::HeldDir;
 use crate::error::Error;
 use crate::heap_dump::{DiskLimits, RoomError};
 use crate::memory::is_memory;
-use crate::regular_file::{self, Access};
+use crate::regular_file::{Access, PRIVATE, create_in, create_nameless_in};
 use crate::run_id::run_id;
 
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
@@ -15,12 +17,18 @@ pub fn least_room(bytes: u64) -> u64 {
     bytes / 10
 }
 
-/// A file without a name, where `path` lies or else among the temporary ones: gone when it is closed. Where there is
-/// room for `bytes`, within the limits that were told, if there is such a place, and nowhere with less than `least`.
-pub fn nameless_beside(path: &Path, bytes: u64, least: u64, limits: &DiskLimits) -> Result<File, Error> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut places = [parent.to_owned(), std::env::temp_dir()].map(|dir| (free_in(&dir, limits), dir));
-    if places[0].0 < bytes && places[1].0 > places[0].0 {
+/// A file without a name, in `dir` or else among the temporary ones: gone when it is closed. Where there is room for
+/// `bytes`, within the limits that were told, if there is such a place, and nowhere with less than `least`.
+pub fn nameless_in_or_elsewhere(
+    dir: io::Result<Arc<HeldDir>>,
+    bytes: u64,
+    least: u64,
+    limits: &DiskLimits,
+) -> Result<File, Error> {
+    let path = dir.as_ref().map_or_else(|_| PathBuf::from("."), |dir| dir.path().to_owned());
+    let dirs = [dir, HeldDir::named(&std::env::temp_dir())].into_iter().flatten();
+    let mut places: Vec<_> = dirs.map(|dir| (free_in(&dir, limits), dir)).collect();
+    if places.len() == 2 && places[0].0 < bytes && places[1].0 > places[0].0 {
         places.reverse();
     }
     let mut outcome = Err(io::ErrorKind::StorageFull.into());
@@ -31,26 +39,26 @@ pub fn nameless_beside(path: &Path, bytes: u64, least: u64, limits: &DiskLimits)
         }
     }
     outcome.map_err(|source| {
-        let path = parent.display().to_string();
+        let path = path.display().to_string();
         RoomError::Io { what: "create a temporary file in", path, source }.into()
     })
 }
 
 /// overlayfs before Linux 6.10 knows no nameless files, nor does NFS.
-fn nameless_in(dir: &Path) -> io::Result<File> {
-    regular_file::create_nameless(dir, Access::ReadWrite).or_else(|_| unlinked_in(dir))
+fn nameless_in(dir: &Arc<HeldDir>) -> io::Result<File> {
+    create_nameless_in(dir, ".", Access::ReadWrite).or_else(|_| unlinked_in(dir))
 }
 
 /// A file on a tmpfs is memory of this container, which has little: nothing of it counts.
-fn free_in(dir: &Path, limits: &DiskLimits) -> u64 {
-    let on_disk = rustix::fs::statfs(dir).is_ok_and(|fs| !is_memory(&fs));
-    let room = rustix::fs::statvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize));
-    if on_disk { room.min(limits.left_at(dir)) } else { 0 }
+fn free_in(dir: &HeldDir, limits: &DiskLimits) -> u64 {
+    let on_disk = rustix::fs::fstatfs(dir).is_ok_and(|fs| !is_memory(&fs));
+    let room = rustix::fs::fstatvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize));
+    if on_disk { room.min(limits.left_at(&dir.real_path())) } else { 0 }
 }
 
-fn unlinked_in(dir: &Path) -> io::Result<File> {
-    let path = dir.join(format!(".jmap-dump-tool-{}", run_id()));
-    let file = regular_file::create(&path)?;
-    std::fs::remove_file(&path)?;
+fn unlinked_in(dir: &Arc<HeldDir>) -> io::Result<File> {
+    let entry = dir.entry(format!(".jmap-dump-tool-{}", run_id()));
+    let file = create_in(dir, entry.name(), Access::ReadWrite, PRIVATE)?;
+    entry.remove()?;
     Ok(file)
 }

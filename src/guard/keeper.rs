@@ -1,9 +1,10 @@
 //! The guard's own process: listens while the run lives, and does the rest when it is killed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,8 +14,8 @@ use rustix::net::{Shutdown, shutdown};
 use super::message::{Message, Undo};
 use crate::attach::{Identity, STILL_LOOKS};
 use crate::companion::{receive, stay_alive};
+use crate::entry::HeldDir;
 use crate::heap_dump::{DumpDir, Growing, Layout};
-use crate::journal;
 use crate::private_memory;
 use crate::store;
 use crate::waiting::{joined_within, pause};
@@ -153,8 +154,8 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
             let remove = || Ok(unlinkat(root, "tmp", AtFlags::REMOVEDIR)?);
             remove().or_else(|_: io::Error| identity.io(remove))
         }
-        (Undo::Paths { files, dirs }, _) => {
-            remove_paths(&files, &dirs);
+        (Undo::Names { dirs, files }, [from]) => {
+            remove_names(HeldDir::adopt(from.try_clone()?), &dirs, &files);
             Ok(())
         }
         (other, _) => Err(io::Error::other(format!("descriptors are missing: {other:?}"))),
@@ -162,16 +163,21 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
 }
 
 /// A file that has a journal waits for the store: its run was killed before it could say so. Unless that goes, too.
-fn remove_paths(files: &[PathBuf], dirs: &[PathBuf]) {
-    let waits = |file: &PathBuf| {
-        let journal = journal::path_for(file);
-        journal.exists() && !files.contains(&journal)
-    };
-    for file in files.iter().filter(|file| !waits(file)) {
-        let _ = std::fs::remove_file(file);
+fn remove_names(from: Arc<HeldDir>, dirs: &[OsString], files: &[OsString]) {
+    let (mut last, mut made) = (Some(from), Vec::new());
+    for name in dirs {
+        let Some(dir) = last else { break };
+        made.push(dir.entry(name));
+        last = dir.below(name).ok();
     }
-    for dir in dirs.iter().rev() {
-        let _ = std::fs::remove_dir(dir);
+    for file in last.iter().flat_map(|dir| files.iter().map(|name| dir.entry(name))) {
+        let journal = file.journal();
+        if !journal.exists() || files.iter().any(|name| name == journal.name()) {
+            let _ = file.remove();
+        }
+    }
+    for dir in made.iter().rev() {
+        let _ = dir.remove_dir();
     }
 }
 
@@ -182,14 +188,22 @@ mod tests {
     #[test]
     fn a_spool_with_a_journal_stays_and_one_without_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let [waits, half] = ["waits", "half"].map(|name| dir.path().join(name));
-        for path in [&waits, &half, &journal::path_for(&waits)] {
-            std::fs::write(path, "").unwrap();
+        let names = ["waits", "half", "waits.upload"];
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        for name in names {
+            std::fs::write(dir.path().join("a/b").join(name), "").unwrap();
         }
-        remove_paths(&[waits.clone(), half.clone()], &[dir.path().to_owned()]);
-        assert!(waits.exists() && journal::path_for(&waits).exists() && !half.exists());
+        let remove = |dirs: &[&str], files: &[&str]| {
+            let [dirs, files] = [dirs, files].map(|names| names.iter().map(OsString::from).collect::<Vec<_>>());
+            remove_names(HeldDir::named(dir.path()).unwrap(), &dirs, &files);
+        };
+        let there = || names.map(|name| dir.path().join("a/b").join(name).exists());
+        remove(&["a", "b"], &["waits", "half"]);
+        assert_eq!(there(), [true, false, true]);
         // It is stored, and its run was about to remove both.
-        remove_paths(&[waits.clone(), journal::path_for(&waits)], &[]);
+        remove(&["a", "b", "none"], &["waits", "waits.upload"]);
+        assert_eq!(there(), [true, false, true]);
+        remove(&["a", "b"], &["waits", "waits.upload"]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

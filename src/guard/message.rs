@@ -1,6 +1,6 @@
 //! What a run tells its guard: one packet each, with descriptors beside it.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,9 @@ pub enum Undo {
     Tmp { socket: String, identity: Identity },
     /// The private directory of the dump. Beside it: its parent.
     DumpDir { name: String, identity: Identity },
-    /// Files, and directories if they are empty, the outermost first.
-    Paths { files: Vec<PathBuf>, dirs: Vec<PathBuf> },
+    /// Directories, each in the one before it, if they are empty; and files in the last one of them. Beside it: the
+    /// directory that holds the first.
+    Names { dirs: Vec<OsString>, files: Vec<OsString> },
     /// An upload that is not complete.
     Multipart(Box<OpenMultipart>),
 }

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Dir;
+use rustix::process::geteuid;
 
 use super::abandoned;
-use crate::attach::Identity;
+use crate::entry::OTHERS_WRITE;
 use crate::journal::{DumpOf, FileState, Journal, Past, SUFFIX};
 use crate::regular_file::{Access, Links, open_dir_in, open_in};
 use crate::target::Target;
@@ -23,26 +25,27 @@ pub struct Sealed {
 }
 
 /// The newest one below the directory `candidate`, as the JVM sees it, that is of the same JVM and was asked for alike.
-/// All there is the application's as well as ours: what it made of it is walked like any dump before it counts.
+/// Only what this user alone can have made counts. A dump that root has made of an application's JVM lies in a directory
+/// of the application, which could have put anything there: it is dumped once more.
 ///
 /// # Errors
 /// When the directory cannot be looked at.
 pub fn sealed_since(
     target: &Target,
-    identity: Identity,
     candidate: &str,
     dump_of: &DumpOf,
     since: SystemTime,
 ) -> io::Result<Option<Sealed>> {
-    identity.io(|| {
-        let parent = target.open_dir(candidate)?;
-        let private = names(&parent, abandoned::is_private)?.into_iter();
-        let found = private.flat_map(|name| in_private_dir(&parent, candidate, &name).unwrap_or_default());
-        let alike = found.filter(|sealed| {
-            sealed.past.begin.dump_of.as_ref() == Some(dump_of) && changed(&sealed.past.begin.file) >= since
-        });
-        Ok(alike.max_by_key(|sealed| sealed.past.begin.file.changed))
-    })
+    let parent = target.open_dir(candidate)?;
+    let private = names(&parent, abandoned::is_private)?.into_iter();
+    let found = private.flat_map(|name| {
+        let found = in_private_dir(&parent, candidate, &name);
+        found.inspect_err(|error| log::debug!("{candidate}/{name}: {error}")).unwrap_or_default()
+    });
+    let alike = found.filter(|sealed| {
+        sealed.past.begin.dump_of.as_ref() == Some(dump_of) && changed(&sealed.past.begin.file) >= since
+    });
+    Ok(alike.max_by_key(|sealed| sealed.past.begin.file.changed))
 }
 
 /// The application may have made any number of files there.
@@ -50,6 +53,10 @@ const NAMES_MAX: usize = 1000;
 
 fn in_private_dir(parent: &OwnedFd, candidate: &str, name: &str) -> io::Result<Vec<Sealed>> {
     let dir = open_dir_in(parent, name, Links::Refuse)?;
+    let meta = dir.metadata()?;
+    if meta.uid() != geteuid().as_raw() || meta.mode() & OTHERS_WRITE != 0 {
+        return Err(io::Error::other(format!("others can write there: uid {}, mode {:o}", meta.uid(), meta.mode())));
+    }
     let journals = names(&dir, |name| name.ends_with(SUFFIX))?.into_iter();
     let journals = journals.filter_map(|name| name.strip_suffix(SUFFIX).map(str::to_owned));
     let sealed = journals.filter_map(|file| {

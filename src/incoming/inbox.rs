@@ -60,9 +60,11 @@ impl Inbox {
         drop(held.names()?);
         match mkdirat(&held, WAITING, Mode::RWXU) {
             Err(error) if error != Errno::EXIST => return Err(error.into()),
-            _ => must_be_ours(&held.entry(WAITING))?,
+            _ => {}
         }
-        let waiting = held.below(WAITING)?;
+        let waiting = held.below(WAITING);
+        must_be_ours(&held.entry(WAITING), &waiting)?;
+        let waiting = waiting?;
         let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).and_then(|events| {
             let what = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE;
             // Of the directory that is held, whatever is at its path by now.
@@ -184,9 +186,11 @@ impl Inbox {
 }
 
 /// What lies there is stored, and removed: nobody else may have a hand in it.
-fn must_be_ours(waiting: &Entry) -> io::Result<()> {
+fn must_be_ours(waiting: &Entry, held: &io::Result<Arc<HeldDir>>) -> io::Result<()> {
     let path = waiting.path();
-    let ours = open_dir_in(waiting.dir(), waiting.name(), Links::Refuse)
+    let held = held.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()));
+    let ours = held
+        .and_then(|held| open_dir_in(held, ".", Links::Refuse))
         .and_then(|dir| Ok(dir.metadata()?.uid() == rustix::process::geteuid().as_raw() && is_private(&dir, &path)?));
     if matches!(ours, Ok(true)) {
         return Ok(());

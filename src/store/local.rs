@@ -1,21 +1,22 @@
 //! A local directory as store: the compressed dump is spooled where it will stay, and gets its name only when it
 //! is whole and on disk.
 
-use std::fs::{DirBuilder, File};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::CWD;
+use rustix::fs::{Mode, mkdirat};
+use rustix::io::Errno;
 
 use super::key::ObjectKey;
 use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
 use crate::deadline::slowly;
-use crate::entry::Entry;
+use crate::entry::{Entry, HeldDir};
 use crate::guard::{self, Note, Undo};
-use crate::journal;
-use crate::regular_file::{self, Links, create};
-use crate::rename::rename_new;
+use crate::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::spool::Spool;
 
 /// A file without its final name; removed in `Drop` while it has none.
@@ -23,11 +24,11 @@ use crate::spool::Spool;
 pub struct LocalUpload {
     key: ObjectKey,
     file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-    base: PathBuf,
+    temporary: Entry,
+    /// The object's name.
+    named: Entry,
     /// Directories that were made for this object, the outermost first.
-    made: Vec<PathBuf>,
+    made: Vec<Entry>,
     /// It has its name.
     stored: bool,
     ledger: Ledger,
@@ -39,17 +40,20 @@ pub struct LocalUpload {
 }
 
 impl LocalUpload {
+    /// Directories of the store are held from its base on: whoever exchanges one for a link leads nothing astray.
     pub(super) fn open(dir: &str, key: &ObjectKey, ledger: Ledger) -> Result<Self, StoreError> {
-        let base = Path::new(dir);
-        let path = base.join(key.dump());
-        let parent = path.parent().unwrap_or(base);
-        if ledger.is_resumed() {
-            remove_left(parent, key);
+        let path = Path::new(dir).join(key.dir());
+        let unmade = |source| error("create the directory", &path, source);
+        let (from, missing) = HeldDir::as_far_as(&path).map_err(unmade)?;
+        let is_there = missing.is_empty();
+        if is_there && ledger.is_resumed() {
+            remove_left(&from, key);
         }
-        let temporary = free_name(parent, key);
-        ledger.noted(note(&[temporary.clone(), sorted(&temporary)], &missing(parent)));
-        let made = make_dirs(parent).map_err(|source| error("create the directory", parent, source))?;
-        let base = base.to_owned();
+        let temporary = free_name(Some(&from).filter(|_| is_there), key);
+        let spool = from.entry(&temporary);
+        ledger.noted(note(&from, &missing, &[&spool, &sorted(&spool)]));
+        let (parent, made) = make_dirs(from, &missing).map_err(unmade)?;
+        let (temporary, named) = (parent.entry(temporary), parent.entry(key.dump_name()));
         match create(&temporary) {
             Ok(file) => {
                 let key = key.clone();
@@ -57,8 +61,7 @@ impl LocalUpload {
                     key,
                     file,
                     temporary,
-                    path,
-                    base,
+                    named,
                     made,
                     stored: false,
                     ledger,
@@ -69,7 +72,7 @@ impl LocalUpload {
             }
             Err(source) => {
                 remove_dirs(&made);
-                Err(error("create", &temporary, source))
+                Err(error("create", &temporary.path(), source))
             }
         }
     }
@@ -79,42 +82,41 @@ impl LocalUpload {
     }
 
     /// The file for the spool, empty.
-    pub(super) fn spool_file(&mut self, only_copy: bool) -> Result<(File, PathBuf), StoreError> {
+    pub(super) fn spool_file(&mut self, only_copy: bool) -> Result<(File, Entry), StoreError> {
         let file = self.file.set_len(0).and_then(|()| self.file.try_clone());
-        let file = file.map_err(|source| error("empty", &self.temporary, source))?;
+        let file = file.map_err(|source| error("empty", &self.temporary.path(), source))?;
         (self.spooled, self.only_copy) = (true, only_copy);
         Ok((file, self.temporary.clone()))
     }
 
-    pub(super) fn spooled_at(&self) -> Option<String> {
-        self.only_copy.then(|| self.temporary.display().to_string())
+    pub(super) fn spooled_at(&self) -> Option<Entry> {
+        self.only_copy.then(|| self.temporary.clone())
     }
 
     /// The temporary name and the journal go when the receipt lies beside the object: whoever goes on after a crash
     /// before that writes it.
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         self.stays = self.only_copy;
-        let whole = self.whole_file(spool)?;
-        let synced =
-            regular_file::open(&whole).and_then(|file| slowly(|| file.sync_all()).and_then(|()| file.metadata()));
-        let there = synced.map_err(|source| error("write", &whole, source))?.len();
-        let url = self.path.display().to_string();
+        let (whole, file) = self.whole_file(spool)?;
+        let synced = slowly(|| file.sync_all()).and_then(|()| file.metadata());
+        let there = synced.map_err(|source| error("write", &whole.path(), source))?.len();
+        let url = self.named.path().display().to_string();
         if there != digest.bytes {
             return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
         }
         let sent_before = self.ledger.sent_before();
         // What has the object's name already is what was sent first.
-        if sent_before.is_none() || !self.path.exists() {
+        if sent_before.is_none() || !self.named.exists() {
             self.ledger.note_whole(digest);
         }
-        let digest = match name_file(&whole, &self.path) {
+        let digest = match name_file(&whole, &self.named) {
             Ok(()) => {
                 self.ledger.wrote();
                 digest.clone()
             }
             Err(source) => self
                 .named_before(&source, sent_before.unwrap_or_else(|| digest.clone()))
-                .ok_or_else(|| error("name", &self.path, source))?,
+                .ok_or_else(|| error("name", &self.named.path(), source))?,
         };
         self.stored = true;
         let (key, verified) = (self.key.dump(), Verified::Size);
@@ -122,54 +124,55 @@ impl LocalUpload {
         Ok(Finished { object, beside: Beside::Local(self) })
     }
 
-    /// The path of a file with the whole object in its order. A dump that came in parts has its head behind its heap:
-    /// its spool stays as its journal describes it until the object has its name.
-    fn whole_file(&self, spool: &Spool) -> Result<PathBuf, StoreError> {
+    /// A file with the whole object in its order. A dump that came in parts has its head behind its heap: its spool stays
+    /// as its journal describes it until the object has its name.
+    fn whole_file(&self, spool: &Spool) -> Result<(Entry, File), StoreError> {
+        let unwritten = |source| error("write", &self.temporary.path(), source);
         if !self.spooled {
-            spool.copy_to(&self.file).map_err(|source| error("write", &self.temporary, source))?;
+            spool.copy_to(&self.file).map_err(unwritten)?;
         }
         if !self.spooled || spool.is_in_order() {
-            return Ok(self.temporary.clone());
+            return Ok((self.temporary.clone(), self.file.try_clone().map_err(unwritten)?));
         }
         let sorted = sorted(&self.temporary);
-        let unsorted = |source| StoreError::Unsorted { path: self.temporary.display().to_string(), source };
-        create(&sorted).and_then(|file| spool.copy_to(&file)).map_err(unsorted)?;
-        Ok(sorted)
+        let unsorted = |source| StoreError::Unsorted { path: self.temporary.path().display().to_string(), source };
+        let file = create(&sorted).and_then(|file| spool.copy_to(&file).map(|()| file)).map_err(unsorted)?;
+        Ok((sorted, file))
     }
 
     /// What a process sent that died before it could tell, if that has the object's name.
     fn named_before(&self, error: &io::Error, sent: Digest) -> Option<Digest> {
-        let same = || std::fs::metadata(&self.path).is_ok_and(|meta| meta.len() == sent.bytes);
+        let same = || self.named.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == sent.bytes);
         let found = error.kind() == io::ErrorKind::AlreadyExists && self.ledger.is_resumed() && same();
         found.then_some(sent)
     }
 
     /// What of it has no name of its own, and the journal that would have outlived us.
     fn remove_temporary(&self) {
-        let files = [self.temporary.clone(), sorted(&self.temporary), journal::path_for(&self.temporary)];
-        let _note = note(&files, &[]);
-        for path in &files {
-            if let Err(error) = std::fs::remove_file(path)
+        let files = [self.temporary.clone(), sorted(&self.temporary), self.temporary.journal()];
+        let _note = note(self.temporary.dir(), &[], &files.each_ref());
+        for file in &files {
+            if let Err(error) = file.remove()
                 && error.kind() != io::ErrorKind::NotFound
             {
-                log::warn!("cannot remove {}: {error}", path.display());
+                log::warn!("cannot remove {}: {error}", file.path().display());
             }
         }
     }
 
     /// Nobody sees it before it is complete. One that is there is replaced only beside our own object.
     pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.base.join(self.key.beside(tail));
-        let new = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()));
-        let _note = note(std::slice::from_ref(&new), &[]);
-        let _ = std::fs::remove_file(&new);
+        let key = self.key.beside(tail);
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let (to, new) = (self.named.sibling(name), self.named.sibling(format!(".{name}.new")));
+        let _note = note(to.dir(), &[], &[&new]);
+        let _ = new.remove();
         let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| slowly(|| file.sync_all())));
-        let named = written.and_then(|()| {
-            if self.ledger.may_replace_beside() { std::fs::rename(&new, &path) } else { rename_new(CWD, &new, &path) }
-        });
+        let named = written
+            .and_then(|()| if self.ledger.may_replace_beside() { new.replace(&to) } else { new.rename_new(&to) });
         named.map_err(|source| {
-            let _ = std::fs::remove_file(&new);
-            error("write", &path, source)
+            let _ = new.remove();
+            error("write", &to.path(), source)
         })
     }
 }
@@ -178,7 +181,7 @@ impl Drop for LocalUpload {
     fn drop(&mut self) {
         if self.stays && !self.stored {
             // A copy, and perhaps what has filled the disk.
-            let _ = std::fs::remove_file(sorted(&self.temporary));
+            let _ = sorted(&self.temporary).remove();
             return;
         }
         self.remove_temporary();
@@ -188,92 +191,84 @@ impl Drop for LocalUpload {
     }
 }
 
-/// For the guard: what a run that is killed leaves here. It may run in another directory than this.
-fn note(files: &[PathBuf], dirs: &[PathBuf]) -> Note {
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let [files, dirs] = [files, dirs].map(|paths| paths.iter().map(absolute).collect());
-    guard::note(Undo::Paths { files, dirs }, &[])
+/// For the guard: what a run that is killed leaves below `from`. The files are in the last one of the directories.
+fn note(from: &HeldDir, dirs: &[OsString], files: &[&Entry]) -> Note {
+    let files = files.iter().map(|file| file.name().to_owned()).collect();
+    guard::note(Undo::Names { dirs: dirs.to_vec(), files }, &[from.as_fd()])
 }
 
-fn temporaries<'a>(parent: &'a Path, key: &ObjectKey) -> impl Iterator<Item = PathBuf> + use<'a> {
+fn create(file: &Entry) -> io::Result<File> {
+    create_in(file.dir(), file.name(), Access::ReadWrite, PRIVATE)
+}
+
+fn temporaries(key: &ObjectKey) -> impl Iterator<Item = String> + use<> {
     let name = key.dump_name();
     let first = std::iter::once(format!(".{name}.part"));
-    first.chain((2..10).map(move |n| format!(".{name}.{n}.part"))).map(|name| parent.join(name))
+    first.chain((2..10).map(move |n| format!(".{name}.{n}.part")))
 }
 
 /// What a killed process has left of the same upload. What has a journal is a spool that waits.
-fn remove_left(parent: &Path, key: &ObjectKey) {
-    for path in temporaries(parent, key).filter(|path| !journal::path_for(path).exists()) {
-        let _ = std::fs::remove_file(sorted(&path));
-        let _ = std::fs::remove_file(path);
+fn remove_left(dir: &Arc<HeldDir>, key: &ObjectKey) {
+    let left = temporaries(key).map(|name| dir.entry(name));
+    for file in left.filter(|file| !file.journal().exists()) {
+        let _ = sorted(&file).remove();
+        let _ = file.remove();
     }
 }
 
-/// What was spooled here and not named in time may be what is stored now.
-fn free_name(parent: &Path, key: &ObjectKey) -> PathBuf {
-    let free = temporaries(parent, key).find(|path| !path.exists());
-    free.unwrap_or_else(|| parent.join(format!(".{}.part", key.dump_name())))
+/// What was spooled in `dir` and not named in time may be what is stored now.
+fn free_name(dir: Option<&Arc<HeldDir>>, key: &ObjectKey) -> String {
+    let free = temporaries(key).find(|name| dir.is_none_or(|dir| !dir.entry(name).exists()));
+    free.unwrap_or_else(|| format!(".{}.part", key.dump_name()))
 }
 
 /// See [`super::clear_spool`].
 pub(super) fn clear_beside(spool: &Entry) {
     if spool.name().to_string_lossy().ends_with(".hprof.gz.part") {
-        let _ = spool.sibling(sorted(Path::new(spool.name()))).remove();
+        let _ = sorted(spool).remove();
     }
 }
 
-fn sorted(temporary: &Path) -> PathBuf {
-    temporary.with_extension("sorted")
+fn sorted(temporary: &Entry) -> Entry {
+    temporary.sibling(Path::new(temporary.name()).with_extension("sorted"))
 }
 
 fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Local { what, path: path.display().to_string(), source }
 }
 
-/// One more name, never that of an existing object; where the file system has but one for each file, the other goes.
-fn name_file(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::hard_link(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => rename_new(CWD, from, to)?,
-        other => other?,
-    }
+/// One more name, never that of an existing object.
+fn name_file(from: &Entry, to: &Entry) -> io::Result<()> {
+    from.link_new(to)?;
     // The name is safe only when its directory is on disk; some directories can be written but not opened.
-    let parent = to.parent().unwrap_or(Path::new("/"));
-    if let Err(error) = regular_file::open_dir_in(CWD, parent, Links::Follow).and_then(|dir| slowly(|| dir.sync_all()))
-    {
-        log::info!("cannot sync {}: {error}", parent.display());
+    if let Err(error) = open_dir_in(to.dir(), ".", Links::Refuse).and_then(|dir| slowly(|| dir.sync_all())) {
+        log::info!("cannot sync {}: {error}", to.dir().path().display());
     }
     Ok(())
 }
 
-/// Makes what is missing of `dir`; says what that was, the outermost first.
-fn make_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut made = Vec::new();
-    for dir in missing(dir) {
-        match DirBuilder::new().mode(0o700).create(&dir) {
-            Ok(()) => made.push(dir),
-            // Another run was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
-            Err(error) => {
-                remove_dirs(&made);
-                return Err(error);
+/// Makes the directories of these names, one in the other; says which it has made, the outermost first.
+fn make_dirs(from: Arc<HeldDir>, names: &[OsString]) -> io::Result<(Arc<HeldDir>, Vec<Entry>)> {
+    let (mut dir, mut made) = (from, Vec::new());
+    for name in names {
+        let below = match mkdirat(&dir, name, Mode::RWXU) {
+            Ok(()) => {
+                made.push(dir.entry(name));
+                dir.below(name)
             }
-        }
+            // Another run was faster.
+            Err(Errno::EXIST) => dir.below(name),
+            Err(error) => Err(error.into()),
+        };
+        dir = below.inspect_err(|_| remove_dirs(&made))?;
     }
-    Ok(made)
-}
-
-/// What is missing of `dir`, the outermost first.
-fn missing(dir: &Path) -> Vec<PathBuf> {
-    let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned);
-    let mut missing: Vec<PathBuf> = missing.collect();
-    missing.reverse();
-    missing
+    Ok((dir, made))
 }
 
 /// Those that another run uses by now are not empty, and stay.
-fn remove_dirs(made: &[PathBuf]) {
+fn remove_dirs(made: &[Entry]) {
     for dir in made.iter().rev() {
-        let _ = std::fs::remove_dir(dir);
+        let _ = dir.remove_dir();
     }
 }
 

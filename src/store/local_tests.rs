@@ -1,7 +1,7 @@
 use super::*;
 use crate::entry::Entry;
-use crate::journal::Journal;
 use crate::journal::tests::begin;
+use crate::journal::{self, Journal};
 use crate::store::Begun;
 use crate::store::key::Place;
 

@@ -15,6 +15,7 @@ mod ledger;
 mod link;
 mod listing;
 mod local;
+mod local_listing;
 mod multipart;
 mod names;
 mod object_error;
@@ -34,7 +35,6 @@ pub mod url;
 mod whole;
 
 use std::fs::File;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -226,12 +226,12 @@ impl Upload {
         matches!(self, Self::Remote(upload) if upload.has_parts())
     }
 
-    /// Where the compressed dump is spooled, when it will stay there: an empty file and its path. It may become the
+    /// Where the compressed dump is spooled, when it will stay there: an empty file and its name. It may become the
     /// `only_copy`, which is then left there when the upload fails at its very end.
     ///
     /// # Errors
     /// When the store's directory fails.
-    pub fn spool_file(&mut self, only_copy: bool) -> Result<Option<(File, PathBuf)>, StoreError> {
+    pub fn spool_file(&mut self, only_copy: bool) -> Result<Option<(File, Entry)>, StoreError> {
         match self {
             Self::Local(upload) => upload.spool_file(only_copy).map(Some),
             Self::Remote(_) | Self::Whole(_) | Self::Stdout(_) => Ok(None),
@@ -239,7 +239,7 @@ impl Upload {
     }
 
     /// Where the compressed dump is, when it was spooled in the store.
-    pub fn spooled_at(&self) -> Option<String> {
+    pub fn spooled_at(&self) -> Option<Entry> {
         match self {
             Self::Local(upload) => upload.spooled_at(),
             Self::Remote(_) | Self::Whole(_) | Self::Stdout(_) => None,

@@ -1,6 +1,7 @@
 //! The reading side of a store: what is there, its bytes, and links to it.
 
-use std::io::ErrorKind;
+use std::fs::{File, Metadata};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
@@ -18,14 +19,16 @@ use reqwest::Url;
 use super::backend::{Built, build_by, dav};
 use super::client::Connector;
 use super::link::{Link, SignedBy};
-use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages, kept_with};
+use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages};
+use super::local_listing::{LocalListing, listed_file};
 use super::object_error::ObjectError;
 use super::stop::{ClientRuntime, Stop};
 use super::url::StoreUrl;
 use super::{PART_MIN, SettingsError, StoreError, StoreSettings};
 use crate::deadline::Deadline;
+use crate::entry::Entry;
 use crate::printable::printable;
-use crate::regular_file::{self, NotRegular};
+use crate::regular_file::{Access, open_in, read_bounded};
 
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
@@ -109,15 +112,7 @@ impl Shelf {
     /// When the store refuses.
     pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
         match &self.place {
-            Place::Local(base) => {
-                let mut walk = LocalListing { base, stop: &self.stop, wanted, found: Vec::new(), bytes: 0 };
-                let begin = base.join(dir);
-                match walk.list(&begin, LEVELS_MAX) {
-                    Err(StoreError::Local { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-                    other => other?,
-                }
-                Ok(walk.found)
-            }
+            Place::Local(base) => LocalListing::of(base, dir, &self.stop, wanted),
             Place::Remote(remote, runtime) => {
                 let (path, prefix) = (self.path(dir)?, self.path("")?);
                 let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
@@ -141,7 +136,11 @@ impl Shelf {
     /// When it is not there, or the store refuses.
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
         match &self.place {
-            Place::Local(base) => listed_file(&base.join(key), base),
+            Place::Local(base) => {
+                let path = base.join(key);
+                let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
+                Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()))
+            }
             Place::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
@@ -149,6 +148,13 @@ impl Shelf {
                 listed(meta, &self.path("")?).ok_or(StoreError::ClientEnded)
             }
         }
+    }
+
+    /// Whether this file is the object itself.
+    pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
+        let Place::Local(base) = &self.place else { return false };
+        let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
+        object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
     }
 
     /// Reads small objects, those that can be read; `each` gets them in any order, and nothing holds them afterwards.
@@ -163,7 +169,7 @@ impl Shelf {
         match &self.place {
             Place::Local(base) => {
                 for key in keys {
-                    match regular_file::read(&base.join(key), SMALL) {
+                    match open(&base.join(key)).and_then(|file| read_bounded(file, SMALL)) {
                         Ok(bytes) => each(key, &bytes),
                         Err(error) => log::info!("{}: {error}", printable(key)),
                     }
@@ -228,7 +234,7 @@ impl Shelf {
             Place::Local(base) => {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
-                let file = regular_file::open(&path).map_err(error)?;
+                let file = open(&path).map_err(error)?;
                 ranges.try_for_each(|range| {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     file.read_exact_at(&mut bytes, range.start).map_err(error)?;
@@ -339,73 +345,18 @@ fn at_once(longest: u64) -> u64 {
     PART_MIN.max(longest * AT_ONCE as u64)
 }
 
-/// Levels of directories below the store: a key has project, app, environment and a name.
-const LEVELS_MAX: usize = 4;
-
-/// A walk through a directory that is a store.
-struct LocalListing<'a, W> {
-    base: &'a FilePath,
-    stop: &'a Stop,
-    wanted: W,
-    found: Vec<Listed>,
-    bytes: usize,
-}
-
-impl<W: Fn(&str) -> bool> LocalListing<'_, W> {
-    /// A directory below that cannot be read is left out: whoever may write to the store may have made it.
-    fn list(&mut self, dir: &FilePath, levels: usize) -> Result<(), StoreError> {
-        let error = |source| StoreError::Local { what: "list", path: dir.display().to_string(), source };
-        self.stop.deadline.check(&self.stop.waiting_for)?;
-        for entry in std::fs::read_dir(dir).map_err(error)?.filter_map(Result::ok) {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() && levels > 1 => match self.list(&entry.path(), levels - 1) {
-                    Err(error @ StoreError::Local { .. }) => {
-                        log::warn!("left out of the listing: {}", printable(&error.to_string()));
-                    }
-                    other => other?,
-                },
-                // What begins with a dot has no name yet.
-                Ok(kind) if kind.is_file() && !entry.file_name().to_string_lossy().starts_with('.') => {
-                    self.add(&entry.path())?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, path: &FilePath) -> Result<(), StoreError> {
-        // Nobody could ask for a key that is not the file's name.
-        let Some(_) = path.to_str() else { return Ok(()) };
-        let Ok(listed) = listed_file(path, self.base) else { return Ok(()) };
-        if (self.wanted)(&listed.key) {
-            self.bytes += kept_with(&listed);
-            self.found.push(listed);
-        }
-        if self.bytes > LISTING_MAX {
-            return Err(StoreError::LongListing { url: self.base.display().to_string(), max: LISTING_MAX });
-        }
-        Ok(())
-    }
+/// No directory on the way is a link of another user, and the object is no link.
+fn open(path: &FilePath) -> io::Result<File> {
+    let object = Entry::named(path)?;
+    open_in(object.dir(), object.name(), Access::Read)
 }
 
 fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
-    match regular_file::read(path, SMALL) {
+    match open(path).and_then(|file| read_bounded(file, SMALL)) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StoreError::Local { what: "read", path: path.display().to_string(), source }),
     }
-}
-
-fn listed_file(path: &FilePath, base: &FilePath) -> Result<Listed, StoreError> {
-    let error = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
-    let meta = std::fs::symlink_metadata(path).map_err(error)?;
-    if let Some(what) = NotRegular::of_mode(meta.mode()) {
-        return Err(error(what.into()));
-    }
-    let key = path.strip_prefix(base).unwrap_or(path).display().to_string();
-    let modified = meta.modified().map_or_else(|_| Utc::now(), DateTime::from);
-    Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod keyless;
 mod killed;
 mod links;
 mod main_job;
+mod named_paths;
 mod newest;
 mod no_disk;
 mod plain_text;

@@ -16,15 +16,15 @@ use crate::common::tool::{Ended, Tool};
 use crate::recipes::wait_until;
 use crate::secrets::files_below;
 
-const APP: u32 = 1000;
+pub const APP: u32 = 1000;
 
 /// A name that tells its key.
-const NAME: &str = "20260101T000000Z_pod_7_00ff00.hprof";
+pub const NAME: &str = "20260101T000000Z_pod_7_00ff00.hprof";
 
 /// The key that a planted journal orders: another team's.
 const THEIRS: &str = "bank/ledger/prod/20260101T000000Z_pod_7_00ff01";
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         crate::common::bed::cannot_run("what root does for another user needs root");
@@ -33,15 +33,15 @@ fn is_root() -> bool {
 }
 
 /// The application's directory, root's own, and a store.
-struct Volume {
+pub struct Volume {
     _dir: tempfile::TempDir,
-    app: PathBuf,
-    root: PathBuf,
-    store: PathBuf,
+    pub app: PathBuf,
+    pub root: PathBuf,
+    pub store: PathBuf,
 }
 
 impl Volume {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let [app, root, store] = ["app", "root", "store"].map(|name| dir.path().join(name));
@@ -50,11 +50,11 @@ impl Volume {
         Self { _dir: dir, app, root, store }
     }
 
-    fn app(&self) -> &str {
+    pub fn app(&self) -> &str {
         self.app.to_str().unwrap()
     }
 
-    fn tool(&self, words: &[&str]) -> Tool {
+    pub fn tool(&self, words: &[&str]) -> Tool {
         Tool::new(words).args(&["--output", "json", "--store", self.store.to_str().unwrap()])
     }
 
@@ -70,7 +70,7 @@ impl Volume {
 }
 
 /// The smallest whole dump, and another record of `bytes` that no gzip makes smaller.
-fn dump(bytes: usize) -> Vec<u8> {
+pub fn dump(bytes: usize) -> Vec<u8> {
     let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
     if bytes > 0 {
         dump.extend([1, 0, 0, 0, 0]);
@@ -88,7 +88,7 @@ fn dump(bytes: usize) -> Vec<u8> {
 }
 
 /// As the application would write it, with a journal that orders what it likes.
-fn plant(dir: &Path, name: &str, bytes: usize, part_size: u64, rest: &str) -> PathBuf {
+pub fn plant(dir: &Path, name: &str, bytes: usize, part_size: u64, rest: &str) -> PathBuf {
     let file = dir.join(name);
     std::fs::write(&file, dump(bytes)).unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
@@ -109,7 +109,7 @@ fn plant(dir: &Path, name: &str, bytes: usize, part_size: u64, rest: &str) -> Pa
     file
 }
 
-fn journal_of(file: &Path) -> PathBuf {
+pub fn journal_of(file: &Path) -> PathBuf {
     PathBuf::from(format!("{}.upload", file.display()))
 }
 

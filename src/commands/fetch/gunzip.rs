@@ -1,46 +1,39 @@
 //! What was fetched, decompressed: under another name until it is whole.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
 
 use crate::deadline::Deadline;
 use crate::deadline::slowly;
-use crate::download::name_file;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::gunzip::Gunzip;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::memory::Rationed;
 use crate::pages::PAGE;
 use crate::progress::Progress;
-use crate::regular_file;
+use crate::regular_file::{Access, PRIVATE, create_in};
 
-/// Puts `plain` in the place of `gz`, which stays until then: a run that fails or is stopped is gone on with from it.
+/// Makes `plain` of `gz`.
 ///
 /// # Errors
 /// When a file or the disk fails, or the run is stopped.
-pub fn gunzip(gz: &Path, plain: &Path, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
+pub fn gunzip(gz: &Entry, plain: &Entry, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
     progress.stage("decompressing", None);
-    let part = plain.with_added_extension("part");
+    let part = plain.with_end(".part");
     let whole = write(gz, &part, progress, deadline)
-        .and_then(|()| name_file(&part, plain).map_err(|source| unwritten(plain, source)));
-    if whole.is_err() {
-        let _ = std::fs::remove_file(&part);
-        return whole;
-    }
-    if let Err(error) = std::fs::remove_file(gz) {
-        log::warn!("cannot remove {}, which is decompressed: {error}", gz.display());
-    }
-    Ok(())
+        .and_then(|()| part.link_new(plain).map_err(|source| unwritten(plain, source)));
+    let _ = part.remove();
+    whole
 }
 
-fn write(gz: &Path, part: &Path, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
-    let unread = |source| DumpError::Read { path: gz.display().to_string(), source };
-    let from = regular_file::open(gz).map_err(unread)?;
+fn write(gz: &Entry, part: &Entry, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
+    let unread = |source| DumpError::Read { path: gz.path().display().to_string(), source };
+    let from = gz.open(Access::Read).map_err(unread)?;
     let len = from.metadata().map_err(unread)?.len();
     let mut from = Gunzip::new(from.take(len));
     // What is there is of a run that was killed, or somebody's link: it is not written to.
-    let _ = std::fs::remove_file(part);
-    let to = regular_file::create(part);
+    let _ = part.remove();
+    let to = create_in(part.dir(), part.name(), Access::ReadWrite, PRIVATE);
     let (file, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
     // How much it becomes is not known before.
     let mut to = Rationed::new(&file);
@@ -76,8 +69,8 @@ pub fn read_to_end(gz: impl Read, path: &str, progress: &Progress, deadline: &De
     }
 }
 
-fn unwritten(path: &Path, source: io::Error) -> Error {
-    RoomError::Io { what: "write", path: path.display().to_string(), source }.into()
+fn unwritten(file: &Entry, source: io::Error) -> Error {
+    RoomError::Io { what: "write", path: file.path().display().to_string(), source }.into()
 }
 
 #[cfg(test)]
@@ -92,7 +85,8 @@ mod tests {
         let (gz, plain) = (dir.path().join("x.hprof.gz"), dir.path().join("x.hprof"));
         std::fs::write(&gz, b"not looked at").unwrap();
         let deadline = Deadline::after(Duration::ZERO).unwrap();
-        let error = gunzip(&gz, &plain, &Progress::silent(), &deadline).unwrap_err();
+        let [from, to] = [&gz, &plain].map(|path| Entry::named(path).unwrap());
+        let error = gunzip(&from, &to, &Progress::silent(), &deadline).unwrap_err();
         assert!(matches!(error, Error::Stopped(_)), "{error:?}");
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path()).collect();
         assert_eq!(left, [gz]);

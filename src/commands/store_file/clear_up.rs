@@ -1,7 +1,6 @@
 //! What becomes of the file and its journal when its upload has ended.
 
 use std::io;
-use std::path::Path;
 
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
 use super::{Deposit, is_damaged};
@@ -17,16 +16,13 @@ use crate::store::{Verified, clear_spool};
 impl Deposit<'_> {
     /// Removes what is not needed any more, or says what is still there.
     pub(super) fn end(&mut self, receipt: &mut Receipt, result: &Result<(), Error>) {
-        let (path, journal) = (&self.item.path, self.entry.as_ref().map(Entry::journal));
+        let journal = self.entry.as_ref().map(Entry::journal);
         match result {
             Ok(()) => self.clear_up(receipt),
-            Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) if path != Path::new("-") => {
-                receipt.kept = Some(keep::still_there(
-                    path,
-                    &self.settings,
-                    self.item.delete,
-                    self.scrutiny() == Scrutiny::Remains,
-                ));
+            Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) => {
+                let truncated = self.scrutiny() == Scrutiny::Remains;
+                let kept = |entry| keep::still_there(entry, &self.settings, self.item.delete, truncated);
+                receipt.kept = self.entry.as_ref().map(kept);
             }
             // Not one that knows the order of the pieces: the file says nothing without it.
             Err(_) if is_damaged(result) && self.ledger.is_some() && self.begin.order.is_empty() => {

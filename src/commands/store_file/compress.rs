@@ -3,7 +3,7 @@
 use super::input::open;
 use super::{Deposit, Piece};
 use crate::classes;
-use crate::commands::temporary::{least_room, nameless_beside};
+use crate::commands::temporary::least_room;
 use crate::commands::verify::is_gzip;
 use crate::dump_reader::DumpReader;
 use crate::effort::{Effort, processors};
@@ -28,7 +28,7 @@ impl Deposit<'_> {
         let (bytes, sends_parts) = (self.raw_bytes(), upload.takes_parts_early());
         // A store that takes parts needs no copy, and memory is the last place for one.
         let least = if sends_parts { bytes.max(1) } else { least_room(bytes) };
-        let beside = || nameless_beside(&self.item.path, bytes, least, &self.settings.disk_limits);
+        let beside = || self.nameless_beside(bytes, least);
         let file = in_store.map_or_else(beside, |(file, _)| Ok(file));
         let file = match file {
             Err(error) if sends_parts => {

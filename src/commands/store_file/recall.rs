@@ -6,6 +6,7 @@ use std::path::Path;
 
 use chrono::Utc;
 
+use super::input::open;
 use super::{Item, shown};
 use crate::commands::new_receipt;
 use crate::entry::Entry;
@@ -151,8 +152,8 @@ pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings)
     let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
     if let Some(entry) = entry {
         let unreadable = |source| UsageError::File { path: shown(&item.path), source };
-        let meta = if item.by_name() { std::fs::metadata(&item.path) } else { entry.metadata() };
-        let meta = meta.map_err(unreadable)?;
+        let named = item.by_name().then(|| open(item, entry)).transpose()?;
+        let meta = named.map_or_else(|| entry.metadata(), |file| file.metadata()).map_err(unreadable)?;
         (file, bytes, time) = (FileState::of(&meta), Some(meta.len()), changed(&meta));
     }
     let key = ObjectKey::of_file(&settings.place, &name).unwrap_or_else(|| {
