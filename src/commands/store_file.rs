@@ -209,7 +209,7 @@ impl<'a> Deposit<'a> {
     }
 
     fn verdict(&self, walk: &Summary) -> Option<Verdict> {
-        Verdict::of(walk).or_else(|| (self.scrutiny() == Scrutiny::Remains).then(Verdict::of_remains))
+        Verdict::of(walk).or_else(|| (self.scrutiny() != Scrutiny::Dump).then(Verdict::of_remains))
     }
 
     /// A gzipped file goes as it is, once it was walked; a plain one is compressed on the way.

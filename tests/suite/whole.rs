@@ -201,10 +201,12 @@ fn dump_of_any_name_is_taken_and_resumed() {
     std::fs::write(path_of(b"gc\xff.log"), "text").unwrap();
     let count = odd_names().len() + 2;
     // The longest name of a pod that a key takes.
-    let tool =
-        pod.tool(&["--pattern", "*.log"]).env("JMAP_DUMP_POD_NAME", &"p".repeat(128)).env("POD_NAME", &"p".repeat(128));
+    let (store, dir) = (tempfile::tempdir().unwrap(), pod.dir.path().to_str().unwrap());
+    let tool = Tool::new(&["watch", "shop", "cart", "prod", dir, "--store", store.path().to_str().unwrap()])
+        .args(&["--pattern", "*.log", "--output", "json"])
+        .env("POD_NAME", &"p".repeat(128));
     let watcher = Watcher::start(tool);
-    let stored = || pod.server.objects().into_iter().filter(|key| key.ends_with(".gz")).count();
+    let stored = || files_in(store.path()).into_iter().filter(|key| key.ends_with(".gz")).count();
     wait_until("all are stored", SOON, || stored() == count && pod.files().is_empty());
     drop(watcher);
 
