@@ -14,7 +14,7 @@ use crate::hprof::{Blanked, Histogram, Summary};
 use crate::pages::PAGE;
 use crate::progress::Progress;
 use crate::spool::{Member, Section, Slot, Spool};
-use crate::stages::{Members, PipelineError, Source, Together, Treatment, compressed};
+use crate::stages::{Members, PipelineError, Scrutiny, Source, Together, Treatment, compressed};
 use crate::store::{Digest, LastStage, StoreError, UPLOADING, Upload};
 use crate::units::hex;
 use crate::waiting::{joined, started};
@@ -92,6 +92,10 @@ pub fn run(
         let walked = match (walked, written) {
             (Ok(mut walk), Ok(())) => {
                 spool.seal();
+                // Nobody wants the object of a dump that is not whole: no store is waited for.
+                if !raw.is_good() || raw.scrutiny() == Scrutiny::Dump && !walk.complete {
+                    together.halt.trip();
+                }
                 if uploads {
                     progress.stage(UPLOADING, Some(spool.stored_len()));
                 }
