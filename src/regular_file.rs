@@ -197,7 +197,7 @@ pub fn hold_dir_below(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
 /// Opens a file below `root`, as a process with that root sees it, for reading: links are followed.
 ///
 /// # Errors
-/// As [`open`]; ENOSYS before Linux 5.6.
+/// As `openat(2)`; ENOSYS before Linux 5.6.
 pub fn open_below(root: impl AsFd, path: &str) -> io::Result<File> {
     let held = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)?;
     open_named(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())))

@@ -22,7 +22,7 @@ pub enum Redact {
     /// `CollectedHeap::fill_with_array`; a dump tells them from no other `int[]`, even where they have a class of their
     /// own since JDK 19).
     Strings,
-    /// What all primitive arrays hold, and all primitive fields but those that [`Structure`] keeps.
+    /// What all primitive arrays hold, and all primitive fields but those that `Structure` keeps.
     All,
 }
 
@@ -70,7 +70,7 @@ pub struct Blanked {
     pub too_large: u64,
     /// They are not as long as their classes say.
     pub misfit: u64,
-    /// Not even what [`Structure`] keeps was left to instances: the names of fields came too late.
+    /// Not even what `Structure` keeps was left to instances: the names of fields came too late.
     pub sizes: bool,
 }
 

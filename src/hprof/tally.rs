@@ -18,7 +18,7 @@ pub trait Tally {
     /// A class is declared. Objects of it may have passed by already.
     fn load_class(&mut self, _class_id: u64, _name_id: u64) {}
 
-    /// A symbol of at most [`SYMBOL_MAX`] bytes.
+    /// A symbol of at most `SYMBOL_MAX` bytes.
     fn symbol(&mut self, _id: u64, _text: &[u8]) {}
 
     /// A class is described; its static values and its fields follow. The boot loader has the identifier 0.
