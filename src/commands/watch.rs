@@ -270,7 +270,10 @@ impl Watcher {
                     && entry.exists()
                 {
                     let is_unverified = receipt.object.as_ref().is_some_and(StoredObject::is_unverified);
-                    self.put_aside(&entry, is_unverified && !self.settings.keep);
+                    // What is damaged stays as well, and nobody has asked for it either.
+                    let walk = receipt.dump.as_ref().and_then(|dump| dump.walk.as_ref());
+                    let is_damaged = walk.is_some_and(|walk| walk.damage.is_some());
+                    self.put_aside(&entry, (is_unverified || is_damaged) && !self.settings.keep);
                 }
                 self.done(path);
                 let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);

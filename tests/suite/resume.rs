@@ -250,7 +250,8 @@ fn a_truncated_dump_is_stored_on_request_alone_and_marked() {
         let ended = upload_to(store.path(), &words).run().expect(0);
         let receipt = ended.receipt();
         assert_eq!(receipt["dump"]["walk"]["complete"], false);
-        assert!(receipt["warnings"].to_string().contains("not whole"), "{receipt}");
+        let told = if file.extension() == Some("gz".as_ref()) { "its gzip stream ends early" } else { "not whole" };
+        assert!(receipt["warnings"].to_string().contains(told), "{receipt}");
         let stored = ended.stored();
         let beside = std::fs::read_to_string(stored.to_str().unwrap().replace(".hprof.gz", ".json")).unwrap();
         assert!(beside.contains("\"complete\":false"), "{beside}");
