@@ -93,7 +93,7 @@ pub fn run(
             (Ok(mut walk), Ok(())) => {
                 spool.seal();
                 // Nobody wants the object of a dump that is not whole: no store is waited for.
-                if !raw.is_good() || raw.scrutiny() == Scrutiny::Dump && !walk.complete {
+                if !raw.is_good() || raw.scrutiny() == Scrutiny::Dump && Verdict::of(&walk).is_none() {
                     together.halt.trip();
                 }
                 if uploads {

@@ -88,8 +88,6 @@ struct Deposit<'a> {
     resumed: bool,
     /// Beside the file, and stored together with it.
     parts: OnceCell<Vec<Entry>>,
-    /// What is wrong with the file.
-    damage: OnceCell<String>,
     progress: &'a Progress,
     deadline: &'a Deadline,
 }
@@ -130,8 +128,8 @@ impl<'a> Deposit<'a> {
             Some(entry) => recall(item, entry, settings)?,
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
-        let (settings, parts, damage) = (settings.at(place), OnceCell::new(), OnceCell::new());
-        Ok(Self { item, entry, settings, begin, ledger, resumed, parts, damage, progress, deadline })
+        let (settings, parts) = (settings.at(place), OnceCell::new());
+        Ok(Self { item, entry, settings, begin, ledger, resumed, parts, progress, deadline })
     }
 
     fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
@@ -182,11 +180,9 @@ impl<'a> Deposit<'a> {
     }
 
     fn warn_of_flaws(&self, receipt: &mut Receipt, walk: &Summary) {
+        receipt.is_damaged = walk.damage.is_some();
         match &walk.damage {
-            Some(damage) => {
-                receipt.warn(format!("{} is damaged: {damage}", shown(&self.item.path)));
-                let _ = self.damage.set(damage.clone());
-            }
+            Some(damage) => receipt.warn(format!("{} is damaged: {damage}", shown(&self.item.path))),
             None if !walk.complete => receipt.warn("the dump is not whole: whoever wrote it did not finish"),
             None => {}
         }

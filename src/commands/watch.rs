@@ -96,23 +96,21 @@ impl Watcher {
             shared.status.idles();
         }
         let ended = std::thread::scope(|scope| {
-            let storer = match started(scope, || self.store_until_over()) {
-                Ok(storer) => storer,
-                Err(source) => return Ok(Err(Error::from(RoomError::NoThread(source)))),
-            };
+            let storer = started(scope, || self.store_until_over()).map_err(RoomError::NoThread)?;
             let stopped = self.look_until_over(life, || storer.is_finished());
             self.lock().over = true;
             self.changed.notify_all();
             if let Some(stopped) = &stopped {
                 self.work.cancel().trip(stopped.reason);
             }
-            joined_or_panic(storer).map(|()| Ok(stopped))
+            match joined_or_panic(storer) {
+                Ok(()) => stopped.ok_or_else(|| storer_gone("it has ended")),
+                Err(panic) => Err(storer_gone(panics::message(&*panic))),
+            }
         });
         let stopped = match ended {
-            Ok(Ok(Some(stopped))) => stopped,
-            Ok(Err(error)) => return Outcome::failed(error),
-            Ok(Ok(None)) => return Outcome::failed(storer_gone("it has ended")),
-            Err(panic) => return Outcome::failed(storer_gone(panics::message(&*panic))),
+            Ok(stopped) => stopped,
+            Err(error) => return Outcome::failed(error),
         };
         self.tell_status(&Scan::default());
         let waiting: Vec<String> = self.lock().queue.paths().map(printable_path).collect();
@@ -271,9 +269,7 @@ impl Watcher {
                 {
                     let is_unverified = receipt.object.as_ref().is_some_and(StoredObject::is_unverified);
                     // What is damaged stays as well, and nobody has asked for it either.
-                    let walk = receipt.dump.as_ref().and_then(|dump| dump.walk.as_ref());
-                    let is_damaged = walk.is_some_and(|walk| walk.damage.is_some());
-                    self.put_aside(&entry, (is_unverified || is_damaged) && !self.settings.keep);
+                    self.put_aside(&entry, (is_unverified || receipt.is_damaged) && !self.settings.keep);
                 }
                 self.done(path);
                 let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);

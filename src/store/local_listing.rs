@@ -1,5 +1,6 @@
 //! What lies in a directory that is a store.
 
+use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -63,18 +64,18 @@ impl<'a, W: Fn(&str) -> bool> LocalListing<'a, W> {
                     }
                 }
                 // What begins with a dot has no name yet.
-                Ok(meta) if meta.is_file() && !name.starts_with('.') => self.add(&entry, key)?,
+                Ok(meta) if meta.is_file() && !name.starts_with('.') => self.add(key, &meta)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, file: &Entry, key: String) -> Result<(), StoreError> {
+    fn add(&mut self, key: String, meta: &Metadata) -> Result<(), StoreError> {
         if !(self.wanted)(&key) {
             return Ok(());
         }
-        let Ok(listed) = listed_file(file, key) else { return Ok(()) };
+        let listed = listed(key, meta);
         self.bytes += kept_with(&listed);
         self.found.push(listed);
         if self.bytes > LISTING_MAX {
@@ -98,6 +99,10 @@ pub fn listed_file(file: &Entry, key: String) -> Result<Listed, StoreError> {
     if let Some(what) = NotRegular::of_mode(meta.mode()) {
         return Err(error(what.into()));
     }
+    Ok(listed(key, &meta))
+}
+
+fn listed(key: String, meta: &Metadata) -> Listed {
     let modified = meta.modified().map_or_else(|_| Utc::now(), DateTime::from);
-    Ok(Listed { key, bytes: meta.len(), modified, e_tag: None })
+    Listed { key, bytes: meta.len(), modified, e_tag: None }
 }

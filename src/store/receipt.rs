@@ -51,6 +51,9 @@ pub struct Receipt {
     pub pod: Pod,
     #[serde(default)]
     pub seconds: Vec<StageTime>,
+    /// The source is damaged: it stays where it is. Only within the run; the walk and a warning tell it to others.
+    #[serde(skip)]
+    pub is_damaged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

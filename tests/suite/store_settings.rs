@@ -4,6 +4,7 @@ use crate::common::hostile_store::{HostileStore, Reply};
 use crate::common::s3::{KEY, SECRET};
 use crate::common::tool::Tool;
 use crate::keyless::Pod;
+use crate::store_word::store_with_range;
 
 fn with_key(tool: Tool) -> Tool {
     tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
@@ -127,17 +128,7 @@ fn token_of_azure_that_cannot_be_used_is_no_panic() {
 #[test]
 fn range_without_an_end_is_no_panic() {
     let to_dir = tempfile::tempdir().unwrap();
-    let server = HostileStore::start(|asked| match asked.method.as_str() {
-        "HEAD" => {
-            Reply::Head("Content-Length: 7\r\nETag: \"0\"\r\nLast-Modified: Sun, 22 Nov 2026 03:00:00 GMT\r\n".into())
-        }
-        _ if asked.target.contains(".json") => Reply::body(404, ""),
-        _ => {
-            let head = "Content-Range: bytes 0-18446744073709551615/18446744073709551615\r\nETag: \"0\"\r\n\
-                        Last-Modified: Sun, 22 Nov 2026 03:00:00 GMT\r\n";
-            Reply::Whole(206, head.into(), b"1234567".to_vec())
-        }
-    });
+    let server = store_with_range("0-18446744073709551615/18446744073709551615", b"1234567");
     let words = ["fetch", "shop/a.gz", "--to", to_dir.path().to_str().unwrap(), "--store", "s3://dumps", "--region"];
     let ended = with_key(Tool::new(&words).args(&["r", "--endpoint", &server.url(), "--retry-for", "1s"])).run();
     ended.expect(9);

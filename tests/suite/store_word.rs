@@ -439,20 +439,20 @@ fn missing_byte_of_a_file_without_receipt_ends_fetch_with_5() {
     fetch(&whole).expect(0);
 }
 
-/// The store shows seven bytes, and gives six.
+/// A store that shows seven bytes, and answers a request for them with `range` and `body`.
+pub fn store_with_range(range: &'static str, body: &'static [u8]) -> HostileStore {
+    const TOLD: &str = "ETag: \"0\"\r\nLast-Modified: Sun, 22 Nov 2026 03:00:00 GMT\r\n";
+    HostileStore::start(move |asked| match asked.method.as_str() {
+        "HEAD" => Reply::Head(format!("Content-Length: 7\r\n{TOLD}")),
+        _ if asked.target.contains(".json") => Reply::body(404, ""),
+        _ => Reply::Whole(206, format!("Content-Range: bytes {range}\r\n{TOLD}"), body.to_vec()),
+    })
+}
+
 #[test]
 fn range_that_is_shorter_than_asked_is_no_success() {
     let to_dir = tempfile::tempdir().unwrap();
-    let server = HostileStore::start(|asked| match asked.method.as_str() {
-        "HEAD" => {
-            Reply::Head("Content-Length: 7\r\nETag: \"0\"\r\nLast-Modified: Sun, 22 Nov 2026 03:00:00 GMT\r\n".into())
-        }
-        _ if asked.target.contains(".json") => Reply::body(404, ""),
-        _ => {
-            let head = "Content-Range: bytes 0-5/6\r\nETag: \"0\"\r\nLast-Modified: Sun, 22 Nov 2026 03:00:00 GMT\r\n";
-            Reply::Whole(206, head.into(), b"123456".to_vec())
-        }
-    });
+    let server = store_with_range("0-5/6", b"123456");
     let ended = to(&server, &["fetch", "shop/a.txt", "--to", to_dir.path().to_str().unwrap()]).run();
     assert_ne!(ended.code, 0, "{ended:?}");
     assert!(!to_dir.path().join("a.txt").exists());

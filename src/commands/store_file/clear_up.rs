@@ -75,7 +75,7 @@ impl Deposit<'_> {
             (true, ..) => Some("it is damaged, and what could not be redacted was blanked"),
             (_, false, _) => Some("nobody can tell that it is stored"),
             (_, _, false) => Some("it has changed since it was read"),
-            _ if self.damage.get().is_some() => Some("it is damaged"),
+            _ if receipt.is_damaged => Some("it is damaged"),
             _ => None,
         }
     }
@@ -89,6 +89,5 @@ impl Deposit<'_> {
 
 /// More than had to be taken out is not in the object.
 fn is_blanked(receipt: &Receipt) -> bool {
-    let walk = receipt.dump.as_ref().and_then(|dump| dump.walk.as_ref());
-    receipt.redacted.is_some() && walk.is_some_and(|walk| walk.damage.is_some())
+    receipt.redacted.is_some() && receipt.is_damaged
 }
