@@ -4,14 +4,15 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::attach::AttachError;
-use crate::deadline::{Reason, Stopped};
-use crate::discovery::DiscoveryError;
+use crate::base::deadline::{Reason, Stopped};
+use crate::base::printable::printable;
+use crate::base::units::{Bytes, Seconds};
+use crate::compress::compressor::PipelineError;
+use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
-use crate::printable::printable;
+use crate::jvm::DiscoveryError;
 use crate::settings::UsageError;
-use crate::stages::PipelineError;
 use crate::store::{CredentialsError, StoreError};
-use crate::units::{Bytes, Seconds};
 
 /// Why a run did not end with 0.
 #[derive(Debug, thiserror::Error)]
@@ -215,13 +216,21 @@ impl Error {
             PipelineError::Spool(source) => {
                 RoomError::Io { what: "write the compressed dump", path: spool_path, source }.into()
             }
-            PipelineError::Store(StoreError::Stopped(stopped)) | PipelineError::Stopped(stopped) => stopped.into(),
-            PipelineError::Store(error) => Self::StoreLost(error),
+            PipelineError::Stopped(stopped) => stopped.into(),
             PipelineError::NoThread(source) => RoomError::NoThread(source).into(),
             PipelineError::Halted => Self::Unexpected {
                 what: "the stages of the dump have stopped".into(),
                 source: io::Error::other(PipelineError::Halted),
             },
+        }
+    }
+
+    /// A dump, at `path`, did not get through pipes into the store.
+    pub fn from_stream(error: StreamError, path: &str) -> Self {
+        match error {
+            StreamError::Store(StoreError::Stopped(stopped)) => stopped.into(),
+            StreamError::Store(error) => Self::StoreLost(error),
+            StreamError::Pipeline(error) => Self::from_pipeline(error, path, path),
         }
     }
 }

@@ -7,18 +7,17 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jmap_dump_tool::base::deadline::{Deadline, Reason};
+use jmap_dump_tool::base::printable::{printable, printable_lines, printable_words};
+use jmap_dump_tool::base::{panics, private_memory};
 use jmap_dump_tool::cli::Cli;
 use jmap_dump_tool::commands::{self, Outcome};
-use jmap_dump_tool::deadline::{Deadline, Reason};
 use jmap_dump_tool::error::Error;
+use jmap_dump_tool::files::private;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
-use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::{Stderr, write_within};
-use jmap_dump_tool::panics;
-use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
-use jmap_dump_tool::private;
-use jmap_dump_tool::private_memory;
+use jmap_dump_tool::terminal::log_copy;
+use jmap_dump_tool::terminal::output::{Stderr, write_within};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -76,7 +75,7 @@ fn run() -> ExitCode {
 /// What this process does for the run that started it, if its name says so.
 fn companion_task() -> Option<fn()> {
     match std::env::args_os().next()?.to_str()? {
-        guard::NAME => Some(guard::keep_watch),
+        guard::NAME => Some(commands::guard::keep_watch),
         holder::NAME => Some(holder::hold_pipes),
         _ => None,
     }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::{AttachOperation, VirtualMachine};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
 use crate::cli::ArmArgs;
-use crate::condition::Reading;
-use crate::deadline::Deadline;
-use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
-use crate::heap_dump::{self, DiskLimits, DumpError, Layout, OwnDumpError, OwnPlace, Room};
-use crate::printable::printable;
+use crate::heap_dump::{self, DiskLimits, DumpError, OwnDumpError, OwnPlace, Room};
+use crate::jvm::condition::Reading;
+use crate::jvm::layout::Layout;
+use crate::jvm::{Jvm, PROC, select};
 use crate::settings::{TargetSettings, UsageError};
-use crate::units::Bytes;
 
 /// The attach has a limit of its own; two flags are set at once.
 const LIMIT: Duration = Duration::from_secs(120);

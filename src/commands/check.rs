@@ -6,23 +6,24 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde::Serialize;
 
+use super::dump::single_run::SingleRun;
 use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::attach::VirtualMachine;
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::run_id::run_id;
+use crate::base::units::{Bytes, Seconds};
 use crate::cli::CheckArgs;
-use crate::deadline::Deadline;
-use crate::discovery::mountinfo::Mount;
-use crate::discovery::{Jvm, PROC, select};
 use crate::error::Error;
 use crate::heap_dump::{self, NO_BOUND, Plan, PlanRequest};
-use crate::pod::Pod;
-use crate::printable::printable;
-use crate::redaction::Redaction;
-use crate::run_id::run_id;
+use crate::hprof::redaction::Redaction;
+use crate::jvm::mountinfo::Mount;
+use crate::jvm::{Jvm, PROC, select};
+use crate::object::key::ObjectKey;
+use crate::object::part_size::PART_MIN;
+use crate::object::pod::Pod;
 use crate::settings::{CheckSettings, Output, Settings};
-use crate::single_run::SingleRun;
-use crate::store::key::ObjectKey;
-use crate::store::{PART_MIN, Upload};
-use crate::units::{Bytes, Seconds};
+use crate::store::Upload;
 
 /// What one core compresses at the default level.
 const GZIP_BYTES_PER_SECOND: u64 = 150 << 20;

@@ -12,24 +12,24 @@ use serde::Serialize;
 
 use super::verify::walk;
 use super::{Answer, Outcome, WatchSignals, start_clock};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::units::{Bytes, Seconds};
 use crate::cli::FetchArgs;
-use crate::deadline::Deadline;
-use crate::download::{Download, sha256_of};
-use crate::dump_reader::DumpReader;
-use crate::entry::{Entry, HeldDir};
+use crate::compress::compressor::Scrutiny;
+use crate::compress::dump_reader::DumpReader;
+use crate::delivery::download::{Download, sha256_of};
 use crate::error::Error;
-use crate::file_from::FileFrom;
+use crate::files::entry::{Entry, HeldDir};
+use crate::files::file_from::FileFrom;
+use crate::files::regular_file::Access;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
-use crate::printable::printable;
-use crate::progress::Progress;
-use crate::regular_file::Access;
+use crate::object::key::receipt_of;
+use crate::object::receipt::Receipt;
 use crate::settings::{FetchSettings, Output, UsageError};
-use crate::stages::Scrutiny;
-use crate::store::key::receipt_of;
-use crate::store::receipt::Receipt;
 use crate::store::{Listed, Shelf, StoreError};
-use crate::units::{Bytes, Seconds};
+use crate::terminal::progress::Progress;
 
 /// What came of one object.
 #[derive(Debug, Serialize)]

@@ -6,13 +6,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use super::{Answer, Outcome};
+use crate::base::printable::printable_path;
+use crate::base::run_id::run_id;
 use crate::cli::InstallArgs;
-use crate::entry::Entry;
 use crate::error::Error;
+use crate::files::entry::Entry;
+use crate::files::regular_file::{Access, PRIVATE, create_in, open_named};
 use crate::heap_dump::RoomError;
-use crate::printable::printable_path;
-use crate::regular_file::{Access, PRIVATE, create_in, open_named};
-use crate::run_id::run_id;
 use crate::settings::FILE_NAME;
 
 /// The program's name there, whatever it is called here.

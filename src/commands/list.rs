@@ -9,11 +9,11 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::{Answer, Outcome, WatchSignals, start_clock};
+use crate::base::deadline::Deadline;
 use crate::cli::ListArgs;
-use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::object::key::receipt_of;
 use crate::settings::{Form, ListSettings};
-use crate::store::key::receipt_of;
 use crate::store::{Shelf, StoreError};
 use row::Row;
 

@@ -2,17 +2,9 @@
 
 mod arm;
 mod check;
-mod context;
 mod dump;
-mod dump_keep;
-mod dump_redact;
-mod dump_run;
-mod dump_sealed;
-mod dump_stage;
-mod dump_stored;
-mod dump_straight;
-mod dump_worth;
 mod fetch;
+pub mod guard;
 mod install;
 mod keep;
 mod link;
@@ -30,18 +22,19 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable_lines;
+use crate::base::run_id::run_id;
 use crate::cli::Command;
-use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::open_files;
-use crate::output::write_within;
-use crate::pod::Pod;
-use crate::printable::printable_lines;
-use crate::run_id::run_id;
+use crate::files::open_limit;
+use crate::heap_dump::RoomError;
+use crate::object::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
+use crate::object::pod::Pod;
+use crate::object::receipt::Receipt;
 use crate::settings::Output;
 use crate::store::Finished;
-use crate::store::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
-use crate::store::receipt::Receipt;
+use crate::terminal::output::write_within;
 
 /// What a command leaves for the edge to print.
 #[derive(Debug)]
@@ -97,7 +90,7 @@ fn start_clock_that_lingers(
     linger: Duration,
     watch_signals: &mut WatchSignals<'_>,
 ) -> Result<Deadline, Error> {
-    open_files::ensure()?;
+    open_limit::ensure().map_err(RoomError::from)?;
     let deadline = Deadline::after(limit)
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     watch_signals(&deadline, linger);
@@ -140,7 +133,7 @@ const EMIT_WITHIN: Duration = Duration::from_secs(1);
 /// A receipt of a command that goes on. A reader that went away, or that does not read, changes nothing of what is
 /// still to be done.
 fn emit(text: &str) {
-    crate::log_copy::add(text);
+    crate::terminal::log_copy::add(text);
     let _ = write_within(std::io::stdout().lock(), printable_lines(text).as_bytes(), EMIT_WITHIN);
 }
 
@@ -148,7 +141,7 @@ fn emit(text: &str) {
 fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> (Outcome, String) {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();
-        receipt.error = Some(crate::store::receipt::Failure { message: error.chain(), hint: error.hint() });
+        receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint() });
     }
     let json = receipt.to_json().unwrap_or_default();
     let text = match output {

@@ -4,13 +4,13 @@ use chrono::Utc;
 use serde::Serialize;
 
 use super::{Answer, Outcome, WatchSignals, start_clock};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::run_id::run_id;
 use crate::cli::PresignArgs;
-use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::printable::printable;
-use crate::run_id::run_id;
+use crate::object::key::ObjectKey;
 use crate::settings::{Output, PresignSettings};
-use crate::store::key::ObjectKey;
 use crate::store::{SettingsError, Shelf};
 
 /// Stands where the pod's name would.

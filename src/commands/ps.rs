@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::{Answer, Outcome};
 use crate::attach::VirtualMachine;
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
 use crate::cli::PsArgs;
-use crate::discovery::hsperfdata::PerfData;
-use crate::discovery::{Jvm, PROC, discover};
-use crate::printable::printable;
+use crate::jvm::hsperfdata::PerfData;
+use crate::jvm::{Jvm, PROC, discover};
 use crate::settings::{Output, output_of};
-use crate::units::Bytes;
 
 /// A line of the table.
 #[derive(Debug, Serialize)]

@@ -7,8 +7,8 @@ use chrono::Utc;
 use super::{Answer, Outcome};
 use crate::cli::StatusArgs;
 use crate::error::Error;
-use crate::incoming::Status;
 use crate::settings::UsageError;
+use crate::watch::Status;
 
 pub fn run(args: &StatusArgs) -> Outcome {
     let status = match Status::read(Path::new(&args.file)) {

@@ -16,31 +16,33 @@ use input::{Patient, open};
 pub use recall::abandon;
 use recall::{new_begin, recall};
 
-use super::new_receipt;
-use super::tell_stored;
 use super::temporary::nameless_in_or_elsewhere;
 use super::verify::{is_gzip, reader, walk};
-use crate::classes;
-use crate::deadline::Deadline;
-use crate::dump_reader::DumpReader;
-use crate::entry::{Entry, HeldDir};
+use super::{new_receipt, tell_stored};
+use crate::base::deadline::Deadline;
+use crate::compress::compressor::{Scrutiny, Source};
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::gzip;
+use crate::compress::pages::PAGE;
+use crate::compress::spool::Spool;
+use crate::compress::verdict::Verdict;
+use crate::delivery::spooled;
 use crate::error::Error;
-use crate::gzip;
+use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::{DumpError, RoomError};
+use crate::hprof::redaction::Redaction;
 use crate::hprof::{Blanked, Histogram, Redactor, Summary};
-use crate::incoming::parts::with_parts;
-use crate::journal::Begin;
-use crate::memory::Rationed;
-use crate::pages::PAGE;
-use crate::pipeline::{self, Verdict};
-use crate::progress::Progress;
-use crate::redaction::Redaction;
+use crate::jvm::memory::Rationed;
+use crate::kept::journal::Begin;
+use crate::kept::ledger::Ledger;
+use crate::object::classes;
+use crate::object::key::Place;
+use crate::object::receipt::{DumpFacts, Receipt};
+use crate::object::stored::Digest;
 use crate::settings::{Settings, UsageError};
-use crate::spool::Spool;
-use crate::stages::{Scrutiny, Source};
-use crate::store::key::Place;
-use crate::store::receipt::{DumpFacts, Receipt};
-use crate::store::{Digest, Ledger, StoreError, Upload};
+use crate::store::{StoreError, Upload};
+use crate::terminal::progress::Progress;
+use crate::watch::parts::with_parts;
 
 /// What is to be stored.
 #[derive(Debug, Clone)]
@@ -167,7 +169,7 @@ impl<'a> Deposit<'a> {
         }
         let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
         self.warn_of_flaws(receipt, &walk);
-        pipeline::tell_last_stage(open, spool.as_ref(), self.progress);
+        spooled::tell_last_stage(open, spool.as_ref(), self.progress);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
         let finish = |()| match &spool {
@@ -279,7 +281,7 @@ impl<'a> Deposit<'a> {
         if self.verdict(&walk).is_none() {
             return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
         }
-        let sent = pipeline::send(&spool, self.begin.part_size, Some(upload), self.progress);
+        let sent = spooled::send(&spool, self.begin.part_size, Some(upload), self.progress);
         let (digest, sent) = sent.map_err(|source| unread(path, source))?;
         Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: Blanked::default() })
     }

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use super::store_file::{Item, store};
 use super::{Answer, Outcome, WatchSignals, start_clock, tell};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable_path;
 use crate::cli::UploadArgs;
-use crate::deadline::Deadline;
-use crate::entry::HeldDir;
+use crate::compress::compressor::Scrutiny;
 use crate::error::Error;
-use crate::incoming::{left_in, sweep};
-use crate::journal;
-use crate::printable::printable_path;
-use crate::progress::Progress;
+use crate::files::entry::HeldDir;
+use crate::kept::journal;
 use crate::settings::{UploadSettings, UsageError};
-use crate::stages::Scrutiny;
 use crate::store::url::StoreUrl;
+use crate::terminal::progress::Progress;
+use crate::watch::{left_in, sweep};
 
 /// So deep below a directory somebody may have left something: a local store's keys have three levels.
 const LEVELS: usize = 5;

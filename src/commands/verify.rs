@@ -6,21 +6,21 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::{Answer, Outcome};
-use crate::classes;
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
 use crate::cli::VerifyArgs;
-use crate::deadline::Deadline;
-use crate::dump_reader::DumpReader;
+use crate::compress::compressor::{Flaws, Scrutiny, Source};
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::gzip;
+use crate::compress::pages::PAGE;
 use crate::error::Error;
-use crate::gzip;
+use crate::files::regular_file;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary, Walker};
-use crate::pages::PAGE;
-use crate::printable::printable;
-use crate::progress::Progress;
-use crate::regular_file;
+use crate::object::classes;
 use crate::settings::{Output, UsageError, output_of};
-use crate::stages::{Flaws, Scrutiny, Source};
-use crate::units::Bytes;
+use crate::terminal::progress::Progress;
 
 pub fn run(args: &VerifyArgs) -> Outcome {
     let output = match output_of(args.output.as_deref()) {

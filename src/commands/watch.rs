@@ -12,26 +12,26 @@ use rustix::io::Errno;
 
 use super::store_file::{Item, abandon, store};
 use super::{Answer, Outcome, WatchSignals, emit, start_clock, start_clock_that_lingers, tell};
+use crate::base::deadline::{Deadline, Reason, Stopped};
+use crate::base::panics;
+use crate::base::printable::printable_path;
+use crate::base::run_id::run_id;
+use crate::base::waiting::{joined_or_panic, pause, started};
 use crate::cli::WatchArgs;
-use crate::deadline::{Deadline, Reason, Stopped};
-use crate::entry::{Entry, HeldDir};
+use crate::compress::compressor::Scrutiny;
 use crate::error::Error;
+use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::RoomError;
-use crate::incoming::parts::parts_of;
-use crate::incoming::{
+use crate::kept::journal::{Begin, Journal, JournalError, Past, SoFar};
+use crate::object::key::ObjectKey;
+use crate::object::pod::Pod;
+use crate::object::stored::StoredObject;
+use crate::settings::{UsageError, WatchSettings};
+use crate::terminal::progress::Progress;
+use crate::watch::parts::parts_of;
+use crate::watch::{
     AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, UNVERIFIED, left_for_watcher, stray_parts, surplus_unverified,
 };
-use crate::journal::{Begin, Journal, JournalError, Past, SoFar};
-use crate::panics;
-use crate::pod::Pod;
-use crate::printable::printable_path;
-use crate::progress::Progress;
-use crate::run_id::run_id;
-use crate::settings::{UsageError, WatchSettings};
-use crate::stages::Scrutiny;
-use crate::store::StoredObject;
-use crate::store::key::ObjectKey;
-use crate::waiting::{joined_or_panic, pause, started};
 
 /// Longer than any pod lives.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -10,13 +10,16 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::file::{HeapDump, NAME};
+use super::file::HeapDump;
 use super::files::{Files, HeldBack};
-use super::{DumpDir, DumpError, DumpFailure, Layout};
+use super::{DumpError, DumpFailure};
 use crate::attach::{AttachOperation, VirtualMachine};
-use crate::deadline::Deadline;
-use crate::spool::Section;
-use crate::stages::{COMPRESSING, Source};
+use crate::base::deadline::Deadline;
+use crate::compress::compressor::{COMPRESSING, Source};
+use crate::compress::spool::Section;
+use crate::jvm::layout::Layout;
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::names::NAME;
 
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);

@@ -13,17 +13,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::answer::Answer;
-use super::file::{HeapDump, NAME};
+use super::file::HeapDump;
 use super::holder::Holder;
 use super::pipe_pair::PipePair;
-use super::{DumpError, DumpFailure, Layout, Plan, PlanError, RoomError};
+use super::{DumpError, DumpFailure, Plan, PlanError, RoomError};
 use crate::attach::{AttachOperation, VirtualMachine};
-use crate::deadline::{Cancel, Deadline, Reason};
+use crate::base::deadline::{Cancel, Deadline, Reason};
+use crate::compress::compressor::{DUMPING, Source};
+use crate::compress::pages::PAGE;
+use crate::compress::spool::Section;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
-use crate::pages::PAGE;
-use crate::spool::Section;
-use crate::stages::{DUMPING, Source};
+use crate::jvm::layout::Layout;
+use crate::kept::names::NAME;
 use crate::store::UPLOADING;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::{Capture, DumpError, DumpFailure};
+use crate::compress::compressor::Source;
+use crate::compress::pages::PAGE;
+use crate::compress::spool::Section;
 use crate::hprof::Reframer;
-use crate::pages::PAGE;
-use crate::spool::Section;
-use crate::stages::Source;
 
 /// The capture, in segments of our own.
 #[derive(Debug)]

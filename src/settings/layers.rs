@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::values::UsageError;
-use crate::given_file;
-use crate::regular_file::{self, TEXT_MAX};
+use crate::files::given_file;
+use crate::files::regular_file::{self, TEXT_MAX};
 use crate::store::Secret;
 
 /// What begins the name of each environment variable of ours.

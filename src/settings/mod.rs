@@ -16,16 +16,16 @@ pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
 
+use crate::base::sys::{self, Standard};
 use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, RedactArgs, TargetArgs};
-use crate::condition::Condition;
-use crate::discovery::{Preference, Selection};
 use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
 use crate::hprof::Redact;
-use crate::redaction::Redaction;
-use crate::store::key::Place;
+use crate::hprof::redaction::Redaction;
+use crate::jvm::condition::Condition;
+use crate::jvm::{Preference, Selection};
+use crate::object::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
-use crate::sys::{self, Standard};
 use context::contexts;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 

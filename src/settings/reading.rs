@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::values::{boolean, choice, link_time};
 use super::{Settings, UsageError, flags, place};
 use crate::cli::{FetchArgs, ListArgs, PresignArgs};
-use crate::store::key::Place;
+use crate::object::key::Place;
 
 /// The form of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

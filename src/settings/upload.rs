@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::layers::Layers;
 use super::{Settings, UsageError, flags, redact_flags};
+use crate::base::sys::{self, Standard};
 use crate::cli::UploadArgs;
-use crate::redaction::Redaction;
-use crate::store::key::Place;
+use crate::hprof::redaction::Redaction;
+use crate::object::key::Place;
 use crate::store::url::StoreUrl;
-use crate::sys::{self, Standard};
 
 /// See the module's words.
 #[derive(Debug, Clone)]

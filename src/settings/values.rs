@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::layers::Origin;
-use crate::gzip::LEVELS;
+use crate::base::printable::{printable, printable_path};
+use crate::compress::gzip::LEVELS;
 use crate::heap_dump::DiskLimits;
 use crate::hprof::element_of;
-use crate::journal::JournalError;
-use crate::printable::{printable, printable_path};
-use crate::store::key::NameError;
+use crate::kept::journal::JournalError;
+use crate::object::key::NameError;
 use crate::store::url::StoreUrlError;
 use crate::store::{CredentialsError, LINK_MAX, SettingsError};
 

@@ -9,8 +9,8 @@ use super::layers::Layers;
 use super::values::{boolean, duration, number, patterns};
 use super::{Settings, UsageError, flags, place, redact_flags};
 use crate::cli::WatchArgs;
-use crate::incoming::WAITING;
 use crate::store::url::StoreUrl;
+use crate::watch::WAITING;
 
 /// See the module's words.
 #[derive(Debug, Clone)]

@@ -4,18 +4,18 @@ use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use jmap_dump_tool::deadline::Deadline;
-use jmap_dump_tool::effort::Effort;
-use jmap_dump_tool::faults::arm;
+use jmap_dump_tool::base::deadline::Deadline;
+use jmap_dump_tool::base::faults::arm;
+use jmap_dump_tool::compress::compressor::{PipelineError, Source, Treatment};
+use jmap_dump_tool::compress::cpu_share::Effort;
+use jmap_dump_tool::compress::spool::{Section, Spool};
+use jmap_dump_tool::delivery::spooled::{self, Piped};
+use jmap_dump_tool::delivery::streamed::{self, StreamError};
 use jmap_dump_tool::hprof::Histogram;
-use jmap_dump_tool::pipeline::{self, Piped};
-use jmap_dump_tool::progress::Progress;
-use jmap_dump_tool::spool::{Section, Spool};
-use jmap_dump_tool::stages::{PipelineError, Source, Treatment};
-use jmap_dump_tool::store::key::{ObjectKey, Place};
+use jmap_dump_tool::object::key::{ObjectKey, Place};
 use jmap_dump_tool::store::url::StoreUrl;
 use jmap_dump_tool::store::{Secret, StoreSettings, Upload};
-use jmap_dump_tool::straight;
+use jmap_dump_tool::terminal::progress::Progress;
 
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 
@@ -137,7 +137,7 @@ impl Bed {
         Self { server, settings, deadline, noise: noise() }
     }
 
-    fn run(&self, way: Way, workers: usize) -> Result<Piped, PipelineError> {
+    fn run(&self, way: Way, workers: usize) -> Result<Piped, StreamError> {
         let mut raw = Names { noise: &self.noise, given: 0, attended: 0 };
         let part_size = 5 << 20;
         let effort = match way {
@@ -158,11 +158,12 @@ impl Bed {
             Way::Spooled | Way::Uploaded => {
                 let spool = Spool::new(tempfile::tempfile().unwrap());
                 let mut upload = matches!(way, Way::Uploaded).then(open);
-                pipeline::run(&mut raw, &spool, upload.as_mut(), treatment, &progress, &self.deadline, |_, _| {})
+                let (upload, sealed) = (upload.as_mut(), |_: &_, _| {});
+                Ok(spooled::run(&mut raw, &spool, upload, treatment, &progress, &self.deadline, sealed)?)
             }
             Way::Straight => {
                 let (mut upload, mut histogram) = (open(), Histogram::new());
-                straight::run(&mut raw, &mut upload, treatment, &progress, &self.deadline, &mut histogram)
+                streamed::run(&mut raw, &mut upload, treatment, &progress, &self.deadline, &mut histogram)
             }
         }
     }
@@ -235,6 +236,8 @@ fn assert_ends(bed: &Arc<Bed>, way: Way, workers: usize, fault: &str) {
         Err(_) => assert!(fault.ends_with("panic"), "{what}"),
         // A store that fails does not end the work: it is told.
         Ok(Ok(piped)) => assert!(piped.sent.is_err(), "{what}: {piped:?}"),
-        Ok(Err(error)) => assert!(!matches!(error, PipelineError::Halted), "{what}: no stage says why"),
+        Ok(Err(error)) => {
+            assert!(!matches!(error, StreamError::Pipeline(PipelineError::Halted)), "{what}: no stage says why")
+        }
     }
 }

@@ -32,6 +32,7 @@ mod holder;
 mod into_memory;
 mod keyless;
 mod killed;
+mod layers;
 mod links;
 mod main_job;
 mod named_paths;

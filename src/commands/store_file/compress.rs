@@ -2,19 +2,19 @@
 
 use super::input::open;
 use super::{Deposit, Piece};
-use crate::classes;
 use crate::commands::temporary::least_room;
 use crate::commands::verify::is_gzip;
-use crate::dump_reader::DumpReader;
-use crate::effort::{Effort, processors};
-use crate::entry::Entry;
+use crate::compress::compressor::{Source, Treatment};
+use crate::compress::cpu_share::{Effort, processors};
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::spool::Spool;
+use crate::delivery::spooled::{self, Piped};
+use crate::delivery::streamed::{self, StreamError};
 use crate::error::Error;
+use crate::files::entry::Entry;
 use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
-use crate::pipeline::{self, Piped};
-use crate::spool::Spool;
-use crate::stages::{PipelineError, Source, Treatment};
+use crate::object::classes;
 use crate::store::Upload;
-use crate::straight;
 
 impl Deposit<'_> {
     pub(super) fn compress(
@@ -40,7 +40,7 @@ impl Deposit<'_> {
         let spool = Spool::new(file);
         let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
         let treatment = Treatment { effort, redactor };
-        let piped = pipeline::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
+        let piped = spooled::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
         let Piped { walk, digest, sent, blanked, .. } = piped;
         Ok(Piece { walk, digest, sent, spool: Some(spool), blanked })
@@ -56,10 +56,10 @@ impl Deposit<'_> {
     ) -> Result<Piece, Error> {
         let effort = Effort::streaming(processors(), self.settings.level, self.begin.part_size);
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
-        let piped = straight::run(raw, upload, treatment, self.progress, self.deadline, &mut histogram);
+        let piped = streamed::run(raw, upload, treatment, self.progress, self.deadline, &mut histogram);
         let Piped { walk, digest, sent, blanked, .. } = piped.map_err(|error| match error {
-            PipelineError::Store(error) => Error::not_stored(error),
-            other => Error::from_pipeline(other, path, path),
+            StreamError::Store(error) => Error::not_stored(error),
+            StreamError::Pipeline(error) => Error::from_pipeline(error, path, path),
         })?;
         let walk = Summary { classes: self.classes(&histogram), ..walk };
         Ok(Piece { walk, digest, sent, spool: None, blanked })

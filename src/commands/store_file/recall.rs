@@ -9,16 +9,18 @@ use chrono::Utc;
 use super::input::open;
 use super::{Item, shown};
 use crate::commands::new_receipt;
-use crate::entry::Entry;
+use crate::compress::compressor::Scrutiny;
 use crate::error::Error;
+use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
-use crate::incoming::changed;
-use crate::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
+use crate::kept::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
+use crate::kept::ledger::{Begun, Ledger};
+use crate::object::key::{ObjectKey, pid_of};
+use crate::object::part_size::part_size;
 use crate::settings::{Settings, UsageError};
-use crate::stages::Scrutiny;
-use crate::store::key::{ObjectKey, pid_of};
+use crate::store::abort_at;
 use crate::store::url::StoreUrl;
-use crate::store::{Begun, Ledger, abort_at, part_size};
+use crate::watch::changed;
 
 /// What is begun with, how far that came, and whether an earlier process of ours has begun it.
 type Recalled = (Begin, Option<Ledger>, bool);

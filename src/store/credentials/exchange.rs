@@ -7,9 +7,9 @@ use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
 use super::error::TokenError;
-use crate::regular_file;
+use crate::files::regular_file;
 use crate::store::Secret;
-use crate::store::body::{self, ANSWER_MAX, BodyError};
+use crate::store::remote::body::{self, ANSWER_MAX, BodyError};
 
 /// Token services answer at once, or something is wrong with them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
