@@ -6,5 +6,6 @@ pub mod dump_reader;
 pub mod gunzip;
 pub mod gzip;
 pub mod pages;
+pub mod redaction;
 pub mod spool;
 pub mod verdict;

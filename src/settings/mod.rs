@@ -18,9 +18,9 @@ pub use watch::WatchSettings;
 
 use crate::base::sys::{self, Standard};
 use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, RedactArgs, TargetArgs};
+use crate::compress::redaction::Redaction;
 use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
 use crate::hprof::Redact;
-use crate::hprof::redaction::Redaction;
 use crate::jvm::condition::Condition;
 use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;

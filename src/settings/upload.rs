@@ -6,7 +6,7 @@ use super::layers::Layers;
 use super::{Settings, UsageError, flags, redact_flags};
 use crate::base::sys::{self, Standard};
 use crate::cli::UploadArgs;
-use crate::hprof::redaction::Redaction;
+use crate::compress::redaction::Redaction;
 use crate::object::key::Place;
 use crate::store::url::StoreUrl;
 
