@@ -11,11 +11,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::verify::walk;
-use super::{Answer, Outcome, WatchSignals, start_clock};
+use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::base::units::{Bytes, Seconds};
-use crate::cli::FetchArgs;
+use crate::cli::{FetchArgs, Flags};
 use crate::compress::compressor::Scrutiny;
 use crate::compress::dump_reader::DumpReader;
 use crate::delivery::download::{Download, sha256_of};
@@ -43,21 +43,18 @@ struct Fetched {
     seconds: f64,
 }
 
-pub fn run(args: &FetchArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match FetchSettings::of_fetch(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &FetchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = FetchSettings::of_fetch(args, flags)?;
+    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let shelf = Shelf::open(&settings.common.store, &deadline).map_err(Error::store)?;
+    let progress = Progress::start();
     let mut text = String::new();
-    let result = start_clock(settings.common.deadline, watch_signals).and_then(|deadline| {
-        let shelf = Shelf::open(&settings.common.store, &deadline).map_err(Error::store)?;
-        let progress = Progress::start();
-        settings.keys.iter().try_for_each(|key| {
-            text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.common.output);
-            Ok(())
-        })
+    let result = settings.keys.iter().try_for_each(|key| {
+        text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.common.output);
+        Ok(())
     });
-    Outcome { result, answer: Some(Answer { text, aside: false }) }
+    drop(progress);
+    Answer::of(text).and(result)
 }
 
 fn fetch(
