@@ -11,6 +11,7 @@ use crate::compress::compressor::PipelineError;
 use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::jvm::DiscoveryError;
+use crate::kept::claim::ClaimError;
 use crate::settings::UsageError;
 use crate::store::{CredentialsError, StoreError};
 
@@ -21,6 +22,10 @@ pub enum Error {
     Unexpected { what: String, source: io::Error },
     #[error(transparent)]
     Usage(#[from] UsageError),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error("{path} is there already")]
+    Exists { path: String },
     #[error(transparent)]
     NoJvm(#[from] DiscoveryError),
     #[error(transparent)]
@@ -69,7 +74,7 @@ impl Error {
             {
                 1
             }
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Claim(_) | Self::Exists { .. } => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
@@ -103,6 +108,8 @@ impl Error {
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
+            Self::Claim(error) => error.hint(),
+            Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
             Self::NoJvm(error) => error.hint().into(),
             Self::Attach(error) => error.hint(),
             Self::NoPipe(error) => error.hint().into(),

@@ -27,7 +27,7 @@ use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
 use crate::object::key::receipt_of;
 use crate::object::receipt::Receipt;
-use crate::settings::{FetchSettings, Output, UsageError};
+use crate::settings::{FetchSettings, Output};
 use crate::store::{Listed, Shelf, StoreError};
 use crate::terminal::progress::Progress;
 
@@ -72,7 +72,7 @@ fn fetch(
     let plain = settings.gunzip.then(|| name.strip_suffix(".gz")).flatten().map(|name| to.entry(name));
     let wanted = plain.as_ref().unwrap_or(&gz);
     if wanted.exists() {
-        return Err(UsageError::Exists { path: shown(&wanted.path()) }.into());
+        return Err(Error::Exists { path: shown(&wanted.path()) });
     }
     let object = shelf.look(key).map_err(Error::store)?;
     let got = if gz.exists() { got_before } else { download };
@@ -140,7 +140,7 @@ fn got_before(
     deadline: &Deadline,
 ) -> Result<(String, &'static str), Error> {
     let path = to.path();
-    let another = || UsageError::Exists { path: shown(&path) }.into();
+    let another = || Error::Exists { path: shown(&path) };
     if !to.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == object.bytes) {
         return Err(another());
     }

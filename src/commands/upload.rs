@@ -13,6 +13,7 @@ use crate::cli::{Flags, UploadArgs};
 use crate::compress::compressor::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::HeldDir;
+use crate::kept::claim::ClaimError;
 use crate::kept::journal;
 use crate::settings::{UploadSettings, UsageError};
 use crate::store::url::StoreUrl;
@@ -44,7 +45,7 @@ fn store_one(
     let (receipt, result) = store(item, &settings.common, progress, deadline);
     // What was found may be another process's, which says how it ends, or be done since.
     let by_another = match &result {
-        Err(Error::Usage(UsageError::Busy { .. })) => Some("is being uploaded by another process"),
+        Err(Error::Claim(ClaimError::Busy { .. })) => Some("is being uploaded by another process"),
         Err(_) if is_gone(&item.path) => Some("is not there any more: its upload has ended"),
         _ => None,
     };

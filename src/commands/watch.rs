@@ -22,6 +22,7 @@ use crate::compress::compressor::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::RoomError;
+use crate::kept::claim::ClaimError;
 use crate::kept::journal::{Begin, Journal, JournalError, Past, SoFar};
 use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
@@ -288,7 +289,7 @@ impl Watcher {
         }
         let pause = shared.queue.again(path);
         // A run that is at it, or the end of this one, is no failure.
-        if matches!(error, Error::Usage(UsageError::Busy { .. }))
+        if matches!(error, Error::Claim(ClaimError::Busy { .. }))
             || matches!(error, Error::Stopped(Stopped { reason: Reason::Signal(_), .. }))
         {
             return;
@@ -356,7 +357,7 @@ impl Watcher {
     /// A run's own file without its journal: if there is one again, it is found again.
     fn is_somebody_else_s(&self, path: &Path, error: &Error) -> bool {
         let has_journal = || self.entry(path).is_ok_and(|entry| entry.journal().exists());
-        matches!(error, Error::Usage(UsageError::Busy { .. })) && !has_journal()
+        matches!(error, Error::Claim(ClaimError::Busy { .. })) && !has_journal()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

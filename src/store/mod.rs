@@ -7,6 +7,7 @@ mod error;
 mod local;
 mod read;
 mod remote;
+mod retry;
 mod setting_checks;
 mod settings;
 mod stdout;
