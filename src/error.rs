@@ -8,6 +8,7 @@ use crate::base::deadline::{Reason, Stopped};
 use crate::base::printable::printable;
 use crate::base::units::{Bytes, Seconds};
 use crate::compress::compressor::PipelineError;
+use crate::compress::source::SourceError;
 use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::jvm::DiscoveryError;
@@ -211,10 +212,11 @@ impl Error {
         let (path, spool_path) = (path.to_owned(), spool_path.to_owned());
         match error {
             // What went wrong with the JVM behind the bytes is told as such.
-            PipelineError::Read(source) => match source.downcast::<DumpFailure>() {
-                Ok(failure) => failure.into(),
-                Err(source) => DumpError::Read { path, source }.into(),
+            PipelineError::Source(SourceError::Maker(failure)) => match failure.downcast::<DumpFailure>() {
+                Ok(failure) => (*failure).into(),
+                Err(failure) => DumpError::Read { path, source: io::Error::other(failure) }.into(),
             },
+            PipelineError::Source(SourceError::Read(source)) => DumpError::Read { path, source }.into(),
             PipelineError::Merged => DumpError::Merged { path }.into(),
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
             PipelineError::Compress(error) => {

@@ -10,7 +10,7 @@ use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable_path;
 use crate::cli::{Flags, UploadArgs};
-use crate::compress::compressor::Scrutiny;
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::HeldDir;
 use crate::kept::claim::ClaimError;

@@ -18,7 +18,7 @@ use crate::base::printable::printable_path;
 use crate::base::run_id::run_id;
 use crate::base::waiting::{joined_or_panic, pause, started};
 use crate::cli::{Flags, WatchArgs};
-use crate::compress::compressor::Scrutiny;
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::RoomError;

@@ -7,5 +7,6 @@ pub mod gunzip;
 pub mod gzip;
 pub mod pages;
 pub mod redaction;
+pub mod source;
 pub mod spool;
 pub mod verdict;

@@ -11,8 +11,9 @@ use crate::base::deadline::Deadline;
 use crate::base::faults::door;
 use crate::base::units::hex;
 use crate::base::waiting::{joined, started};
-use crate::compress::compressor::{Members, PipelineError, Scrutiny, Source, Together, Treatment, compressed};
+use crate::compress::compressor::{Members, PipelineError, Together, Treatment, compressed};
 use crate::compress::pages::PAGE;
+use crate::compress::source::{Scrutiny, Source};
 use crate::compress::spool::{Member, Section, Slot, Spool};
 use crate::compress::verdict::Verdict;
 use crate::hprof::{Blanked, Histogram, Summary};
@@ -217,8 +218,8 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::compress::compressor::{Scrutiny, Stream};
     use crate::compress::cpu_share::Effort;
+    use crate::compress::source::{Scrutiny, Stream};
 
     fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
         let spool = Spool::new(tempfile::tempfile().unwrap());

@@ -1,13 +1,13 @@
 //! Every write, read, thread and channel end of the pipeline fails in turn, and the run ends.
 
-use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use jmap_dump_tool::base::deadline::Deadline;
 use jmap_dump_tool::base::faults::arm;
-use jmap_dump_tool::compress::compressor::{PipelineError, Source, Treatment};
+use jmap_dump_tool::compress::compressor::{PipelineError, Treatment};
 use jmap_dump_tool::compress::cpu_share::Effort;
+use jmap_dump_tool::compress::source::{Source, SourceError};
 use jmap_dump_tool::compress::spool::{Section, Spool};
 use jmap_dump_tool::delivery::spooled::{self, Piped};
 use jmap_dump_tool::delivery::streamed::{self, StreamError};
@@ -68,7 +68,7 @@ fn noise() -> Vec<u8> {
 }
 
 impl Source for Names<'_> {
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         match self.given {
             n if n < PAGES => self.page(page),
             n if n == PAGES => page.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]),
@@ -78,7 +78,7 @@ impl Source for Names<'_> {
         Ok(Some(Section::Head))
     }
 
-    fn attend(&mut self) -> io::Result<()> {
+    fn attend(&mut self) -> Result<(), SourceError> {
         self.attended += 1;
         Ok(())
     }

@@ -3,8 +3,8 @@
 use super::run::Run;
 use crate::commands::tell_stored;
 use crate::commands::verify::walk;
-use crate::compress::compressor::Scrutiny;
 use crate::compress::dump_reader::DumpReader;
+use crate::compress::source::Scrutiny;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
 use crate::delivery::spooled;

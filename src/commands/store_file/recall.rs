@@ -9,7 +9,7 @@ use chrono::Utc;
 use super::input::open;
 use super::{Item, shown};
 use crate::commands::new_receipt;
-use crate::compress::compressor::Scrutiny;
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
