@@ -10,28 +10,28 @@ use crate::common::bed::{cannot_run, skip};
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
 use crate::common::hprof_check::assert_complete;
-use crate::common::kubectl::Kubectl;
+use crate::common::kubectl::{Kubectl, POD};
 use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::{Ended, binary};
 use crate::containers::{census_of, files_but_the_socket};
 use crate::recipes::{stored, wait_until};
 
-const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
-const WITH_TAR: &[&str] = &["tar", "rm"];
+pub const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
+pub const WITH_TAR: &[&str] = &["tar", "rm"];
 const WITH_SHELL: &[&str] = &["sh", "cat", "chmod", "rm", "uname"];
 
 /// A container that has no liveness probe.
 const FACTS: &str = "shared \ndefault \ncontainer app   \nmount /work\n";
 
 /// A hardened one, whose image has nothing but these applets.
-fn container(applets: &[&'static str]) -> Option<Builder> {
+pub fn container(applets: &[&'static str]) -> Option<Builder> {
     let builder = Container::builder("17")?.applets(applets).uid(1000).gid(1000).read_only_root();
     Some(builder.drop_caps().no_new_privs().tmpfs("/tmp", "300m").arg("markers=77"))
 }
 
 /// Options that name a settings file, which lies in the directory where the plugin is run.
-fn settings(kubectl: &Kubectl, server: &S3Server) -> [&'static str; 2] {
+pub fn settings(kubectl: &Kubectl, server: &S3Server) -> [&'static str; 2] {
     let text = format!(
         "store = \"s3://{BUCKET}/heaps\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\naccess_key_id = \"{KEY}\"\n\
          secret_access_key = \"{SECRET}\"\n",
@@ -138,11 +138,12 @@ fn the_plugin_ends_with_the_status_of_the_tool_and_prints_its_receipt() {
     }
     kubectl.plugin(SHELLS[0], &["--no-such-option"], &[]).wait().expect(2);
     kubectl.plugin(SHELLS[0], &["one-word-too-many"], &[]).wait().expect(2);
-    for perhaps in ["--dry-run", "--if=heap>85%"] {
-        // Nothing would come, which looks like a stream that is cut.
-        let ended = kubectl.plugin(SHELLS[0], &[], &["--store", "-", perhaps]).wait().expect(2);
-        assert!(ended.stderr.contains("leave --"), "{}", ended.stderr);
-    }
+    // Nothing would come, which looks like a stream that is cut.
+    let ended = kubectl.plugin(SHELLS[0], &[], &["--store", "-", "--if=heap>85%"]).wait().expect(2);
+    assert!(ended.stderr.contains("leave --if away"), "{}", ended.stderr);
+    let ended = kubectl.plugin(SHELLS[0], &["--dry-run"], &["--store", "-"]).wait().expect(0);
+    assert!(ended.stderr.contains("nothing dumped: dry run"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_dir(kubectl.work()).unwrap().count(), 1, "only the settings");
 }
 
 #[test]
@@ -160,6 +161,44 @@ fn with_store_dash_the_dump_comes_here_and_is_verified() {
         assert_eq!(std::fs::read_dir(kubectl.work()).unwrap().count(), 1, "only the dump");
         assert!(ended.stderr.contains("written to standard output") && ended.stderr.contains(": whole"), "{ended:?}");
     }
+}
+
+/// As the first word of a new user would have it.
+#[test]
+fn without_any_store_the_dump_comes_here_and_is_verified() {
+    let Some(builder) = container(WITH_TAR) else { return };
+    let container = builder.start();
+    let kubectl = Kubectl::of(&container, FACTS);
+    let ended = kubectl.typed(SHELLS[0], &[POD, "shop", "cart", "prod"]).wait().expect(0);
+    let file = kubectl.work().join(text(&ended).trim());
+    assert_eq!(assert_complete(&file).of("Marker"), 77);
+    for told in
+        ["pod cart-7d9f, container app: expected pause 1 s, liveness budget none", "no store is named", ": whole"]
+    {
+        assert!(ended.stderr.contains(told), "'{told}' is missing: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn store_that_the_container_knows_is_used() {
+    let Some(builder) = container(WITH_TAR) else { return };
+    let container = builder.env("JMAP_DUMP_STORE", "/tmp/stored").start();
+    let kubectl = Kubectl::of(&container, FACTS);
+    let ended = kubectl.typed(SHELLS[0], &[POD, "shop", "cart", "prod"]).wait().expect(0);
+    assert!(text(&ended).starts_with("stored /tmp/stored/shop/cart/prod/"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(kubectl.work()).unwrap().count(), 0);
+}
+
+/// The sum of the receipt is that of what was sent: gzip alone does not notice that members are missing.
+#[test]
+fn dump_whose_bytes_changed_on_the_way_is_no_success() {
+    let Some(builder) = container(WITH_TAR) else { return };
+    let container = builder.start();
+    let kubectl = Kubectl::of(&container, FACTS);
+    kubectl.write("spoil", "");
+    let ended = kubectl.typed(SHELLS[0], &[POD, "shop", "cart", "prod", "--store=-"]).wait().expect(1);
+    assert!(ended.stderr.contains("when it was sent"), "{}", ended.stderr);
+    assert!(ended.stdout.is_empty(), "{ended:?}");
 }
 
 /// In silence, or with a status of its own.
