@@ -120,16 +120,20 @@ fn resource(path: &str) -> Option<Value> {
                 ("statefulset", "StatefulSet", "sts"),
             ],
         ),
-        [.., "pods"] => {
-            let pods = ["cart-1", "cart-2", "cart-3"].map(pod);
+        [.., namespace, "pods"] => {
+            let pods = ["cart-1", "cart-2", "cart-3"].map(|name| pod(namespace, name));
             json!({ "kind": "PodList", "apiVersion": "v1", "items": pods })
         }
-        [.., "pods", name] => pod(name),
+        [.., namespace, "pods", name] => pod(namespace, name),
         [.., "replicasets", "cart-rs"] => {
             workload("ReplicaSet", json!({ "matchLabels": { "app": "cart", "hash": "1" } }), Some("cart"))
         }
         [.., "deployments", "cart"] => workload("Deployment", json!({ "matchLabels": { "app": "cart" } }), None),
         [.., "statefulsets", "cart"] => workload("StatefulSet", json!({ "matchLabels": { "app": "cart" } }), None),
+        [.., "services", "cart"] => {
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "cart" },
+                "spec": { "selector": { "app": "cart", "tier": "a" } } })
+        }
         [.., "deployments", "odd"] => {
             let expressions = json!([
                 { "key": "tier", "operator": "In", "values": ["a", "b"] },
@@ -167,14 +171,14 @@ fn owner(kind: &str, name: &str) -> Value {
 }
 
 /// The third has no owner.
-fn pod(name: &str) -> Value {
+fn pod(namespace: &str, name: &str) -> Value {
     let other = json!({ "apiVersion": "v1", "kind": "Other", "name": "other", "uid": "other" });
     let owners = if name == "cart-3" { json!([]) } else { json!([other, owner("ReplicaSet", "cart-rs")]) };
     let probe = json!({ "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 1 });
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": { "name": name, "uid": format!("uid-{name}"), "ownerReferences": owners },
+        "metadata": { "name": name, "namespace": namespace, "uid": format!("uid-{name}"), "ownerReferences": owners },
         "spec": { "nodeName": "n1", "containers": [{ "name": "app", "image": "x", "livenessProbe": probe }] },
         "status": {
             "phase": "Running",

@@ -63,7 +63,7 @@ impl Kubectl {
         install(&Path::new(HERE).join("kubectl.sh"), &dir.path().join("bin/kubectl"));
         symlink(binary(), dir.path().join("binaries/jmap-dump-tool-x86_64-linux-musl")).expect("the binary");
         let kubectl = Kubectl { dir, settle: 0 };
-        for kind in ["deploy", "sts", "deployment", "Deployment.v1.apps"] {
+        for kind in ["deploy", "sts", "ds", "rs", "svc", "deployment", "Deployment.v1.apps"] {
             kubectl.write(&format!("workloads/{kind}/cart"), "app=cart,\n");
         }
         kubectl

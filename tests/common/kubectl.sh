@@ -10,6 +10,11 @@ while :; do
     esac
 done
 
+if [ -e "$DIR/down" ]; then
+    echo "Unable to connect to the server: EOF" >&2
+    exit 1
+fi
+
 not_found() {
     echo "Error from server (NotFound): $1" >&2
     exit 1

@@ -7,6 +7,10 @@ use crate::common::bed::skip;
 use crate::common::kubectl::{FLEET, Kubectl};
 use crate::common::tool::{Ended, Tool};
 use crate::plugin::SHELLS;
+use crate::readme::blocks;
+
+/// /bin/sh of macOS is a bash, too.
+const ALL_SHELLS: [&[&str]; 3] = [SHELLS[0], SHELLS[1], &["bash", "--posix"]];
 
 /// The command lines of kubectl that ran a dump: what comes before `exec`, the pod and container, what the tool was given.
 fn dumps(kubectl: &Kubectl) -> Vec<(String, String, String)> {
@@ -31,6 +35,9 @@ const FORMS: &[(&[&str], &str, &str, &str)] = &[
     (&["deploy/cart"], "", "cart-1 -c app", LINKED),
     (&["deployment/cart"], "", "cart-1 -c app", LINKED),
     (&["sts/cart"], "", "cart-1 -c app", LINKED),
+    (&["ds/cart"], "", "cart-1 -c app", LINKED),
+    (&["rs/cart"], "", "cart-1 -c app", LINKED),
+    (&["svc/cart"], "", "cart-1 -c app", LINKED),
     (&["-n", "shop", "cart-2"], "--namespace shop", "cart-2 -c app", LINKED),
     (&["-nshop", "cart-2"], "--namespace shop", "cart-2 -c app", LINKED),
     (&["-n=shop", "cart-2"], "--namespace shop", "cart-2 -c app", LINKED),
@@ -56,7 +63,7 @@ const FORMS: &[(&[&str], &str, &str, &str)] = &[
 fn each_form_of_kubectl_reaches_its_pod() {
     for (row, (typed, flags, place, given)) in FORMS.iter().enumerate() {
         let kubectl = Kubectl::echoing(&FLEET);
-        let shell = SHELLS[row % SHELLS.len()];
+        let shell = ALL_SHELLS[row % ALL_SHELLS.len()];
         let words = [typed, &["shop", "cart", "prod", "--store", "s3://b/p"][..]].concat();
         let ended = kubectl.typed(shell, &words).wait().expect(0);
         let expected = ((*flags).to_owned(), (*place).to_owned(), (*given).to_owned());
@@ -151,6 +158,7 @@ fn real_kubectl_understands_what_the_plugin_asks() {
         (&["-nshop", "pod/cart-2", "-c", "side"], 4, &["/shop/pods/cart-2/exec", "container=side"]),
         (&["--namespace=shop", "deploy/cart"], 4, &["/shop/deployments/cart", "/shop/pods/cart-1/exec"]),
         (&["sts/cart", "--context", "other"], 4, &["/other/statefulsets/cart", "/other/pods/cart-1/exec"]),
+        (&["-nshop", "svc/cart"], 4, &["labelSelector=app%3Dcart%2Ctier%3Da&", "/shop/pods/cart-1/exec"]),
         (&["--context=other", "-nshop", "deploy/cart"], 4, &["/shop/pods/cart-1/exec"]),
         (
             &["-nshop", "-l", "app=cart", "--dry-run"],
@@ -178,6 +186,44 @@ fn real_kubectl_understands_what_the_plugin_asks() {
     server.kubectl(&["jmap-dump", "-nshop", "deploy/odd", "--all-pods", "--dry-run", "shop", "cart", "prod"]);
     let requests = server.requests();
     assert!(requests.iter().any(|request| request.contains(selector)), "{requests:#?}");
+}
+
+const GUIDE: &str = include_str!("../../docs/plugin.md");
+
+fn commands(beginning: &str) -> Vec<Vec<String>> {
+    let lines = blocks(GUIDE, "console").into_iter().filter(|line| line.starts_with(beginning));
+    lines.map(|line| line.split(' ').skip(1).map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn each_command_of_the_guide_is_understood() {
+    let commands = commands("kubectl jmap-dump ");
+    assert!(commands.len() >= 7, "{commands:?}");
+    for command in commands {
+        let kubectl = Kubectl::echoing(&FLEET[..2]);
+        kubectl.write("work/settings.toml", "");
+        let words: Vec<&str> = command[1..].iter().map(String::as_str).collect();
+        let ended = kubectl.typed(ALL_SHELLS[2], &words).wait().expect(0);
+        let is_plan = words.contains(&"--dry-run");
+        assert_eq!(dumps(&kubectl).is_empty(), is_plan, "{words:?}: {}", ended.stderr);
+    }
+}
+
+/// What takes a pod out of its service and removes it.
+#[test]
+fn recipe_relabels_and_deletes_the_pod() {
+    if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
+        return skip("there is no kubectl");
+    }
+    let server = ApiServer::start();
+    for (beginning, request) in [("kubectl label ", "PATCH"), ("kubectl delete ", "DELETE")] {
+        let commands = commands(beginning);
+        let [command] = commands.as_slice() else { panic!("{commands:?}") };
+        let ended = server.kubectl(&command.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let (requests, wanted) = (server.requests(), format!("{request} /api/v1/namespaces/shop/pods/cart-1"));
+        assert!(requests.iter().any(|request| request.starts_with(&wanted)), "{requests:#?}");
+    }
 }
 
 #[track_caller]
