@@ -42,6 +42,7 @@ mod plain_text;
 mod planted;
 mod plugin;
 mod plugin_fleet;
+mod plugin_here;
 mod plugin_words;
 mod presigned;
 mod prestop;
