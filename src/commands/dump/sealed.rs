@@ -7,7 +7,7 @@ use crate::compress::dump_reader::DumpReader;
 use crate::compress::source::Scrutiny;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::spooled;
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary};
@@ -47,16 +47,14 @@ impl Run<'_> {
         let verdict = Verdict::of(&summary);
         self.receipt.dump = Some(DumpFacts {
             live_only: Some(self.live),
-            walk: Some(summary),
+            walk: Some(summary.clone()),
             ..sealed.past.begin.receipt.dump.clone().unwrap_or_default()
         });
         let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
         let verdict = verdict.ok_or_else(truncated)?;
         let mut upload = upload.map_err(|error| self.still_sealed(path, error))?;
-        let sent = spooled::send(&spool, self.part_size(), Some(&mut upload), &self.progress);
-        let (digest, sent) = sent.map_err(unread)?;
-        spooled::tell_last_stage(&upload, Some(&spool), &self.progress);
-        let finished = sent.and_then(|()| upload.finish(&verdict, &digest, &spool));
+        let sent = Delivery::of_compressed(spool, summary, self.part_size(), &mut upload, &self.progress);
+        let finished = sent.map_err(unread)?.complete(upload, &verdict, &self.progress);
         let finished = finished.map_err(|error| self.still_sealed(path, error))?;
         let context = self.context_of(sealed);
         tell_stored(&mut self.receipt, finished, &self.key, context);
