@@ -3,6 +3,8 @@
 //! The layers stand here from top to bottom. A module uses only its own layer and those below it.
 
 #![deny(unsafe_code)]
+// The documentation is read with its private items.
+#![allow(rustdoc::private_intra_doc_links)]
 // Tests make and read files of their own, and wait for their threads.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
@@ -13,52 +15,63 @@ pub mod commands;
 pub mod error;
 
 // Flags, environment and files become one typed struct per verb.
-pub mod settings;
+mod settings;
 
 // Flags and help text.
 pub mod cli;
 
 // From a source to a stored object.
-pub mod delivery;
+mod delivery;
 
 // Files that appear in a directory.
-pub mod watch;
+mod watch;
 
 // From a JVM that answers to its dump.
-pub mod heap_dump;
+mod heap_dump;
 
 // The attach protocol.
-pub mod attach;
+mod attach;
 
 // Where objects are kept.
-pub mod store;
+mod store;
 
 // Everything that lies on disk beyond the process.
-pub mod kept;
+mod kept;
 
 // The companion process that undoes what a killed run has left.
 pub mod guard;
 
 // The object key, the stored object, the receipt.
-pub mod object;
+mod object;
 
 // From raw bytes to gzip members.
-pub mod compress;
+mod compress;
 
 // Which processes are JVMs, and their facts.
-pub mod jvm;
+mod jvm;
 
 // The HPROF format: bytes in, values out.
-pub mod hprof;
+mod hprof;
 
 // Standard output and error.
-pub mod terminal;
+mod terminal;
 
 // Files that others may have made, named, or hold.
-pub mod files;
+mod files;
 
 // Time, waits, units, words, identities.
-pub mod base;
+mod base;
+
+// The binary, the tests and the benchmarks use these; nothing else leaves the crate.
+pub use base::{deadline, faults, panics, printable, private_memory, waiting};
+pub use compress::{compressor, cpu_share, gzip, pages, source, spool};
+pub use delivery::{Context, Delivery, spooled, streamed};
+pub use files::private;
+pub use heap_dump::holder;
+pub use hprof::{Histogram, Tally, Walker};
+pub use object::key;
+pub use store::{Secret, StoreSettings, Upload, url};
+pub use terminal::{log_copy, output, progress};
 
 /// Version, source revision and target, as build.rs found them.
 pub const VERSION: &str =

@@ -21,7 +21,8 @@ mod tally;
 mod types;
 mod walker;
 
-pub use histogram::{CLASSES_MAX, Histogram, Ranking};
+pub use histogram::Histogram;
+#[cfg(test)]
 pub use ids::IdSet;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
 pub use mask::Mask;
@@ -29,8 +30,12 @@ pub use mender::Mender;
 pub use record_start::RecordStarts;
 pub use redact::{Blanked, Keep, Redact, Redacting, Redactor};
 pub use reframe::Reframer;
-pub use stretches::{ReadAt, Stretch, Stretches};
-pub use summary::{Amount, ClassShare, Records, Summary, TopClasses};
-pub use tally::{Body, Tally};
+pub use stretches::{Stretch, Stretches};
+#[cfg(test)]
+pub use summary::Amount;
+pub use summary::{ClassShare, Summary, TopClasses};
+#[cfg(test)]
+pub use tally::Body;
+pub use tally::Tally;
 pub use types::{element_of, java_name};
 pub use walker::{Malformed, Walker};

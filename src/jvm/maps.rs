@@ -75,13 +75,6 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Reads the text of the file.
-    pub fn parse(text: &[u8]) -> Self {
-        let mut reader = MapsReader::default();
-        reader.push(text);
-        reader.finish()
-    }
-
     /// As a process sees it whose root is `root` for the kernel.
     #[must_use]
     pub fn below(self, root: &str) -> Self {
@@ -126,22 +119,28 @@ fn as_text(path: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn parse(text: &[u8]) -> Mapped {
+        let mut reader = MapsReader::default();
+        reader.push(text);
+        reader.finish()
+    }
+
     #[test]
     fn a_jvm_is_known_by_its_library_even_when_the_file_was_replaced() {
         let text = b"7f00-7f01 r-xp 00000000 08:01 9 /opt/jre/lib/server/libjvm.so (deleted)\n";
-        assert_eq!(Mapped::parse(text).vm, Some(Vm::HotSpot));
+        assert_eq!(parse(text).vm, Some(Vm::HotSpot));
     }
 
     #[test]
     fn openj9_is_not_taken_for_hotspot() {
         let text = b"1-2 r-xp 0 08:01 9 /j9/lib/server/libjvm.so\n1-2 r-xp 0 08:01 9 /j9/lib/default/libj9vm29.so\n";
-        assert_eq!(Mapped::parse(text).vm, Some(Vm::OpenJ9));
+        assert_eq!(parse(text).vm, Some(Vm::OpenJ9));
     }
 
     #[test]
     fn the_perf_file_is_found_by_its_mapping() {
         let text = b"1-2 rw-s 0 08:01 9 /tmp/hsperfdata_u/12\n1-2 rw-p 0 0 0 [heap]\n";
-        assert_eq!(Mapped::parse(text).hsperfdata.as_deref(), Some("/tmp/hsperfdata_u/12"));
+        assert_eq!(parse(text).hsperfdata.as_deref(), Some("/tmp/hsperfdata_u/12"));
     }
 
     #[test]
@@ -150,14 +149,14 @@ mod tests {
         for length in 1..text.len() {
             let mut reader = MapsReader::default();
             text.chunks(length).for_each(|piece| reader.push(piece));
-            assert_eq!(reader.finish(), Mapped::parse(text), "{length}");
+            assert_eq!(reader.finish(), parse(text), "{length}");
         }
         let endless = [b"1-2 r-xp 0 08:01 9 /".as_slice(), &vec![b'x'; 1 << 20], b"\n", text].concat();
-        assert_eq!(Mapped::parse(&endless), Mapped::parse(text));
+        assert_eq!(parse(&endless), parse(text));
     }
 
     #[test]
     fn a_library_that_only_sounds_like_it_is_none() {
-        assert_eq!(Mapped::parse(b"1-2 r-xp 0 08:01 9 /opt/libjvm.so.bak\n"), Mapped::default());
+        assert_eq!(parse(b"1-2 r-xp 0 08:01 9 /opt/libjvm.so.bak\n"), Mapped::default());
     }
 }

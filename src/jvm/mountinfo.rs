@@ -31,7 +31,6 @@ pub struct Mount {
     /// What of the file system is mounted there.
     root: String,
     pub fs_type: String,
-    options: String,
     /// The root of the same process is that of a container.
     in_container: bool,
 }
@@ -54,18 +53,15 @@ impl Mount {
         let mut left = left.split(' ').skip(3);
         let root = unescape(left.next()?);
         let mount_point = unescape(left.next()?);
-        let options = left.next()?.to_owned();
+        // The options.
+        left.next()?;
         let fs_type = right.split(' ').next()?.to_owned();
-        Some(Self { mount_point, root, fs_type, options, in_container: false })
+        Some(Self { mount_point, root, fs_type, in_container: false })
     }
 
     fn is_above(&self, path: &str) -> bool {
         let point = self.mount_point.trim_end_matches('/');
         path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    pub fn is_read_only(&self) -> bool {
-        self.options.split(',').any(|option| option == "ro")
     }
 
     /// Files there are memory.
@@ -129,7 +125,6 @@ mod tests {
     fn a_mount_holds_only_what_lies_below_it() {
         assert_eq!(mount("/dumps2").mount_point, "/");
         assert!(mount("/tmp/x").is_memory());
-        assert!(mount("/data x").is_read_only());
         assert!(mount("/dumps").is_node_disk());
     }
 

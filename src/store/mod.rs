@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
-pub use read::link::{LINK_MAX, Link};
+pub use read::link::LINK_MAX;
 pub use read::objects::{Listed, Shelf};
 pub use remote::abort::ABORTS_WITHIN;
 pub use remote::presigned::PUT_MAX;

@@ -15,7 +15,7 @@ use std::fs::Metadata;
 use chrono::{DateTime, Utc};
 
 pub use inbox::{Inbox, Scan};
-pub use leftovers::{Left, left_for_watcher, left_in, stray_parts, sweep};
+pub use leftovers::{left_for_watcher, left_in, stray_parts, sweep};
 pub use obstacles::{Obstacles, in_the_way};
 pub use queue::Queue;
 pub use status::Status;

@@ -3,19 +3,19 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use jmap_dump_tool::base::deadline::Deadline;
-use jmap_dump_tool::base::faults::arm;
-use jmap_dump_tool::compress::compressor::{PipelineError, Treatment};
-use jmap_dump_tool::compress::cpu_share::Effort;
-use jmap_dump_tool::compress::source::{Source, SourceError};
-use jmap_dump_tool::compress::spool::{Section, Spool};
-use jmap_dump_tool::delivery::streamed::{self, StreamError};
-use jmap_dump_tool::delivery::{Context, Delivery, spooled};
-use jmap_dump_tool::hprof::Histogram;
-use jmap_dump_tool::object::key::{ObjectKey, Place};
-use jmap_dump_tool::store::url::StoreUrl;
-use jmap_dump_tool::store::{Secret, StoreSettings, Upload};
-use jmap_dump_tool::terminal::progress::Progress;
+use jmap_dump_tool::Histogram;
+use jmap_dump_tool::compressor::{PipelineError, Treatment};
+use jmap_dump_tool::cpu_share::Effort;
+use jmap_dump_tool::deadline::Deadline;
+use jmap_dump_tool::faults::arm;
+use jmap_dump_tool::key::{ObjectKey, Place};
+use jmap_dump_tool::progress::Progress;
+use jmap_dump_tool::source::{Source, SourceError};
+use jmap_dump_tool::spool::{Section, Spool};
+use jmap_dump_tool::streamed::{self, StreamError};
+use jmap_dump_tool::url::StoreUrl;
+use jmap_dump_tool::{Context, Delivery, spooled};
+use jmap_dump_tool::{Secret, StoreSettings, Upload};
 
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use jmap_dump_tool_fuzz::jvm::elf::{SVM_HEAP, has_section};
-use jmap_dump_tool_fuzz::jvm::maps::Mapped;
+use jmap_dump_tool_fuzz::jvm::maps::MapsReader;
 use jmap_dump_tool_fuzz::jvm::mountinfo::Mount;
 use jmap_dump_tool_fuzz::jvm::proc_status::{ProcStatus, SIGQUIT, start_ticks};
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,9 @@ fn status(bytes: &[u8]) {
 }
 
 fn maps(bytes: &[u8]) {
-    let mapped = Mapped::parse(bytes);
+    let mut reader = MapsReader::default();
+    reader.push(bytes);
+    let mapped = reader.finish();
     assert!(mapped.hsperfdata.is_none_or(|path| path.starts_with('/') && path.contains("/hsperfdata_")));
 }
 
@@ -36,7 +38,7 @@ fn mountinfo(path: &str, bytes: &[u8]) {
     let Some(mount) = Mount::of(path, bytes) else { return };
     assert!(path.starts_with(mount.mount_point.trim_end_matches('/')), "{mount:?} is not above {path}");
     assert!(!(mount.is_memory() && mount.is_node_disk()));
-    let _ = (mount.is_read_only(), mount.lifetime());
+    let _ = mount.lifetime();
 }
 
 fn read(bytes: &[u8], at: u64, len: usize) -> Option<Vec<u8>> {
