@@ -5,27 +5,51 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: bench endurance fuzz demo test check suite release rust-target isal jvms clean
+.PHONY: bench endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
+    rust-target tools jvms clean
+# cargo shares the processors out by itself.
+.NOTPARALLEL:
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
 	tests/demo.sh target/$(TARGET)/release/jmap-dump-tool
 
-test: check release suite
+# All of what follows: lints and release build beside the suite. FILTER chooses tests: make test FILTER=binary::
+FILTER ?=
+test:
+	tests/all.sh
 
-check: rust-target
+check: format lint
+
+format:
 	$(CARGO) fmt --check
+
+lint: rust-target
 	$(CARGO) clippy --all-targets --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --target $(TARGET)
 
-# The suite starts many JVMs: more threads than cores make it slower, not faster.
-suite: rust-target jvms isal
-	$(CARGO) test --target $(TARGET) -- --test-threads 2
-	$(CARGO) test --target $(TARGET) --features isal --lib -- gzip pipeline
+suite: tools jvms test-most test-release
 
-release:
-	tests/bed/cross.sh
-	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+# The suite starts many JVMs: more threads than cores make it slower, not faster.
+TESTS := $(CARGO) test --target $(TARGET)
+THREADS := --test-threads 2
+# What runs the release build; without one it is skipped.
+OF_RELEASE := binary:: harm::ps_among_five_hundred_processes_is_quick
+
+test-build:
+	$(TESTS) --no-run
+
+test-most:
+	$(TESTS) -- $(THREADS) $(addprefix --skip ,$(OF_RELEASE)) $(FILTER)
+
+test-release:
+	$(TESTS) --test suite -- $(THREADS) $(OF_RELEASE)
+	$(TESTS) --features isal --lib -- gzip pipeline
+
+isal-build:
+	$(TESTS) --features isal --lib --no-run
+
+release: tools
 	# Both at once: each is linked on one processor.
 	$(CARGO) build --release --features isal --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
 	for arch in x86_64 aarch64; do \
@@ -67,8 +91,10 @@ rust-target:
 	tests/bed/cc.sh
 	rustup target add $(TARGET)
 
-isal:
+# For both release builds and all tests.
+tools:
 	tests/bed/cross.sh
+	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 jvms:
 	tests/bed/install.sh
