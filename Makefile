@@ -6,7 +6,7 @@ TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
 .PHONY: bench endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
-    rust-target tools jvms clean
+    dist reproduce deny rust-target tools jvms clean
 # cargo shares the processors out by itself.
 .NOTPARALLEL:
 
@@ -50,17 +50,21 @@ isal-build:
 	$(TESTS) --features isal --lib --no-run
 
 release: tools
-	# Both at once: each is linked on one processor.
-	$(CARGO) build --release --features isal --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
-	for arch in x86_64 aarch64; do \
-	    install -D target/$$arch-unknown-linux-musl/release/jmap-dump-tool dist/jmap-dump-tool-$$arch-linux-musl; \
-	done
-	install deploy/kubectl-jmap_dump dist/
-	mkdir -p dist/share
-	for file in jmap-dump-tool.bash _jmap-dump-tool jmap-dump-tool.fish jmap-dump-tool.1; do \
-	    cp "$$(ls -t target/$(TARGET)/release/build/jmap-dump-tool-*/out/$$file | head -n 1)" dist/share/ || exit; \
-	done
-	cd dist && sha256sum jmap-dump-tool-* >SHA256SUMS
+	CARGO="$(CARGO)" release/build.sh
+
+# Archives, bills of materials, image and sums, of the release build.
+dist: release
+	CARGO="$(CARGO)" release/dist.sh
+
+# Once more in another directory: the same bytes.
+reproduce: dist
+	CARGO="$(CARGO)" release/reproduce.sh
+
+# Licences, sources and bans of all dependencies, by deny.toml. make deny DENY=advisories asks for a network.
+DENY ?= licenses bans sources
+deny:
+	CARGO="$(CARGO)" release/cargo_tool.sh cargo-deny 0.20.2
+	$(CARGO) deny --all-features check $(DENY)
 
 # Coverage-guided fuzzing of the parsers, so many seconds for each of the four.
 FUZZ_SECONDS ?= 60
