@@ -34,7 +34,7 @@ suite: tools jvms test-most test-release
 TESTS := $(CARGO) test --target $(TARGET)
 THREADS := --test-threads 2
 # What runs the release build; without one it is skipped.
-OF_RELEASE := binary:: harm::ps_among_five_hundred_processes_is_quick
+OF_RELEASE := binary:: release:: harm::ps_among_five_hundred_processes_is_quick
 
 test-build:
 	$(TESTS) --no-run
