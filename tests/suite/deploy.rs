@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, VolumeMount};
 
-use crate::common::manifest::{Cluster, Document, Pod, deploy, names, read, read_all, text};
+use crate::common::manifest::strict::{Document, read, read_all};
+use crate::common::manifest::{Cluster, Pod, deploy, names, text};
 
 /// Those without a pod.
 const NO_PODS: [&str; 4] = ["network-policy.yaml", "plugin-role.yaml", "store/secret.yaml", "store/settings.yaml"];

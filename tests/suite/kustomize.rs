@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::bed::skip;
-use crate::common::manifest::{Document, Pod, deploy, read_all};
+use crate::common::manifest::strict::{Document, read_all};
+use crate::common::manifest::{Pod, deploy};
 use crate::common::s3::S3Server;
 use crate::deploy::{assert_hardened, containers_of};
 use crate::recipes::{MARKERS, app, cluster, ours, pause, stored, wait_until, words};

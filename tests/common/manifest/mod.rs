@@ -1,7 +1,7 @@
 //! The manifests of `deploy/`, read as strictly as Kubernetes reads them, and run in containers of their shape.
 
 mod shape;
-mod strict;
+pub mod strict;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use tempfile::TempDir;
 
-pub use strict::{Document, read, read_all};
+use strict::{Document, read_all};
 
 pub fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
