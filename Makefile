@@ -95,9 +95,10 @@ rust-target:
 	tests/bed/cc.sh
 	rustup target add $(TARGET)
 
-# For both release builds and all tests.
+# For both release builds and all tests. Without buildah there is no image, and without the others no test of it.
 tools:
 	tests/bed/cross.sh
+	tests/bed/packages.sh buildah skopeo umoci || echo "SKIP image: apt-get install buildah skopeo umoci failed" >&2
 	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 jvms:

@@ -182,3 +182,33 @@ fn run(bundle: &Path) -> String {
     let name = format!("jmap-image-{}", std::process::id());
     said(Command::new("runc").arg("run").arg("--bundle").arg(bundle).arg(name))
 }
+
+/// The forge runs nothing of its own: what it runs can be run at home.
+#[test]
+fn workflows_run_targets_that_the_makefile_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = std::fs::read_to_string(root.join("Makefile")).unwrap();
+    let mut found = BTreeSet::new();
+    for name in ["ci.yml", "release.yml"] {
+        let text = std::fs::read_to_string(root.join(".github/workflows").join(name)).unwrap();
+        let workflow: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let jobs = workflow["jobs"].as_object().expect("jobs").values();
+        let runs = jobs.flat_map(|job| job["steps"].as_array().expect("steps")).filter_map(|step| step["run"].as_str());
+        for target in runs.filter_map(|run| run.strip_prefix("make ")?.split(' ').next()) {
+            assert!(makefile.contains(&format!("\n{target}:")), "{name}: make {target} is not in the Makefile");
+            found.insert(target.to_owned());
+        }
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["deny", "reproduce", "test"]);
+}
+
+#[test]
+fn shellcheck_finds_nothing_in_the_scripts_of_release_and_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripts = std::fs::read_dir(root.join("release")).unwrap().flatten().map(|entry| entry.path());
+    let scripts: Vec<_> = scripts.chain([root.join("tests/all.sh")]).collect();
+    match Command::new("shellcheck").args(&scripts).output() {
+        Ok(found) => assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout)),
+        Err(error) => cannot_run(&format!("shellcheck: {error}; run tests/bed/install.sh")),
+    }
+}
