@@ -30,12 +30,13 @@ archive() {
     gzip --no-name -9 <"$work/$name.tar" >"dist/$name.tar.gz"
 }
 
-# For kubectl's own plugin manager, which wants the plugin and its licence in the archive's root.
+# For kubectl's plugin manager: all in the archive's root. The plugin copies the binary for the node's architecture.
 archive_plugin() {
     mkdir -p "$work/plugin"
-    install dist/kubectl-jmap_dump "$work/plugin/"
+    install dist/kubectl-jmap_dump dist/jmap-dump-tool-*-linux-musl "$work/plugin/"
     install -m 644 LICENSE "$work/plugin/"
-    pack "$work/plugin.tar" "$work/plugin" LICENSE kubectl-jmap_dump
+    pack "$work/plugin.tar" "$work/plugin" LICENSE kubectl-jmap_dump \
+        jmap-dump-tool-x86_64-linux-musl jmap-dump-tool-aarch64-linux-musl
     gzip --no-name -9 <"$work/plugin.tar" >"dist/kubectl-jmap_dump-$version.tar.gz"
 }
 

@@ -71,10 +71,12 @@ fn archive_has_binary_licence_completions_plugin_and_all_man_pages() {
 }
 
 #[test]
-fn plugin_archive_has_the_plugin_and_its_licence() {
+fn plugin_archive_has_plugin_licence_and_both_binaries() {
     let (Some(dist), dir) = (dist(), tempfile::tempdir().unwrap()) else { return };
     let files = unpacked(&dist.join(format!("kubectl-jmap_dump-{VERSION}.tar.gz")), dir.path());
-    assert_eq!(files.into_iter().collect::<Vec<_>>(), ["LICENSE", "kubectl-jmap_dump"]);
+    let binaries = ARCHES.map(|arch| format!("jmap-dump-tool-{arch}-linux-musl"));
+    let wanted = ["LICENSE", "kubectl-jmap_dump"].map(str::to_owned).into_iter().chain(binaries);
+    assert_eq!(files, wanted.collect());
 }
 
 /// No user, no time of the build, no umask of whoever made them.
