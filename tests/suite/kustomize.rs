@@ -7,6 +7,7 @@ use crate::common::bed::skip;
 use crate::common::manifest::strict::{Document, read_all};
 use crate::common::manifest::{Pod, deploy};
 use crate::common::s3::S3Server;
+use crate::common::tool::Tool;
 use crate::deploy::{assert_hardened, containers_of};
 use crate::recipes::{MARKERS, app, cluster, ours, pause, stored, wait_until, words};
 use crate::watchers::{await_well, run_out_of_memory, terminate};
@@ -44,7 +45,24 @@ fn kubernetes_reads_every_field_of_the_kustomized_example() {
     }
     assert_eq!(names, ["dumper", "app"]);
     assert_eq!(pod.command("dumper")[4..], ["shop", "cart", "prod", "/dumps"]);
-    assert!(!text.contains("SET-BY-THE-OVERLAY"), "{text}");
+    let environment = pod.environment(pod.container("dumper"));
+    let limit = environment.iter().find(|(name, _)| name == "JMAP_DUMP_DISK_LIMIT").expect("a limit");
+    assert_eq!(limit.1, format!("{},/dumps=5Gi", 6_u64 << 30));
+    assert!(!text.contains("set by the overlay"), "{text}");
+}
+
+#[test]
+fn component_without_the_names_refuses_to_start() {
+    let dir = copy_of_deploy();
+    let overlay = dir.path().join("deploy/kustomize/example/kustomization.yaml");
+    let text = std::fs::read_to_string(&overlay).unwrap();
+    let forgetful: Vec<_> = text.lines().filter(|line| !line.contains("name: APP,")).collect();
+    std::fs::write(&overlay, forgetful.join("\n")).unwrap();
+    let Some(text) = kustomized(overlay.parent().unwrap()) else { return };
+    let command = Pod::among(read_all(&text).unwrap(), Default::default()).command("dumper");
+    assert_eq!(command[4..7], ["shop", "<APP is set by the overlay>", "prod"]);
+    let refused = Tool::new(&words(&command)[1..]).args(&["--store", "/nowhere"]).run().expect(2);
+    assert!(refused.stderr.contains("APP is set by the overlay"), "{}", refused.stderr);
 }
 
 #[test]
