@@ -21,9 +21,10 @@ settings() {
     done
 }
 
-# Where build.rs has put completions and man pages: the same for both targets.
+# Where our own build.rs has put completions and man pages, the same for both targets. All other packages come from a
+# registry.
 out_dir() {
-    sed -n 's/.*"reason":"build-script-executed".*#jmap-dump-tool@.*"out_dir":"\([^"]*\)".*/\1/p' | tail -n 1
+    sed -n 's/.*"reason":"build-script-executed","package_id":"path+file:.*"out_dir":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
 JMAP_DUMP_REVISION=$(git describe --always --exclude='*' --abbrev=12 --dirty=+ 2>/dev/null) || JMAP_DUMP_REVISION='no revision'

@@ -40,12 +40,13 @@ archive_plugin() {
     gzip --no-name -9 <"$work/plugin.tar" >"dist/kubectl-jmap_dump-$version.tar.gz"
 }
 
-# CycloneDX. The tool writes beside Cargo.toml, and names the directory of the build.
+# CycloneDX. The tool writes beside Cargo.toml. It names the directory of the build, and the package only if the directory
+# has another name.
 bill_of_materials() {
     local name=jmap-dump-tool-$version-$1-linux-musl.cdx
     "${cargo[@]}" cyclonedx --quiet --format json --spec-version 1.5 --features isal --no-build-deps \
         --target "$1-unknown-linux-musl" --override-filename "$name"
-    sed "s|path+file://$PWD#|path+file:///source#|g" "$name.json" >"dist/$name.json"
+    sed -E "s|path\+file://$PWD#(jmap-dump-tool@)?|path+file:///source#jmap-dump-tool@|g" "$name.json" >"dist/$name.json"
     rm "$name.json"
 }
 
