@@ -5,38 +5,66 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: bench krew endurance fuzz demo test check suite release rust-target isal jvms clean
+.PHONY: bench krew endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
+    dist reproduce deny rust-target tools jvms clean
+# cargo shares the processors out by itself.
+.NOTPARALLEL:
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
 	tests/demo.sh target/$(TARGET)/release/jmap-dump-tool
 
-test: check release suite
+# All of what follows: lints and release build beside the suite. FILTER chooses tests: make test FILTER=binary::
+FILTER ?=
+test:
+	tests/all.sh
 
-check: rust-target
+check: format lint
+
+format:
 	$(CARGO) fmt --check
+
+lint: rust-target
 	$(CARGO) clippy --all-targets --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --target $(TARGET)
 
-# The suite starts many JVMs: more threads than cores make it slower, not faster.
-suite: rust-target jvms isal
-	$(CARGO) test --target $(TARGET) -- --test-threads 2
-	$(CARGO) test --target $(TARGET) --features isal --lib -- gzip pipeline
+suite: tools jvms test-most test-release
 
-release:
-	tests/bed/cross.sh
-	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
-	# Both at once: each is linked on one processor.
-	$(CARGO) build --release --features isal --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
-	for arch in x86_64 aarch64; do \
-	    install -D target/$$arch-unknown-linux-musl/release/jmap-dump-tool dist/jmap-dump-tool-$$arch-linux-musl; \
-	done
-	install deploy/kubectl-jmap_dump dist/
-	mkdir -p dist/share
-	for file in jmap-dump-tool.bash _jmap-dump-tool jmap-dump-tool.fish jmap-dump-tool.1; do \
-	    cp "$$(ls -t target/$(TARGET)/release/build/jmap-dump-tool-*/out/$$file | head -n 1)" dist/share/ || exit; \
-	done
-	cd dist && sha256sum jmap-dump-tool-* >SHA256SUMS
+# The suite starts many JVMs: more threads than cores make it slower, not faster.
+TESTS := $(CARGO) test --target $(TARGET)
+THREADS := --test-threads 2
+# What runs the release build; without one it is skipped.
+OF_RELEASE := binary:: release:: harm::ps_among_five_hundred_processes_is_quick
+
+test-build:
+	$(TESTS) --no-run
+
+test-most:
+	$(TESTS) -- $(THREADS) $(addprefix --skip ,$(OF_RELEASE)) $(FILTER)
+
+test-release:
+	$(TESTS) --test suite -- $(THREADS) $(OF_RELEASE)
+	$(TESTS) --features isal --lib -- gzip spooled
+
+isal-build:
+	$(TESTS) --features isal --lib --no-run
+
+release: tools
+	CARGO="$(CARGO)" release/build.sh
+
+# Archives, bills of materials, image and sums, of the release build.
+dist: release
+	CARGO="$(CARGO)" release/dist.sh
+
+# Once more in another directory: the same bytes.
+reproduce: dist
+	CARGO="$(CARGO)" release/reproduce.sh
+
+# Licences, sources and bans of all dependencies, by deny.toml. make deny DENY=advisories asks for a network.
+DENY ?= licenses bans sources
+deny:
+	CARGO="$(CARGO)" release/cargo_tool.sh cargo-deny 0.20.2
+	$(CARGO) deny --all-features check $(DENY)
 
 # The manifest for Krew, of the plugin's archive in dist/. KREW_URI is where that can be downloaded.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -74,8 +102,11 @@ rust-target:
 	tests/bed/cc.sh
 	rustup target add $(TARGET)
 
-isal:
+# For both release builds and all tests. Without buildah there is no image, and without the others no test of it.
+tools:
 	tests/bed/cross.sh
+	tests/bed/packages.sh buildah skopeo umoci || echo "SKIP image: apt-get install buildah skopeo umoci failed" >&2
+	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 jvms:
 	tests/bed/install.sh

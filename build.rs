@@ -15,6 +15,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 fn main() -> std::io::Result<()> {
     println!("cargo::rustc-env=JMAP_DUMP_REVISION={}", revision());
     println!("cargo::rustc-env=JMAP_DUMP_TARGET={}", std::env::var("TARGET").unwrap_or_default());
+    println!("cargo::rerun-if-env-changed=JMAP_DUMP_REVISION");
     for key in ["STORE", "ENDPOINT", "REGION", "PATH_STYLE"] {
         println!("cargo::rerun-if-env-changed=JMAP_DUMP_BUILTIN_{key}");
     }
@@ -32,9 +33,13 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The commit, marked when the tree differs from it; a source archive has none.
+/// The commit, marked when the tree differs from it; a source archive has none. A release build tells it, for cargo asks
+/// again only when it sees that git's files have changed, and it does not see those of a worktree.
 #[expect(clippy::disallowed_methods, reason = "a build may wait for git")]
 fn revision() -> String {
+    if let Ok(told) = std::env::var("JMAP_DUMP_REVISION") {
+        return told;
+    }
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())

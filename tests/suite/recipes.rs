@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
 use crate::common::hprof_check::assert_complete;
-use crate::common::manifest::{Pod, text};
+use crate::common::manifest::{Cluster, Pod, text};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::binary;
 use crate::containers::{INSIDE, census_of};
@@ -15,23 +15,23 @@ use crate::containers::{INSIDE, census_of};
 pub const VERSIONS: [&str; 3] = ["8", "17", "25"];
 pub const MARKERS: u64 = 4711;
 
-/// The pod of a manifest in a cluster whose secret leads to `server`.
+/// The pod of a manifest in a cluster whose settings and keys lead to `server`.
 pub fn pod(name: &str, server: &S3Server) -> Pod {
+    Pod::of(name, cluster(server))
+}
+
+pub fn cluster(server: &S3Server) -> Cluster {
     let store = format!("s3://{BUCKET}/heaps");
     let endpoint = server.endpoint();
-    let settings = format!(
-        "store = \"{store}\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\naccess_key_id = \"{KEY}\"\n\
-         secret_access_key = \"{SECRET}\"\n"
-    );
-    let secret = [
-        ("settings.toml", settings.as_str()),
-        ("store", &store),
-        ("endpoint", &endpoint),
-        ("region", "us-east-1"),
-        ("access_key_id", KEY),
-        ("secret_access_key", SECRET),
-    ];
-    Pod::of(name, &secret)
+    let own = |map: &[(&str, &str)]| map.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Cluster {
+        settings: own(&[
+            ("JMAP_DUMP_STORE", &store),
+            ("JMAP_DUMP_ENDPOINT", &endpoint),
+            ("JMAP_DUMP_REGION", "us-east-1"),
+        ]),
+        secret: own(&[("JMAP_DUMP_ACCESS_KEY_ID", KEY), ("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)]),
+    }
 }
 
 /// The application's container, its image and command those of the test bed.

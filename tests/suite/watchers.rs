@@ -17,7 +17,7 @@ fn dumps(dir: &Path) -> Vec<String> {
 
 /// The command of the container's liveness probe says that it is well.
 #[track_caller]
-fn await_well(pod: &Pod, name: &str, sidecar: &Container) {
+pub fn await_well(pod: &Pod, name: &str, sidecar: &Container) {
     let container = pod.container(name);
     assert!(container.startup_probe.is_none(), "a watcher keeps the application from starting");
     let probe = container.liveness_probe.clone().and_then(|probe| probe.exec?.command);
@@ -27,14 +27,14 @@ fn await_well(pod: &Pod, name: &str, sidecar: &Container) {
 
 /// What the kubelet does when the application has ended.
 #[track_caller]
-fn terminate(sidecar: &Container) {
+pub fn terminate(sidecar: &Container) {
     let pid = Pid::from_raw(sidecar.init_pid().cast_signed()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     wait_until("the end of the watcher", || !sidecar.is_alive());
 }
 
 #[track_caller]
-fn run_out_of_memory(app: &Container) {
+pub fn run_out_of_memory(app: &Container) {
     app.send("oom");
     wait_until("the end of the JVM", || !app.is_alive());
 }

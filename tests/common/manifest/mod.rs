@@ -1,18 +1,17 @@
 //! The manifests of `deploy/`, read as strictly as Kubernetes reads them, and run in containers of their shape.
 
 mod shape;
-mod strict;
+pub mod strict;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use tempfile::TempDir;
 
-pub use strict::{Document, read};
+use strict::{Document, read_all};
 
 pub fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
@@ -27,31 +26,43 @@ pub fn text(name: &str) -> String {
 
 /// The names of all manifests.
 pub fn names() -> Vec<String> {
-    let files = fs::read_dir(deploy()).expect("deploy/").flatten();
-    let mut names: Vec<_> = files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| name.ends_with(".yaml"));
+    let mut names = [names_in(""), names_in("store/")].concat();
+    names.retain(|name| name.ends_with(".yaml") && !name.ends_with("kustomization.yaml"));
     names.sort();
     names
 }
 
-/// A pod of a manifest, its volumes as the kubelet would make them, and the secret that it asks for.
+/// The files in a directory of `deploy/`, which ends with a slash.
+fn names_in(dir: &str) -> Vec<String> {
+    let files = fs::read_dir(deploy().join(dir)).expect("deploy/").flatten();
+    files.map(|file| format!("{dir}{}", file.file_name().to_string_lossy())).collect()
+}
+
+/// What the cluster has under the names that the manifests use.
+#[derive(Default)]
+pub struct Cluster {
+    pub settings: BTreeMap<String, String>,
+    pub secret: BTreeMap<String, String>,
+}
+
+/// A pod of a manifest, and its volumes as the kubelet would make them.
 pub struct Pod {
     pub spec: PodSpec,
-    secret: BTreeMap<String, String>,
+    cluster: Cluster,
     volumes: TempDir,
 }
 
 impl Pod {
-    /// `secret` is what the cluster has under the name that the manifest uses.
     #[track_caller]
-    pub fn of(name: &str, secret: &[(&str, &str)]) -> Pod {
-        let spec = match read(&text(name)) {
-            Ok(Document::Deployment(deployment)) => pod_spec(*deployment),
-            Ok(Document::Container(container)) => PodSpec { containers: vec![*container], ..PodSpec::default() },
-            other => panic!("{name}: no pod in {other:?}"),
-        };
-        let secret = secret.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let pod = Pod { spec, secret, volumes: tempfile::tempdir().expect("a directory for the volumes") };
+    pub fn of(name: &str, cluster: Cluster) -> Pod {
+        Pod::among(read_all(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}")), cluster)
+    }
+
+    /// Of the first document that has one.
+    #[track_caller]
+    pub fn among(documents: Vec<Document>, cluster: Cluster) -> Pod {
+        let spec = documents.into_iter().find_map(pod_spec).expect("a document with a pod");
+        let pod = Pod { spec, cluster, volumes: tempfile::tempdir().expect("a directory for the volumes") };
         for volume in pod.spec.volumes.iter().flatten() {
             pod.make(volume);
         }
@@ -67,7 +78,10 @@ impl Pod {
 
     #[track_caller]
     pub fn command(&self, name: &str) -> Vec<String> {
-        self.container(name).command.clone().unwrap_or_else(|| panic!("{name} has no command"))
+        let container = self.container(name);
+        let command = container.command.clone().unwrap_or_else(|| panic!("{name} has no command"));
+        let environment = self.environment(container);
+        command.into_iter().map(|word| shape::expand(&word, &environment)).collect()
     }
 
     /// Where a volume lies on the host.
@@ -90,9 +104,8 @@ impl Pod {
             return fs::set_permissions(&dir, PermissionsExt::from_mode(0o2777)).expect("chmod of a volume");
         }
         let secret = volume.secret.as_ref().unwrap_or_else(|| panic!("{} is of an unknown kind", volume.name));
-        for item in secret.items.iter().flatten() {
-            let file = dir.join(&item.path);
-            let value = self.secret.get(&item.key).unwrap_or_else(|| panic!("the secret has no {}", item.key));
+        for (key, value) in &self.cluster.secret {
+            let file = dir.join(key);
             fs::write(&file, value).expect("a secret");
             let mode = secret.default_mode.expect("a mode for the secret").cast_unsigned();
             fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("chmod of a secret");
@@ -106,7 +119,14 @@ impl Pod {
     }
 }
 
-fn pod_spec(deployment: Deployment) -> PodSpec {
-    let spec = deployment.spec.expect("a deployment has a spec");
-    spec.template.spec.expect("a pod has a spec")
+fn pod_spec(document: Document) -> Option<PodSpec> {
+    let template = match document {
+        Document::Deployment(deployment) => deployment.spec?.template,
+        Document::StatefulSet(set) => set.spec?.template,
+        Document::Container(container) => {
+            return Some(PodSpec { containers: vec![*container], ..PodSpec::default() });
+        }
+        _ => return None,
+    };
+    template.spec
 }

@@ -21,11 +21,14 @@ impl Pod {
     #[track_caller]
     pub fn environment(&self, container: &Container) -> Vec<(String, String)> {
         let mut known: Vec<(String, String)> = Vec::new();
+        for source in container.env_from.iter().flatten() {
+            let of_settings = source.config_map_ref.iter().flat_map(|_| &self.cluster.settings);
+            let of_secret = source.secret_ref.iter().flat_map(|_| &self.cluster.secret);
+            known.extend(of_settings.chain(of_secret).map(|(name, value)| (name.clone(), value.clone())));
+        }
         for variable in container.env.iter().flatten() {
-            let Some(value) = self.value(container, variable) else { continue };
-            let expand = |value: String, (name, known): &(String, String)| value.replace(&format!("$({name})"), known);
-            let value = known.iter().fold(value, expand);
-            known.push((variable.name.clone(), value));
+            let value = self.value(container, variable);
+            known.push((variable.name.clone(), expand(&value, &known)));
         }
         known
     }
@@ -56,22 +59,23 @@ impl Pod {
         })
     }
 
-    /// None for what is optional and not there.
-    fn value(&self, container: &Container, variable: &EnvVar) -> Option<String> {
-        let Some(source) = &variable.value_from else { return variable.value.clone() };
+    fn value(&self, container: &Container, variable: &EnvVar) -> String {
+        let Some(source) = &variable.value_from else { return variable.value.clone().unwrap_or_default() };
         if let Some(field) = &source.field_ref {
-            return Some(format!("the-{}", field.field_path.replace('.', "-").to_lowercase()));
+            return format!("the-{}", field.field_path.replace('.', "-").to_lowercase());
         }
-        if let Some(resource) = &source.resource_field_ref {
-            let of = resource.container_name.as_ref().map_or(container, |name| self.container(name));
-            let limit = resource.resource.strip_prefix("limits.").expect("a limit");
-            return Some(quantity(&of.resources.as_ref()?.limits.as_ref()?[limit]).to_string());
-        }
-        let secret = source.secret_key_ref.as_ref().unwrap_or_else(|| panic!("{variable:?} is of an unknown kind"));
-        let value = self.secret.get(&secret.key).cloned();
-        assert!(value.is_some() || secret.optional == Some(true), "the secret has no {}", secret.key);
-        value
+        let resource =
+            source.resource_field_ref.as_ref().unwrap_or_else(|| panic!("{variable:?} is of an unknown kind"));
+        let of = resource.container_name.as_ref().map_or(container, |name| self.container(name));
+        let limit = resource.resource.strip_prefix("limits.").expect("a limit");
+        let limits = of.resources.as_ref().and_then(|resources| resources.limits.as_ref()).expect("limits");
+        quantity(&limits[limit]).to_string()
     }
+}
+
+/// `$(NAME)` stands for the value of a variable.
+pub fn expand(text: &str, environment: &[(String, String)]) -> String {
+    environment.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
 }
 
 fn hardening(context: Option<&SecurityContext>, mut builder: Builder) -> Builder {

@@ -1,8 +1,10 @@
 //! A misspelt field is an error here, as with `kubectl apply --validate=strict`: what the types of Kubernetes read
 //! and write again must be what was there.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, Secret};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,16 +12,34 @@ use serde_json::Value;
 #[derive(Debug)]
 pub enum Document {
     Deployment(Box<Deployment>),
+    StatefulSet(Box<StatefulSet>),
+    ConfigMap(Box<ConfigMap>),
     Secret(Box<Secret>),
+    Role(Box<Role>),
+    NetworkPolicy(Box<NetworkPolicy>),
+    /// Of another kind, of which nothing is asked but that it can be read.
+    Other,
     /// A part of one, which `kubectl debug --custom` takes.
     Container(Box<Container>),
+}
+
+/// The documents of a file, or of what kustomize prints.
+pub fn read_all(yaml: &str) -> Result<Vec<Document>, String> {
+    yaml.split("\n---\n").map(read).collect()
 }
 
 pub fn read(yaml: &str) -> Result<Document, String> {
     let input: Value = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
     match input["kind"].as_str() {
         Some("Deployment") => typed(&input, &[]).map(|read| Document::Deployment(Box::new(read))),
+        Some("StatefulSet") => typed(&input, &[]).map(|read| Document::StatefulSet(Box::new(read))),
+        Some("ConfigMap") => typed(&input, &[]).map(|read| Document::ConfigMap(Box::new(read))),
         Some("Secret") => typed(&input, &[]).map(|read| Document::Secret(Box::new(read))),
+        Some("Role") => typed(&input, &[]).map(|read| Document::Role(Box::new(read))),
+        Some("NetworkPolicy") => typed(&input, &[]).map(|read| Document::NetworkPolicy(Box::new(read))),
+        Some("RoleBinding") => typed::<RoleBinding>(&input, &[]).map(|_| Document::Other),
+        Some("ClusterRole") => typed::<ClusterRole>(&input, &[]).map(|_| Document::Other),
+        Some("ClusterRoleBinding") => typed::<ClusterRoleBinding>(&input, &[]).map(|_| Document::Other),
         Some(other) => Err(format!("kind {other} is not known here")),
         None => typed(&input, &["name"]).map(|read| Document::Container(Box::new(read))),
     }
