@@ -19,6 +19,8 @@ pub mod hprof_check;
 pub mod jvm;
 pub mod kubectl;
 pub mod manifest;
+pub mod messages;
+pub mod pages;
 pub mod preload;
 pub mod recorder;
 pub mod relay;

@@ -17,6 +17,7 @@ mod conformance;
 mod containers;
 mod deploy;
 mod dialects;
+mod docs;
 mod double_kill;
 mod ends;
 mod faults;

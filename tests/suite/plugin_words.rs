@@ -5,9 +5,9 @@ use std::process::Command;
 use crate::common::api_server::ApiServer;
 use crate::common::bed::skip;
 use crate::common::kubectl::{FLEET, Kubectl};
+use crate::common::pages::blocks;
 use crate::common::tool::{Ended, Tool};
 use crate::plugin::SHELLS;
-use crate::readme::blocks;
 
 /// /bin/sh of macOS is a bash, too.
 const ALL_SHELLS: [&[&str]; 3] = [SHELLS[0], SHELLS[1], &["bash", "--posix"]];

@@ -1,46 +1,37 @@
-//! Every command of the README that needs no cluster, run as it is written, beside a JVM; and what it promises.
+//! README.md and the commands of all pages: what needs no cluster is run as it is written, beside a JVM.
 
 use crate::common::container::Container;
+use crate::common::pages::{blocks, guides, prose, text};
 use crate::common::tool::binary;
 
 const README: &str = include_str!("../../README.md");
 
-/// The lines of the fenced blocks of one language.
-pub fn blocks(text: &str, language: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut inside = false;
-    for line in text.lines() {
-        match line.strip_prefix("```") {
-            Some(opened) if !inside => inside = opened == language,
-            Some(_) => inside = false,
-            None if inside => lines.push(line.to_owned()),
-            None => {}
-        }
-    }
-    lines.retain(|line| !line.trim().is_empty());
-    lines
-}
-
+/// In one container, page after page: README.md is the first.
 #[test]
-fn each_command_of_the_readme_works_as_it_is_written() {
+fn each_command_of_the_pages_works_as_it_is_written() {
     let Some(builder) = Container::builder("17") else { return };
     let container = builder.busybox().bind_read_only(binary(), "/bin/jmap-dump-tool").start();
-    let commands = blocks(README, "sh");
-    assert!(commands.len() > 5, "{commands:?}");
-    for command in commands.iter().filter(|command| !command.starts_with("make ")) {
-        let ended = container.command(&["/bin/busybox", "sh", "-c", command]).env("PATH", "/bin").cwd("/tmp").output();
-        assert_eq!(ended.code, 0, "{command}: {ended:?}");
+    let pages =
+        guides().into_iter().flat_map(|page| blocks(&text(&page), "sh").into_iter().map(move |c| (page.clone(), c)));
+    let commands: Vec<_> = pages.filter(|(_, command)| !command.starts_with("make ")).collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for (page, command) in commands {
+        let ended = container.command(&["/bin/busybox", "sh", "-c", &command]).env("PATH", "/bin").cwd("/tmp").output();
+        assert_eq!(ended.code, 0, "{page}: {command}: {ended:?}");
     }
     assert_eq!(container.say("ping"), "pong");
 }
 
-/// The other edition has the same commands.
+/// The other edition has commands of the English pages only.
 #[test]
 fn the_chinese_readme_has_the_commands_of_the_english_one() {
     let chinese = include_str!("../../README.zh-CN.md");
-    assert_eq!(blocks(chinese, "sh"), blocks(README, "sh"));
-    let english = [blocks(README, "console"), blocks(README, "yaml")].concat();
-    for line in [blocks(chinese, "console"), blocks(chinese, "yaml")].concat() {
+    let languages = ["sh", "console", "yaml"];
+    let of = |text: &str| languages.map(|language| blocks(text, language)).concat();
+    let english: Vec<_> = guides().iter().flat_map(|page| of(&text(page))).collect();
+    let commands = of(chinese);
+    assert!(commands.len() > 20, "{commands:?}");
+    for line in commands {
         assert!(english.contains(&line), "{line}");
     }
     for status in 0..=9 {
@@ -62,22 +53,64 @@ fn the_demo_shows_a_receipt_and_a_listing() {
 }
 
 #[test]
-fn the_readme_tells_every_exit_status_and_every_flag() {
+fn readme_fits_in_170_lines_and_begins_with_a_command() {
+    let lines = README.lines().count();
+    assert!(lines <= 170, "{lines} lines");
+    let first = README.lines().position(|line| line == "```sh").expect("a command");
+    assert!(first < 25, "the first command is in line {}", first + 2);
+}
+
+#[test]
+fn readme_has_a_sentence_for_each_exit_status() {
     for status in 0..=9 {
         assert!(README.contains(&format!("| {status} |")), "exit status {status} is not in the README");
     }
-    let help = ["dump", "upload", "watch", "list", "fetch", "presign"].map(|command| {
-        let help = crate::common::tool::Tool::new(&[command, "--help"]).run().expect(0);
-        String::from_utf8_lossy(&help.stdout).into_owned()
-    });
-    let help = help.concat();
-    let flags = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 3);
-    let name = |flag: &'_ str| flag.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(flag.len());
-    for flag in flags.map(|flag| &flag[..name(flag)]) {
-        if !["--help", "--version", "--verbose"].contains(&flag) {
-            assert!(README.contains(flag), "{flag} is not in the README");
+}
+
+/// Three ways to a dump, each with its warning, before its command.
+#[test]
+fn readme_warns_of_the_pause_in_each_way() {
+    let night = README.split("## At 3 a.m.").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    let ways: Vec<_> = night.split("\n**With ").skip(1).collect();
+    assert_eq!(ways.len(), 3);
+    for way in ways {
+        let before = way.split("```").next().unwrap_or_default();
+        assert!(before.contains("s per GB") && before.contains("liveness probe"), "{way}");
+        assert!(way.contains("check"), "{way}");
+    }
+}
+
+#[test]
+fn readme_has_no_sentence_above_25_words() {
+    let long: Vec<_> = sentences(README).into_iter().filter(|sentence| sentence.split(' ').count() > 25).collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+/// Of paragraphs, list items and cells of tables.
+fn sentences(page: &str) -> Vec<String> {
+    let mut units = vec![String::new()];
+    for line in prose(page) {
+        let line = line.trim_start_matches("> ").trim();
+        if line.is_empty() || line.starts_with(['-', '|', '#', '!']) {
+            units.push(String::new());
+        }
+        if let Some(unit) = units.last_mut() {
+            unit.push_str(line.trim_start_matches(['-', '#', ' ']));
+            unit.push(' ');
         }
     }
+    let cells = units.iter().flat_map(|unit| unit.split(" | ").chain([]));
+    let split = cells.flat_map(|cell| cell.split_inclusive([':', '.', '?', '!']).fold(Vec::new(), joined));
+    split.map(|sentence| sentence.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|s| !s.is_empty()).collect()
+}
+
+/// A mark ends a sentence only before a blank.
+fn joined(mut sentences: Vec<String>, piece: &str) -> Vec<String> {
+    match sentences.last_mut() {
+        Some(last) if !piece.starts_with(' ') => last.push_str(piece),
+        _ => sentences.push(piece.to_owned()),
+    }
+    sentences
 }
 
 /// `docs/shapes.md` has a row for each shape that is tested, and none besides.
