@@ -90,7 +90,9 @@ impl PageHashes {
         page.resize((self.bytes - at).min(PAGE as u64) as usize, 0);
         // A file that has become shorter has changed as well.
         let is_same = read(page, at).map(|()| hash_of(page) == *known);
-        if matches!(&is_same, Err(error) if error.kind() == io::ErrorKind::UnexpectedEof) || matches!(is_same, Ok(false)) {
+        if matches!(&is_same, Err(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+            || matches!(is_same, Ok(false))
+        {
             self.changed.store(true, Ordering::Relaxed);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it was changed while it was read"));
         }
@@ -131,7 +133,10 @@ mod tests {
         assert!(hashes.read_exact_at(&mut buf, bytes - 7, read).is_err() && !hashes.has_changed());
         file.borrow_mut()[2 * PAGE + 50] ^= 1;
         hashes.read_exact_at(&mut buf[..7], 0, read).unwrap();
-        assert_eq!(hashes.read_exact_at(&mut buf[..7], bytes - 7, read).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            hashes.read_exact_at(&mut buf[..7], bytes - 7, read).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         assert!(hashes.has_changed());
         file.replace(object[..PAGE].to_vec());
         assert!(PageHashes::of(bytes, &sha256, read).is_err());

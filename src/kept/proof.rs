@@ -87,8 +87,9 @@ impl Proof {
         let file = open_in(dir, PROOF, Access::Read)?;
         let meta = file.metadata()?;
         if !is_of_root_alone(&meta) || !is_of_one_kernel(&file)? {
-            let (uid, mode) = (meta.uid(), meta.mode() & 0o7777);
-            return Err(io::Error::other(format!("{PROOF} proves nothing: uid {uid}, mode {mode:o}")));
+            let (uid, mode, links) = (meta.uid(), meta.mode() & 0o7777, meta.nlink());
+            let what = format!("{PROOF} proves nothing: uid {uid}, mode {mode:o}, link count {links}");
+            return Err(io::Error::other(what));
         }
         let proof: Self = serde_json::from_slice(&read_bounded(&file, LONGEST)?)?;
         if proof.inode == meta.ino() { Ok(proof) } else { Err(io::Error::other(format!("{PROOF} is a copy"))) }
@@ -101,4 +102,62 @@ impl Proof {
 
 fn is_of_root_alone(meta: &Metadata) -> bool {
     meta.uid() == 0 && meta.mode() & 0o7777 == 0o600 && meta.nlink() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+    use crate::files::regular_file::{Links, PRIVATE, create_in, open_dir_in};
+    use crate::kept::journal::tests::begin;
+
+    #[test]
+    fn proof_is_believed_only_as_root_has_written_it() {
+        if !geteuid().is_root() {
+            return eprintln!("SKIP proof_is_believed_only_as_root_has_written_it: not root; run the tests as root");
+        }
+        let temporary = tempfile::tempdir().unwrap();
+        let (path, other) = (temporary.path().join(PROOF), temporary.path().join("other"));
+        let dir = open_dir_in(rustix::fs::CWD, temporary.path(), Links::Refuse).unwrap();
+        let digest = Digest { bytes: 10, sha256: Some("abc".into()) };
+        let write = |name| {
+            let file = create_in(&dir, name, Access::Write, PRIVATE).unwrap();
+            Proof::write_to(&file, begin(), &digest).unwrap();
+        };
+        let refused = |why: &str| {
+            let told = Proof::read(&dir).unwrap_err().to_string();
+            assert!(told.contains(why), "{why}: {told}");
+        };
+        write(PROOF);
+        let proof = Proof::read(&dir).unwrap();
+        assert_eq!((proof.sha256.as_str(), &proof.begin), ("abc", &begin()));
+        assert!(proof.sealed_at().elapsed().unwrap() < Duration::from_secs(10));
+        chown(&path, Some(1000), None).unwrap();
+        refused("uid 1000");
+        chown(&path, Some(0), None).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
+        refused("mode 660");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        refused("link count 2");
+        std::fs::remove_file(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        refused("a symbolic link");
+        std::fs::remove_file(&path).unwrap();
+        // Another file of root with the same text, and one that only looks like one.
+        let text = std::fs::read(&other).unwrap();
+        let mut copy = create_in(&dir, PROOF, Access::Write, PRIVATE).unwrap();
+        copy.write_all(&text).unwrap();
+        refused("a copy");
+        std::fs::remove_file(&path).unwrap();
+        let mut journal = create_in(&dir, PROOF, Access::Write, PRIVATE).unwrap();
+        journal.write_all(&serde_json::to_vec(&serde_json::json!({ "begin": begin() })).unwrap()).unwrap();
+        refused("missing field");
+        std::fs::remove_file(&path).unwrap();
+        let unhashed = Digest { bytes: 10, sha256: None };
+        let file = create_in(&dir, PROOF, Access::Write, PRIVATE).unwrap();
+        assert!(Proof::write_to(&file, begin(), &unhashed).is_err());
+    }
 }

@@ -110,7 +110,7 @@ fn proved(dir: &File, of_dir: &Metadata, path: &Path) -> io::Result<Sealed> {
     let at = proof.sealed_at();
     let Proof { sha256, mut begin, .. } = proof;
     // Only its owner's rights lead to what he has put there.
-    let owner = Identity { uid: of_dir.uid(), gid: of_dir.gid() };
+    let owner = Identity::new(of_dir.uid(), of_dir.gid());
     let open = |name: &str| owner.io(|| open_in(dir, name, Access::Read)).map(|file| (file, path.join(name)));
     // One that was kept has its object's name, and lies in order.
     let (file, path) = open(SPOOL).or_else(|_| {

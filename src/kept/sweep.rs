@@ -141,7 +141,8 @@ mod tests {
     #[test]
     fn what_nobody_needs_is_removed_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
-        let half = left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
+        let half =
+            left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
         let odd = left(parent.path(), "000013", &[SPOOL]);
         let strange = OsStr::from_bytes(b"heap.hprof.p\xff");
         std::fs::write(odd.join(strange), "part").unwrap();

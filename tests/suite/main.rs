@@ -44,6 +44,7 @@ mod plugin;
 mod presigned;
 mod prestop;
 mod promises;
+mod proof;
 mod readme;
 mod recipes;
 mod redact;

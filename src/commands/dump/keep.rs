@@ -72,7 +72,9 @@ impl Run<'_> {
         }
         let file = if spool.is_in_order() { SPOOL } else { SORTED };
         let kept = keep(&mut plan.dir, file, &format!("kept-{}", self.key.dump_name()), &self.settings.common);
-        for surplus in [&journal::name_for(SPOOL), SPOOL, PROOF].into_iter().filter(|name| kept.is_ok() && *name != file) {
+        for surplus in
+            [&journal::name_for(SPOOL), SPOOL, PROOF].into_iter().filter(|name| kept.is_ok() && *name != file)
+        {
             let _ = plan.dir.remove_file(surplus);
         }
         if let Ok(kept) = &kept {

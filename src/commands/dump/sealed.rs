@@ -63,12 +63,7 @@ impl Run<'_> {
         })
     }
 
-    fn send_spool(
-        &mut self,
-        sealed: &Sealed,
-        spool: &Spool,
-        upload: Result<Upload, StoreError>,
-    ) -> Result<(), Error> {
+    fn send_spool(&mut self, sealed: &Sealed, spool: &Spool, upload: Result<Upload, StoreError>) -> Result<(), Error> {
         let path = &sealed.path;
         self.receipt.warn(format!(
             "the run before this one has just made the same dump, {path}: it is sent, for no second pause"
