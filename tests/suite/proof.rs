@@ -61,13 +61,16 @@ fn waiting_run_of_root_sends_what_root_has_kept() {
     }
 }
 
+/// What it is called, and what is done to the private directory.
+type Attack = (&'static str, fn(&Path));
+
 #[test]
 fn dump_that_another_user_can_have_made_is_not_sent() {
     let Some(shape) = Shape::of_user("17", 8, APP) else { return };
     if !is_root() {
         return;
     }
-    let attacks: [(&str, fn(&Path)); 5] = [
+    let attacks: [Attack; 5] = [
         ("nothing", |_| ()),
         ("another byte", |dir| change(dir)),
         ("another file", |dir| drop(put_dump(dir))),
