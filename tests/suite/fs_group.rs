@@ -229,7 +229,7 @@ fn volume_of_a_group_takes_the_dump_that_root_makes() {
     // The guard has the same group.
     let killed = tool().env("JMAP_DUMP_FAULT", "write the spool/2:hang").spawn();
     let entries = || std::fs::read_dir(volume.path()).unwrap().count();
-    wait_until("a compressed dump", || files_below(volume.path()).iter().any(|path| path.ends_with("spool.hprof.gz")));
+    wait_until("a private directory", || entries() > 0);
     killed.signal(Signal::KILL);
     killed.wait();
     wait_until("an empty volume", || entries() == 0);
