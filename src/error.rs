@@ -8,9 +8,11 @@ use crate::base::deadline::{Reason, Stopped};
 use crate::base::printable::printable;
 use crate::base::units::{Bytes, Seconds};
 use crate::compress::compressor::PipelineError;
+use crate::compress::source::SourceError;
 use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::jvm::DiscoveryError;
+use crate::kept::claim::ClaimError;
 use crate::settings::UsageError;
 use crate::store::{CredentialsError, StoreError};
 
@@ -21,6 +23,10 @@ pub enum Error {
     Unexpected { what: String, source: io::Error },
     #[error(transparent)]
     Usage(#[from] UsageError),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error("{path} is there already")]
+    Exists { path: String },
     #[error(transparent)]
     NoJvm(#[from] DiscoveryError),
     #[error(transparent)]
@@ -69,7 +75,7 @@ impl Error {
             {
                 1
             }
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Claim(_) | Self::Exists { .. } => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
@@ -103,6 +109,8 @@ impl Error {
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
+            Self::Claim(error) => error.hint(),
+            Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
             Self::NoJvm(error) => error.hint().into(),
             Self::Attach(error) => error.hint(),
             Self::NoPipe(error) => error.hint().into(),
@@ -204,10 +212,11 @@ impl Error {
         let (path, spool_path) = (path.to_owned(), spool_path.to_owned());
         match error {
             // What went wrong with the JVM behind the bytes is told as such.
-            PipelineError::Read(source) => match source.downcast::<DumpFailure>() {
-                Ok(failure) => failure.into(),
-                Err(source) => DumpError::Read { path, source }.into(),
+            PipelineError::Source(SourceError::Maker(failure)) => match failure.downcast::<DumpFailure>() {
+                Ok(failure) => (*failure).into(),
+                Err(failure) => DumpError::Read { path, source: io::Error::other(failure) }.into(),
             },
+            PipelineError::Source(SourceError::Read(source)) => DumpError::Read { path, source }.into(),
             PipelineError::Merged => DumpError::Merged { path }.into(),
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
             PipelineError::Compress(error) => {

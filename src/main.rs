@@ -11,7 +11,7 @@ use jmap_dump_tool::base::deadline::{Deadline, Reason};
 use jmap_dump_tool::base::printable::{printable, printable_lines, printable_words};
 use jmap_dump_tool::base::{panics, private_memory};
 use jmap_dump_tool::cli::Cli;
-use jmap_dump_tool::commands::{self, Outcome};
+use jmap_dump_tool::commands::{self, Answer};
 use jmap_dump_tool::error::Error;
 use jmap_dump_tool::files::private;
 use jmap_dump_tool::guard;
@@ -57,19 +57,29 @@ fn run() -> ExitCode {
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
         }
     };
-    let copy = cli.command.log_to().map(|path| (log_copy::start(&path), path));
-    start_log(cli.command.verbosity());
+    let copy = cli.log_to().map(|path| (log_copy::start(&path), path));
+    start_log(cli.verbose);
     if let Err(error) = closed {
         log::warn!("other processes of this user may read the memory of this one: {error}");
     }
     if let Some((Err(error), path)) = copy {
         log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
     }
-    let outcome = commands::run(&cli.command, &mut |deadline, linger| {
+    let ended = commands::run(&cli, &mut |deadline, linger| {
         watch_signals(deadline);
         watch_end(deadline, linger);
     });
-    print(&outcome)
+    IS_OVER.store(true, Ordering::Relaxed);
+    match ended {
+        Ok(answer) => {
+            print(&answer);
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            print(&failed.answer);
+            ExitCode::from(report(&failed.error))
+        }
+    }
 }
 
 /// What this process does for the run that started it, if its name says so.
@@ -142,22 +152,15 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
     }
 }
 
-fn print(outcome: &Outcome) -> ExitCode {
-    IS_OVER.store(true, Ordering::Relaxed);
-    if let Some(answer) = &outcome.answer {
-        log_copy::add(&answer.text);
-        // A reader that went away does not change what was done.
-        let text = printable_lines(&answer.text);
-        let _ = if answer.aside {
-            write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE)
-        } else {
-            write_within(std::io::stdout().lock(), text.as_bytes(), ANSWER_PATIENCE)
-        };
-    }
-    match &outcome.result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(report(error)),
-    }
+fn print(answer: &Answer) {
+    log_copy::add(&answer.text);
+    // A reader that went away does not change what was done.
+    let text = printable_lines(&answer.text);
+    let _ = if answer.aside {
+        write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE)
+    } else {
+        write_within(std::io::stdout().lock(), text.as_bytes(), ANSWER_PATIENCE)
+    };
 }
 
 /// Somebody may page through a long answer.

@@ -4,9 +4,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::compress::redaction::Redaction;
 use crate::files::entry::Entry;
 use crate::files::regular_file::read_named;
-use crate::hprof::redaction::Redaction;
 use crate::jvm::mountinfo::{Lifetime, Mount};
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::journal::{self, Begin, Journal};

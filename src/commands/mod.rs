@@ -25,7 +25,7 @@ use chrono::{SecondsFormat, Utc};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable_lines;
 use crate::base::run_id::run_id;
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 use crate::error::Error;
 use crate::files::open_limit;
 use crate::heap_dump::RoomError;
@@ -36,25 +36,40 @@ use crate::settings::Output;
 use crate::store::Finished;
 use crate::terminal::output::write_within;
 
-/// What a command leaves for the edge to print.
-#[derive(Debug)]
-pub struct Outcome {
-    pub result: Result<(), Error>,
-    pub answer: Option<Answer>,
-}
-
-/// What goes to standard output.
-#[derive(Debug)]
+/// What a command leaves for the edge to print, on standard output.
+#[derive(Debug, Default)]
 pub struct Answer {
     pub text: String,
     /// Standard output carries the dump, so this goes to standard error.
     pub aside: bool,
 }
 
-impl Outcome {
-    /// A failure before there was anything to tell.
-    fn failed(error: impl Into<Error>) -> Self {
-        Self { result: Err(error.into()), answer: None }
+/// A command that did not end with 0.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: Box<Error>,
+    /// The receipt, or as much as could be told.
+    pub answer: Answer,
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    /// Before there was anything to tell.
+    fn from(error: E) -> Self {
+        Self { error: Box::new(error.into()), answer: Answer::default() }
+    }
+}
+
+impl Answer {
+    fn of(text: String) -> Self {
+        Self { text, aside: false }
+    }
+
+    /// This answer, however the command ended.
+    fn and(self, result: Result<(), Error>) -> Result<Self, Failed> {
+        match result {
+            Ok(()) => Ok(self),
+            Err(error) => Err(Failed { error: Box::new(error), answer: self }),
+        }
     }
 }
 
@@ -62,20 +77,24 @@ impl Outcome {
 pub type WatchSignals<'a> = dyn FnMut(&Deadline, Duration) + 'a;
 
 /// Runs a command.
-pub fn run(command: &Command, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    match command {
-        Command::Dump(args) => dump::run(args, watch_signals),
-        Command::Upload(args) => upload::run(args, watch_signals),
-        Command::Watch(args) => watch::run(args, watch_signals),
-        Command::List(args) => list::run(args, watch_signals),
-        Command::Fetch(args) => fetch::run(args, watch_signals),
-        Command::Presign(args) => presign::run(args, watch_signals),
+///
+/// # Errors
+/// One for each exit status.
+pub fn run(cli: &Cli, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let flags = &cli.flags;
+    match &cli.command {
+        Command::Dump(args) => dump::run(args, flags, watch_signals),
+        Command::Upload(args) => upload::run(args, flags, watch_signals),
+        Command::Watch(args) => watch::run(args, flags, watch_signals),
+        Command::List(args) => list::run(args, flags, watch_signals),
+        Command::Fetch(args) => fetch::run(args, flags, watch_signals),
+        Command::Presign(args) => presign::run(args, flags, watch_signals),
         Command::Status(args) => status::run(args),
-        Command::Verify(args) => verify::run(args),
-        Command::Ps(args) => ps::run(args),
-        Command::Arm(args) => arm::run(args, watch_signals),
+        Command::Verify(args) => verify::run(args, flags),
+        Command::Ps(_) => ps::run(flags),
+        Command::Arm(args) => arm::run(args, flags, watch_signals),
         Command::Install(args) => install::run(args),
-        Command::Check(args) => check::run(args, watch_signals),
+        Command::Check(args) => check::run(args, flags, watch_signals),
     }
 }
 
@@ -138,15 +157,17 @@ fn emit(text: &str) {
 }
 
 /// The receipt of a run that is over, in the form that was asked for.
-fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> (Outcome, String) {
+fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> Result<Answer, Failed> {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();
         receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint() });
     }
-    let json = receipt.to_json().unwrap_or_default();
-    let text = match output {
+    Answer { text: receipt_text(&receipt, output), aside }.and(result)
+}
+
+fn receipt_text(receipt: &Receipt, output: Output) -> String {
+    match output {
         Output::Text => receipt.to_string(),
-        Output::Json => format!("{json}\n"),
-    };
-    (Outcome { result, answer: Some(Answer { text, aside }) }, json)
+        Output::Json => receipt.to_json().unwrap_or_default() + "\n",
+    }
 }

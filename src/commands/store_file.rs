@@ -20,27 +20,26 @@ use super::temporary::nameless_in_or_elsewhere;
 use super::verify::{is_gzip, reader, walk};
 use super::{new_receipt, tell_stored};
 use crate::base::deadline::Deadline;
-use crate::compress::compressor::{Scrutiny, Source};
 use crate::compress::dump_reader::DumpReader;
 use crate::compress::gzip;
 use crate::compress::pages::PAGE;
+use crate::compress::redaction::Redaction;
+use crate::compress::source::{Scrutiny, Source};
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::spooled;
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::{DumpError, RoomError};
-use crate::hprof::redaction::Redaction;
-use crate::hprof::{Blanked, Histogram, Redactor, Summary};
+use crate::hprof::{Histogram, Redactor, Summary};
 use crate::jvm::memory::Rationed;
 use crate::kept::journal::Begin;
 use crate::kept::ledger::Ledger;
 use crate::object::classes;
 use crate::object::key::Place;
 use crate::object::receipt::{DumpFacts, Receipt};
-use crate::object::stored::Digest;
 use crate::settings::{Settings, UsageError};
-use crate::store::{StoreError, Upload};
+use crate::store::Upload;
 use crate::terminal::progress::Progress;
 use crate::watch::parts::with_parts;
 
@@ -155,7 +154,8 @@ impl<'a> Deposit<'a> {
         let path = shown(&self.item.path);
         self.progress.stage(&format!("reading {path}"), self.entry.as_ref().map(|_| self.begin.file.bytes));
         let Some(open) = upload else { return Ok(()) };
-        let Piece { walk, digest, sent, spool, blanked } = self.read(open)?;
+        let mut delivery = self.read(open)?;
+        let (walk, blanked) = (delivery.walk.clone(), delivery.blanked);
         let verdict = self.verdict(&walk);
         if self.scrutiny() != Scrutiny::Anything {
             let facts = receipt.dump.take();
@@ -169,14 +169,9 @@ impl<'a> Deposit<'a> {
         }
         let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
         self.warn_of_flaws(receipt, &walk);
-        spooled::tell_last_stage(open, spool.as_ref(), self.progress);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
-        let finish = |()| match &spool {
-            Some(spool) => upload.finish(&verdict, &digest, spool),
-            None => upload.finish_sent(&verdict, &digest),
-        };
-        let finished = sent.and_then(finish).map_err(Error::not_stored)?;
+        let finished = delivery.complete(upload, &verdict, self.progress).map_err(Error::not_stored)?;
         tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
         Ok(())
     }
@@ -211,7 +206,7 @@ impl<'a> Deposit<'a> {
     }
 
     /// A gzipped file goes as it is, once it was walked; a plain one is compressed on the way.
-    fn read(&self, upload: &mut Upload) -> Result<Piece, Error> {
+    fn read(&self, upload: &mut Upload) -> Result<Delivery, Error> {
         let Some(entry) = &self.entry else { return self.read_stdin(upload) };
         let open = || open(self.item, entry);
         let (path, file) = (shown(&self.item.path), open()?);
@@ -232,7 +227,7 @@ impl<'a> Deposit<'a> {
     }
 
     /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
-    fn read_stdin(&self, upload: &mut Upload) -> Result<Piece, Error> {
+    fn read_stdin(&self, upload: &mut Upload) -> Result<Delivery, Error> {
         let path = "standard input";
         let mut stdin = Patient { stdin: io::stdin(), deadline: self.deadline };
         let mut first = Vec::new();
@@ -256,7 +251,7 @@ impl<'a> Deposit<'a> {
     }
 
     /// As it is, once it was walked; or else redacted and compressed again.
-    fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+    fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
         let plain = || DumpReader::gzipped(spool.reader(), self.scrutiny());
         match self.redactor(path, || Ok(plain()), None)? {
@@ -265,7 +260,7 @@ impl<'a> Deposit<'a> {
         }
     }
 
-    fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+    fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
         let (mut raw, mut histogram) = (reader(spool.reader(), true, self.scrutiny()), Histogram::new());
         let walk = match self.scrutiny() {
             Scrutiny::Anything => self.read_anything(&mut raw, path, spool.stored_len())?,
@@ -281,9 +276,8 @@ impl<'a> Deposit<'a> {
         if self.verdict(&walk).is_none() {
             return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
         }
-        let sent = spooled::send(&spool, self.begin.part_size, Some(upload), self.progress);
-        let (digest, sent) = sent.map_err(|source| unread(path, source))?;
-        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: Blanked::default() })
+        Delivery::of_compressed(spool, walk, self.begin.part_size, upload, self.progress)
+            .map_err(|source| unread(path, source))
     }
 
     /// To the end, for its checksums.
@@ -310,16 +304,6 @@ impl<'a> Deposit<'a> {
         self.deadline.check("looking for what is to stay readable")?;
         found.map(Some).map_err(|source| unread(path, source))
     }
-}
-
-/// What came of reading a file.
-struct Piece {
-    walk: Summary,
-    digest: Digest,
-    sent: Result<(), StoreError>,
-    /// `None` where all of it went out in parts.
-    spool: Option<Spool>,
-    blanked: Blanked,
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {

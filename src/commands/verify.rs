@@ -5,15 +5,15 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{Answer, Outcome};
+use super::{Answer, Failed};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
-use crate::cli::VerifyArgs;
-use crate::compress::compressor::{Flaws, Scrutiny, Source};
+use crate::cli::{Flags, VerifyArgs};
 use crate::compress::dump_reader::DumpReader;
 use crate::compress::gzip;
 use crate::compress::pages::PAGE;
+use crate::compress::source::{Flaws, Scrutiny, Source};
 use crate::error::Error;
 use crate::files::regular_file;
 use crate::heap_dump::DumpError;
@@ -22,25 +22,16 @@ use crate::object::classes;
 use crate::settings::{Output, UsageError, output_of};
 use crate::terminal::progress::Progress;
 
-pub fn run(args: &VerifyArgs) -> Outcome {
-    let output = match output_of(args.output.as_deref()) {
-        Ok(output) => output,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &VerifyArgs, flags: &Flags) -> Result<Answer, Failed> {
+    let output = output_of(flags)?;
     let path = args.file.display().to_string();
-    match verify(Path::new(&args.file), &path) {
-        Ok(walk) => {
-            let text = match output {
-                Output::Text => describe(&path, &walk),
-                Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
-            };
-            let whole = walk.complete;
-            let truncated = DumpError::Truncated { path, bytes: walk.bytes };
-            let result = if whole { Ok(()) } else { Err(truncated.into()) };
-            Outcome { result, answer: Some(Answer { text, aside: false }) }
-        }
-        Err(error) => Outcome::failed(error),
-    }
+    let walk = verify(Path::new(&args.file), &path)?;
+    let text = match output {
+        Output::Text => describe(&path, &walk),
+        Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
+    };
+    let truncated = || DumpError::Truncated { path, bytes: walk.bytes };
+    Answer::of(text).and(if walk.complete { Ok(()) } else { Err(truncated().into()) })
 }
 
 fn verify(file: &Path, path: &str) -> Result<Summary, Error> {

@@ -3,11 +3,11 @@
 
 use std::io::{self, Read};
 
-use super::compressor::{Flaws, Scrutiny, Source};
 use super::gunzip::Gunzip;
 use super::gzip;
 use super::pages::PAGE;
 use super::spool::Section;
+use crate::compress::source::{Flaws, Scrutiny, Source, SourceError};
 use crate::hprof::Mender;
 
 /// See the module's words.
@@ -87,7 +87,7 @@ impl Source for DumpReader<'_> {
         self.scrutiny
     }
 
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         let n = self.by_ref().take(PAGE as u64).read_to_end(page)?;
         Ok((n > 0).then_some(Section::Head))
     }

@@ -7,5 +7,7 @@ pub mod gunzip;
 pub mod gzip;
 pub mod page_hashes;
 pub mod pages;
+pub mod redaction;
+pub mod source;
 pub mod spool;
 pub mod verdict;

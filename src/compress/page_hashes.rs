@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 
@@ -23,7 +23,7 @@ pub struct PageHashes {
     hashes: Vec<Hash>,
     /// The page that was read last, and its number: readers take less than a page at a time.
     last: Mutex<(Option<usize>, Vec<u8>)>,
-    changed: AtomicBool,
+    changed: Arc<AtomicBool>,
 }
 
 impl PageHashes {
@@ -44,7 +44,7 @@ impl PageHashes {
         if hex(whole.finish().as_ref()) != sha256 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was sealed"));
         }
-        Ok(Self { bytes, hashes, last: Mutex::default(), changed: AtomicBool::new(false) })
+        Ok(Self { bytes, hashes, last: Mutex::default(), changed: Arc::default() })
     }
 
     /// Fills `buf` from the object at `at`, by `read`.
@@ -74,9 +74,9 @@ impl PageHashes {
         Ok(())
     }
 
-    /// A page was not what it was before.
-    pub fn has_changed(&self) -> bool {
-        self.changed.load(Ordering::Relaxed)
+    /// Becomes true when a page is not what it was before.
+    pub fn has_changed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.changed)
     }
 
     fn load(
@@ -126,18 +126,19 @@ mod tests {
         let bytes = object.len() as u64;
         assert!(PageHashes::of(bytes, &"0".repeat(64), read).is_err());
         let hashes = PageHashes::of(bytes, &sha256, read).unwrap();
+        let has_changed = || hashes.has_changed().load(Ordering::Relaxed);
         let mut buf = vec![0; PAGE];
         let odd = PAGE as u64 - 7;
         hashes.read_exact_at(&mut buf, odd, read).unwrap();
-        assert!(buf == object[odd as usize..][..PAGE] && !hashes.has_changed());
-        assert!(hashes.read_exact_at(&mut buf, bytes - 7, read).is_err() && !hashes.has_changed());
+        assert!(buf == object[odd as usize..][..PAGE] && !has_changed());
+        assert!(hashes.read_exact_at(&mut buf, bytes - 7, read).is_err() && !has_changed());
         file.borrow_mut()[2 * PAGE + 50] ^= 1;
         hashes.read_exact_at(&mut buf[..7], 0, read).unwrap();
         assert_eq!(
             hashes.read_exact_at(&mut buf[..7], bytes - 7, read).unwrap_err().kind(),
             io::ErrorKind::InvalidData
         );
-        assert!(hashes.has_changed());
+        assert!(has_changed());
         file.replace(object[..PAGE].to_vec());
         assert!(PageHashes::of(bytes, &sha256, read).is_err());
         assert_eq!(hashes.read_exact_at(&mut buf, odd, read).unwrap_err().kind(), io::ErrorKind::InvalidData);

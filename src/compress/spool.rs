@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -139,9 +139,9 @@ impl Spool {
         Ok(Self { hashes: Some(hashes), ..spool })
     }
 
-    /// Its owner has changed the file since it was adopted.
-    pub fn has_changed(&self) -> bool {
-        self.hashes.as_ref().is_some_and(PageHashes::has_changed)
+    /// Becomes true when a read finds that the owner has changed the file since it was adopted.
+    pub fn has_changed(&self) -> Arc<AtomicBool> {
+        self.hashes.as_ref().map(PageHashes::has_changed).unwrap_or_default()
     }
 
     /// Where the pieces of a sealed object lie in the file, as (offset, length); empty when it lies in order.

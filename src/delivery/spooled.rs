@@ -2,39 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use ring::digest::{Context, SHA256};
+use ring::digest::{self, SHA256};
 
-use crate::base::deadline::Deadline;
+use super::{Context, Delivery};
 use crate::base::faults::door;
 use crate::base::units::hex;
 use crate::base::waiting::{joined, started};
-use crate::compress::compressor::{Members, PipelineError, Scrutiny, Source, Together, Treatment, compressed};
+use crate::compress::compressor::{Members, PipelineError, Together, Treatment, compressed};
 use crate::compress::pages::PAGE;
+use crate::compress::source::{Scrutiny, Source};
 use crate::compress::spool::{Member, Section, Slot, Spool};
 use crate::compress::verdict::Verdict;
-use crate::hprof::{Blanked, Histogram, Summary};
+use crate::hprof::{Histogram, Summary};
 use crate::object::classes;
 use crate::object::stored::Digest;
-use crate::store::{LastStage, StoreError, UPLOADING, Upload};
+use crate::store::{StoreError, UPLOADING, Upload};
 use crate::terminal::progress::Progress;
-
-/// What came out.
-#[derive(Debug)]
-pub struct Piped {
-    pub walk: Summary,
-    pub digest: Digest,
-    /// Whether all parts went out, where the store takes them early.
-    pub sent: Result<(), StoreError>,
-    /// Until all of it was compressed.
-    pub took: Duration,
-    /// What parts took from then on, where the store takes them early.
-    pub sending: Option<Duration>,
-    /// Instances that lost their references as well, for nobody could tell them apart from what had to be taken out.
-    pub blanked: Blanked,
-}
 
 /// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go
 /// out. A store that fails meanwhile does not end the work: what is sealed is kept.
@@ -43,13 +29,24 @@ pub struct Piped {
 /// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
 pub fn run(
     raw: &mut dyn Source,
-    spool: &Spool,
+    spool: Spool,
     upload: Option<&mut Upload>,
     mut treatment: Treatment,
-    progress: &Progress,
-    deadline: &Deadline,
+    context: Context<'_>,
+    sealed: impl FnOnce(&Spool, &Summary, bool),
+) -> Result<Delivery, PipelineError> {
+    let carried = carry(raw, &spool, upload, &mut treatment, context, |walk, good| sealed(&spool, walk, good));
+    carried.map(|delivery| Delivery { spool: Some(spool), ..delivery })
+}
+
+fn carry(
+    raw: &mut dyn Source,
+    spool: &Spool,
+    upload: Option<&mut Upload>,
+    treatment: &mut Treatment,
+    Context { progress, deadline }: Context<'_>,
     sealed: impl FnOnce(&Summary, bool),
-) -> Result<Piped, PipelineError> {
+) -> Result<Delivery, PipelineError> {
     let (begun, effort) = (Instant::now(), treatment.effort);
     let early = upload.filter(|upload| upload.takes_parts_early());
     let uploads = early.is_some();
@@ -67,11 +64,10 @@ pub fn run(
                 .guarding(|| feed(spool, effort.part_size, early, progress, &is_over).map_err(PipelineError::Spool))
         })
         .map_err(PipelineError::NoThread)?;
-        let (walked, written) =
-            compressed(raw, &mut treatment, &together, progress, deadline, &mut histogram, |members| {
-                // The file of a sequential dump is the object itself, and can be kept as it is.
-                in_order(&members, effort.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
-            });
+        let (walked, written) = compressed(raw, treatment, &together, progress, deadline, &mut histogram, |members| {
+            // The file of a sequential dump is the object itself, and can be kept as it is.
+            in_order(&members, effort.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
+        });
         drop(watch);
         let took = begun.elapsed();
         let walked = match (walked, written) {
@@ -99,7 +95,7 @@ pub fn run(
         };
         let blanked = treatment.blanked();
         let sending = uploads.then(|| begun.elapsed() - took);
-        Ok(Piped { walk, digest, sent, took, sending, blanked })
+        Ok(Delivery { walk, digest, sent, spool: None, took, sending, blanked })
     })
 }
 
@@ -155,7 +151,7 @@ fn feed(
     progress: &Progress,
     is_over: &dyn Fn() -> bool,
 ) -> io::Result<(Digest, Result<(), StoreError>)> {
-    let mut sha256 = Context::new(&SHA256);
+    let mut sha256 = digest::Context::new(&SHA256);
     let (mut bytes, mut number, mut upload, mut sent) = (0, 0, upload, Ok(()));
     let uploads = upload.is_some();
     let piece = if upload.is_some() { part_size as usize } else { PAGE };
@@ -194,39 +190,33 @@ fn feed(
 pub fn send(
     spool: &Spool,
     part_size: u64,
-    upload: Option<&mut Upload>,
+    upload: &mut Upload,
     progress: &Progress,
 ) -> io::Result<(Digest, Result<(), StoreError>)> {
-    let early = upload.filter(|upload| upload.takes_parts_early());
+    let early = Some(upload).filter(|upload| upload.takes_parts_early());
     if early.is_some() {
         progress.stage(UPLOADING, Some(spool.stored_len()));
     }
     feed(spool, part_size, early, progress, &|| false)
 }
 
-/// Names the stage in which `upload` takes what is left, and completes the object.
-pub fn tell_last_stage(upload: &Upload, spool: Option<&Spool>, progress: &Progress) {
-    match (upload.last_stage(), spool) {
-        (LastStage::Reads(name), Some(spool)) => progress.stage_counted(name, spool.bytes_read(), spool.stored_len()),
-        (LastStage::Reads(name) | LastStage::Completes(name), _) => progress.stage(name, None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::time::Duration;
 
     use super::*;
-    use crate::compress::compressor::{Scrutiny, Stream};
+    use crate::base::deadline::Deadline;
     use crate::compress::cpu_share::Effort;
+    use crate::compress::source::{Scrutiny, Stream};
 
-    fn run_over(raw: &[u8]) -> (Result<Piped, PipelineError>, Spool) {
+    fn run_over(raw: &[u8]) -> Result<Delivery, PipelineError> {
         let spool = Spool::new(tempfile::tempfile().unwrap());
         let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let mut raw = Stream::new(raw, Scrutiny::Dump);
-        let piped = run(&mut raw, &spool, None, effort.into(), &Progress::silent(), &deadline, |_, _| {});
-        (piped, spool)
+        let context = Context { progress: &Progress::silent(), deadline: &deadline };
+        run(&mut raw, spool, None, effort.into(), context, |_, _, _| {})
     }
 
     /// A dump of one long name and its end.
@@ -242,8 +232,8 @@ mod tests {
     #[test]
     fn the_spool_is_the_gzipped_dump_in_order_and_its_hash_is_right() {
         let raw = dump(9 * PAGE + 12_345);
-        let (piped, spool) = run_over(&raw);
-        let piped = piped.unwrap();
+        let piped = run_over(&raw).unwrap();
+        let spool = piped.spool.unwrap();
         assert!(piped.walk.complete);
         let mut object = vec![0; spool.stored_len() as usize];
         spool.read_exact_at(&mut object, 0).unwrap();
@@ -257,11 +247,11 @@ mod tests {
     #[test]
     fn a_cut_dump_has_no_verdict_and_a_damaged_one_is_an_error() {
         let raw = dump(3 * PAGE);
-        let (piped, _) = run_over(&raw[..raw.len() - 1]);
+        let piped = run_over(&raw[..raw.len() - 1]);
         assert!(Verdict::of(&piped.unwrap().walk).is_none());
-        let (piped, _) = run_over(&[&raw[..40], &[0xEE; 5 * PAGE]].concat());
+        let piped = run_over(&[&raw[..40], &[0xEE; 5 * PAGE]].concat());
         assert!(matches!(piped, Err(PipelineError::Malformed(_))));
-        let (piped, _) = run_over(b"no dump at all");
+        let piped = run_over(b"no dump at all");
         assert!(matches!(piped, Err(PipelineError::Malformed(_))));
     }
 }

@@ -8,16 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 
-use super::spooled::{Piped, first_cause, in_order};
-use crate::base::deadline::Deadline;
+use super::Delivery;
+use super::spooled::{first_cause, in_order};
 use crate::base::units::hex;
-use crate::compress::compressor::{PipelineError, Source, Together, Treatment, compressed};
+use crate::compress::compressor::{PipelineError, Together, Treatment, compressed};
+use crate::compress::source::Source;
 use crate::compress::spool::Section;
 use crate::hprof::Histogram;
 use crate::object::part_size::PART_MIN;
 use crate::object::stored::Digest;
 use crate::store::{StoreError, Upload};
-use crate::terminal::progress::Progress;
 
 /// The dump did not get to the store, and is nowhere.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +36,9 @@ pub fn run(
     raw: &mut dyn Source,
     upload: &mut Upload,
     mut treatment: Treatment,
-    progress: &Progress,
-    deadline: &Deadline,
+    super::Context { progress, deadline }: super::Context<'_>,
     histogram: &mut Histogram,
-) -> Result<Piped, StreamError> {
+) -> Result<Delivery, StreamError> {
     let begun = Instant::now();
     let effort = treatment.effort;
     let pages = effort.pages();
@@ -54,7 +53,8 @@ pub fn run(
     });
     match (walked, sent) {
         (Ok(walk), Ok(digest)) => {
-            Ok(Piped { walk, digest, sent: Ok(()), took: begun.elapsed(), sending: None, blanked: treatment.blanked() })
+            let (sent, spool, took, sending) = (Ok(()), None, begun.elapsed(), None);
+            Ok(Delivery { walk, digest, sent, spool, took, sending, blanked: treatment.blanked() })
         }
         (walked, sent) => Err(match (first_cause([walked.err(), sent.err()]), refused) {
             (PipelineError::Halted, Some(error)) => StreamError::Store(error),

@@ -9,6 +9,7 @@ use super::{DumpError, is_plain};
 use crate::attach::{ARG_MAX, AttachError, AttachOperation, VirtualMachine};
 use crate::base::deadline::{Deadline, Stopped};
 use crate::base::waiting::pause;
+use crate::compress::source::SourceError;
 use crate::guard;
 use crate::jvm::layout::Layout;
 use crate::jvm::maps::Vm;
@@ -35,6 +36,12 @@ pub enum DumpFailure {
     Attach(#[from] AttachError),
     #[error(transparent)]
     Dump(#[from] DumpError),
+}
+
+impl From<DumpFailure> for SourceError {
+    fn from(failure: DumpFailure) -> Self {
+        Self::Maker(Box::new(failure))
+    }
 }
 
 impl From<Stopped> for DumpFailure {

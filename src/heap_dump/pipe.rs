@@ -19,8 +19,8 @@ use super::pipe_pair::PipePair;
 use super::{DumpError, DumpFailure, Plan, PlanError, RoomError};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::base::deadline::{Cancel, Deadline, Reason};
-use crate::compress::compressor::{DUMPING, Source};
 use crate::compress::pages::PAGE;
+use crate::compress::source::{DUMPING, Source, SourceError};
 use crate::compress::spool::Section;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
@@ -136,7 +136,7 @@ impl Source for Pipe<'_> {
         self.head_first = false;
     }
 
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         loop {
             let done = self.is_answered();
             let any = self.ends.read(&mut self.streams)?;
@@ -151,9 +151,9 @@ impl Source for Pipe<'_> {
             if done {
                 return Ok(self.rest(page));
             }
-            self.deadline.check(DUMPING).map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
+            self.deadline.check(DUMPING).map_err(DumpFailure::from)?;
             self.ends.wait(&self.streams);
-            self.answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
+            self.answer.wait(Duration::ZERO, self.deadline)?;
             if self.is_answered() {
                 self.limit = None;
             }

@@ -11,7 +11,6 @@ pub mod names;
 mod record_start;
 pub mod records;
 mod redact;
-pub mod redaction;
 mod reframe;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::printable::printable;
 use crate::base::run_id::run_id;
+use crate::compress::redaction::Redaction;
 use crate::files::entry::Entry;
 use crate::files::private::is_private;
 use crate::files::regular_file::{self, Access, NotRegular, PRIVATE};
 use crate::files::rename::rename_new;
 use crate::guard::{self, Undo};
-use crate::hprof::redaction::Redaction;
 use crate::object::key::ObjectKey;
 use crate::object::part_size::PART_MIN;
 use crate::object::receipt::Receipt;

@@ -1,5 +1,6 @@
 //! Everything that lies on disk beyond the process: journals, sealed dumps, and what killed runs have left.
 
+pub mod claim;
 pub mod dump_dir;
 pub mod journal;
 pub mod ledger;

@@ -7,6 +7,7 @@ mod error;
 mod local;
 mod read;
 mod remote;
+mod retry;
 mod setting_checks;
 mod settings;
 mod stdout;
@@ -196,27 +197,17 @@ impl Upload {
         }
     }
 
-    /// Completes an object all of whose parts were sent.
+    /// Completes the object; the verdict says that the dump is whole. Without a `spool`, all parts were sent.
     ///
     /// # Errors
     /// When the store does not confirm it.
-    pub fn finish_sent(self, _: &Verdict, digest: &Digest) -> Result<Finished, StoreError> {
-        match self {
-            Self::Remote(upload) => upload.finish(digest),
-            Self::Local(_) | Self::Whole(_) | Self::Stdout(_) => Err(SettingsError::NotRemote.into()),
-        }
-    }
-
-    /// Completes the object; the verdict says that the dump is whole.
-    ///
-    /// # Errors
-    /// When the store does not confirm it.
-    pub fn finish(self, _: &Verdict, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
-        match self {
-            Self::Remote(upload) => upload.finish(digest),
-            Self::Local(upload) => upload.finish(digest, spool),
-            Self::Whole(upload) => upload.finish(digest, spool),
-            Self::Stdout(reader) => reader.write(spool, digest),
+    pub fn finish(self, _: &Verdict, digest: &Digest, spool: Option<&Spool>) -> Result<Finished, StoreError> {
+        match (self, spool) {
+            (Self::Remote(upload), _) => upload.finish(digest),
+            (Self::Local(upload), Some(spool)) => upload.finish(digest, spool),
+            (Self::Whole(upload), Some(spool)) => upload.finish(digest, spool),
+            (Self::Stdout(reader), Some(spool)) => reader.write(spool, digest),
+            (Self::Local(_) | Self::Whole(_) | Self::Stdout(_), None) => Err(SettingsError::NotRemote.into()),
         }
     }
 }

@@ -109,3 +109,29 @@ fn first_names(path: &str) -> Vec<String> {
     }
     names
 }
+
+/// Each row of its table of crashes names a test, and each file that it names is there.
+#[test]
+fn architecture_names_tests_and_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let tests: Vec<(&str, &str)> = named.iter().filter_map(|word| word.split_once("::")).filter(is_test).collect();
+    assert!(tests.len() >= 10, "{tests:?}");
+    for (module, test) in tests {
+        let code = fs::read_to_string(root.join(format!("tests/suite/{module}.rs"))).unwrap();
+        assert!(code.contains(&format!("fn {test}(")), "there is no {module}::{test}");
+    }
+    let sources: Vec<PathBuf> = rust_files(Path::new(SRC));
+    let files: Vec<&&str> = named.iter().filter(|word| word.ends_with(".rs") && !word.contains(' ')).collect();
+    assert!(files.len() > 30, "{files:?}");
+    for file in files {
+        let is_there = root.join(file).exists() || sources.iter().any(|source| source.ends_with(file));
+        assert!(is_there, "there is no {file}");
+    }
+}
+
+fn is_test((module, test): &(&str, &str)) -> bool {
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    is_name(module) && is_name(test) && test.contains('_') && test.len() > 20
+}

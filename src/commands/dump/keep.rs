@@ -7,6 +7,7 @@ use super::single_run::name_of;
 use crate::base::deadline::slowly;
 use crate::commands::keep::{keep, write_journal};
 use crate::compress::spool::Spool;
+use crate::delivery::Delivery;
 use crate::heap_dump::Plan;
 use crate::kept::journal::{self, Begin, DumpOf, FileState, Journal};
 use crate::kept::ledger::Ledger;
@@ -45,7 +46,8 @@ impl Run<'_> {
 
     /// The compressed dump, in the order of the object, under the name that it would have had. Whoever is killed here
     /// leaves a file and its journal, and perhaps a journal without a file.
-    pub fn keep_spool(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
+    pub fn keep_spool(&mut self, delivery: &Delivery, plan: &mut Plan, ledger: Option<&Ledger>) {
+        let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {
             self.receipt.warn(format!(
                 "its head is behind its heap, and 'upload' alone puts it in order: it was not sorted, {why}"
@@ -65,7 +67,8 @@ impl Run<'_> {
 
     /// Keeps the compressed dump of an object that the store has only acknowledged. Its name and the missing journal
     /// keep every later run from removing it or storing it again.
-    pub fn keep_unverified(&mut self, spool: &Spool, plan: &mut Plan) {
+    pub fn keep_unverified(&mut self, delivery: &Delivery, plan: &mut Plan) {
+        let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {
             self.receipt.warn(format!("nobody can tell that it is stored, and its copy was not sorted: {why}"));
             return self.keep_as_sealed(spool, plan, None);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::run::Run;
 use crate::attach::{AttachOperation, VirtualMachine};
+use crate::compress::redaction::Redaction;
 use crate::error::Error;
 use crate::heap_dump::DumpError;
 use crate::hprof::Redactor;
-use crate::hprof::redaction::Redaction;
 
 /// A JVM that does not answer is dumped all the same; its threads lose their names.
 const PATIENCE: Duration = Duration::from_secs(5);

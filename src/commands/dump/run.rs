@@ -13,9 +13,8 @@ use crate::base::units::{Bytes, Seconds};
 use crate::commands::keep::still_there;
 use crate::commands::link::add_link;
 use crate::commands::{new_receipt, tell_stored};
-use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::spooled::{self, Piped};
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::heap_dump::{self, PipePair, Plan, PlanRequest};
 use crate::jvm::Jvm;
@@ -97,7 +96,7 @@ impl<'a> Run<'a> {
         let pipes = self.settings.no_disk.then(|| PipePair::open(self.jvm, self.deadline)).transpose()?;
         let mut upload = self.open_store()?;
         if let Some((sealed, spool)) = self.sealed_meanwhile()? {
-            return self.send_sealed(&sealed, &spool, upload);
+            return self.send_sealed(&sealed, spool, upload);
         }
         let vm = vm.map_or_else(|| self.attach(), Ok)?;
         let mut plan = self.plan(&vm, upload.is_ok())?;
@@ -112,10 +111,10 @@ impl<'a> Run<'a> {
             // A store that is down ends such a run: there is nothing to keep.
             let mut upload = upload.map_err(Error::StoreDown)?;
             let piped = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
-            return self.finish_straight(&piped, upload);
+            return self.finish_straight(piped, upload);
         }
-        let (piped, spool) = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
-        self.finish(piped, &spool, upload, &mut plan)
+        let delivery = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
+        self.finish(delivery, upload, &mut plan)
     }
 
     /// The probe: nothing is done to the JVM when the store cannot be used, unless the dump is to be kept here.
@@ -207,18 +206,16 @@ impl<'a> Run<'a> {
 
     fn finish(
         &mut self,
-        piped: Piped,
-        spool: &Spool,
+        mut delivery: Delivery,
         upload: Result<Upload, StoreError>,
         plan: &mut Plan,
     ) -> Result<(), Error> {
         let begun = Instant::now();
-        match &upload {
-            Ok(upload) => spooled::tell_last_stage(upload, Some(spool), &self.progress),
-            Err(_) => self.progress.stage("keeping the dump", None),
+        if upload.is_err() {
+            self.progress.stage("keeping the dump", None);
         }
-        // The pipeline's caller has seen the end of the dump, or there would be no spool.
-        let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
+        // The pipeline's caller has seen the end of the dump, or there would be nothing to finish.
+        let Some(verdict) = Verdict::of(&delivery.walk) else { return Ok(()) };
         let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
         let ledger = upload.as_ref().ok().and_then(Upload::ledger);
         // What the store has of a whole dump stays there, for whoever goes on.
@@ -226,13 +223,13 @@ impl<'a> Run<'a> {
             ledger.decide(true);
             ledger.note_receipt(&self.receipt);
         }
-        let stored = piped.sent.and(upload).and_then(|upload| upload.finish(&verdict, &piped.digest, spool));
+        let stored = upload.and_then(|upload| delivery.complete(upload, &verdict, &self.progress));
         self.receipt.time("finish", begun.elapsed());
         match stored {
             Ok(finished) => {
                 tell_stored(&mut self.receipt, finished, &self.key, self.context.as_deref());
                 if self.receipt.object.as_ref().is_some_and(StoredObject::is_unverified) {
-                    self.keep_unverified(spool, plan);
+                    self.keep_unverified(&delivery, plan);
                 }
                 self.add_link();
                 Ok(())
@@ -241,7 +238,7 @@ impl<'a> Run<'a> {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
                     Some(entry) => self.receipt.kept = Some(still_there(&entry, &self.settings.common, false, false)),
-                    None => self.keep_spool(spool, plan, ledger.as_ref()),
+                    None => self.keep_spool(&delivery, plan, ledger.as_ref()),
                 }
                 Err(Error::not_stored(error))
             }

@@ -1,15 +1,16 @@
 //! A run that waited for another one sends the dump that the other one has sealed meanwhile: one pause for both.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use super::run::Run;
 use crate::commands::tell_stored;
 use crate::commands::verify::walk;
-use crate::compress::compressor::Scrutiny;
 use crate::compress::dump_reader::DumpReader;
+use crate::compress::source::Scrutiny;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::spooled;
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary};
@@ -54,35 +55,34 @@ impl Run<'_> {
     pub fn send_sealed(
         &mut self,
         sealed: &Sealed,
-        spool: &Spool,
+        spool: Spool,
         upload: Result<Upload, StoreError>,
     ) -> Result<(), Error> {
-        self.send_spool(sealed, spool, upload).map_err(|error| match spool.has_changed() {
+        let has_changed = spool.has_changed();
+        self.send_spool(sealed, spool, upload).map_err(|error| match has_changed.load(Ordering::Relaxed) {
             true => DumpError::Changed { path: sealed.path.clone() }.into(),
             false => error,
         })
     }
 
-    fn send_spool(&mut self, sealed: &Sealed, spool: &Spool, upload: Result<Upload, StoreError>) -> Result<(), Error> {
+    fn send_spool(&mut self, sealed: &Sealed, spool: Spool, upload: Result<Upload, StoreError>) -> Result<(), Error> {
         let path = &sealed.path;
         self.receipt.warn(format!(
             "the run before this one has just made the same dump, {path}: it is sent, for no second pause"
         ));
         let unread = |source| Error::from(DumpError::Read { path: path.clone(), source });
-        let summary = self.walk_sealed(spool, path)?;
+        let summary = self.walk_sealed(&spool, path)?;
         let verdict = Verdict::of(&summary);
         self.receipt.dump = Some(DumpFacts {
             live_only: Some(self.live),
-            walk: Some(summary),
+            walk: Some(summary.clone()),
             ..sealed.begin.receipt.dump.clone().unwrap_or_default()
         });
         let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
         let verdict = verdict.ok_or_else(truncated)?;
         let mut upload = upload.map_err(|error| self.still_sealed(path, error))?;
-        let sent = spooled::send(spool, self.part_size(), Some(&mut upload), &self.progress);
-        let (digest, sent) = sent.map_err(unread)?;
-        spooled::tell_last_stage(&upload, Some(spool), &self.progress);
-        let finished = sent.and_then(|()| upload.finish(&verdict, &digest, spool));
+        let sent = Delivery::of_compressed(spool, summary, self.part_size(), &mut upload, &self.progress);
+        let finished = sent.map_err(unread)?.complete(upload, &verdict, &self.progress);
         let finished = finished.map_err(|error| self.still_sealed(path, error))?;
         let context = self.context_of(sealed);
         tell_stored(&mut self.receipt, finished, &self.key, context);

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use super::run::Run;
 use crate::attach::VirtualMachine;
 use crate::commands::keep::write_journal;
-use crate::compress::compressor::{COMPRESSING, Scrutiny, Source, Stream, Treatment};
+use crate::compress::compressor::Treatment;
 use crate::compress::cpu_share::Effort;
+use crate::compress::source::{COMPRESSING, Scrutiny, Source, Stream};
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::spooled::{self, Piped};
+use crate::delivery::{Context, Delivery, spooled};
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::heap_dump::{self, Capture, DumpError, HeapDump, Manner, Plan, Reframed, RoomError};
@@ -22,7 +23,6 @@ use crate::kept::ledger::Ledger;
 use crate::kept::names::{NAME, SPOOL};
 use crate::kept::proof::Proof;
 use crate::object::receipt::DumpFacts;
-use crate::object::stored::Digest;
 use crate::store::Upload;
 use crate::store::url::StoreUrl;
 
@@ -30,25 +30,21 @@ use crate::store::url::StoreUrl;
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
-fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<Spooled, Error> {
+fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, Spooled), Error> {
     if let Some((file, entry)) =
         upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
     {
-        return Ok(Spooled {
-            spool: Spool::new(file),
-            path: entry.path().display().to_string(),
-            in_store: Some(entry),
-        });
+        let path = entry.path().display().to_string();
+        return Ok((Spool::new(file), Spooled { path, in_store: Some(entry) }));
     }
     let path = format!("{}/{SPOOL}", plan.dir.here);
     match plan.dir.create_file(SPOOL) {
-        Ok(file) => Ok(Spooled { spool: Spool::new(file), path, in_store: None }),
+        Ok(file) => Ok((Spool::new(file), Spooled { path, in_store: None })),
         Err(source) => Err(RoomError::Io { what: "create the compressed dump", path, source }.into()),
     }
 }
 
 struct Spooled {
-    spool: Spool,
     path: String,
     /// Where it will stay.
     in_store: Option<Entry>,
@@ -61,7 +57,7 @@ impl Run<'_> {
         vm: &VirtualMachine<'_>,
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
-    ) -> Result<(Piped, Spool), Error> {
+    ) -> Result<Delivery, Error> {
         let total = plan.estimate.map(|estimate| estimate.heap_used);
         self.progress.stage("the JVM stands still and dumps", total);
         if plan.manner == Manner::Whole {
@@ -84,7 +80,7 @@ impl Run<'_> {
         vm: &VirtualMachine<'_>,
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
-    ) -> Result<(Piped, Spool), Error> {
+    ) -> Result<Delivery, Error> {
         let live = self.live;
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
@@ -115,7 +111,7 @@ impl Run<'_> {
         vm: &VirtualMachine<'_>,
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
-    ) -> Result<(Piped, Spool), Error> {
+    ) -> Result<Delivery, Error> {
         let path = format!("{}/{NAME}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (live, waits) = (self.live, self.effort(plan).waits());
@@ -165,33 +161,34 @@ impl Run<'_> {
         &mut self,
         raw: &mut dyn Source,
         path: &str,
-        spooled: Spooled,
+        (spool, spooled): (Spool, Spooled),
         (plan, redactor): (&Plan, Option<Redactor>),
         upload: Option<&mut Upload>,
-    ) -> Result<(Piped, Spool), Error> {
+    ) -> Result<Delivery, Error> {
         let (treatment, mut outlived) = (Treatment { effort: self.effort(plan), redactor }, None);
         let ledger = upload.as_ref().and_then(|upload| upload.ledger());
         let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger };
-        let sealed = |walk: &Summary, good: bool| outlived = seal.outlive(walk, good);
-        let piped = spooled::run(raw, &spooled.spool, upload, treatment, &self.progress, self.deadline, sealed)
+        let sealed = |spool: &Spool, walk: &Summary, good: bool| outlived = seal.outlive(spool, walk, good);
+        let context = Context { progress: &self.progress, deadline: self.deadline };
+        let piped = spooled::run(raw, spool, upload, treatment, context, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
         if let Some(journal) = outlived {
             self.journal = journal;
-            self.leave_to_others(&spooled, &plan.dir, &piped.digest);
+            self.leave_to_others(&spooled, &plan.dir, &piped);
         }
         self.receipt.time("compress", piped.took);
         if let Some(sending) = piped.sending {
             self.receipt.time("upload", sending);
         }
-        Ok((piped, spooled.spool))
+        Ok(piped)
     }
 
     /// A run that waits may send the same dump now: it finds the journal, or what root says of it.
-    fn leave_to_others(&self, spooled: &Spooled, dir: &DumpDir, digest: &Digest) {
-        if spooled.in_store.is_none() {
-            let state = spooled.spool.metadata().map(|meta| FileState::of(&meta)).unwrap_or_default();
-            let begin = self.begin(state, spooled.spool.pieces());
-            if let Err(error) = Proof::write(dir, begin, digest) {
+    fn leave_to_others(&self, spooled: &Spooled, dir: &DumpDir, delivery: &Delivery) {
+        if let Some(spool) = delivery.spool.as_ref().filter(|_| spooled.in_store.is_none()) {
+            let state = spool.metadata().map(|meta| FileState::of(&meta)).unwrap_or_default();
+            let begin = self.begin(state, spool.pieces());
+            if let Err(error) = Proof::write(dir, begin, &delivery.digest) {
                 log::info!("a run that waits will dump once more: cannot write into {}: {error}", dir.here);
             }
         }
@@ -205,11 +202,11 @@ impl Run<'_> {
         Effort::of(plan.processors, self.settings.common.level, self.part_size())
     }
 
-    fn verified(&mut self, piped: (Piped, Spool), dump: &HeapDump) -> Result<(Piped, Spool), Error> {
-        self.verify(&piped.0, dump).map(|()| piped)
+    fn verified(&mut self, piped: Delivery, dump: &HeapDump) -> Result<Delivery, Error> {
+        self.verify(&piped, dump).map(|()| piped)
     }
 
-    pub fn verify(&mut self, piped: &Piped, dump: &HeapDump) -> Result<(), Error> {
+    pub fn verify(&mut self, piped: &Delivery, dump: &HeapDump) -> Result<(), Error> {
         self.receipt.warn_of_blanked(piped.blanked);
         self.receipt.warn_of_cut_arrays(piped.walk.records.cut_arrays);
         if let Some(facts) = &mut self.receipt.dump {
@@ -222,7 +219,7 @@ impl Run<'_> {
     }
 
     /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
-    fn or_keep_raw(&mut self, piped: Result<(Piped, Spool), Error>, plan: &mut Plan) -> Result<(Piped, Spool), Error> {
+    fn or_keep_raw(&mut self, piped: Result<Delivery, Error>, plan: &mut Plan) -> Result<Delivery, Error> {
         let damaged =
             |error: &Error| matches!(error, Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }));
         let worth_keeping = piped.as_ref().is_err_and(|error| !damaged(error));
@@ -250,11 +247,11 @@ struct Seal<'a> {
 impl Seal<'_> {
     /// Writes down what has happened so far, and tells the guard to leave it. `None` when that fails, or there is nothing
     /// to keep; the journal, when nothing else holds it.
-    fn outlive(&self, walk: &Summary, good: bool) -> Option<Option<Journal>> {
+    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Option<Journal>> {
         if !good || Verdict::of(walk).is_none() {
             return None;
         }
-        let written = self.write_journal().and_then(|journal| {
+        let written = self.write_journal(spool).and_then(|journal| {
             // The dump before its upload: a guard that takes over in between aborts what can be begun again.
             if self.spooled.in_store.is_some() {
                 // The raw dump in it is the same object.
@@ -279,8 +276,7 @@ impl Seal<'_> {
         }
     }
 
-    fn write_journal(&self) -> io::Result<Journal> {
-        let spool = &self.spooled.spool;
+    fn write_journal(&self, spool: &Spool) -> io::Result<Journal> {
         let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
         let journal = match &self.spooled.in_store {
             Some(entry) => Journal::create(entry, &begin)?,

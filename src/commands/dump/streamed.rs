@@ -8,8 +8,8 @@ use crate::commands::tell_stored;
 use crate::compress::compressor::Treatment;
 use crate::compress::cpu_share::Effort;
 use crate::compress::verdict::Verdict;
-use crate::delivery::spooled::{self, Piped};
 use crate::delivery::streamed;
+use crate::delivery::{Context, Delivery};
 use crate::error::Error;
 use crate::heap_dump::{Pipe, PipePair, Plan};
 use crate::hprof::Histogram;
@@ -25,7 +25,7 @@ impl Run<'_> {
         plan: &Plan,
         pipes: PipePair,
         upload: &mut Upload,
-    ) -> Result<Piped, Error> {
+    ) -> Result<Delivery, Error> {
         let settings = self.settings;
         let path = format!("{}/{NAME}", plan.dir.here);
         self.progress
@@ -37,8 +37,9 @@ impl Run<'_> {
             pipe = pipe.with_head_first();
         }
         // There is nothing to read the names of classes from when the dump is whole: their numbers are not told.
+        let context = Context { progress: &self.progress, deadline: self.deadline };
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
-        let piped = streamed::run(&mut pipe, upload, treatment, &self.progress, self.deadline, &mut histogram)
+        let piped = streamed::run(&mut pipe, upload, treatment, context, &mut histogram)
             .map_err(|error| Error::from_stream(error, &path));
         // A JVM that still dumps is let go first: nobody reads what it writes.
         if piped.is_err() && !pipe.is_answered() {
@@ -53,12 +54,11 @@ impl Run<'_> {
         Ok(piped)
     }
 
-    pub fn finish_straight(&mut self, piped: &Piped, upload: Upload) -> Result<(), Error> {
+    pub fn finish_straight(&mut self, mut piped: Delivery, upload: Upload) -> Result<(), Error> {
         let begun = Instant::now();
-        spooled::tell_last_stage(&upload, None, &self.progress);
         // The dump was verified, or there would be nothing to finish.
         let Some(verdict) = Verdict::of(&piped.walk) else { return Ok(()) };
-        let finished = upload.finish_sent(&verdict, &piped.digest);
+        let finished = piped.complete(upload, &verdict, &self.progress);
         self.receipt.time("finish", begun.elapsed());
         match finished {
             Ok(finished) => {

@@ -5,7 +5,7 @@ use std::io;
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
 use super::{Deposit, is_damaged};
 use crate::commands::keep;
-use crate::compress::compressor::Scrutiny;
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::kept::journal::FileState;

@@ -1,7 +1,7 @@
 //! All objects below a path, and never a part of them that looks like all.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
@@ -16,7 +16,7 @@ use crate::base::printable::printable;
 use crate::store::remote::body::{self, BodyError, LIST_MAX};
 use crate::store::remote::http_error::{HttpError, checked};
 use crate::store::remote::page_filter::check_depth;
-use crate::store::remote::stop::LOOK;
+use crate::store::retry::Retry;
 use crate::store::url::KEY_MAX;
 
 /// Most objects of one answer (AWS: "ListObjectsV2"; Huawei Cloud: "Listing Objects in a Bucket").
@@ -220,7 +220,7 @@ impl Pages {
     async fn page(&self, prefix: &str, marker: &str) -> Result<Page, ListError> {
         let query = [("prefix", prefix), ("marker", marker)].into_iter().filter(|(_, value)| !value.is_empty());
         let options = SignedUrlOptions::new().with_query(query);
-        let begun = Instant::now();
+        let mut retry = Retry::from_now(self.retry_for);
         loop {
             let url = self.signer.signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &options).await?;
             let answer = match checked(&self.shown, "list", self.client.get(url)).await {
@@ -232,11 +232,11 @@ impl Pages {
                     check_depth(&bytes).map_err(|error| unclear(error.into()))?;
                     return quick_xml::de::from_reader(&*bytes).map_err(|error| unclear(error.into()));
                 }
-                Err(error) if error.may_pass() && begun.elapsed() + LOOK < self.retry_for => {
+                Err(error) => {
+                    let Some(pause) = retry.pause(error.may_pass()) else { return Err(ListError::Http(error)) };
                     log::info!("listing failed, trying again: {error}");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(pause).await;
                 }
-                Err(error) => return Err(ListError::Http(error)),
             }
         }
     }

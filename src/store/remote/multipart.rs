@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,6 +28,7 @@ use crate::guard::{self, Undo};
 use crate::kept::journal::SentPart;
 use crate::kept::ledger::Ledger;
 use crate::object::stored::Verified;
+use crate::store::retry::Retry;
 use crate::store::url::StoreUrl;
 use crate::store::{OpenMultipart, StoreError, StoreSettings};
 
@@ -179,18 +180,20 @@ impl Job {
 
     /// Tried again for a while: opening twice does no harm, and not every client of object_store does it.
     async fn create(&self) -> Result<MultipartId, StoreError> {
-        let begun = Instant::now();
+        let mut retry = Retry::from_now(self.opens_within());
         let id = loop {
             let created = self.probe.create_multipart_opts(&self.path, self.options()).await;
             match created.map_err(ObjectError::from) {
                 Ok(id) if id.len() <= ID_MAX => break id,
                 Ok(_) => return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the id of the upload" }),
-                Err(source) if source.is_final() || begun.elapsed() + LOOK >= self.opens_within() => {
-                    return Err(self.error("open an upload to", source));
+                Err(source) => {
+                    let Some(pause) = retry.pause(!source.is_final()) else {
+                        return Err(self.error("open an upload to", source));
+                    };
+                    log::info!("opening {} failed, trying again: {source}", self.url);
+                    tokio::time::sleep(pause).await;
                 }
-                Err(source) => log::info!("opening {} failed, trying again: {source}", self.url),
             }
-            tokio::time::sleep(LOOK).await;
         };
         if self.is_azure {
             // There, opening sends nothing. A block that no list names vanishes by itself.

@@ -1,7 +1,6 @@
 //! One part of a multipart upload on its way: tried again, and compared with what the store says that it got.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
@@ -14,6 +13,7 @@ use crate::base::faults::door;
 use crate::base::units::hex;
 use crate::kept::journal::SentPart;
 use crate::store::StoreError;
+use crate::store::retry::Retry;
 
 /// Longest ETag of a part: ten thousand are kept at a time. MD5 in hexadecimal digits has 32 bytes, an id of Azure 64.
 const E_TAG_MAX: usize = 1024;
@@ -31,10 +31,9 @@ impl Job {
         if let Some(part) = self.ledger.part(number, &md5) {
             return Ok((number, part));
         }
-        let (begun, mut again) = (Instant::now(), false);
+        let (mut retry, mut again) = (Retry::from_first_failure(self.retry_for), false);
         loop {
             let payload = PutPayload::from_bytes(bytes.clone());
-            let late = begun.elapsed() >= self.retry_for;
             let put = self.backend.put_part(&self.path, id, number, payload).await;
             match put.map_err(ObjectError::from) {
                 Ok(PartId { content_id }) if self.tells_md5 && !again && is_another_md5(&content_id, &md5) => {
@@ -54,10 +53,14 @@ impl Job {
                     self.ledger.sent(number, &part);
                     return Ok((number, part));
                 }
-                Err(source) if source.is_final() || late => return Err(self.error("upload a part of", source)),
-                Err(source) => log::warn!("part {} of {} failed, trying again: {source}", number + 1, self.url),
+                Err(source) => {
+                    let Some(pause) = retry.pause(!source.is_final()) else {
+                        return Err(self.error("upload a part of", source));
+                    };
+                    log::warn!("part {} of {} failed, trying again: {source}", number + 1, self.url);
+                    tokio::time::sleep(pause).await;
+                }
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }

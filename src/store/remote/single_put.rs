@@ -27,6 +27,7 @@ use crate::compress::spool::Spool;
 use crate::kept::ledger::Ledger;
 use crate::object::key::{ObjectKey, content_type_of};
 use crate::object::stored::{Digest, StoredObject, Verified};
+use crate::store::retry::Retry;
 use crate::store::settings::StoreSettings;
 use crate::store::url::StoreUrl;
 use crate::store::{Beside, Finished, StoreError};
@@ -98,19 +99,16 @@ impl WholeUpload {
     fn probe(&self, client: &Client) -> Result<(), StoreError> {
         let within = OPEN_FOR.min(self.settings.retry_for);
         let work = async {
-            let begun = Instant::now();
+            let mut retry = Retry::from_now(within);
             loop {
                 let probed = match &self.kind {
                     Kind::Dav(dav) => dav.prepare(client).await,
                     Kind::Presigned(presigned) => presigned.reach(client).await,
                 };
-                match probed {
-                    Err(error) if error.may_pass() && begun.elapsed() + LOOK < within => {
-                        log::info!("opening {} failed, trying again: {error}", self.url());
-                        tokio::time::sleep(LOOK).await;
-                    }
-                    other => return other.map_err(StoreError::Http),
-                }
+                let Err(error) = probed else { return Ok(()) };
+                let Some(pause) = retry.pause(error.may_pass()) else { return Err(StoreError::Http(error)) };
+                log::info!("opening {} failed, trying again: {error}", self.url());
+                tokio::time::sleep(pause).await;
             }
         };
         let stop = self.stop();
@@ -218,7 +216,7 @@ impl WholeUpload {
 
     /// As long as it fails for a reason that may pass, counted from the first failure on.
     fn until_it_works<T>(&self, mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut failing: Option<Instant> = None;
+        let mut retry = Retry::from_first_failure(self.settings.retry_for);
         loop {
             let error = match work() {
                 Err(error) => error,
@@ -228,12 +226,9 @@ impl WholeUpload {
                 StoreError::Http(error) => error.may_pass(),
                 error => matches!(error, StoreError::Silent { .. }),
             };
-            let since = failing.get_or_insert_with(Instant::now);
-            if !may_pass || since.elapsed() >= self.settings.retry_for {
-                return Err(error);
-            }
+            let Some(pause) = retry.pause(may_pass) else { return Err(error) };
             log::warn!("{} failed, trying again: {error}", self.url());
-            self.deadline.sleep(Duration::from_secs(1), "trying the upload again")?;
+            self.deadline.sleep(pause, "trying the upload again")?;
         }
     }
 

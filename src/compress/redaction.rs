@@ -9,13 +9,11 @@ use std::io::{self, Read};
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
 
-use super::{
+use super::pages::PAGE;
+use crate::base::deadline::Deadline;
+use crate::hprof::{
     Goals, Keep, Lookout, Redact, Redactor, STRING, THREAD, THREAD_NAME, Walker, element_of, java_name, names,
 };
-use crate::base::deadline::Deadline;
-
-/// So much of a dump is read at a time.
-const PAGE: usize = 1 << 20;
 
 /// What the user wants to be taken out, and what not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,63 +1,8 @@
-//! Flags and help text only. What a flag says is checked in `settings`.
+//! The words and flags of each verb. A flag that is a setting is read by its key ([`super::Flags`]), not by its field.
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
-
-const AFTER_HELP: &str = "\
-Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml beside this program):
-  s3://BUCKET/PREFIX   Amazon S3 and what speaks like it (endpoint, region, access_key_id, secret_access_key)
-  oss://, obs://       Aliyun OSS, Huawei OBS (region or endpoint, access_key_id, secret_access_key)
-  gs://BUCKET/PREFIX   Google Cloud Storage (service_account_file)
-  az://CONTAINER/PREFIX  Azure Blob Storage (account, account_key)
-  https://HOST/DIR     WebDAV (username, password)
-  https://…?SIGNATURE  one object, by a URL that 'presign' has made; in JMAP_DUMP_STORE, for it is a secret
-  /DIR or file:///DIR  a directory
-  -                    standard output
-What a flag sets, the environment variable JMAP_DUMP_FLAG and a key in that file set as well; secrets have only those, or KEY_file.
-
-Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM; 4 attach not possible;
-5 dump failed or incomplete; 6 no room or local I/O; 7 dumped but not stored, kept; 8 deadline or signal;
-9 store unusable, nothing dumped.";
-
-/// Gets the heap dump out of a JVM: attach, dump, compress, verify, store.
-///
-/// Three words, PROJECT APP ENV, dump the JVM with the lowest pid and store the dump under PROJECT/APP/ENV.
-#[derive(Debug, Parser)]
-#[command(version = crate::VERSION, after_help = AFTER_HELP, arg_required_else_help = true, args_override_self = true)]
-#[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
-    Dump(DumpArgs),
-    /// The JVMs here, and what can be done with each
-    Ps(PsArgs),
-    /// Everything short of dumping: attach, room, store; names each obstacle
-    Check(CheckArgs),
-    /// Store a dump that is already a file
-    Upload(UploadArgs),
-    /// The sidecar: store each dump that appears in a directory
-    Watch(WatchArgs),
-    /// How a watcher is, by its status file, for probes
-    Status(StatusArgs),
-    /// What is in the store, newest first
-    List(ListArgs),
-    /// Get objects out of the store, checked
-    Fetch(FetchArgs),
-    /// A URL by which one dump can be stored without a key
-    Presign(PresignArgs),
-    /// Walk a dump, plain or gzipped, to its end
-    Verify(VerifyArgs),
-    /// Have a running JVM write its heap on OutOfMemoryError
-    Arm(ArmArgs),
-    /// Copy this program and its settings file into a directory
-    Install(InstallArgs),
-}
+use clap::Args;
 
 /// `project/app/env` of the object key.
 #[derive(Debug, Clone, Args)]
@@ -121,15 +66,9 @@ pub struct CommonArgs {
     /// Form of the receipt: text or json; of a list also html [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
-    /// Messages and the receipt there, too: /proc/1/fd/1 is the pod's log
-    #[arg(long, value_name = "FILE")]
-    pub log_to: Option<String>,
     /// Settings file; '-' is standard input
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
 }
 
 /// What is taken out of dumps before they are stored.
@@ -312,9 +251,6 @@ pub struct PsArgs {
     /// Form of the answer: text or json [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
 }
 
 #[derive(Debug, Args)]
@@ -338,9 +274,6 @@ pub struct VerifyArgs {
     /// Form of the answer: text or json [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
 }
 
 #[derive(Debug, Args)]
@@ -350,142 +283,10 @@ pub struct ArmArgs {
     pub path: Option<String>,
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
 }
 
 #[derive(Debug, Args)]
 pub struct InstallArgs {
     /// Where to
     pub dir: String,
-}
-
-/// Words that begin another command than the oldest one.
-const COMMANDS: &[&str] = &[
-    "dump",
-    "ps",
-    "check",
-    "upload",
-    "watch",
-    "status",
-    "list",
-    "fetch",
-    "presign",
-    "verify",
-    "arm",
-    "install",
-    "help",
-    "--help",
-    "-h",
-    "--version",
-    "-V",
-];
-
-impl Cli {
-    /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
-    /// `dump`.
-    ///
-    /// # Errors
-    /// clap's own, which knows how to print itself.
-    pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
-        let mut words: Vec<_> = words.into_iter().collect();
-        if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
-            words.insert(1, "dump".into());
-        }
-        Self::try_parse_from(with_values_joined(words))
-    }
-}
-
-/// `--redact all` is `--redact=all`. Before another word, `--redact` has no value: that word is the project's.
-fn with_values_joined(words: Vec<OsString>) -> Vec<OsString> {
-    let mut joined: Vec<OsString> = Vec::new();
-    for word in words {
-        match joined.last_mut() {
-            Some(last) if last == "--redact" && (word == "all" || word == "strings") => {
-                last.push("=");
-                last.push(word);
-            }
-            _ => joined.push(word),
-        }
-    }
-    joined
-}
-
-impl Command {
-    /// Where messages and the receipt go, too: by flag, else by its variable. The log begins before there are settings.
-    pub fn log_to(&self) -> Option<OsString> {
-        let flag = match self {
-            Self::Dump(args) => &args.common.log_to,
-            Self::Upload(args) => &args.common.log_to,
-            Self::Watch(args) => &args.common.log_to,
-            Self::List(args) => &args.common.log_to,
-            Self::Fetch(args) => &args.common.log_to,
-            Self::Presign(args) => &args.common.log_to,
-            Self::Check(args) => &args.common.log_to,
-            Self::Verify(_) | Self::Ps(_) | Self::Arm(_) | Self::Install(_) | Self::Status(_) => return None,
-        };
-        let variable = || std::env::var_os("JMAP_DUMP_LOG_TO").filter(|path| !path.is_empty());
-        flag.clone().map(OsString::from).or_else(variable)
-    }
-
-    pub fn verbosity(&self) -> u8 {
-        match self {
-            Self::Dump(args) => args.common.verbose,
-            Self::Upload(args) => args.common.verbose,
-            Self::Watch(args) => args.common.verbose,
-            Self::List(args) => args.common.verbose,
-            Self::Fetch(args) => args.common.verbose,
-            Self::Presign(args) => args.common.verbose,
-            Self::Verify(args) => args.verbose,
-            Self::Ps(args) => args.verbose,
-            Self::Arm(args) => args.verbose,
-            Self::Install(_) | Self::Status(_) => 0,
-            Self::Check(args) => args.common.verbose,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(words: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::read(std::iter::once("jmap-dump-tool").chain(words.iter().copied()).map(Into::into))
-    }
-
-    #[test]
-    fn three_bare_words_are_a_dump() {
-        for words in
-            [&["shop", "cart", "prod"][..], &["dump", "shop", "cart", "prod"], &["--all", "shop", "cart", "prod"]]
-        {
-            let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
-            assert_eq!((args.place.project.as_str(), args.place.env.as_str()), ("shop", "prod"));
-        }
-    }
-
-    #[test]
-    fn redact_takes_no_word_but_its_own() {
-        for (words, redact) in [
-            (&["--redact", "shop", "cart", "prod"][..], "strings"),
-            (&["--redact", "all", "shop", "cart", "prod"], "all"),
-            (&["shop", "cart", "prod", "--redact=all"], "all"),
-        ] {
-            let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
-            assert_eq!((args.redact.redact.as_deref(), args.place.project.as_str()), (Some(redact), "shop"));
-        }
-    }
-
-    #[test]
-    fn a_missing_word_is_a_usage_error() {
-        assert_eq!(read(&["shop", "cart"]).unwrap_err().exit_code(), 2);
-        assert_eq!(read(&[]).unwrap_err().exit_code(), 2);
-        assert_eq!(read(&["--version"]).unwrap_err().exit_code(), 0);
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-    }
 }
