@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: bench krew endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
+.PHONY: bench endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
     dist reproduce deny rust-target tools jvms clean
 # cargo shares the processors out by itself.
 .NOTPARALLEL:
@@ -52,7 +52,10 @@ isal-build:
 release: tools
 	CARGO="$(CARGO)" release/build.sh
 
-# Archives, bills of materials, image and sums, of the release build.
+# Archives, bills of materials, image, Krew's manifest and sums, of the release build. KREW_URI is where the plugin's
+# archive can be downloaded.
+KREW_URI ?=
+export KREW_URI
 dist: release
 	CARGO="$(CARGO)" release/dist.sh
 
@@ -65,13 +68,6 @@ DENY ?= licenses bans sources
 deny:
 	CARGO="$(CARGO)" release/cargo_tool.sh cargo-deny 0.20.2
 	$(CARGO) deny --all-features check $(DENY)
-
-# The manifest for Krew, of the plugin's archive in dist/. KREW_URI is where that can be downloaded.
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-KREW_URI ?=
-krew:
-	deploy/krew/manifest.sh dist/kubectl-jmap_dump-$(VERSION).tar.gz $(VERSION) $(KREW_URI) >dist/jmap-dump.yaml || \
-	    (rm dist/jmap-dump.yaml && false)
 
 # Coverage-guided fuzzing of the parsers, so many seconds for each of the four.
 FUZZ_SECONDS ?= 60

@@ -38,6 +38,7 @@ archive_plugin() {
     pack "$work/plugin.tar" "$work/plugin" LICENSE kubectl-jmap_dump \
         jmap-dump-tool-x86_64-linux-musl jmap-dump-tool-aarch64-linux-musl
     gzip --no-name -9 <"$work/plugin.tar" >"dist/kubectl-jmap_dump-$version.tar.gz"
+    deploy/krew/manifest.sh "dist/kubectl-jmap_dump-$version.tar.gz" "$version" ${KREW_URI:+"$KREW_URI"} >dist/jmap-dump.yaml
 }
 
 # CycloneDX. The tool writes beside Cargo.toml. It names the directory of the build, and the package only if the directory
@@ -82,5 +83,5 @@ image
 rm -rf "$work"
 cd dist
 LC_ALL=C
-sums=$(sha256sum jmap-dump-tool-* kubectl-jmap_dump*)
+sums=$(sha256sum jmap-dump* kubectl-jmap_dump*)
 tee SHA256SUMS <<<"$sums"

@@ -3,7 +3,8 @@
 
 use std::io;
 
-use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 use serde::{Deserialize, Serialize};
 
 use rustix::thread::{
@@ -11,15 +12,30 @@ use rustix::thread::{
 };
 
 use super::faults::door;
+use super::groups::Groups;
 use super::private_memory;
 use super::waiting::{joined, started};
 
-/// An effective uid and gid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The kernel tells this number of groups that have none in our user namespace (user_namespaces(7)), and takes it back
+/// only where it is mapped.
+const OVERFLOW: u32 = 65534;
+
+/// An effective uid and gid, and the supplementary groups that go with them.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Identity {
     pub uid: u32,
     pub gid: u32,
+    pub groups: Groups,
 }
+
+/// By uid and gid alone: the JVM looks at nothing else, and no other user may choose his groups.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        (self.uid, self.gid) == (other.uid, other.gid)
+    }
+}
+
+impl Eq for Identity {}
 
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,9 +53,14 @@ pub struct IdentityError {
 }
 
 impl Identity {
-    /// Ours.
+    /// One without further groups.
+    pub fn new(uid: u32, gid: u32) -> Self {
+        Self { uid, gid, groups: Groups::default() }
+    }
+
+    /// Ours, without its groups.
     pub fn current() -> Self {
-        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+        Self::new(geteuid().as_raw(), getegid().as_raw())
     }
 
     /// Runs `f` on a thread that has this identity, and ends the thread: nothing is to be restored. The system
@@ -79,19 +100,45 @@ impl Identity {
     /// # Errors
     /// When the kernel does not let us take it.
     pub fn take_for_good(self) -> io::Result<()> {
-        // Whoever has it already may not change its groups.
-        if Self::current() == self {
-            self.take_ids()?
-        } else {
-            self.take()?
+        match self.take_groups() {
+            // Whoever has it already may not change its groups.
+            Err(_) if Self::current() == self => {}
+            // With ours besides, it would have more than its process.
+            Err(error) if self.lacks_groups_of_ours()? => return Err(error),
+            _ => {}
         }
+        self.take_ids()?;
         let none = CapabilitySet::empty();
         Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
     }
 
     fn take(self) -> io::Result<()> {
-        door("setgroups", || Ok(set_thread_groups(&[Gid::from_raw(self.gid)])?))?;
+        match self.take_groups() {
+            // Without CAP_SETGID, or in a user namespace that forbids it (user_namespaces(7), setgroups), ours stay.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                log::debug!("as {self}, with the groups of this process: {error}");
+            }
+            other => other?,
+        }
         self.take_ids()
+    }
+
+    fn take_groups(self) -> io::Result<()> {
+        let set = |groups: &[u32]| -> io::Result<()> {
+            let groups: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
+            door("setgroups", || Ok(set_thread_groups(&groups)?))
+        };
+        set(self.groups.as_slice()).or_else(|error| match Errno::from_io_error(&error) {
+            Some(Errno::INVAL) => {
+                set(&self.groups.as_slice().iter().copied().filter(|it| *it != OVERFLOW).collect::<Vec<_>>())
+            }
+            _ => Err(error),
+        })
+    }
+
+    fn lacks_groups_of_ours(self) -> io::Result<bool> {
+        let mut ours = getgroups()?.into_iter().map(Gid::as_raw);
+        Ok(ours.any(|group| group != self.gid && !self.groups.as_slice().contains(&group)))
     }
 
     /// Real, effective and saved ones.
@@ -113,8 +160,10 @@ mod tests {
             eprintln!("SKIP another_identity_ends_with_its_thread: not root; run the tests as root");
             return;
         }
-        let nobody = Identity { uid: 65534, gid: 65533 };
-        assert_eq!(nobody.run_as(Identity::current).unwrap(), nobody);
+        let nobody = Identity { groups: vec![65531, 65532].into(), ..Identity::new(65534, 65533) };
+        let (seen, groups) = nobody.run_as(|| (Identity::current(), getgroups().unwrap())).unwrap();
+        assert_eq!(seen, nobody);
+        assert_eq!(groups.into_iter().map(Gid::as_raw).collect::<Vec<_>>(), nobody.groups.as_slice());
         assert_eq!(Identity::current(), before);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod deadline;
 pub mod faults;
+pub mod groups;
 pub mod identity;
 pub mod panics;
 pub mod printable;

@@ -5,6 +5,7 @@ pub mod cpu_share;
 pub mod dump_reader;
 pub mod gunzip;
 pub mod gzip;
+pub mod page_hashes;
 pub mod pages;
 pub mod redaction;
 pub mod source;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
+use super::page_hashes::PageHashes;
 use super::pages::{PAGE, Page};
 use crate::base::deadline::tick;
 use crate::base::faults::door;
@@ -87,6 +88,8 @@ pub struct Spool {
     grown: Condvar,
     /// Where the last read has ended.
     read: Arc<AtomicU64>,
+    /// Set when another user can write the file.
+    hashes: Option<PageHashes>,
 }
 
 impl Spool {
@@ -94,7 +97,7 @@ impl Spool {
     pub fn new(file: File) -> Self {
         let order = Order { next: Some(Slot::FIRST), ..Order::default() };
         let ration = Ration::of(&file);
-        Self { file, ration, order: Mutex::new(order), grown: Condvar::new(), read: Arc::default() }
+        Self { file, ration, order: Mutex::new(order), grown: Condvar::new(), read: Arc::default(), hashes: None }
     }
 
     /// A compressed dump that is already a file: sealed, of one extent or of those in `pieces`, which were [`Spool::pieces`].
@@ -118,6 +121,27 @@ impl Spool {
         drop(order);
         spool.seal();
         Ok(spool)
+    }
+
+    /// The same for a file that another user can write. Every later read gives the bytes of this SHA-256, or fails.
+    ///
+    /// # Errors
+    /// As [`Spool::adopt`]; those of `go_on`, which is asked before each read; `InvalidData` when the object is another one.
+    pub fn adopt_hashed(
+        file: File,
+        pieces: &[(u64, u64)],
+        sha256: &str,
+        go_on: impl Fn() -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let spool = Self::adopt(file, pieces)?;
+        let read = |buf: &mut [u8], at| go_on().and_then(|()| spool.read_file_at(buf, at));
+        let hashes = PageHashes::of(spool.stored_len(), sha256, read)?;
+        Ok(Self { hashes: Some(hashes), ..spool })
+    }
+
+    /// Becomes true when a read finds that the owner has changed the file since it was adopted.
+    pub fn has_changed(&self) -> Arc<AtomicBool> {
+        self.hashes.as_ref().map(PageHashes::has_changed).unwrap_or_default()
     }
 
     /// Where the pieces of a sealed object lie in the file, as (offset, length); empty when it lies in order.
@@ -234,7 +258,17 @@ impl Spool {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read_exact_at(&self, mut buf: &mut [u8], mut at: u64) -> io::Result<()> {
+    pub fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        let end = at + buf.len() as u64;
+        match &self.hashes {
+            Some(hashes) => hashes.read_exact_at(buf, at, |page, at| self.read_file_at(page, at))?,
+            None => self.read_file_at(buf, at)?,
+        }
+        self.read.store(end, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn read_file_at(&self, mut buf: &mut [u8], mut at: u64) -> io::Result<()> {
         tick();
         while !buf.is_empty() {
             let (offset, here) = self.lock().locate(at).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -243,7 +277,6 @@ impl Spool {
             buf = &mut buf[n..];
             at += n as u64;
         }
-        self.read.store(at, Ordering::Relaxed);
         Ok(())
     }
 

@@ -156,12 +156,12 @@ impl HeldDir {
         }
         let dir = fstat(&self.fd)?;
         if dir.st_uid != ours.uid {
-            return Ok(Identity { uid: dir.st_uid, gid: dir.st_gid });
+            return Ok(Identity::new(dir.st_uid, dir.st_gid));
         }
         let others_write = dir.st_mode & OTHERS_WRITE;
         Ok(match file.filter(|file| others_write != 0 && file.uid() != ours.uid) {
-            Some(file) if others_write == GROUP_WRITES => Identity { uid: file.uid(), gid: dir.st_gid },
-            Some(file) => Identity { uid: file.uid(), gid: file.gid() },
+            Some(file) if others_write == GROUP_WRITES => Identity::new(file.uid(), dir.st_gid),
+            Some(file) => Identity::new(file.uid(), file.gid()),
             None => ours,
         })
     }
@@ -255,7 +255,7 @@ impl Entry {
             // The directory is another user's than the file.
             return opened.or_else(|error| match error.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    Identity { uid: seen.uid(), gid: seen.gid() }.run_as(open).unwrap_or(Err(error))
+                    Identity::new(seen.uid(), seen.gid()).run_as(open).unwrap_or(Err(error))
                 }
                 _ => Err(error),
             });

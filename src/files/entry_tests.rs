@@ -48,6 +48,6 @@ fn root_acts_as_the_owner_of_a_directory_and_of_a_file_where_all_may_write() {
         [(1000, 0o755, 1000, 7), (0, 0o755, 0, 0), (0, 0o1777, 1001, 1002), (0, 0o2770, 1001, 7)]
     {
         set(owner, mode);
-        assert_eq!(acts(), Identity { uid, gid }, "{owner} {mode:o}");
+        assert_eq!(acts(), Identity::new(uid, gid), "{owner} {mode:o}");
     }
 }

@@ -73,6 +73,8 @@ pub enum DumpError {
     FlagUntold { pid: i32, flag: String },
     #[error("the JVM copied a part of the dump {path} that was already read")]
     Merged { path: String },
+    #[error("another process has changed the dump {path} while it was read")]
+    Changed { path: String },
     #[error("the dump {path} cannot be taken: {what}")]
     NotRegular { path: String, what: NotRegular },
     #[error("cannot read the dump {path}")]
@@ -106,6 +108,9 @@ impl DumpError {
             Self::Flag { .. } => "set it on the command line of the JVM, by JAVA_TOOL_OPTIONS for example".into(),
             Self::FlagUntold { .. } => "name a directory with --path".into(),
             Self::Merged { .. } => "nothing was stored; try again".into(),
+            Self::Changed { .. } => {
+                "look for what else writes there as the JVM's user; nothing was stored: dump again".into()
+            }
             Self::NotRegular { .. } => {
                 "no JVM makes that: look for what else writes there as its user; nothing was read, and it was removed"
                     .into()

@@ -132,7 +132,7 @@ fn add_memory(jvms: &mut [Jvm]) {
 fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     let target = Target::open(proc_root, pid).ok()?;
     let status = target.status().ok()?;
-    let identity = Identity { uid: status.euid?, gid: status.egid? };
+    let identity = Identity { uid: status.euid?, gid: status.egid?, groups: status.groups.clone().into() };
     // A child that the JVM forked maps the same until it becomes something else. Every JVM has more threads.
     if status.threads == Some(1) && status.name != "java" {
         return None;
@@ -216,7 +216,7 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
         if status.is_zombie() || !status.has_memory && status.name == "java" {
             return Err(rustix::io::Errno::SRCH.into());
         }
-        let identity = Identity { uid: status.euid.unwrap_or(0), gid: status.egid.unwrap_or(0) };
+        let identity = Identity::new(status.euid.unwrap_or(0), status.egid.unwrap_or(0));
         let look = || target.read_pieces("maps", |_| Ok(()));
         let closed = look().err().filter(|_| identity.io(look).is_err());
         io::Result::Ok((status.name, is_native_image(identity, &target), closed))

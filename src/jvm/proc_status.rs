@@ -10,6 +10,8 @@ pub struct ProcStatus {
     /// The effective one.
     pub euid: Option<u32>,
     pub egid: Option<u32>,
+    /// The supplementary ones.
+    pub groups: Vec<u32>,
     /// The process id in the innermost pid namespace (since Linux 4.1).
     pub ns_pid: Option<i32>,
     pub threads: Option<u32>,
@@ -37,6 +39,7 @@ impl ProcStatus {
             "State" => self.state = value.chars().next(),
             "Uid" => self.euid = column(value, 1),
             "Gid" => self.egid = column(value, 1),
+            "Groups" => self.groups = value.split_whitespace().filter_map(|group| group.parse().ok()).collect(),
             "NSpid" => self.ns_pid = value.split_whitespace().last().and_then(|v| v.parse().ok()),
             "VmSize" => self.has_memory = true,
             "Threads" => self.threads = value.parse().ok(),
@@ -84,7 +87,7 @@ mod tests {
     use super::*;
 
     const JVM: &str = "Name:\tjava\nState:\tS (sleeping)\nTgid:\t4711\nNSpid:\t4711\t1\nUid:\t1000\t1001\t1000\t1000\n\
-                       Gid:\t0\t2000\t0\t0\nThreads:\t23\nSigCgt:\t2000000181005ccf\n";
+                       Gid:\t0\t2000\t0\t0\nGroups:\t4 2000 \nThreads:\t23\nSigCgt:\t2000000181005ccf\n";
 
     #[test]
     fn the_effective_ids_and_the_innermost_pid_are_read() {
@@ -93,6 +96,7 @@ mod tests {
             (status.euid, status.egid, status.ns_pid, status.threads),
             (Some(1001), Some(2000), Some(1), Some(23))
         );
+        assert_eq!(status.groups, [4, 2000]);
         assert_eq!(status.catches(SIGQUIT), Some(true));
         assert!(!status.is_zombie());
     }

@@ -100,6 +100,14 @@ impl DumpDir {
         self.identity.io(|| door("openat", create))
     }
 
+    /// The same, owned by this process's user.
+    ///
+    /// # Errors
+    /// When the file system refuses, or that user may not write there.
+    pub fn create_own_file(&self, name: &str) -> io::Result<File> {
+        door("openat", || regular_file::create_in(&self.dir, name, Access::Write, PRIVATE))
+    }
+
     /// A file that the JVM made.
     ///
     /// # Errors

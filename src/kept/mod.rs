@@ -5,5 +5,6 @@ pub mod dump_dir;
 pub mod journal;
 pub mod ledger;
 pub mod names;
+pub mod proof;
 pub mod sealed;
 pub mod sweep;

@@ -9,5 +9,8 @@ pub const SPOOL: &str = "spool.hprof.gz";
 /// The same in the object's order, until it is complete.
 pub const SORTED: &str = "sorted.new";
 
+/// What root says of the dump that it has sealed in the directory of another user.
+pub const PROOF: &str = "sealed-by-root.json";
+
 /// A journal until it is complete: nobody takes one of this name.
 pub const NEW_JOURNAL: &str = "journal.new";

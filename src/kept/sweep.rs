@@ -1,9 +1,11 @@
 //! Private directories of runs that were killed together with their guards, as when a container ends: of a dump that
 //! is not whole nobody comes to remove what the disk still holds.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, flock, unlinkat};
@@ -11,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, flock, unlinkat};
 use crate::base::sys::nobody_writes;
 use crate::files::leases::is_of_one_kernel;
 use crate::files::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
-use crate::kept::names::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::kept::names::{NAME, NEW_JOURNAL, PROOF, SORTED, SPOOL};
 
 /// What a private directory's name begins with; the run's own six digits follow.
 pub const PRIVATE: &str = "jmap-dump-tool-";
@@ -37,34 +39,36 @@ pub fn sweep(parent: impl AsFd) -> io::Result<()> {
     }
     for name in names(&parent, is_private)? {
         match sweep_one(&parent, &name) {
-            Ok(true) => log::info!("{name}, which a killed run had left, is removed"),
+            Ok(true) => log::info!("{}, which a killed run had left, is removed", name.display()),
             Ok(false) => {}
-            Err(error) => log::debug!("{name}, which a killed run may have left, stays: {error}"),
+            Err(error) => log::debug!("{}, which a killed run may have left, stays: {error}", name.display()),
         }
     }
     Ok(())
 }
 
-fn sweep_one(parent: &File, name: &str) -> io::Result<bool> {
+fn sweep_one(parent: &File, name: &OsStr) -> io::Result<bool> {
     let dir = open(parent, name)?;
     let names = names(&dir, |_| true)?;
     if !is_old(&dir)? || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(false);
     }
     for name in &names {
-        if !is_temporary(name) || is_written(&dir, name)? {
+        // Root's own file cannot be opened by the JVM's user, and is written at once.
+        if !is_temporary(name) || name != PROOF && is_written(&dir, name)? {
             return Ok(false);
         }
     }
-    names.iter().try_for_each(|name| unlinkat(&dir, &**name, AtFlags::empty()))?;
+    names.iter().try_for_each(|name| unlinkat(&dir, name, AtFlags::empty()))?;
     unlinkat(parent, name, AtFlags::REMOVEDIR)?;
     Ok(true)
 }
 
 /// Whether a run makes directories of this name.
-pub fn is_private(name: &str) -> bool {
-    let id = name.strip_prefix(PRIVATE).map(|id| id.strip_suffix(".gone").unwrap_or(id));
-    id.is_some_and(|id| id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+pub fn is_private(name: &OsStr) -> bool {
+    let id = name.as_bytes().strip_prefix(PRIVATE.as_bytes());
+    let id = id.map(|id| id.strip_suffix(b".gone").unwrap_or(id));
+    id.is_some_and(|id| id.len() == 6 && id.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn is_old(file: &File) -> io::Result<bool> {
@@ -72,15 +76,16 @@ fn is_old(file: &File) -> io::Result<bool> {
 }
 
 /// What is worth keeping has a journal beside it, or another name.
-pub fn is_temporary(name: &str) -> bool {
-    [SPOOL, SORTED, NEW_JOURNAL, NAME].contains(&name)
-        || name.strip_prefix(NAME).is_some_and(|part| part.starts_with(".p"))
-        || name.starts_with("empty.")
+pub fn is_temporary(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    [SPOOL, SORTED, NEW_JOURNAL, NAME, PROOF].iter().any(|own| name == *own)
+        || bytes.strip_prefix(NAME.as_bytes()).is_some_and(|part| part.starts_with(b".p"))
+        || bytes.starts_with(b"empty.")
 }
 
 /// A JVM goes on with its dump whatever became of the run; but what it writes by a link, or into a pipe that an older
 /// version has left, takes no room.
-fn is_written(dir: &File, name: &str) -> io::Result<bool> {
+fn is_written(dir: &File, name: &OsStr) -> io::Result<bool> {
     match open_in(dir, name, Access::Read) {
         Ok(file) => Ok(!is_old(&file)? || !nobody_writes(&file)?),
         Err(error) => match NotRegular::of(&error) {
@@ -90,18 +95,18 @@ fn is_written(dir: &File, name: &str) -> io::Result<bool> {
     }
 }
 
-fn open(at: impl AsFd, name: &str) -> io::Result<File> {
-    open_dir_in(at, name, Links::Refuse)
+fn open(at: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<File> {
+    open_dir_in(at, name.as_ref(), Links::Refuse)
 }
 
 /// More names than any run leaves in its directory, or runs in one place.
 const NAMES_MAX: usize = 10_000;
 
 /// All names that are `wanted`, or an error: what cannot be seen may be a journal.
-fn names(dir: &File, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+fn names(dir: &File, wanted: impl Fn(&OsStr) -> bool) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
         if name == "." || name == ".." || !wanted(&name) {
             continue;
         }
@@ -136,7 +141,15 @@ mod tests {
     #[test]
     fn what_nobody_needs_is_removed_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
-        let half = left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL]);
+        let half =
+            left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
+        let odd = left(parent.path(), "000013", &[SPOOL]);
+        let strange = OsStr::from_bytes(b"heap.hprof.p\xff");
+        std::fs::write(odd.join(strange), "part").unwrap();
+        [&odd.join(strange), &odd].into_iter().for_each(|path| make_old(path));
+        let others = OsStr::from_bytes(b"jmap-dump-tool-00001\xff");
+        std::fs::create_dir(parent.path().join(others)).unwrap();
+        make_old(&parent.path().join(others));
         let empty = left(parent.path(), "00000b.gone", &[]);
         let linked = left(parent.path(), "000012", &[]);
         std::os::unix::fs::symlink("/proc/1/fd/1023", linked.join(NAME)).unwrap();
@@ -152,7 +165,8 @@ mod tests {
         let held = hold(File::open(&used).unwrap()).unwrap();
         let writer = File::options().write(true).open(written.join(NAME)).unwrap();
         sweep(File::open(parent.path()).unwrap()).unwrap();
-        assert!(!half.exists() && !empty.exists() && !linked.exists());
+        assert!(!half.exists() && !empty.exists() && !linked.exists() && !odd.exists());
+        assert!(parent.path().join(others).exists());
         for stays in [&journaled, &named, &other, &young, &grows, &used, &written] {
             assert!(std::fs::read_dir(stays).unwrap().count() > 0, "{}", stays.display());
         }

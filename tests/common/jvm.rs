@@ -27,6 +27,7 @@ pub struct Builder {
     args: Vec<OsString>,
     uid: Option<u32>,
     gid: Option<u32>,
+    groups: Option<Vec<u32>>,
     cwd: Option<PathBuf>,
     env: Vec<(OsString, OsString)>,
     clean_env: bool,
@@ -45,6 +46,7 @@ impl TestJvm {
             args: Vec::new(),
             uid: None,
             gid: None,
+            groups: None,
             cwd: None,
             env: Vec::new(),
             clean_env: false,
@@ -134,6 +136,12 @@ impl Builder {
         self
     }
 
+    /// Supplementary groups, such as a pod's fsGroup, and none of the test's.
+    pub fn groups(mut self, groups: &[u32]) -> Self {
+        self.groups = Some(groups.to_vec());
+        self
+    }
+
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.cwd = Some(dir.as_ref().to_owned());
         self
@@ -180,6 +188,12 @@ impl Builder {
 
     fn command(&self) -> Command {
         let mut command = default_sigquit();
+        if let Some(groups) = &self.groups {
+            // The standard library sets no groups but those of the caller, or none.
+            let [uid, gid] = [self.uid.unwrap_or(0), self.gid.or(self.uid).unwrap_or(0)].map(|id| id.to_string());
+            let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+            command.args(["setpriv", "--reuid", &uid, "--regid", &gid, "--groups", &groups.join(",")]);
+        }
         command.args(self.line()).args(&self.args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.clean_env {
@@ -189,10 +203,10 @@ impl Builder {
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
         }
-        if let Some(gid) = self.gid.or(self.uid) {
+        if let Some(gid) = self.gid.or(self.uid).filter(|_| self.groups.is_none()) {
             command.gid(gid);
         }
-        if let Some(uid) = self.uid {
+        if let Some(uid) = self.uid.filter(|_| self.groups.is_none()) {
             command.uid(uid);
         }
         command

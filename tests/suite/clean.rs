@@ -26,6 +26,17 @@ impl Shape {
         Some(Self { jvm, cwd, dumps: tempfile::tempdir().unwrap(), store: tempfile::tempdir().unwrap() })
     }
 
+    /// The same for a JVM of another user, whose directories are his.
+    pub fn of_user(version: &str, megabytes: u32, uid: u32) -> Option<Self> {
+        let [cwd, dumps, store] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        for dir in [&cwd, &dumps] {
+            std::os::unix::fs::chown(dir.path(), Some(uid), Some(uid)).unwrap();
+        }
+        let jvm = TestJvm::builder(version)?.uid(uid).cwd(cwd.path());
+        let jvm = jvm.arg(format!("mb={megabytes}")).arg("markers=50").start();
+        Some(Self { jvm, cwd, dumps, store })
+    }
+
     pub fn dump(&self) -> Tool {
         let dirs = [self.store.path(), self.dumps.path()].map(|dir| dir.to_str().unwrap());
         Tool::dump(self.jvm.pid(), dirs[0]).args(&["--dir", dirs[1]])

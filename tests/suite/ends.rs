@@ -133,28 +133,34 @@ fn killed_run_to_standard_output_loses_no_whole_dump() {
 fn waiting_run_sends_the_dump_that_was_sealed_meanwhile() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 200) else { continue };
-        let mut first = to_stdout(&shape).spawn().hear();
-        let stalled = first.child.stdout.take();
-        let pid = shape.jvm.pid();
-        wait_until("the first run", || has_run(pid, pid));
-        let [second, dry] = [shape.dump(), shape.dump().arg("--dry-run")].map(|tool| tool.spawn().hear());
-        let (ended, dry) = (second.wait().expect(0), dry.wait().expect(0));
-        assert!(dry.receipt()["nothing_done"].is_string(), "JDK {version}: {}", dry.stderr);
-        let what = format!("JDK {version}: {}", ended.stderr);
-        assert!(is_alive(&first), "{what}");
-        let receipt = ended.receipt();
-        let stages: Vec<_> = receipt["seconds"].as_array().unwrap().iter().map(|time| time["stage"].clone()).collect();
-        assert!(!stages.iter().any(|stage| stage == "dump" || stage == "attach"), "{what}");
-        assert!(ended.stderr.contains("the same dump"), "{what}");
-        assert_eq!(assert_complete(ended.stored()).of("Marker"), 50, "{what}");
-        // Another wish is another dump.
-        let all = shape.dump().args(&["--all", "--store", "-"]).run().expect(0);
-        assert!(!all.stderr.contains("the same dump"), "{what}");
-        first.signal(Signal::KILL);
-        first.wait();
-        drop(stalled);
-        std::fs::remove_dir_all(shape.dumps.path()).unwrap();
-        std::fs::create_dir(shape.dumps.path()).unwrap();
+        assert_second_run_sends_the_first_ones_dump(&shape, version);
+    }
+}
+
+#[track_caller]
+pub fn assert_second_run_sends_the_first_ones_dump(shape: &Shape, version: &str) {
+    let mut first = to_stdout(shape).spawn().hear();
+    let stalled = first.child.stdout.take();
+    let pid = shape.jvm.pid();
+    wait_until("the first run", || has_run(pid, pid));
+    let [second, dry] = [shape.dump(), shape.dump().arg("--dry-run")].map(|tool| tool.spawn().hear());
+    let (ended, dry) = (second.wait().expect(0), dry.wait().expect(0));
+    assert!(dry.receipt()["nothing_done"].is_string(), "JDK {version}: {}", dry.stderr);
+    let what = format!("JDK {version}: {}", ended.stderr);
+    assert!(is_alive(&first), "{what}");
+    let receipt = ended.receipt();
+    let stages: Vec<_> = receipt["seconds"].as_array().unwrap().iter().map(|time| time["stage"].clone()).collect();
+    assert!(!stages.iter().any(|stage| stage == "dump" || stage == "attach"), "{what}");
+    assert!(ended.stderr.contains("the same dump"), "{what}");
+    assert_eq!(assert_complete(ended.stored()).of("Marker"), 50, "{what}");
+    // Another wish is another dump.
+    let all = shape.dump().args(&["--all", "--store", "-"]).run().expect(0);
+    assert!(!all.stderr.contains("the same dump"), "{what}");
+    first.signal(Signal::KILL);
+    first.wait();
+    drop(stalled);
+    for left in std::fs::read_dir(shape.dumps.path()).unwrap() {
+        std::fs::remove_dir_all(left.unwrap().path()).unwrap();
     }
 }
 
@@ -211,7 +217,7 @@ fn full_disk_before_a_stalled_store_ends_the_run() {
     shape.assert_clean("after a full disk before a stalled store");
 }
 
-fn to_stdout(shape: &Shape) -> Tool {
+pub fn to_stdout(shape: &Shape) -> Tool {
     Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json"]).args(&[
         "--pid",
         &shape.jvm.pid().to_string(),

@@ -205,3 +205,32 @@ fn a_waiting_place_that_another_user_may_write_is_refused_without_a_word_of_remo
         assert!(dump.exists());
     }
 }
+
+/// Without the group, the volume would be passed over for the JVM's `/tmp`, or the run be refused.
+#[test]
+fn volume_of_a_group_takes_the_dump_that_root_makes() {
+    if !is_root() {
+        return;
+    }
+    let (cwd, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let volume = tempfile::tempdir().unwrap();
+    lchown(volume.path(), Some(0), Some(GROUP)).unwrap();
+    std::fs::set_permissions(volume.path(), Permissions::from_mode(0o770)).unwrap();
+    lchown(cwd.path(), Some(1000), Some(1000)).unwrap();
+    let Some(jvm) = TestJvm::builder("17") else { return };
+    let jvm = jvm.uid(1000).groups(&[GROUP]).cwd(cwd.path()).arg("mb=48").arg("markers=91").start();
+    let tool =
+        || Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--dir", volume.path().to_str().unwrap()]);
+    let planned = tool().arg("--dry-run").run().expect(0).receipt();
+    let through = planned["nothing_done"].as_str().unwrap();
+    assert!(through.contains(volume.path().to_str().unwrap()), "{planned}");
+    assert_eq!(assert_complete(tool().run().expect(0).stored()).of("Marker"), 91);
+    assert_eq!(files_below(volume.path()), Vec::<PathBuf>::new());
+    // The guard has the same group.
+    let killed = tool().env("JMAP_DUMP_FAULT", "write the spool/2:hang").spawn();
+    let entries = || std::fs::read_dir(volume.path()).unwrap().count();
+    wait_until("a private directory", || entries() > 0);
+    killed.signal(Signal::KILL);
+    killed.wait();
+    wait_until("an empty volume", || entries() == 0);
+}

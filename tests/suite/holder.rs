@@ -97,7 +97,7 @@ fn fds_of(pid: Pid) -> Vec<(u32, String)> {
 #[test]
 fn holder_has_nothing_that_the_jvm_has_not() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("25")) else { return };
-    let jvm = jvm.uid(1000).gid(1001).arg("mb=60").start();
+    let jvm = jvm.uid(1000).gid(1001).groups(&[4711, 4712]).arg("mb=60").start();
     server.stall(Duration::from_secs(60));
     // A shell may leave such a one open.
     let inherited = File::open("/etc/shadow").unwrap();
@@ -118,7 +118,7 @@ fn holder_has_nothing_that_the_jvm_has_not() {
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     assert_eq!([line("Uid:"), line("Gid:")], ["1000 1000 1000 1000", "1001 1001 1001 1001"]);
-    assert_eq!(line("Groups:"), "1001");
+    assert_eq!(line("Groups:"), "4711 4712");
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
         assert_eq!(line(set), "0000000000000000", "{set}");
     }

@@ -50,6 +50,7 @@ mod plugin_words;
 mod presigned;
 mod prestop;
 mod promises;
+mod proof;
 mod readme;
 mod recipes;
 mod redact;

@@ -30,7 +30,7 @@ fn place(shape: &Shape) -> SocketAddr {
 }
 
 /// On a thread that is another user's.
-fn as_user<T: Send>(uid: u32, act: impl FnOnce() -> T + Send) -> T {
+pub fn as_user<T: Send>(uid: u32, act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let (gid, uid) = (Gid::from_raw(uid), Uid::from_raw(uid));

@@ -11,7 +11,7 @@ use crate::delivery::Delivery;
 use crate::heap_dump::Plan;
 use crate::kept::journal::{self, Begin, DumpOf, FileState, Journal};
 use crate::kept::ledger::Ledger;
-use crate::kept::names::{NAME, SORTED, SPOOL};
+use crate::kept::names::{NAME, PROOF, SORTED, SPOOL};
 use crate::object::receipt::{Kept, Receipt};
 
 impl Run<'_> {
@@ -75,7 +75,9 @@ impl Run<'_> {
         }
         let file = if spool.is_in_order() { SPOOL } else { SORTED };
         let kept = keep(&mut plan.dir, file, &format!("kept-{}", self.key.dump_name()), &self.settings.common);
-        for surplus in [&journal::name_for(SPOOL), SPOOL].into_iter().filter(|name| kept.is_ok() && *name != file) {
+        for surplus in
+            [&journal::name_for(SPOOL), SPOOL, PROOF].into_iter().filter(|name| kept.is_ok() && *name != file)
+        {
             let _ = plan.dir.remove_file(surplus);
         }
         if let Ok(kept) = &kept {

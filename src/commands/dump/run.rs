@@ -95,8 +95,8 @@ impl<'a> Run<'a> {
         log::info!("dumping {}", self.jvm.describe());
         let pipes = self.settings.no_disk.then(|| PipePair::open(self.jvm, self.deadline)).transpose()?;
         let mut upload = self.open_store()?;
-        if let Some(sealed) = self.sealed_meanwhile() {
-            return self.send_sealed(&sealed, upload);
+        if let Some((sealed, spool)) = self.sealed_meanwhile()? {
+            return self.send_sealed(&sealed, spool, upload);
         }
         let vm = vm.map_or_else(|| self.attach(), Ok)?;
         let mut plan = self.plan(&vm, upload.is_ok())?;

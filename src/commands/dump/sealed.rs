@@ -1,5 +1,8 @@
 //! A run that waited for another one sends the dump that the other one has sealed meanwhile: one pause for both.
 
+use std::io;
+use std::sync::atomic::Ordering;
+
 use super::run::Run;
 use crate::commands::tell_stored;
 use crate::commands::verify::walk;
@@ -19,36 +22,61 @@ use crate::store::{StoreError, Upload};
 
 impl Run<'_> {
     /// The dump that another run has sealed since this one waited for it, if this one may have it.
-    pub fn sealed_meanwhile(&self) -> Option<Sealed> {
-        if self.settings.dry_run {
-            return None;
-        }
-        let (since, dump_of) = (self.waited_since?, self.dump_of());
-        self.settings.target.dirs.iter().find_map(|dir| {
+    ///
+    /// # Errors
+    /// When this run is stopped.
+    pub fn sealed_meanwhile(&self) -> Result<Option<(Sealed, Spool)>, Error> {
+        let Some(since) = self.waited_since.filter(|_| !self.settings.dry_run) else { return Ok(None) };
+        let dump_of = self.dump_of();
+        let found = self.settings.target.dirs.iter().find_map(|dir| {
             sealed_since(&self.jvm.target, dir, &dump_of, since)
                 .inspect_err(|error| log::debug!("{dir} cannot be searched for a sealed dump: {error}"))
                 .ok()?
-        })
+        });
+        let Some(sealed) = found else { return Ok(None) };
+        let what = format!("reading {}", sealed.path);
+        self.progress.stage(&what, None);
+        let opened = sealed.open(|| self.deadline.check(&what).map_err(io::Error::other));
+        self.deadline.check(&what)?;
+        match opened {
+            Ok(spool) => Ok(Some((sealed, spool))),
+            Err(error) => {
+                log::warn!("{} is not sent: {error}; the JVM is dumped once more", sealed.path);
+                Ok(None)
+            }
+        }
     }
 
     /// Stores it, for this run's own store.
     ///
     /// # Errors
-    /// As for a dump of our own. What is sealed stays with the run that has made it.
-    pub fn send_sealed(&mut self, sealed: &Sealed, upload: Result<Upload, StoreError>) -> Result<(), Error> {
+    /// As for a dump of our own. What is sealed stays with the run that has made it. Of a file that its owner has
+    /// changed meanwhile nothing is stored.
+    pub fn send_sealed(
+        &mut self,
+        sealed: &Sealed,
+        spool: Spool,
+        upload: Result<Upload, StoreError>,
+    ) -> Result<(), Error> {
+        let has_changed = spool.has_changed();
+        self.send_spool(sealed, spool, upload).map_err(|error| match has_changed.load(Ordering::Relaxed) {
+            true => DumpError::Changed { path: sealed.path.clone() }.into(),
+            false => error,
+        })
+    }
+
+    fn send_spool(&mut self, sealed: &Sealed, spool: Spool, upload: Result<Upload, StoreError>) -> Result<(), Error> {
         let path = &sealed.path;
         self.receipt.warn(format!(
             "the run before this one has just made the same dump, {path}: it is sent, for no second pause"
         ));
         let unread = |source| Error::from(DumpError::Read { path: path.clone(), source });
-        let file = sealed.file.try_clone().map_err(unread)?;
-        let spool = Spool::adopt(file, &sealed.past.begin.order).map_err(unread)?;
         let summary = self.walk_sealed(&spool, path)?;
         let verdict = Verdict::of(&summary);
         self.receipt.dump = Some(DumpFacts {
             live_only: Some(self.live),
             walk: Some(summary.clone()),
-            ..sealed.past.begin.receipt.dump.clone().unwrap_or_default()
+            ..sealed.begin.receipt.dump.clone().unwrap_or_default()
         });
         let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
         let verdict = verdict.ok_or_else(truncated)?;
@@ -78,7 +106,7 @@ impl Run<'_> {
         if self.settings.with.is_empty() {
             return None;
         }
-        let context = sealed.past.begin.context.as_deref();
+        let context = sealed.begin.context.as_deref();
         if context.is_none() {
             self.receipt.warn("the run before this one asked for no threads and flags (--with): none are stored");
         }

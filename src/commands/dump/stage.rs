@@ -21,6 +21,7 @@ use crate::kept::dump_dir::DumpDir;
 use crate::kept::journal::{self, FileState, Journal};
 use crate::kept::ledger::Ledger;
 use crate::kept::names::{NAME, SPOOL};
+use crate::kept::proof::Proof;
 use crate::object::receipt::DumpFacts;
 use crate::store::Upload;
 use crate::store::url::StoreUrl;
@@ -164,19 +165,37 @@ impl Run<'_> {
         (plan, redactor): (&Plan, Option<Redactor>),
         upload: Option<&mut Upload>,
     ) -> Result<Delivery, Error> {
-        let (treatment, mut journal) = (Treatment { effort: self.effort(plan), redactor }, None);
+        let (treatment, mut outlived) = (Treatment { effort: self.effort(plan), redactor }, None);
         let ledger = upload.as_ref().and_then(|upload| upload.ledger());
         let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger };
-        let sealed = |spool: &Spool, walk: &Summary, good: bool| journal = seal.outlive(spool, walk, good);
+        let sealed = |spool: &Spool, walk: &Summary, good: bool| outlived = seal.outlive(spool, walk, good);
         let context = Context { progress: &self.progress, deadline: self.deadline };
         let piped = spooled::run(raw, spool, upload, treatment, context, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
-        self.journal = journal;
+        if let Some(journal) = outlived {
+            self.journal = journal;
+            self.leave_to_others(&spooled, &plan.dir, &piped);
+        }
         self.receipt.time("compress", piped.took);
         if let Some(sending) = piped.sending {
             self.receipt.time("upload", sending);
         }
         Ok(piped)
+    }
+
+    /// A run that waits may send the same dump now: it finds the journal, or what root says of it.
+    fn leave_to_others(&self, spooled: &Spooled, dir: &DumpDir, delivery: &Delivery) {
+        if let Some(spool) = delivery.spool.as_ref().filter(|_| spooled.in_store.is_none()) {
+            let state = spool.metadata().map(|meta| FileState::of(&meta)).unwrap_or_default();
+            let begin = self.begin(state, spool.pieces());
+            if let Err(error) = Proof::write(dir, begin, &delivery.digest) {
+                log::info!("a run that waits will dump once more: cannot write into {}: {error}", dir.here);
+            }
+        }
+        // Nobody knows how long a reader of standard output takes.
+        if self.settings.common.store.url == StoreUrl::Stdout {
+            self.place.take();
+        }
     }
 
     fn effort(&self, plan: &Plan) -> Effort {
@@ -226,8 +245,9 @@ struct Seal<'a> {
 }
 
 impl Seal<'_> {
-    /// Writes down what has happened so far, and tells the guard to leave it. The journal, when nothing else holds it.
-    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Journal> {
+    /// Writes down what has happened so far, and tells the guard to leave it. `None` when that fails, or there is nothing
+    /// to keep; the journal, when nothing else holds it.
+    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Option<Journal>> {
         if !good || Verdict::of(walk).is_none() {
             return None;
         }
@@ -245,10 +265,7 @@ impl Seal<'_> {
             }
         });
         match written {
-            Ok(journal) => {
-                self.give_up_turn();
-                journal
-            }
+            Ok(journal) => Some(journal),
             Err(error) => {
                 log::warn!(
                     "a killed run would lose its dump: cannot write a journal beside {}: {error}",
@@ -256,13 +273,6 @@ impl Seal<'_> {
                 );
                 None
             }
-        }
-    }
-
-    /// Nobody knows how long a reader of standard output takes. A run that waits has its own, and sends the same dump.
-    fn give_up_turn(&self) {
-        if self.run.settings.common.store.url == StoreUrl::Stdout {
-            self.run.place.take();
         }
     }
 

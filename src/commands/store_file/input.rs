@@ -1,5 +1,6 @@
 //! Files and standard input, opened and read with care; and what is removed of them.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -12,7 +13,7 @@ use crate::base::deadline::Deadline;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::files::regular_file::{Access, NotRegular};
-use crate::kept::names::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::kept::names::{NAME, NEW_JOURNAL, PROOF, SORTED, SPOOL};
 use crate::kept::sweep;
 use crate::settings::UsageError;
 
@@ -48,12 +49,13 @@ impl Read for Patient<'_> {
 pub(super) fn named_apart(entry: &Entry) -> PathBuf {
     let path = entry.path();
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-    let dir = absolute.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    let name = entry.name().to_string_lossy();
-    if !sweep::is_private(&dir) || !sweep::is_temporary(&name) {
+    let (dir, name) = (absolute.parent().and_then(Path::file_name).unwrap_or_default(), entry.name());
+    if !sweep::is_private(dir) || !sweep::is_temporary(name) {
         return path;
     }
-    let apart = entry.sibling(format!("kept-{name}"));
+    let mut apart = OsString::from("kept-");
+    apart.push(name);
+    let apart = entry.sibling(apart);
     match entry.rename_new(&apart) {
         Ok(()) => apart.path(),
         Err(error) => {
@@ -76,10 +78,11 @@ pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
 
 /// A run's own directory goes with the last of what it kept there.
 pub(super) fn remove_private_dir(entry: &Entry) {
-    let name = entry.dir().path().file_name().unwrap_or_default().to_string_lossy();
-    if sweep::is_private(&name)
+    let name = entry.dir().path().file_name().unwrap_or_default();
+    if sweep::is_private(name)
         && let Ok(itself) = entry.dir().parent_entry()
     {
+        let _ = entry.sibling(PROOF).remove();
         // Whatever else is there keeps it.
         let _ = itself.remove_dir();
     }
