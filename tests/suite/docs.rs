@@ -102,6 +102,19 @@ fn settings_page_has_each_flag_and_no_other() {
     assert_eq!(page, program);
 }
 
+#[test]
+fn settings_page_has_each_verb_and_no_other() {
+    let page = text("docs/settings.md");
+    let table = page.split("## Verbs").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the verbs");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let page: Vec<_> = rows.filter_map(|row| row.split([' ', '`']).next()).collect();
+    let help = String::from_utf8(Tool::new(&["--help"]).run().expect(0).stdout).unwrap();
+    let mut described = help.lines().filter_map(|line| line.split_whitespace().next()).collect::<BTreeSet<_>>();
+    described.retain(|word| VERBS.contains(word));
+    assert_eq!(page, VERBS);
+    assert_eq!(described.len(), VERBS.len(), "{help}");
+}
+
 /// The program lists all keys that it knows when it meets one that it does not know.
 #[test]
 fn settings_page_has_each_key_and_its_variable() {
