@@ -413,6 +413,11 @@ fn with_values_joined(words: Vec<OsString>) -> Vec<OsString> {
 }
 
 impl Command {
+    /// All that it does is to answer.
+    pub fn only_answers(&self) -> bool {
+        matches!(self, Self::Ps(_) | Self::List(_) | Self::Presign(_))
+    }
+
     /// Where messages and the receipt go, too: by flag, else by its variable. The log begins before there are settings.
     pub fn log_to(&self) -> Option<OsString> {
         let flag = match self {

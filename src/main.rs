@@ -2,19 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jmap_dump_tool::cli::Cli;
-use jmap_dump_tool::commands::{self, Outcome};
+use jmap_dump_tool::commands::{self, Answer, Outcome};
 use jmap_dump_tool::deadline::{Deadline, Reason};
 use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
 use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::{Stderr, write_within};
+use jmap_dump_tool::output::{Stderr, write_answer, write_within};
 use jmap_dump_tool::panics;
 use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
 use jmap_dump_tool::private;
@@ -70,7 +70,7 @@ fn run() -> ExitCode {
         watch_signals(deadline);
         watch_end(deadline, linger);
     });
-    print(&outcome)
+    print(&outcome, cli.command.only_answers())
 }
 
 /// What this process does for the run that started it, if its name says so.
@@ -143,22 +143,26 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
     }
 }
 
-fn print(outcome: &Outcome) -> ExitCode {
+/// An answer that nobody got changes nothing of what was done; where `only_answers`, nothing else was.
+fn print(outcome: &Outcome, only_answers: bool) -> ExitCode {
     IS_OVER.store(true, Ordering::Relaxed);
-    if let Some(answer) = &outcome.answer {
-        log_copy::add(&answer.text);
-        // A reader that went away does not change what was done.
-        let text = printable_lines(&answer.text);
-        let _ = if answer.aside {
-            write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE)
-        } else {
-            write_within(std::io::stdout().lock(), text.as_bytes(), ANSWER_PATIENCE)
-        };
+    let told = outcome.answer.as_ref().map_or(Ok(()), tell);
+    match (&outcome.result, told) {
+        (Ok(()), Err(error)) if only_answers && error.kind() != io::ErrorKind::BrokenPipe => {
+            ExitCode::from(report(&Error::Untold(error)))
+        }
+        (Ok(()), _) => ExitCode::SUCCESS,
+        (Err(error), _) => ExitCode::from(report(error)),
     }
-    match &outcome.result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(report(error)),
+}
+
+fn tell(answer: &Answer) -> io::Result<()> {
+    log_copy::add(&answer.text);
+    let text = printable_lines(&answer.text);
+    if answer.aside {
+        return write_within(io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);
     }
+    write_answer(text.as_bytes(), ANSWER_PATIENCE)
 }
 
 /// Somebody may page through a long answer.

@@ -47,7 +47,7 @@ impl Run<'_> {
             walk: Some(summary),
             ..sealed.past.begin.receipt.dump.clone().unwrap_or_default()
         });
-        let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
+        let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len(), damage: None };
         let verdict = verdict.ok_or_else(truncated)?;
         let mut upload = upload.map_err(|error| self.still_sealed(path, error))?;
         let sent = pipeline::send(&spool, self.part_size(), Some(&mut upload), &self.progress);

@@ -199,7 +199,7 @@ fn check(
         let mut raw = DumpReader::gzipped(raw, scrutiny);
         let walk = walk(&mut raw, &path, progress, deadline, &mut Histogram::new())?;
         if !walk.complete && !truncated {
-            return Err(DumpError::Truncated { path, bytes: walk.bytes }.into());
+            return Err(DumpError::truncated(path, &walk).into());
         }
     }
     Ok(if expected.is_some() { SAME } else { NO_CHECKSUM })

@@ -35,7 +35,7 @@ pub fn run(args: &VerifyArgs) -> Outcome {
                 Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
             };
             let whole = walk.complete;
-            let truncated = DumpError::Truncated { path, bytes: walk.bytes };
+            let truncated = DumpError::truncated(path, &walk);
             let result = if whole { Ok(()) } else { Err(truncated.into()) };
             Outcome { result, answer: Some(Answer { text, aside: false }) }
         }
