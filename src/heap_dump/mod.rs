@@ -55,6 +55,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::deadline::Deadline;
+use crate::gzip;
 use crate::hprof::{Malformed, Summary};
 use crate::regular_file::NotRegular;
 use crate::units::Bytes;
@@ -124,7 +125,10 @@ impl DumpError {
                 "no JVM makes that: look for what else writes there as its user; nothing was read, and it was removed"
                     .into()
             }
-            Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
+            Self::Read { source, .. } if gzip::is_damage(source) => {
+                "do not rely on it; copy or fetch it again, or dump again".into()
+            }
+            Self::Read { .. } => "look into the state of the file system on which it lies, and try again".into(),
         }
     }
 }

@@ -190,3 +190,34 @@ fn answers_that_nobody_gets_are_no_success() {
     }
     assert!(files_in(store.path()).is_empty());
 }
+
+/// Neither by a good checksum of its copy, nor on its way back.
+#[test]
+fn copy_of_a_damaged_gzip_is_never_whole() {
+    let pod = Pod::new();
+    let Some(sample) = pod.sample(4, 3) else { return };
+    let whole = gz(&std::fs::read(sample).unwrap());
+    let (checksum, length) = (whole.len() - 8, whole.len() - 1);
+    let other = |at: usize| [&whole[..at], &[whole[at] ^ 1], &whole[at + 1..]].concat();
+    let behind = [&whole[..], b"other"].concat();
+    for (what, bytes) in [("checksum", other(checksum)), ("length", other(length)), ("bytes behind", behind)] {
+        let (dir, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, place) = (dir.path().join("a.hprof.gz"), store.path().to_str().unwrap());
+        std::fs::write(&path, &bytes).unwrap();
+        let fetch = |object: &Path| {
+            let key = object.strip_prefix(store.path()).unwrap().to_str().unwrap().to_owned();
+            Tool::new(&["fetch", "--store", place, "--to", dir.path().to_str().unwrap(), &key])
+        };
+        for redact in [&["--redact"][..], &["--redact=all"], &[]] {
+            let upload = ["upload", "--allow-truncated", "--store", place, "a", "b", "c"];
+            let object = Tool::new(&upload).args(redact).arg(&path).run().expect(0).stored();
+            verified(&object).expect(5);
+            let told = fetch(&object).args(&["--output", "json"]).run().expect(0).receipt();
+            assert!(told["verified"].as_str().unwrap().contains("the dump is not whole"), "{what} {redact:?}: {told}");
+            std::fs::remove_file(dir.path().join(object.file_name().unwrap())).unwrap();
+            let plain = fetch(&object).arg("--gunzip").run();
+            assert!(plain.code == 5 || !redact.is_empty(), "{what} {redact:?}: {plain:?}");
+            assert!(!plain.stderr.contains("--dir"), "{what} {redact:?}: {}", plain.stderr);
+        }
+    }
+}
