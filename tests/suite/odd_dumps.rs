@@ -36,7 +36,18 @@ fn dump_of_the_hprof_agent_is_whole() {
         wait_until("it has ended", SOON, || !jvm.is_alive());
         assert!(instances(&verified(&path).expect(0).receipt()) > 100, "{options}");
         let store = tempfile::tempdir().unwrap();
-        let upload = ["upload", "--redact", "--delete", "--store", store.path().to_str().unwrap(), "a", "b", "c"];
+        let upload = [
+            "upload",
+            "--output",
+            "json",
+            "--redact",
+            "--delete",
+            "--store",
+            store.path().to_str().unwrap(),
+            "a",
+            "b",
+            "c",
+        ];
         let stored = Tool::new(&upload).arg(&path).run().expect(0).stored();
         assert!(!path.exists());
         verified(&stored).expect(0);
@@ -209,7 +220,7 @@ fn copy_of_a_damaged_gzip_is_never_whole() {
             Tool::new(&["fetch", "--store", place, "--to", dir.path().to_str().unwrap(), &key])
         };
         for redact in [&["--redact"][..], &["--redact=all"], &[]] {
-            let upload = ["upload", "--allow-truncated", "--store", place, "a", "b", "c"];
+            let upload = ["upload", "--output", "json", "--allow-truncated", "--store", place, "a", "b", "c"];
             let object = Tool::new(&upload).args(redact).arg(&path).run().expect(0).stored();
             verified(&object).expect(5);
             let told = fetch(&object).args(&["--output", "json"]).run().expect(0).receipt();
