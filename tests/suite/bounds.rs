@@ -132,10 +132,10 @@ const STACKS: &str = "
 fn stacks_of_virtual_threads_leave_no_bound() {
     let Some(jvm) = TestJvm::builder("28") else { return };
     let classes = tempfile::tempdir().unwrap();
-    if !compiles("Stacks", STACKS, classes.path()) {
+    if !compiles("Stacks", STACKS, &["--release", "21"], classes.path()) {
         return;
     }
-    let jvm = jvm.jvm_arg("--enable-preview").jvm_arg("-XX:-UseCompactObjectHeaders").jvm_arg("-XX:+UseSerialGC");
+    let jvm = jvm.jvm_arg("-XX:-UseCompactObjectHeaders").jvm_arg("-XX:+UseSerialGC");
     let jvm = jvm.jvm_arg("-Xmx200m").program("Stacks", classes.path()).start();
     jvm.say("gc");
     let check = Tool::new(&["check", "--pid", &jvm.pid().to_string(), "--output", "json"]).run().expect(0);

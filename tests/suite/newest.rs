@@ -55,11 +55,11 @@ const VALUES: &str = "
 ";
 
 /// Compiles a class for the newest JVM, by the compiler that it brings.
-pub fn compiles(name: &str, text: &str, dir: &Path) -> bool {
+pub fn compiles(name: &str, text: &str, options: &[&str], dir: &Path) -> bool {
     let source = dir.join(format!("{name}.java"));
     std::fs::write(&source, text).unwrap();
     let mut javac = Command::new(bed::home("28").join("bin/java"));
-    javac.args(["-m", "jdk.compiler/com.sun.tools.javac.Main", "--enable-preview", "--release", "28", "-cp"]);
+    javac.args(["-m", "jdk.compiler/com.sun.tools.javac.Main"]).args(options).arg("-cp");
     let output = javac.arg(bed::classes()).arg("-d").args([dir, &source]).output().unwrap();
     if !output.status.success() {
         bed::skip(&format!("this JDK 28 does not compile {name}: {}", String::from_utf8_lossy(&output.stderr)));
@@ -71,7 +71,7 @@ pub fn compiles(name: &str, text: &str, dir: &Path) -> bool {
 fn dump_with_value_objects_is_whole() {
     let Some(jvm) = TestJvm::builder("28") else { return };
     let (classes, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    if !compiles("Values", VALUES, classes.path()) {
+    if !compiles("Values", VALUES, &["--enable-preview", "--release", "28"], classes.path()) {
         return;
     }
     let jvm = jvm.jvm_arg("--enable-preview").program("Values", classes.path()).arg(format!("markers={MARKERS}"));
