@@ -132,7 +132,7 @@ const STACKS: &str = "
 fn stacks_of_virtual_threads_leave_no_bound() {
     let Some(jvm) = TestJvm::builder("28") else { return };
     let classes = tempfile::tempdir().unwrap();
-    if !compiles("Stacks", STACKS, &["--release", "21"], classes.path()) {
+    if !compiles("Stacks", STACKS, &[], classes.path()) {
         return;
     }
     let jvm = jvm.jvm_arg("-XX:-UseCompactObjectHeaders").jvm_arg("-XX:+UseSerialGC");

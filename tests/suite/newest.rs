@@ -71,7 +71,7 @@ pub fn compiles(name: &str, text: &str, options: &[&str], dir: &Path) -> bool {
 fn dump_with_value_objects_is_whole() {
     let Some(jvm) = TestJvm::builder("28") else { return };
     let (classes, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    if !compiles("Values", VALUES, &["--enable-preview", "--release", "28"], classes.path()) {
+    if !compiles("Values", VALUES, &["--enable-preview", "--source", "28"], classes.path()) {
         return;
     }
     let jvm = jvm.jvm_arg("--enable-preview").program("Values", classes.path()).arg(format!("markers={MARKERS}"));
