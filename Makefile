@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: bench endurance fuzz demo test check suite release rust-target isal jvms clean
+.PHONY: bench krew endurance fuzz demo test check suite release rust-target isal jvms clean
 
 demo: rust-target
 	$(CARGO) build --release --target $(TARGET)
@@ -37,6 +37,13 @@ release:
 	    cp "$$(ls -t target/$(TARGET)/release/build/jmap-dump-tool-*/out/$$file | head -n 1)" dist/share/ || exit; \
 	done
 	cd dist && sha256sum jmap-dump-tool-* >SHA256SUMS
+
+# The manifest for Krew, of the plugin's archive in dist/. KREW_URI is where that can be downloaded.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+KREW_URI ?=
+krew:
+	deploy/krew/manifest.sh dist/kubectl-jmap_dump-$(VERSION).tar.gz $(VERSION) $(KREW_URI) >dist/jmap-dump.yaml || \
+	    (rm dist/jmap-dump.yaml && false)
 
 # Coverage-guided fuzzing of the parsers, so many seconds for each of the four.
 FUZZ_SECONDS ?= 60

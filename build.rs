@@ -6,7 +6,7 @@ use std::process::Command;
 use clap::CommandFactory;
 
 #[allow(dead_code)]
-#[path = "src/cli.rs"]
+#[path = "src/cli/mod.rs"]
 mod cli;
 
 /// cli.rs names it; the man page needs only the number.
@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
     for key in ["STORE", "ENDPOINT", "REGION", "PATH_STYLE"] {
         println!("cargo::rerun-if-env-changed=JMAP_DUMP_BUILTIN_{key}");
     }
-    for path in ["build.rs", "src/cli.rs", ".git/HEAD", ".git/index"] {
+    for path in ["build.rs", "src/cli", ".git/HEAD", ".git/index"] {
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }

@@ -4,14 +4,17 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::attach::AttachError;
-use crate::deadline::{Reason, Stopped};
-use crate::discovery::DiscoveryError;
+use crate::base::deadline::{Reason, Stopped};
+use crate::base::printable::printable;
+use crate::base::units::{Bytes, Seconds};
+use crate::compress::compressor::PipelineError;
+use crate::compress::source::SourceError;
+use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
-use crate::printable::printable;
+use crate::jvm::DiscoveryError;
+use crate::kept::claim::ClaimError;
 use crate::settings::UsageError;
-use crate::stages::PipelineError;
 use crate::store::{CredentialsError, StoreError};
-use crate::units::{Bytes, Seconds};
 
 /// Why a run did not end with 0.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,10 @@ pub enum Error {
     Unexpected { what: String, source: io::Error },
     #[error(transparent)]
     Usage(#[from] UsageError),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error("{path} is there already")]
+    Exists { path: String },
     #[error(transparent)]
     NoJvm(#[from] DiscoveryError),
     #[error(transparent)]
@@ -71,7 +78,7 @@ impl Error {
             {
                 1
             }
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Claim(_) | Self::Exists { .. } => 2,
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
@@ -106,6 +113,8 @@ impl Error {
             Self::Untold(_) => "open standard output for writing, where there is room, and run it again".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
+            Self::Claim(error) => error.hint(),
+            Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
             Self::NoJvm(error) => error.hint().into(),
             Self::Attach(error) => error.hint(),
             Self::NoPipe(error) => error.hint().into(),
@@ -207,10 +216,11 @@ impl Error {
         let (path, spool_path) = (path.to_owned(), spool_path.to_owned());
         match error {
             // What went wrong with the JVM behind the bytes is told as such.
-            PipelineError::Read(source) => match source.downcast::<DumpFailure>() {
-                Ok(failure) => failure.into(),
-                Err(source) => DumpError::Read { path, source }.into(),
+            PipelineError::Source(SourceError::Maker(failure)) => match failure.downcast::<DumpFailure>() {
+                Ok(failure) => (*failure).into(),
+                Err(failure) => DumpError::Read { path, source: io::Error::other(failure) }.into(),
             },
+            PipelineError::Source(SourceError::Read(source)) => DumpError::Read { path, source }.into(),
             PipelineError::Merged => DumpError::Merged { path }.into(),
             PipelineError::Malformed(source) => DumpError::Malformed { path, source }.into(),
             PipelineError::Compress(error) => {
@@ -219,13 +229,21 @@ impl Error {
             PipelineError::Spool(source) => {
                 RoomError::Io { what: "write the compressed dump", path: spool_path, source }.into()
             }
-            PipelineError::Store(StoreError::Stopped(stopped)) | PipelineError::Stopped(stopped) => stopped.into(),
-            PipelineError::Store(error) => Self::StoreLost(error),
+            PipelineError::Stopped(stopped) => stopped.into(),
             PipelineError::NoThread(source) => RoomError::NoThread(source).into(),
             PipelineError::Halted => Self::Unexpected {
                 what: "the stages of the dump have stopped".into(),
                 source: io::Error::other(PipelineError::Halted),
             },
+        }
+    }
+
+    /// A dump, at `path`, did not get through pipes into the store.
+    pub fn from_stream(error: StreamError, path: &str) -> Self {
+        match error {
+            StreamError::Store(StoreError::Stopped(stopped)) => stopped.into(),
+            StreamError::Store(error) => Self::StoreLost(error),
+            StreamError::Pipeline(error) => Self::from_pipeline(error, path, path),
         }
     }
 }

@@ -1,75 +1,64 @@
-//! Gets the heap dump out of a JVM: `ARCHITECTURE.md` walks one dump through these modules, which stand here in
-//! the order of the data.
+//! Gets the heap dump out of a JVM: `ARCHITECTURE.md` walks one dump through these layers.
+//!
+//! The layers stand here from top to bottom. A module uses only its own layer and those below it.
 
 #![deny(unsafe_code)]
 // Tests make and read files of their own, and wait for their threads.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
-pub mod cli;
-pub mod settings;
-
-pub mod error;
-
-pub mod deadline;
-mod file_from;
-mod given_file;
-pub mod log_copy;
-mod memory;
-pub mod output;
-pub mod printable;
-pub mod progress;
-mod regular_file;
-pub mod units;
-pub mod waiting;
-
+// One file per verb, and what a companion process does.
 pub mod commands;
 
-pub mod condition;
-pub mod discovery;
-pub mod faults;
-pub mod target;
+// One variant for each exit status.
+pub mod error;
 
-pub mod single_run;
+// Flags, environment and files become one typed struct per verb.
+pub mod settings;
 
-pub mod attach;
+// Flags and help text.
+pub mod cli;
 
-mod companion;
-mod entry;
-pub mod guard;
-pub mod incoming;
-pub mod journal;
-mod named_path;
-pub mod private;
-pub mod private_memory;
+// From a source to a stored object.
+pub mod delivery;
 
+// Files that appear in a directory.
+pub mod watch;
+
+// From a JVM that answers to its dump.
 pub mod heap_dump;
 
-pub mod hprof;
+// The attach protocol.
+pub mod attach;
 
-mod dump_reader;
-pub mod effort;
-mod gunzip;
-pub mod gzip;
-pub mod pages;
-pub mod panics;
-pub mod pipeline;
-pub mod stages;
-pub mod straight;
-
-pub mod spool;
-
-pub mod classes;
-pub mod redaction;
-
+// Where objects are kept.
 pub mod store;
 
-pub mod download;
-mod leases;
-mod open_files;
-pub mod pod;
-mod rename;
-pub mod run_id;
-mod sys;
+// Everything that lies on disk beyond the process.
+pub mod kept;
+
+// The companion process that undoes what a killed run has left.
+pub mod guard;
+
+// The object key, the stored object, the receipt.
+pub mod object;
+
+// From raw bytes to gzip members.
+pub mod compress;
+
+// Which processes are JVMs, and their facts.
+pub mod jvm;
+
+// The HPROF format: bytes in, values out.
+pub mod hprof;
+
+// Standard output and error.
+pub mod terminal;
+
+// Files that others may have made, named, or hold.
+pub mod files;
+
+// Time, waits, units, words, identities.
+pub mod base;
 
 /// Version, source revision and target, as build.rs found them.
 pub const VERSION: &str =

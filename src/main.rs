@@ -7,18 +7,17 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jmap_dump_tool::base::deadline::{Deadline, Reason};
+use jmap_dump_tool::base::printable::{printable, printable_lines, printable_words};
+use jmap_dump_tool::base::{panics, private_memory};
 use jmap_dump_tool::cli::Cli;
-use jmap_dump_tool::commands::{self, Answer, Outcome};
-use jmap_dump_tool::deadline::{Deadline, Reason};
+use jmap_dump_tool::commands::{self, Answer};
 use jmap_dump_tool::error::Error;
+use jmap_dump_tool::files::private;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::heap_dump::holder;
-use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::{Stderr, write_answer, write_within};
-use jmap_dump_tool::panics;
-use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
-use jmap_dump_tool::private;
-use jmap_dump_tool::private_memory;
+use jmap_dump_tool::terminal::log_copy;
+use jmap_dump_tool::terminal::output::{Stderr, write_answer, write_within};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -58,25 +57,38 @@ fn run() -> ExitCode {
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
         }
     };
-    let copy = cli.command.log_to().map(|path| (log_copy::start(&path), path));
-    start_log(cli.command.verbosity());
+    let copy = cli.log_to().map(|path| (log_copy::start(&path), path));
+    start_log(cli.verbose);
     if let Err(error) = closed {
         log::warn!("other processes of this user may read the memory of this one: {error}");
     }
     if let Some((Err(error), path)) = copy {
         log::warn!("cannot write to {}, which --log-to names: {error}", path.display());
     }
-    let outcome = commands::run(&cli.command, &mut |deadline, linger| {
+    let ended = commands::run(&cli, &mut |deadline, linger| {
         watch_signals(deadline);
         watch_end(deadline, linger);
     });
-    print(&outcome, cli.command.only_answers())
+    IS_OVER.store(true, Ordering::Relaxed);
+    match ended {
+        Ok(answer) => match tell(&answer) {
+            // An answer that nobody got changes nothing of what was done, if anything else was.
+            Err(error) if cli.command.only_answers() && error.kind() != io::ErrorKind::BrokenPipe => {
+                ExitCode::from(report(&Error::Untold(error)))
+            }
+            _ => ExitCode::SUCCESS,
+        },
+        Err(failed) => {
+            let _ = tell(&failed.answer);
+            ExitCode::from(report(&failed.error))
+        }
+    }
 }
 
 /// What this process does for the run that started it, if its name says so.
 fn companion_task() -> Option<fn()> {
     match std::env::args_os().next()?.to_str()? {
-        guard::NAME => Some(guard::keep_watch),
+        guard::NAME => Some(commands::guard::keep_watch),
         holder::NAME => Some(holder::hold_pipes),
         _ => None,
     }
@@ -140,19 +152,6 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
     });
     if let Err(error) = watching {
         log::warn!("a run that hangs at a disk will not be ended: {error}");
-    }
-}
-
-/// An answer that nobody got changes nothing of what was done; where `only_answers`, nothing else was.
-fn print(outcome: &Outcome, only_answers: bool) -> ExitCode {
-    IS_OVER.store(true, Ordering::Relaxed);
-    let told = outcome.answer.as_ref().map_or(Ok(()), tell);
-    match (&outcome.result, told) {
-        (Ok(()), Err(error)) if only_answers && error.kind() != io::ErrorKind::BrokenPipe => {
-            ExitCode::from(report(&Error::Untold(error)))
-        }
-        (Ok(()), _) => ExitCode::SUCCESS,
-        (Err(error), _) => ExitCode::from(report(error)),
     }
 }
 

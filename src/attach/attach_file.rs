@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
+use super::AttachError;
 use super::handshake::LOOK;
 use super::tmp::Tmp;
-use super::{AttachError, Identity};
-use crate::discovery::Jvm;
-use crate::faults::door;
+use crate::base::faults::door;
+use crate::base::identity::Identity;
+use crate::base::waiting::pause;
+use crate::files::regular_file::{Access, PRIVATE, create_in};
 use crate::guard::{self, Note, Undo};
-use crate::regular_file::{Access, PRIVATE, create_in};
-use crate::waiting::pause;
+use crate::jvm::Jvm;
 
 /// How long a JVM that was signalled may still look for the file when we give up: tens of milliseconds, but where its
 /// thread for signals has to wait for a processor.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::attach_file::AttachFile;
 use super::tmp::{Patience, Tmp};
-use super::{AttachError, Identity, VirtualMachine};
-use crate::deadline::Deadline;
-use crate::discovery::Jvm;
-use crate::discovery::hsperfdata::PerfData;
-use crate::discovery::maps::Vm;
-use crate::discovery::proc_status::SIGQUIT;
+use super::{AttachError, VirtualMachine};
+use crate::base::deadline::Deadline;
+use crate::base::identity::Identity;
+use crate::jvm::Jvm;
+use crate::jvm::hsperfdata::PerfData;
+use crate::jvm::maps::Vm;
+use crate::jvm::proc_status::SIGQUIT;
 
 /// How often we look for the socket: a JVM at rest opens it within 10 to 22 ms of the signal.
 pub(super) const LOOK: Duration = Duration::from_millis(10);

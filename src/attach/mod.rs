@@ -2,7 +2,6 @@
 
 mod attach_file;
 mod handshake;
-mod identity;
 mod protocol;
 mod tmp;
 
@@ -14,13 +13,14 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 
 pub use attach_file::STILL_LOOKS;
-pub use identity::{Identity, IdentityError};
+
 pub use protocol::{ARG_MAX, AttachOperation, Reply};
 
-use crate::deadline::{Deadline, Stopped, Woken};
-use crate::discovery::Jvm;
-use crate::faults::door;
-use crate::printable::printable;
+use crate::base::deadline::{Deadline, Stopped, Woken};
+use crate::base::faults::door;
+use crate::base::identity::{Identity, IdentityError};
+use crate::base::printable::printable;
+use crate::jvm::Jvm;
 use tmp::Tmp;
 
 /// Attaching, or an operation through it, is not possible.

@@ -10,12 +10,13 @@ use rustix::fs::{Access, AtFlags, FileType, Mode, Stat, accessat, chmodat, mkdir
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
 
-use super::{AttachError, Identity};
-use crate::deadline::Deadline;
-use crate::discovery::{Jvm, TMP};
-use crate::faults::door;
+use super::AttachError;
+use crate::base::deadline::Deadline;
+use crate::base::faults::door;
+use crate::base::identity::Identity;
+use crate::base::sys::{Peer, peer_of};
 use crate::guard::{self, Note, Undo};
-use crate::sys::{Peer, peer_of};
+use crate::jvm::{Jvm, TMP};
 
 /// Longest path of a socket, with the NUL behind it (unix(7), `sun_path`). The JVM makes it under this name first
 /// (JDK: `attachListener_posix.cpp`, `PosixAttachListener::init`).

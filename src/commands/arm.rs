@@ -3,30 +3,24 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Answer, Outcome, WatchSignals, start_clock};
+use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::attach::{AttachOperation, VirtualMachine};
-use crate::cli::ArmArgs;
-use crate::condition::Reading;
-use crate::deadline::Deadline;
-use crate::discovery::{Jvm, PROC, select};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
+use crate::cli::{ArmArgs, Flags};
 use crate::error::Error;
-use crate::heap_dump::{self, DiskLimits, DumpError, Layout, OwnDumpError, OwnPlace, Room};
-use crate::printable::printable;
+use crate::heap_dump::{self, DiskLimits, DumpError, OwnDumpError, OwnPlace, Room};
+use crate::jvm::condition::Reading;
+use crate::jvm::layout::Layout;
+use crate::jvm::{Jvm, PROC, select};
 use crate::settings::{TargetSettings, UsageError};
-use crate::units::Bytes;
 
 /// The attach has a limit of its own; two flags are set at once.
 const LIMIT: Duration = Duration::from_secs(120);
 
-pub fn run(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    match arm(args, watch_signals) {
-        Ok(text) => Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) },
-        Err(error) => Outcome::failed(error),
-    }
-}
-
-fn arm(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Result<String, Error> {
-    let target = TargetSettings::of_arm(args)?;
+pub fn run(args: &ArmArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let target = TargetSettings::of_arm(flags)?;
     let deadline = start_clock(LIMIT, watch_signals)?;
     let jvm = select(Path::new(PROC), &target.selection)?;
     if let Some(dir) = &args.path {
@@ -41,7 +35,7 @@ fn arm(args: &ArmArgs, watch_signals: &mut WatchSignals<'_>) -> Result<String, E
     }
     set(&vm, "HeapDumpOnOutOfMemoryError", "1", &deadline)?;
     let armed = format!("{} writes its heap to {} on OutOfMemoryError", jvm.describe(), place.path());
-    Ok(printable(&armed).into_owned() + "\n")
+    Ok(Answer::of(printable(&armed).into_owned() + "\n"))
 }
 
 /// `%` may mean another directory to the JVM, which is asked for its version first.

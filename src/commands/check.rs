@@ -6,23 +6,24 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Answer, Outcome, WatchSignals, start_clock};
+use super::dump::single_run::SingleRun;
+use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::attach::VirtualMachine;
-use crate::cli::CheckArgs;
-use crate::deadline::Deadline;
-use crate::discovery::mountinfo::Mount;
-use crate::discovery::{Jvm, PROC, select};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::run_id::run_id;
+use crate::base::units::{Bytes, Seconds};
+use crate::cli::{CheckArgs, Flags};
+use crate::compress::redaction::Redaction;
 use crate::error::Error;
 use crate::heap_dump::{self, Plan, PlanRequest};
-use crate::pod::Pod;
-use crate::printable::printable;
-use crate::redaction::Redaction;
-use crate::run_id::run_id;
+use crate::jvm::mountinfo::Mount;
+use crate::jvm::{Jvm, PROC, select};
+use crate::object::key::ObjectKey;
+use crate::object::part_size::PART_MIN;
+use crate::object::pod::Pod;
 use crate::settings::{CheckSettings, Output, Settings};
-use crate::single_run::SingleRun;
-use crate::store::key::ObjectKey;
-use crate::store::{PART_MIN, Upload};
-use crate::units::{Bytes, Seconds};
+use crate::store::Upload;
 
 /// What one core compresses at the default level.
 const GZIP_BYTES_PER_SECOND: u64 = 150 << 20;
@@ -84,15 +85,9 @@ impl Findings {
     }
 }
 
-pub fn run(args: &CheckArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match CheckSettings::of_check(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
-    let deadline = match start_clock(settings.deadline, watch_signals) {
-        Ok(deadline) => deadline,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &CheckArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = CheckSettings::of_check(args, flags)?;
+    let deadline = start_clock(settings.deadline, watch_signals)?;
     let mut findings = Findings::default();
     match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => {
@@ -109,7 +104,7 @@ pub fn run(args: &CheckArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
         Output::Text => findings.lines.iter().map(describe).collect(),
         Output::Json => serde_json::to_string(&findings.lines).unwrap_or_default() + "\n",
     };
-    Outcome { result: findings.first.map_or(Ok(()), Err), answer: Some(Answer { text, aside: false }) }
+    Answer::of(text).and(findings.first.map_or(Ok(()), Err))
 }
 
 fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadline: &Deadline) {

@@ -11,25 +11,25 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::verify::walk;
-use super::{Answer, Outcome, WatchSignals, start_clock};
-use crate::cli::FetchArgs;
-use crate::deadline::Deadline;
-use crate::download::{Download, sha256_of};
-use crate::dump_reader::DumpReader;
-use crate::entry::{Entry, HeldDir};
+use super::{Answer, Failed, WatchSignals, start_clock};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::units::{Bytes, Seconds};
+use crate::cli::{FetchArgs, Flags};
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::source::Scrutiny;
+use crate::delivery::download::{Download, sha256_of};
 use crate::error::Error;
-use crate::file_from::FileFrom;
+use crate::files::entry::{Entry, HeldDir};
+use crate::files::file_from::FileFrom;
+use crate::files::regular_file::Access;
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::Histogram;
-use crate::printable::printable;
-use crate::progress::Progress;
-use crate::regular_file::Access;
-use crate::settings::{FetchSettings, Output, UsageError};
-use crate::stages::Scrutiny;
-use crate::store::key::receipt_of;
-use crate::store::receipt::Receipt;
+use crate::object::key::receipt_of;
+use crate::object::receipt::Receipt;
+use crate::settings::{FetchSettings, Output};
 use crate::store::{Listed, Shelf, StoreError};
-use crate::units::{Bytes, Seconds};
+use crate::terminal::progress::Progress;
 
 /// What came of one object.
 #[derive(Debug, Serialize)]
@@ -43,21 +43,18 @@ struct Fetched {
     seconds: f64,
 }
 
-pub fn run(args: &FetchArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match FetchSettings::of_fetch(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &FetchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = FetchSettings::of_fetch(args, flags)?;
+    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let shelf = Shelf::open(&settings.common.store, &deadline).map_err(Error::store)?;
+    let progress = Progress::start();
     let mut text = String::new();
-    let result = start_clock(settings.common.deadline, watch_signals).and_then(|deadline| {
-        let shelf = Shelf::open(&settings.common.store, &deadline).map_err(Error::store)?;
-        let progress = Progress::start();
-        settings.keys.iter().try_for_each(|key| {
-            text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.common.output);
-            Ok(())
-        })
+    let result = settings.keys.iter().try_for_each(|key| {
+        text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.common.output);
+        Ok(())
     });
-    Outcome { result, answer: Some(Answer { text, aside: false }) }
+    drop(progress);
+    Answer::of(text).and(result)
 }
 
 fn fetch(
@@ -75,7 +72,7 @@ fn fetch(
     let plain = settings.gunzip.then(|| name.strip_suffix(".gz")).flatten().map(|name| to.entry(name));
     let wanted = plain.as_ref().unwrap_or(&gz);
     if wanted.exists() {
-        return Err(UsageError::Exists { path: shown(&wanted.path()) }.into());
+        return Err(Error::Exists { path: shown(&wanted.path()) });
     }
     let object = shelf.look(key).map_err(Error::store)?;
     let got = if gz.exists() { got_before } else { download };
@@ -143,7 +140,7 @@ fn got_before(
     deadline: &Deadline,
 ) -> Result<(String, &'static str), Error> {
     let path = to.path();
-    let another = || UsageError::Exists { path: shown(&path) }.into();
+    let another = || Error::Exists { path: shown(&path) };
     if !to.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == object.bytes) {
         return Err(another());
     }

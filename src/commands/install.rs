@@ -5,24 +5,22 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use super::{Answer, Outcome};
+use super::{Answer, Failed};
+use crate::base::printable::printable_path;
+use crate::base::run_id::run_id;
 use crate::cli::InstallArgs;
-use crate::entry::Entry;
-use crate::error::Error;
+use crate::files::entry::Entry;
+use crate::files::regular_file::{Access, PRIVATE, create_in, open_named};
 use crate::heap_dump::RoomError;
-use crate::printable::printable_path;
-use crate::regular_file::{Access, PRIVATE, create_in, open_named};
-use crate::run_id::run_id;
 use crate::settings::FILE_NAME;
 
 /// The program's name there, whatever it is called here.
 const PROGRAM: &str = "jmap-dump-tool";
 
-pub fn run(args: &InstallArgs) -> Outcome {
-    match install(Path::new(&args.dir)) {
-        Ok(text) => Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) },
-        Err((path, source)) => Outcome::failed(Error::from(RoomError::Io { what: "install", path, source })),
-    }
+pub fn run(args: &InstallArgs) -> Result<Answer, Failed> {
+    let installed = install(Path::new(&args.dir));
+    let text = installed.map_err(|(path, source)| RoomError::Io { what: "install", path, source })?;
+    Ok(Answer::of(text))
 }
 
 fn install(dir: &Path) -> Result<String, (String, io::Error)> {

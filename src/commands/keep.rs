@@ -4,15 +4,16 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::discovery::mountinfo::{Lifetime, Mount};
-use crate::entry::Entry;
-use crate::heap_dump::{DumpDir, NEW_JOURNAL};
-use crate::journal::{self, Begin, Journal};
-use crate::redaction::Redaction;
-use crate::regular_file::read_named;
+use crate::compress::redaction::Redaction;
+use crate::files::entry::Entry;
+use crate::files::regular_file::read_named;
+use crate::jvm::mountinfo::{Lifetime, Mount};
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::journal::{self, Begin, Journal};
+use crate::kept::ledger::Ledger;
+use crate::kept::names::NEW_JOURNAL;
+use crate::object::receipt::Kept;
 use crate::settings::Settings;
-use crate::store::Ledger;
-use crate::store::receipt::Kept;
 
 /// Longest mount table that is read: 100,000 mounts are possible, a hundred are usual.
 const MOUNTS_MAX: u64 = 16 << 20;

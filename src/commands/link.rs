@@ -1,10 +1,10 @@
 //! A link to a dump that is stored.
 
-use crate::deadline::Deadline;
+use crate::base::deadline::Deadline;
 use crate::error::Error;
+use crate::object::receipt::Receipt;
 use crate::settings::DumpSettings;
 use crate::store::Shelf;
-use crate::store::receipt::Receipt;
 
 /// Adds the link that was asked for. The dump is stored, whether there is one or not.
 pub(super) fn add_link(receipt: &mut Receipt, key: &str, settings: &DumpSettings, deadline: &Deadline) {

@@ -8,35 +8,27 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::{Answer, Outcome, WatchSignals, start_clock};
-use crate::cli::ListArgs;
-use crate::deadline::Deadline;
+use super::{Answer, Failed, WatchSignals, start_clock};
+use crate::base::deadline::Deadline;
+use crate::cli::{Flags, ListArgs};
 use crate::error::Error;
+use crate::object::key::receipt_of;
 use crate::settings::{Form, ListSettings};
-use crate::store::key::receipt_of;
 use crate::store::{Shelf, StoreError};
 use row::Row;
 
 /// Most bytes of what receipts tell in one listing; further objects are listed without.
 const DETAILS_MAX: usize = 64 << 20;
 
-pub fn run(args: &ListArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match ListSettings::of_list(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
-    let rows = start_clock(settings.common.deadline, watch_signals).and_then(|deadline| rows(&settings, &deadline));
-    match rows {
-        Ok(rows) => {
-            let text = match settings.form {
-                Form::Text => row::table(&rows),
-                Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
-                Form::Html => page::page(&settings.under, &rows, Utc::now()),
-            };
-            Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }
-        }
-        Err(error) => Outcome::failed(error),
-    }
+pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = ListSettings::of_list(args, flags)?;
+    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let rows = rows(&settings, &deadline)?;
+    Ok(Answer::of(match settings.form {
+        Form::Text => row::table(&rows),
+        Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
+        Form::Html => page::page(&settings.under, &rows, Utc::now()),
+    }))
 }
 
 fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error> {

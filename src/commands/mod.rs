@@ -2,17 +2,9 @@
 
 mod arm;
 mod check;
-mod context;
 mod dump;
-mod dump_keep;
-mod dump_redact;
-mod dump_run;
-mod dump_sealed;
-mod dump_stage;
-mod dump_stored;
-mod dump_straight;
-mod dump_worth;
 mod fetch;
+pub mod guard;
 mod install;
 mod keep;
 mod link;
@@ -30,38 +22,54 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 
-use crate::cli::Command;
-use crate::deadline::Deadline;
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable_lines;
+use crate::base::run_id::run_id;
+use crate::cli::{Cli, Command};
 use crate::error::Error;
-use crate::open_files;
-use crate::output::write_within;
-use crate::pod::Pod;
-use crate::printable::printable_lines;
-use crate::run_id::run_id;
+use crate::files::open_limit;
+use crate::heap_dump::RoomError;
+use crate::object::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
+use crate::object::pod::Pod;
+use crate::object::receipt::Receipt;
 use crate::settings::Output;
 use crate::store::Finished;
-use crate::store::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
-use crate::store::receipt::Receipt;
+use crate::terminal::output::write_within;
 
-/// What a command leaves for the edge to print.
-#[derive(Debug)]
-pub struct Outcome {
-    pub result: Result<(), Error>,
-    pub answer: Option<Answer>,
-}
-
-/// What goes to standard output.
-#[derive(Debug)]
+/// What a command leaves for the edge to print, on standard output.
+#[derive(Debug, Default)]
 pub struct Answer {
     pub text: String,
     /// Standard output carries the dump, so this goes to standard error.
     pub aside: bool,
 }
 
-impl Outcome {
-    /// A failure before there was anything to tell.
-    fn failed(error: impl Into<Error>) -> Self {
-        Self { result: Err(error.into()), answer: None }
+/// A command that did not end with 0.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: Box<Error>,
+    /// The receipt, or as much as could be told.
+    pub answer: Answer,
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    /// Before there was anything to tell.
+    fn from(error: E) -> Self {
+        Self { error: Box::new(error.into()), answer: Answer::default() }
+    }
+}
+
+impl Answer {
+    fn of(text: String) -> Self {
+        Self { text, aside: false }
+    }
+
+    /// This answer, however the command ended.
+    fn and(self, result: Result<(), Error>) -> Result<Self, Failed> {
+        match result {
+            Ok(()) => Ok(self),
+            Err(error) => Err(Failed { error: Box::new(error), answer: self }),
+        }
     }
 }
 
@@ -69,20 +77,24 @@ impl Outcome {
 pub type WatchSignals<'a> = dyn FnMut(&Deadline, Duration) + 'a;
 
 /// Runs a command.
-pub fn run(command: &Command, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    match command {
-        Command::Dump(args) => dump::run(args, watch_signals),
-        Command::Upload(args) => upload::run(args, watch_signals),
-        Command::Watch(args) => watch::run(args, watch_signals),
-        Command::List(args) => list::run(args, watch_signals),
-        Command::Fetch(args) => fetch::run(args, watch_signals),
-        Command::Presign(args) => presign::run(args, watch_signals),
+///
+/// # Errors
+/// One for each exit status.
+pub fn run(cli: &Cli, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let flags = &cli.flags;
+    match &cli.command {
+        Command::Dump(args) => dump::run(args, flags, watch_signals),
+        Command::Upload(args) => upload::run(args, flags, watch_signals),
+        Command::Watch(args) => watch::run(args, flags, watch_signals),
+        Command::List(args) => list::run(args, flags, watch_signals),
+        Command::Fetch(args) => fetch::run(args, flags, watch_signals),
+        Command::Presign(args) => presign::run(args, flags, watch_signals),
         Command::Status(args) => status::run(args),
-        Command::Verify(args) => verify::run(args),
-        Command::Ps(args) => ps::run(args),
-        Command::Arm(args) => arm::run(args, watch_signals),
+        Command::Verify(args) => verify::run(args, flags),
+        Command::Ps(_) => ps::run(flags),
+        Command::Arm(args) => arm::run(args, flags, watch_signals),
         Command::Install(args) => install::run(args),
-        Command::Check(args) => check::run(args, watch_signals),
+        Command::Check(args) => check::run(args, flags, watch_signals),
     }
 }
 
@@ -97,7 +109,7 @@ fn start_clock_that_lingers(
     linger: Duration,
     watch_signals: &mut WatchSignals<'_>,
 ) -> Result<Deadline, Error> {
-    open_files::ensure()?;
+    open_limit::ensure().map_err(RoomError::from)?;
     let deadline = Deadline::after(limit)
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     watch_signals(&deadline, linger);
@@ -140,20 +152,22 @@ const EMIT_WITHIN: Duration = Duration::from_secs(1);
 /// A receipt of a command that goes on. A reader that went away, or that does not read, changes nothing of what is
 /// still to be done.
 fn emit(text: &str) {
-    crate::log_copy::add(text);
+    crate::terminal::log_copy::add(text);
     let _ = write_within(std::io::stdout().lock(), printable_lines(text).as_bytes(), EMIT_WITHIN);
 }
 
 /// The receipt of a run that is over, in the form that was asked for.
-fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> (Outcome, String) {
+fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> Result<Answer, Failed> {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();
-        receipt.error = Some(crate::store::receipt::Failure { message: error.chain(), hint: error.hint() });
+        receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint() });
     }
-    let json = receipt.to_json().unwrap_or_default();
-    let text = match output {
+    Answer { text: receipt_text(&receipt, output), aside }.and(result)
+}
+
+fn receipt_text(receipt: &Receipt, output: Output) -> String {
+    match output {
         Output::Text => receipt.to_string(),
-        Output::Json => format!("{json}\n"),
-    };
-    (Outcome { result, answer: Some(Answer { text, aside }) }, json)
+        Output::Json => receipt.to_json().unwrap_or_default() + "\n",
+    }
 }

@@ -3,14 +3,14 @@
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Answer, Outcome, WatchSignals, start_clock};
-use crate::cli::PresignArgs;
-use crate::deadline::Deadline;
+use super::{Answer, Failed, WatchSignals, start_clock};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::run_id::run_id;
+use crate::cli::{Flags, PresignArgs};
 use crate::error::Error;
-use crate::printable::printable;
-use crate::run_id::run_id;
+use crate::object::key::ObjectKey;
 use crate::settings::{Output, PresignSettings};
-use crate::store::key::ObjectKey;
 use crate::store::{SettingsError, Shelf};
 
 /// Stands where the pod's name would.
@@ -26,22 +26,14 @@ struct Signed {
     warning: Option<String>,
 }
 
-pub fn run(args: &PresignArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match PresignSettings::of_presign(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
-    let signed = start_clock(settings.common.deadline, watch_signals).and_then(|deadline| sign(&settings, &deadline));
-    match signed {
-        Ok(signed) => {
-            let text = match settings.common.output {
-                Output::Text => format!("{}\n", printable(&signed.url)),
-                Output::Json => serde_json::to_string(&signed).unwrap_or_default() + "\n",
-            };
-            Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }
-        }
-        Err(error) => Outcome::failed(error),
-    }
+pub fn run(args: &PresignArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = PresignSettings::of_presign(args, flags)?;
+    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let signed = sign(&settings, &deadline)?;
+    Ok(Answer::of(match settings.common.output {
+        Output::Text => format!("{}\n", printable(&signed.url)),
+        Output::Json => serde_json::to_string(&signed).unwrap_or_default() + "\n",
+    }))
 }
 
 fn sign(settings: &PresignSettings, deadline: &Deadline) -> Result<Signed, Error> {

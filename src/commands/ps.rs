@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Answer, Outcome};
+use super::{Answer, Failed};
 use crate::attach::VirtualMachine;
-use crate::cli::PsArgs;
-use crate::discovery::hsperfdata::PerfData;
-use crate::discovery::{Jvm, PROC, discover};
-use crate::printable::printable;
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
+use crate::cli::Flags;
+use crate::jvm::hsperfdata::PerfData;
+use crate::jvm::{Jvm, PROC, discover};
 use crate::settings::{Output, output_of};
-use crate::units::Bytes;
 
 /// A line of the table.
 #[derive(Debug, Serialize)]
@@ -29,22 +29,16 @@ struct Row {
     attachable: Result<(), String>,
 }
 
-pub fn run(args: &PsArgs) -> Outcome {
-    let output = match output_of(args.output.as_deref()) {
-        Ok(output) => output,
-        Err(error) => return Outcome::failed(error),
-    };
-    let jvms = match discover(Path::new(PROC)) {
-        Ok(jvms) => jvms,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(flags: &Flags) -> Result<Answer, Failed> {
+    let output = output_of(flags)?;
+    let jvms = discover(Path::new(PROC))?;
     let rows: Vec<Row> = jvms.iter().map(row).collect();
     let text = match output {
         Output::Json => json(&rows),
         Output::Text if rows.is_empty() => "no JVM among the processes that can be seen here\n".to_owned(),
         Output::Text => table(&rows),
     };
-    Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }
+    Ok(Answer::of(text))
 }
 
 fn row(jvm: &Jvm) -> Row {

@@ -4,24 +4,18 @@ use std::path::Path;
 
 use chrono::Utc;
 
-use super::{Answer, Outcome};
+use super::{Answer, Failed};
 use crate::cli::StatusArgs;
 use crate::error::Error;
-use crate::incoming::Status;
 use crate::settings::UsageError;
+use crate::watch::Status;
 
-pub fn run(args: &StatusArgs) -> Outcome {
-    let status = match Status::read(Path::new(&args.file)) {
-        Ok(status) => status,
-        Err(source) => return Outcome::failed(UsageError::File { path: args.file.clone(), source }),
-    };
+pub fn run(args: &StatusArgs) -> Result<Answer, Failed> {
+    let unread = |source| UsageError::File { path: args.file.clone(), source };
+    let status = Status::read(Path::new(&args.file)).map_err(unread)?;
     for obstacle in &status.obstacles {
         log::warn!("{obstacle}");
     }
     let text = serde_json::to_string(&status).unwrap_or_default() + "\n";
-    let result = match status.ailment(Utc::now()) {
-        None => Ok(()),
-        Some(ailment) => Err(Error::Ailing(ailment)),
-    };
-    Outcome { result, answer: Some(Answer { text, aside: false }) }
+    Answer::of(text).and(status.ailment(Utc::now()).map_or(Ok(()), |ailment| Err(Error::Ailing(ailment))))
 }

@@ -16,31 +16,32 @@ use input::{Patient, open};
 pub use recall::abandon;
 use recall::{new_begin, recall};
 
-use super::new_receipt;
-use super::tell_stored;
 use super::temporary::nameless_in_or_elsewhere;
 use super::verify::{is_gzip, reader, walk};
-use crate::classes;
-use crate::deadline::Deadline;
-use crate::dump_reader::DumpReader;
-use crate::entry::{Entry, HeldDir};
+use super::{new_receipt, tell_stored};
+use crate::base::deadline::Deadline;
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::gzip;
+use crate::compress::pages::PAGE;
+use crate::compress::redaction::Redaction;
+use crate::compress::source::{Scrutiny, Source};
+use crate::compress::spool::Spool;
+use crate::compress::verdict::Verdict;
+use crate::delivery::Delivery;
 use crate::error::Error;
-use crate::gzip;
+use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::{DumpError, RoomError};
-use crate::hprof::{Blanked, Histogram, Redactor, Summary};
-use crate::incoming::parts::with_parts;
-use crate::journal::Begin;
-use crate::memory::Rationed;
-use crate::pages::PAGE;
-use crate::pipeline::{self, Verdict};
-use crate::progress::Progress;
-use crate::redaction::Redaction;
+use crate::hprof::{Histogram, Redactor, Summary};
+use crate::jvm::memory::Rationed;
+use crate::kept::journal::Begin;
+use crate::kept::ledger::Ledger;
+use crate::object::classes;
+use crate::object::key::Place;
+use crate::object::receipt::{DumpFacts, Receipt};
 use crate::settings::{Settings, UsageError};
-use crate::spool::Spool;
-use crate::stages::{Scrutiny, Source};
-use crate::store::key::Place;
-use crate::store::receipt::{DumpFacts, Receipt};
-use crate::store::{Digest, Ledger, StoreError, Upload};
+use crate::store::Upload;
+use crate::terminal::progress::Progress;
+use crate::watch::parts::with_parts;
 
 /// What is to be stored.
 #[derive(Debug, Clone)]
@@ -153,7 +154,8 @@ impl<'a> Deposit<'a> {
         let path = shown(&self.item.path);
         self.progress.stage(&format!("reading {path}"), self.entry.as_ref().map(|_| self.begin.file.bytes));
         let Some(open) = upload else { return Ok(()) };
-        let Piece { walk, digest, sent, spool, blanked } = self.read(open)?;
+        let mut delivery = self.read(open)?;
+        let (walk, blanked) = (delivery.walk.clone(), delivery.blanked);
         let verdict = self.verdict(&walk);
         if self.scrutiny() != Scrutiny::Anything {
             let facts = receipt.dump.take();
@@ -167,14 +169,9 @@ impl<'a> Deposit<'a> {
         }
         let verdict = verdict.ok_or(DumpError::truncated(path, &walk))?;
         self.warn_of_flaws(receipt, &walk);
-        pipeline::tell_last_stage(open, spool.as_ref(), self.progress);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
-        let finish = |()| match &spool {
-            Some(spool) => upload.finish(&verdict, &digest, spool),
-            None => upload.finish_sent(&verdict, &digest),
-        };
-        let finished = sent.and_then(finish).map_err(Error::not_stored)?;
+        let finished = delivery.complete(upload, &verdict, self.progress).map_err(Error::not_stored)?;
         tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
         Ok(())
     }
@@ -209,7 +206,7 @@ impl<'a> Deposit<'a> {
     }
 
     /// A gzipped file goes as it is, once it was walked; a plain one is compressed on the way.
-    fn read(&self, upload: &mut Upload) -> Result<Piece, Error> {
+    fn read(&self, upload: &mut Upload) -> Result<Delivery, Error> {
         let Some(entry) = &self.entry else { return self.read_stdin(upload) };
         let open = || open(self.item, entry);
         let (path, file) = (shown(&self.item.path), open()?);
@@ -230,7 +227,7 @@ impl<'a> Deposit<'a> {
     }
 
     /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
-    fn read_stdin(&self, upload: &mut Upload) -> Result<Piece, Error> {
+    fn read_stdin(&self, upload: &mut Upload) -> Result<Delivery, Error> {
         let path = "standard input";
         let mut stdin = Patient { stdin: io::stdin(), deadline: self.deadline };
         let mut first = Vec::new();
@@ -255,7 +252,7 @@ impl<'a> Deposit<'a> {
     }
 
     /// As it is, once it was walked; or else redacted and compressed again.
-    fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+    fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
         let plain = || DumpReader::gzipped(spool.reader(), self.scrutiny());
         match self.redactor(path, || Ok(plain()), None)? {
@@ -264,7 +261,7 @@ impl<'a> Deposit<'a> {
         }
     }
 
-    fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Piece, Error> {
+    fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
         let (mut raw, mut histogram) = (reader(spool.reader(), true, self.scrutiny()), Histogram::new());
         let walk = match self.scrutiny() {
             Scrutiny::Anything => self.read_anything(&mut raw, path, spool.stored_len())?,
@@ -280,9 +277,8 @@ impl<'a> Deposit<'a> {
         if self.verdict(&walk).is_none() {
             return Err(DumpError::truncated(path.to_owned(), &walk).into());
         }
-        let sent = pipeline::send(&spool, self.begin.part_size, Some(upload), self.progress);
-        let (digest, sent) = sent.map_err(|source| unread(path, source))?;
-        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked: Blanked::default() })
+        Delivery::of_compressed(spool, walk, self.begin.part_size, upload, self.progress)
+            .map_err(|source| unread(path, source))
     }
 
     /// To the end, for its checksums.
@@ -314,16 +310,6 @@ impl<'a> Deposit<'a> {
     fn doubting(&self, redactor: Redactor) -> Redactor {
         if self.scrutiny() == Scrutiny::Remains { redactor.doubting() } else { redactor }
     }
-}
-
-/// What came of reading a file.
-struct Piece {
-    walk: Summary,
-    digest: Digest,
-    sent: Result<(), StoreError>,
-    /// `None` where all of it went out in parts.
-    spool: Option<Spool>,
-    blanked: Blanked,
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {

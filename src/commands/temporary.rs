@@ -5,12 +5,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::entry::HeldDir;
+use crate::base::run_id::run_id;
 use crate::error::Error;
+use crate::files::entry::HeldDir;
+use crate::files::regular_file::{Access, PRIVATE, create_in, create_nameless_in};
 use crate::heap_dump::{DiskLimits, RoomError};
-use crate::memory::is_memory;
-use crate::regular_file::{Access, PRIVATE, create_in, create_nameless_in};
-use crate::run_id::run_id;
+use crate::jvm::memory::is_memory;
 
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
 pub fn least_room(bytes: u64) -> u64 {

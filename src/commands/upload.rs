@@ -6,58 +6,53 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::store_file::{Item, store};
-use super::{Answer, Outcome, WatchSignals, start_clock, tell};
-use crate::cli::UploadArgs;
-use crate::deadline::Deadline;
-use crate::entry::HeldDir;
+use super::{Answer, Failed, WatchSignals, start_clock, tell};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable_path;
+use crate::cli::{Flags, UploadArgs};
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
-use crate::incoming::{left_in, sweep};
-use crate::journal;
-use crate::printable::printable_path;
-use crate::progress::Progress;
+use crate::files::entry::HeldDir;
+use crate::kept::claim::ClaimError;
+use crate::kept::journal;
 use crate::settings::{UploadSettings, UsageError};
-use crate::stages::Scrutiny;
 use crate::store::url::StoreUrl;
+use crate::terminal::progress::Progress;
+use crate::watch::{left_in, sweep};
 
 /// So deep below a directory somebody may have left something: a local store's keys have three levels.
 const LEVELS: usize = 5;
 
-pub fn run(args: &UploadArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match UploadSettings::of_upload(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
-    let deadline = match start_clock(settings.common.deadline, watch_signals) {
-        Ok(deadline) => deadline,
-        Err(error) => return Outcome::failed(error),
-    };
-    let items = match items(&settings) {
-        Ok(items) => items,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &UploadArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = UploadSettings::of_upload(args, flags)?;
+    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let items = items(&settings)?;
     let progress = Progress::start();
-    let outcomes: Vec<Outcome> = items.iter().map(|item| store_one(item, &settings, &progress, &deadline)).collect();
+    let ended: Vec<_> = items.iter().map(|item| store_one(item, &settings, &progress, &deadline)).collect();
     drop(progress);
-    if outcomes.is_empty() {
-        let text = "nothing is left to be stored\n".to_owned();
-        return Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) };
+    if ended.is_empty() {
+        return Ok(Answer::of("nothing is left to be stored\n".to_owned()));
     }
-    all_of(outcomes)
+    all_of(ended)
 }
 
-fn store_one(item: &Item, settings: &UploadSettings, progress: &Progress, deadline: &Deadline) -> Outcome {
+fn store_one(
+    item: &Item,
+    settings: &UploadSettings,
+    progress: &Progress,
+    deadline: &Deadline,
+) -> Result<Answer, Failed> {
     let (receipt, result) = store(item, &settings.common, progress, deadline);
     // What was found may be another process's, which says how it ends, or be done since.
     let by_another = match &result {
-        Err(Error::Usage(UsageError::Busy { .. })) => Some("is being uploaded by another process"),
+        Err(Error::Claim(ClaimError::Busy { .. })) => Some("is being uploaded by another process"),
         Err(_) if is_gone(&item.path) => Some("is not there any more: its upload has ended"),
         _ => None,
     };
     if let Some(words) = by_another.filter(|_| !item.by_name()) {
-        let text = format!("{} {words}\n", printable_path(&item.path));
-        return Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) };
+        return Ok(Answer::of(format!("{} {words}\n", printable_path(&item.path))));
     }
-    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout).0
+    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
 }
 
 /// No other error of looking for it says that.
@@ -66,20 +61,22 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// All receipts; of several failures the first one counts, and the others are told at once.
-fn all_of(outcomes: Vec<Outcome>) -> Outcome {
-    let (mut text, mut aside, mut result) = (String::new(), false, Ok(()));
-    for outcome in outcomes {
-        if let Some(answer) = outcome.answer {
-            text += &answer.text;
-            aside |= answer.aside;
-        }
-        match outcome.result {
-            Err(error) if result.is_err() => log::error!("{}", error.chain()),
-            Err(error) => result = Err(error),
-            Ok(()) => {}
+fn all_of(ended: Vec<Result<Answer, Failed>>) -> Result<Answer, Failed> {
+    let (mut all, mut result) = (Answer::default(), Ok(()));
+    for one in ended {
+        let (answer, error) = match one {
+            Ok(answer) => (answer, None),
+            Err(failed) => (failed.answer, Some(failed.error)),
+        };
+        all.text += &answer.text;
+        all.aside |= answer.aside;
+        match error {
+            Some(error) if result.is_err() => log::error!("{}", error.chain()),
+            Some(error) => result = Err(*error),
+            None => {}
         }
     }
-    Outcome { result, answer: Some(Answer { text, aside }) }
+    all.and(result)
 }
 
 fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {

@@ -5,42 +5,33 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{Answer, Outcome};
-use crate::classes;
-use crate::cli::VerifyArgs;
-use crate::deadline::Deadline;
-use crate::dump_reader::DumpReader;
+use super::{Answer, Failed};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
+use crate::cli::{Flags, VerifyArgs};
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::gzip;
+use crate::compress::pages::PAGE;
+use crate::compress::source::{Flaws, Scrutiny, Source};
 use crate::error::Error;
-use crate::gzip;
+use crate::files::regular_file;
 use crate::heap_dump::DumpError;
 use crate::hprof::{Histogram, Summary, Walker};
-use crate::pages::PAGE;
-use crate::printable::printable;
-use crate::progress::Progress;
-use crate::regular_file;
+use crate::object::classes;
 use crate::settings::{Output, UsageError, output_of};
-use crate::stages::{Flaws, Scrutiny, Source};
-use crate::units::Bytes;
+use crate::terminal::progress::Progress;
 
-pub fn run(args: &VerifyArgs) -> Outcome {
-    let output = match output_of(args.output.as_deref()) {
-        Ok(output) => output,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &VerifyArgs, flags: &Flags) -> Result<Answer, Failed> {
+    let output = output_of(flags)?;
     let path = args.file.display().to_string();
-    match verify(Path::new(&args.file), &path) {
-        Ok(walk) => {
-            let text = match output {
-                Output::Text => describe(&path, &walk),
-                Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
-            };
-            let whole = walk.complete;
-            let truncated = DumpError::truncated(path, &walk);
-            let result = if whole { Ok(()) } else { Err(truncated.into()) };
-            Outcome { result, answer: Some(Answer { text, aside: false }) }
-        }
-        Err(error) => Outcome::failed(error),
-    }
+    let walk = verify(Path::new(&args.file), &path)?;
+    let text = match output {
+        Output::Text => describe(&path, &walk),
+        Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
+    };
+    let truncated = || DumpError::truncated(path, &walk);
+    Answer::of(text).and(if walk.complete { Ok(()) } else { Err(truncated().into()) })
 }
 
 fn verify(file: &Path, path: &str) -> Result<Summary, Error> {

@@ -11,27 +11,28 @@ use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
 use super::store_file::{Item, abandon, store};
-use super::{Answer, Outcome, WatchSignals, emit, start_clock, start_clock_that_lingers, tell};
-use crate::cli::WatchArgs;
-use crate::deadline::{Deadline, Reason, Stopped};
-use crate::entry::{Entry, HeldDir};
+use super::{Answer, Failed, WatchSignals, emit, receipt_text, start_clock, start_clock_that_lingers};
+use crate::base::deadline::{Deadline, Reason, Stopped};
+use crate::base::panics;
+use crate::base::printable::printable_path;
+use crate::base::run_id::run_id;
+use crate::base::waiting::{joined_or_panic, pause, started};
+use crate::cli::{Flags, WatchArgs};
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
+use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::RoomError;
-use crate::incoming::parts::parts_of;
-use crate::incoming::{
+use crate::kept::claim::ClaimError;
+use crate::kept::journal::{Begin, Journal, JournalError, Past, SoFar};
+use crate::object::key::ObjectKey;
+use crate::object::pod::Pod;
+use crate::object::stored::StoredObject;
+use crate::settings::{UsageError, WatchSettings};
+use crate::terminal::progress::Progress;
+use crate::watch::parts::parts_of;
+use crate::watch::{
     AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, UNVERIFIED, left_for_watcher, stray_parts, surplus_unverified,
 };
-use crate::journal::{Begin, Journal, JournalError, Past, SoFar};
-use crate::panics;
-use crate::pod::Pod;
-use crate::printable::printable_path;
-use crate::progress::Progress;
-use crate::run_id::run_id;
-use crate::settings::{UsageError, WatchSettings};
-use crate::stages::Scrutiny;
-use crate::store::StoredObject;
-use crate::store::key::ObjectKey;
-use crate::waiting::{joined_or_panic, pause, started};
 
 /// Longer than any pod lives.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -64,31 +65,19 @@ struct Watcher {
     work: Deadline,
 }
 
-pub fn run(args: &WatchArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
-    let settings = match WatchSettings::of_watch(args) {
-        Ok(settings) => settings,
-        Err(error) => return Outcome::failed(error),
-    };
-    let clocks = start_clock_that_lingers(FOREVER, settings.grace, watch_signals)
-        .and_then(|life| Ok((life, start_clock(FOREVER, &mut |_, _| ())?)));
-    let (life, work) = match clocks {
-        Ok(clocks) => clocks,
-        Err(error) => return Outcome::failed(error),
-    };
+pub fn run(args: &WatchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = WatchSettings::of_watch(args, flags)?;
+    let life = start_clock_that_lingers(FOREVER, settings.grace, watch_signals)?;
+    let work = start_clock(FOREVER, &mut |_, _| ())?;
     let inbox =
-        Inbox::open(&settings.dir, settings.patterns.clone(), settings.common.place.clone(), Pod::current().name);
-    let inbox = match inbox {
-        Ok(inbox) => inbox,
-        Err(source) => {
-            return Outcome::failed(UsageError::WatchDir { path: settings.dir.display().to_string(), source });
-        }
-    };
+        Inbox::open(&settings.dir, settings.patterns.clone(), settings.common.place.clone(), Pod::current().name)
+            .map_err(|source| UsageError::WatchDir { path: settings.dir.display().to_string(), source })?;
     let shared = Mutex::default();
     Watcher { settings, inbox, shared, changed: Condvar::new(), work }.watch(&life)
 }
 
 impl Watcher {
-    fn watch(&self, life: &Deadline) -> Outcome {
+    fn watch(&self, life: &Deadline) -> Result<Answer, Failed> {
         log::info!("watching {}", self.settings.dir.display());
         {
             let mut shared = self.lock();
@@ -108,17 +97,14 @@ impl Watcher {
                 Err(panic) => Err(storer_gone(panics::message(&*panic))),
             }
         });
-        let stopped = match ended {
-            Ok(stopped) => stopped,
-            Err(error) => return Outcome::failed(error),
-        };
+        let stopped = ended?;
         self.tell_status(&Scan::default());
         let waiting: Vec<String> = self.lock().queue.paths().map(printable_path).collect();
         if waiting.is_empty() {
-            return Outcome { result: Ok(()), answer: None };
+            return Ok(Answer::default());
         }
         let text = format!("not stored, kept for the next start:\n  {}\n", waiting.join("\n  "));
-        Outcome { result: Err(Error::Grace(stopped)), answer: Some(Answer { text, aside: false }) }
+        Answer::of(text).and(Err(Error::Grace(stopped)))
     }
 
     /// Takes what comes until a signal says that the pod ends, and then what is still coming, as long as there is time.
@@ -272,8 +258,7 @@ impl Watcher {
                     self.put_aside(&entry, (is_unverified || receipt.is_damaged) && !self.settings.keep);
                 }
                 self.done(path);
-                let text = tell(receipt, Ok(()), common.output, false).0.answer.map(|answer| answer.text);
-                emit(&text.unwrap_or_default());
+                emit(&receipt_text(&receipt, common.output));
                 let mut shared = self.lock();
                 shared.status.stored += 1;
                 shared.status.last_stored = url;
@@ -304,7 +289,7 @@ impl Watcher {
         }
         let pause = shared.queue.again(path);
         // A run that is at it, or the end of this one, is no failure.
-        if matches!(error, Error::Usage(UsageError::Busy { .. }))
+        if matches!(error, Error::Claim(ClaimError::Busy { .. }))
             || matches!(error, Error::Stopped(Stopped { reason: Reason::Signal(_), .. }))
         {
             return;
@@ -372,7 +357,7 @@ impl Watcher {
     /// A run's own file without its journal: if there is one again, it is found again.
     fn is_somebody_else_s(&self, path: &Path, error: &Error) -> bool {
         let has_journal = || self.entry(path).is_ok_and(|entry| entry.journal().exists());
-        matches!(error, Error::Usage(UsageError::Busy { .. })) && !has_journal()
+        matches!(error, Error::Claim(ClaimError::Busy { .. })) && !has_journal()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attach::Identity;
-use crate::heap_dump::Layout;
-use crate::spool::Section;
-use crate::store::OpenMultipart;
+use crate::base::identity::Identity;
+use crate::compress::spool::Section;
+use crate::jvm::layout::Layout;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -40,6 +39,6 @@ pub enum Undo {
     /// Directories, each in the one before it, if they are empty; and files in the last one of them. Beside it: the
     /// directory that holds the first.
     Names { dirs: Vec<OsString>, files: Vec<OsString> },
-    /// An upload that is not complete.
-    Multipart(Box<OpenMultipart>),
+    /// An upload that is not complete, in the words of the store, which aborts it.
+    Upload(serde_json::Value),
 }

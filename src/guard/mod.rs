@@ -4,21 +4,20 @@
 //!
 //! There is one run in a process, and so one guard. Without one, as in the other commands, nothing is noted.
 
-mod keeper;
-mod message;
+pub mod companion;
+pub mod message;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use keeper::keep_watch;
 use message::Message;
 pub use message::Undo;
 
-use crate::companion::{Companion, Environment};
-use crate::heap_dump::Layout;
-use crate::spool::Section;
+use crate::compress::spool::Section;
+use crate::jvm::layout::Layout;
+use companion::{Companion, Environment};
 
 /// By this name the program is the guard.
 pub const NAME: &str = "jmap-dump-tool-guard";

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::file::{HeapDump, NAME, died_or, refused};
+use super::file::{HeapDump, died_or, refused};
 use super::reply::{Judgement, judge, seconds};
-use super::{DumpDir, DumpError, DumpFailure, Layout};
+use super::{DumpError, DumpFailure};
 use crate::attach::{AttachError, AttachOperation, Pending, Reply, VirtualMachine};
-use crate::deadline::Deadline;
+use crate::base::deadline::Deadline;
 use crate::guard;
+use crate::jvm::layout::Layout;
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::names::NAME;
 
 /// See the module's words.
 #[derive(Debug)]

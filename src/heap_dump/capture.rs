@@ -10,13 +10,16 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::file::{HeapDump, NAME};
+use super::file::HeapDump;
 use super::files::{Files, HeldBack};
-use super::{DumpDir, DumpError, DumpFailure, Layout};
+use super::{DumpError, DumpFailure};
 use crate::attach::{AttachOperation, VirtualMachine};
-use crate::deadline::Deadline;
-use crate::spool::Section;
-use crate::stages::{COMPRESSING, Source};
+use crate::base::deadline::Deadline;
+use crate::compress::source::{COMPRESSING, Source, SourceError};
+use crate::compress::spool::Section;
+use crate::jvm::layout::Layout;
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::names::NAME;
 
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
@@ -78,9 +81,9 @@ impl<'a> Capture<'a> {
         self.files.releases
     }
 
-    fn unreadable(&self, source: io::Error) -> io::Error {
+    fn unreadable(&self, source: io::Error) -> DumpFailure {
         let path = format!("{}/{NAME}", self.dir.here);
-        io::Error::other(DumpFailure::from(DumpError::unreadable(path, source)))
+        DumpError::unreadable(path, source).into()
     }
 
     fn read_page(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
@@ -89,9 +92,9 @@ impl<'a> Capture<'a> {
     }
 
     /// New files, and then the answer, at most for `time`.
-    fn look(&mut self, time: Duration) -> io::Result<()> {
+    fn look(&mut self, time: Duration) -> Result<(), SourceError> {
         self.files.look().map_err(|source| self.unreadable(source))?;
-        self.answer.wait(time, self.deadline).map_err(io::Error::other)?;
+        self.answer.wait(time, self.deadline)?;
         self.looked = Instant::now();
         Ok(())
     }
@@ -124,12 +127,12 @@ impl Source for Capture<'_> {
         self.files.held_back = HeldBack::Nothing;
     }
 
-    fn attend(&mut self) -> io::Result<()> {
+    fn attend(&mut self) -> Result<(), SourceError> {
         let due = !self.answer.is_there() && self.looked.elapsed() >= LOOK;
         if due { self.look(Duration::ZERO) } else { Ok(()) }
     }
 
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         loop {
             self.attend()?;
             if let Some(section) = self.read_page(page)? {
@@ -139,7 +142,7 @@ impl Source for Capture<'_> {
                 self.files.look().map_err(|source| self.unreadable(source))?;
                 // Nothing can have come since the answer but what the last look found.
                 return match self.read_page(page)? {
-                    None => self.files.end_record(page),
+                    None => Ok(self.files.end_record(page)?),
                     section => Ok(section),
                 };
             }

@@ -2,13 +2,14 @@
 
 use std::io;
 
-use super::dump_dir::DumpDir;
 use super::memory_room::Shortage;
 use super::room::{Room, RoomError};
-use super::{Estimate, Layout, Manner, PlanRequest};
-use crate::discovery::Jvm;
-use crate::effort::Effort;
-use crate::units::Bytes;
+use super::{Estimate, Manner, PlanRequest};
+use crate::base::units::Bytes;
+use crate::compress::cpu_share::Effort;
+use crate::jvm::Jvm;
+use crate::jvm::layout::Layout;
+use crate::kept::dump_dir::DumpDir;
 
 /// Directories that are tried when none is named, as the JVM sees them.
 pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];

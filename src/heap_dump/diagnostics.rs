@@ -1,14 +1,15 @@
 //! What a JVM tells of its heap, its flags and its way to dump: by diagnostic commands and `printflag`.
 
 use super::estimate::Growth;
-use super::{Layout, cgroup, flags, heap_info, version, vm_info};
+use super::{flags, heap_info, version, vm_info};
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
-use crate::condition::{Reading, Usage};
-use crate::deadline::Deadline;
-use crate::discovery::Jvm;
-use crate::discovery::hsperfdata::PerfData;
-use crate::discovery::maps::Vm;
-use crate::effort;
+use crate::base::deadline::Deadline;
+use crate::compress::cpu_share;
+use crate::jvm::condition::{Reading, Usage};
+use crate::jvm::hsperfdata::PerfData;
+use crate::jvm::layout::Layout;
+use crate::jvm::maps::Vm;
+use crate::jvm::{Jvm, cgroup};
 
 /// What the JVM and its container use, without asking the JVM.
 pub fn usage(jvm: &Jvm) -> Usage {
@@ -92,7 +93,7 @@ pub fn is_gzipped_by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> R
 
 /// That the JVM's container may use at a time.
 pub(super) fn processors(jvm: &Jvm) -> f64 {
-    let machine = effort::processors();
+    let machine = cpu_share::processors();
     cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
 }
 

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, statat};
 
-use super::cgroup::own_file;
-use crate::discovery::mountinfo::Mount;
-use crate::regular_file::{Links, hold_dir_in, open_dir_in};
+use crate::files::regular_file::{Links, hold_dir_in, open_dir_in};
+use crate::jvm::cgroup::own_file;
+use crate::jvm::mountinfo::Mount;
 
 /// Told limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,25 +5,17 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::files::take_over_files;
-use super::{DumpDir, DumpError, Layout, is_plain};
+use super::{DumpError, is_plain};
 use crate::attach::{ARG_MAX, AttachError, AttachOperation, VirtualMachine};
-use crate::deadline::{Deadline, Stopped};
-use crate::discovery::maps::Vm;
+use crate::base::deadline::{Deadline, Stopped};
+use crate::base::waiting::pause;
+use crate::compress::source::SourceError;
 use crate::guard;
-use crate::progress::Progress;
-use crate::waiting::pause;
-
-/// The dump's name in its directory.
-pub const NAME: &str = "heap.hprof";
-
-/// The compressed dump's name beside the raw one.
-pub const SPOOL: &str = "spool.hprof.gz";
-
-/// The same in the object's order, until it is complete.
-pub const SORTED: &str = "sorted.new";
-
-/// A journal until it is complete: nobody takes one of this name.
-pub const NEW_JOURNAL: &str = "journal.new";
+use crate::jvm::layout::Layout;
+use crate::jvm::maps::Vm;
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::names::NAME;
+use crate::terminal::progress::Progress;
 
 /// A dump that the JVM calls whole.
 #[derive(Debug)]
@@ -44,6 +36,12 @@ pub enum DumpFailure {
     Attach(#[from] AttachError),
     #[error(transparent)]
     Dump(#[from] DumpError),
+}
+
+impl From<DumpFailure> for SourceError {
+    fn from(failure: DumpFailure) -> Self {
+        Self::Maker(Box::new(failure))
+    }
 }
 
 impl From<Stopped> for DumpFailure {

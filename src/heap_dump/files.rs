@@ -7,14 +7,15 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::file::NAME;
-use super::{DumpDir, Layout};
-use crate::file_from::FileFrom;
+use crate::compress::pages::PAGE;
+use crate::compress::spool::Section;
+use crate::files::file_from::FileFrom;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
-use crate::memory;
-use crate::pages::PAGE;
-use crate::spool::Section;
+use crate::jvm::layout::Layout;
+use crate::jvm::memory;
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::names::NAME;
 
 /// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
 const RELEASE: u64 = 8 << 20;

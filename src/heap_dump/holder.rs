@@ -12,10 +12,9 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, chdir, chroot, getrlimit};
 use serde::{Deserialize, Serialize};
 
-use crate::attach::Identity;
-use crate::companion::{self, Companion, Environment, stay_alive};
-use crate::private_memory;
-use crate::sys;
+use crate::base::identity::Identity;
+use crate::base::{private_memory, sys};
+use crate::guard::companion::{self, Companion, Environment, stay_alive};
 
 /// By this name the program is the holder.
 pub const NAME: &str = "jmap-dump-tool-holder";

@@ -1,16 +1,16 @@
 //! Whether what a run writes into memory fits beside the application: more would have the kernel kill one of them.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
 use rustix::fs::{StatFs, fstat, fstatfs, stat, statfs};
 
-use super::dump_dir::DumpDir;
-use super::{Layout, Manner, cgroup};
-use crate::discovery::Jvm;
-use crate::memory::{self, FreeMemory, HEADROOM};
-use crate::units::Bytes;
+use super::Manner;
+use crate::base::units::Bytes;
+use crate::jvm::layout::Layout;
+use crate::jvm::memory::{self, FreeMemory, HEADROOM};
+use crate::jvm::{Jvm, cgroup};
+use crate::kept::dump_dir::DumpDir;
 
 /// A file system that is memory.
 #[derive(Debug, Clone, Copy)]

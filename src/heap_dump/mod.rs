@@ -1,13 +1,10 @@
 //! From a JVM that answers to its dump: the plan, the room, the dump itself.
 
-pub mod abandoned;
 mod answer;
 mod capture;
-pub mod cgroup;
 mod choice;
 mod diagnostics;
 mod disk_limit;
-mod dump_dir;
 mod estimate;
 mod file;
 mod files;
@@ -21,7 +18,6 @@ mod pipe_pair;
 mod reframed;
 mod reply;
 mod room;
-mod sealed;
 mod version;
 mod vm_info;
 
@@ -36,9 +32,8 @@ pub use diagnostics::{
     usage,
 };
 pub use disk_limit::DiskLimits;
-pub use dump_dir::DumpDir;
 pub use estimate::Estimate;
-pub use file::{DumpFailure, HeapDump, NAME, NEW_JOURNAL, SORTED, SPOOL, dump};
+pub use file::{DumpFailure, HeapDump, dump};
 pub use files::{Growing, take_over_files};
 pub use flags::safe_flags;
 pub use own_dump::{OwnDumpError, OwnPlace};
@@ -46,19 +41,19 @@ pub use pipe::Pipe;
 pub use pipe_pair::{PipeError, PipePair};
 pub use reframed::Reframed;
 pub use room::{Room, RoomError};
-pub use sealed::{Sealed, sealed_since};
 
 use choice::{Candidate, Prospect, choose};
 use diagnostics::{growth, processors};
 use estimate::Heap;
-use serde::{Deserialize, Serialize};
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
-use crate::deadline::Deadline;
-use crate::gzip;
+use crate::base::deadline::Deadline;
+use crate::base::units::Bytes;
+use crate::compress::gzip;
+use crate::files::regular_file::NotRegular;
 use crate::hprof::{Malformed, Summary};
-use crate::regular_file::NotRegular;
-use crate::units::Bytes;
+use crate::jvm::layout::Layout;
+use crate::kept::dump_dir::DumpDir;
 
 /// The JVM did not make a whole dump.
 #[derive(Debug, thiserror::Error)]
@@ -131,19 +126,6 @@ impl DumpError {
             Self::Read { .. } => "look into the state of the file system on which it lies, and try again".into(),
         }
     }
-}
-
-/// How a JVM writes its dump, told by the options of its `GC.heap_dump`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Layout {
-    /// In a way that is not known: native images. It is read when it is done.
-    Unknown,
-    /// It goes back to write the lengths of its segments: JDK 8, 11.0.0 to 11.0.12.
-    Patched,
-    /// One file from front to end: JDK 11.0.13 to 21.
-    Sequential,
-    /// The heap beside the head: JDK 22 and later.
-    Parts,
 }
 
 /// When a dump is read.

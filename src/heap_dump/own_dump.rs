@@ -6,14 +6,15 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Access, AtFlags, accessat, fstat, statat};
 
 use super::estimate::least_of_all;
-use super::{DiskLimits, DumpDir, Layout, Room};
-use crate::discovery::Jvm;
-use crate::effort;
-use crate::heap_dump::cgroup;
-use crate::memory::{self, FreeMemory};
-use crate::regular_file::{Links, hold_dir_in};
-use crate::run_id::run_id;
-use crate::units::Bytes;
+use super::{DiskLimits, Room};
+use crate::base::run_id::run_id;
+use crate::base::units::Bytes;
+use crate::compress::cpu_share;
+use crate::files::regular_file::{Links, hold_dir_in};
+use crate::jvm::layout::Layout;
+use crate::jvm::memory::{self, FreeMemory};
+use crate::jvm::{Jvm, cgroup};
+use crate::kept::dump_dir::DumpDir;
 
 /// Why no such dump can come.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +148,7 @@ impl<'a> OwnPlace<'a> {
     /// When one of the names is taken. `is_last`: the JVM has made its dump.
     pub fn must_be_free(&self, layout: Layout, is_last: bool) -> Result<(), OwnDumpError> {
         // The JVM dumps with 3/8 of its processors, one at least (JDK: `heapDumper.hpp`, default_num_of_dump_threads).
-        let parts = if layout == Layout::Parts { (effort::processors() * 3.0 / 8.0).max(1.0) as u32 } else { 0 };
+        let parts = if layout == Layout::Parts { (cpu_share::processors() * 3.0 / 8.0).max(1.0) as u32 } else { 0 };
         let parts = (0..parts).map(|number| format!("{}.p{number}", self.name));
         for name in std::iter::once(self.name.clone()).chain(parts) {
             if self.jvm.identity.io(|| Ok(statat(&self.held, &name, AtFlags::SYMLINK_NOFOLLOW)?)).is_ok() {

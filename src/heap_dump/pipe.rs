@@ -13,17 +13,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::answer::Answer;
-use super::file::{HeapDump, NAME};
+use super::file::HeapDump;
 use super::holder::Holder;
 use super::pipe_pair::PipePair;
-use super::{DumpError, DumpFailure, Layout, Plan, PlanError, RoomError};
+use super::{DumpError, DumpFailure, Plan, PlanError, RoomError};
 use crate::attach::{AttachOperation, VirtualMachine};
-use crate::deadline::{Cancel, Deadline, Reason};
+use crate::base::deadline::{Cancel, Deadline, Reason};
+use crate::compress::pages::PAGE;
+use crate::compress::source::{DUMPING, Source, SourceError};
+use crate::compress::spool::Section;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
-use crate::pages::PAGE;
-use crate::spool::Section;
-use crate::stages::{DUMPING, Source};
+use crate::jvm::layout::Layout;
+use crate::kept::names::NAME;
 use crate::store::UPLOADING;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.
@@ -134,7 +136,7 @@ impl Source for Pipe<'_> {
         self.head_first = false;
     }
 
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         loop {
             let done = self.is_answered();
             let any = self.ends.read(&mut self.streams)?;
@@ -149,9 +151,9 @@ impl Source for Pipe<'_> {
             if done {
                 return Ok(self.rest(page));
             }
-            self.deadline.check(DUMPING).map_err(|stopped| io::Error::other(DumpFailure::from(stopped)))?;
+            self.deadline.check(DUMPING).map_err(DumpFailure::from)?;
             self.ends.wait(&self.streams);
-            self.answer.wait(Duration::ZERO, self.deadline).map_err(io::Error::other)?;
+            self.answer.wait(Duration::ZERO, self.deadline)?;
             if self.is_answered() {
                 self.limit = None;
             }

@@ -9,13 +9,13 @@ use rustix::event::PollFlags;
 use rustix::fs::{AtFlags, fstat, statat};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use super::dump_dir::shares_namespace;
 use super::holder::{Holder, Order};
-use crate::deadline::{Deadline, Stopped, Woken};
-use crate::discovery::{Jvm, PROC};
-use crate::faults::door;
-use crate::pages::PAGE;
-use crate::regular_file::open_pipe_for_writing;
+use crate::base::deadline::{Deadline, Stopped, Woken};
+use crate::base::faults::door;
+use crate::compress::pages::PAGE;
+use crate::files::regular_file::open_pipe_for_writing;
+use crate::jvm::{Jvm, PROC};
+use crate::kept::dump_dir::shares_namespace;
 
 /// How long the holder may need until the JVM can open its pipes.
 const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -1,12 +1,10 @@
 //! A dump whose segment lengths are written late, read before they are.
 
-use std::io;
-
 use super::{Capture, DumpError, DumpFailure};
+use crate::compress::pages::PAGE;
+use crate::compress::source::{Source, SourceError};
+use crate::compress::spool::Section;
 use crate::hprof::Reframer;
-use crate::pages::PAGE;
-use crate::spool::Section;
-use crate::stages::Source;
 
 /// The capture, in segments of our own.
 #[derive(Debug)]
@@ -40,15 +38,15 @@ impl Source for Reframed<'_, '_> {
         self.capture.is_good()
     }
 
-    fn attend(&mut self) -> io::Result<()> {
+    fn attend(&mut self) -> Result<(), SourceError> {
         self.capture.attend()
     }
 
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         loop {
             let full = self.reframer.fill(page).map_err(|source| {
                 let path = self.path.clone();
-                io::Error::other(DumpFailure::from(DumpError::Malformed { path, source }))
+                DumpFailure::from(DumpError::Malformed { path, source })
             })?;
             if full {
                 return Ok(Some(Section::Head));

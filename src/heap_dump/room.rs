@@ -3,14 +3,16 @@
 use std::io;
 use std::time::Duration;
 
-use super::dump_dir::DumpDir;
 use super::memory_room::{MemoryRoom, Shortage};
-use super::{DiskLimits, Layout, Manner, PlanRequest, disk_limit};
-use crate::discovery::Jvm;
-use crate::discovery::limits::max_file_size;
-use crate::discovery::mountinfo::Mount;
-use crate::units::Bytes;
-use crate::waiting::MORE_THREADS;
+use super::{DiskLimits, Manner, PlanRequest, disk_limit};
+use crate::base::units::Bytes;
+use crate::base::waiting::MORE_THREADS;
+use crate::files::open_limit::TooFewFiles;
+use crate::jvm::Jvm;
+use crate::jvm::layout::Layout;
+use crate::jvm::limits::max_file_size;
+use crate::jvm::mountinfo::Mount;
+use crate::kept::dump_dir::DumpDir;
 
 /// Left free on a node's disk: the kubelet evicts pods below 15 % (imagefs.available, node-pressure eviction).
 const NODE_DISK_RESERVE_PERCENT: u64 = 15;
@@ -28,8 +30,8 @@ pub enum RoomError {
     NoDirectory { pid: i32, tried: String },
     #[error("a thread that is needed cannot be started")]
     NoThread(#[source] io::Error),
-    #[error("this process may open {free} files more, and needs {least}")]
-    OpenFiles { free: usize, least: usize },
+    #[error(transparent)]
+    OpenFiles(#[from] TooFewFiles),
     #[error("cannot {what} {path}")]
     Io { what: &'static str, path: String, source: io::Error },
 }
@@ -57,7 +59,7 @@ impl RoomError {
                     .into()
             }
             Self::NoThread(_) => MORE_THREADS.into(),
-            Self::OpenFiles { .. } => "raise the limit: 'ulimit -n 1024', as root where it must be".into(),
+            Self::OpenFiles(_) => "raise the limit: 'ulimit -n 1024', as root where it must be".into(),
             Self::Io { .. } => "free space there, or name another directory with --dir".into(),
         }
     }

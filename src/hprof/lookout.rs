@@ -18,7 +18,7 @@ type Followed = Box<[Field]>;
 /// What is looked for.
 #[derive(Debug, Default, Clone)]
 pub struct Goals {
-    /// Symbols, as [`super::names::which`] finds them: of the class, and of its field.
+    /// Symbols, as [`crate::hprof::names::which`] finds them: of the class, and of its field.
     pub thread: u64,
     pub thread_name: u64,
     pub string: u64,

@@ -1,8 +1,8 @@
 use super::super::names;
-use super::super::sample::Sample;
-use super::super::types::{BYTE, OBJECT};
-use super::super::walker::Walker;
 use super::*;
+use crate::hprof::sample::Sample;
+use crate::hprof::types::{BYTE, OBJECT};
+use crate::hprof::walker::Walker;
 
 const THREAD_CLASS: u64 = 0x11;
 const WORKER: u64 = 0x12;

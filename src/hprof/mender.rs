@@ -144,9 +144,10 @@ fn begins_sub_record(bytes: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::super::Walker;
-    use super::super::sample::Sample;
     use super::*;
-    use crate::pages::PAGE;
+    use crate::hprof::sample::Sample;
+
+    const PAGE: usize = 1 << 20;
 
     fn mended(dump: &[u8], piece: usize) -> (Vec<u8>, bool) {
         let (mut mender, mut out) = (Mender::new(PAGE), Vec::new());

@@ -77,11 +77,11 @@ struct Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::Sample;
-    use super::super::types::{BYTE, OBJECT};
-    use super::super::walker::Walker;
     use super::super::{Body, Tally};
     use super::*;
+    use crate::hprof::sample::Sample;
+    use crate::hprof::types::{BYTE, OBJECT};
+    use crate::hprof::walker::Walker;
 
     #[derive(Default)]
     struct Learner {

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::sample::Sample;
-use super::super::walker::Walker;
 use super::*;
+use crate::hprof::sample::Sample;
+use crate::hprof::walker::Walker;
 
 const CLASS: u64 = 0x10;
 

@@ -255,9 +255,10 @@ fn write_header(page: &mut Vec<u8>, length: u32) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Walker;
     use super::*;
-    use crate::hprof::Walker;
-    use crate::pages::PAGE;
+
+    const PAGE: usize = 1 << 20;
 
     /// An instance of so many bytes.
     fn instance(body: u32) -> Vec<u8> {

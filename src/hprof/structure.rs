@@ -159,8 +159,8 @@ fn row_of(text: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::SYMBOL_MAX;
     use super::*;
+    use crate::hprof::tally::SYMBOL_MAX;
 
     #[test]
     fn each_name_of_the_table_is_in_one_row_and_in_the_docs() {

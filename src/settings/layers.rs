@@ -3,74 +3,33 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::LazyLock;
 
+use super::file::{beside, parse, read_config, read_trusted};
 use super::values::UsageError;
-use crate::given_file;
-use crate::regular_file::{self, TEXT_MAX};
+use crate::cli::{self, Flags};
+use crate::files::given_file;
+use crate::files::regular_file::{self, TEXT_MAX};
 use crate::store::Secret;
 
 /// What begins the name of each environment variable of ours.
 const ENV_PREFIX: &str = "JMAP_DUMP_";
 
-/// The settings file beside the program.
-pub const FILE_NAME: &str = "jmap-dump-tool.toml";
-
-/// All keys. Those of the second list are secrets: never flags.
-const KEYS: &[&str] = &[
-    "store",
-    "endpoint",
-    "region",
-    "path_style",
-    "account",
-    "service_account_file",
-    "proxy",
-    "ca_file",
-    "retry_for",
-    "reader_timeout",
-    "level",
-    "dir",
-    "disk_limit",
-    "deadline",
-    "output",
-    "pid",
-    "match",
-    "select",
-    "all",
-    "force",
-    "attach_timeout",
-    "store_down",
-    "dry_run",
-    "no_disk",
-    "max_pause",
-    "if",
-    "if_unknown",
-    "with",
-    "reason",
-    "pattern",
-    "keep",
-    "max_local",
-    "status",
-    "grace",
-    "links",
-    "link",
-    "gunzip",
-    "redact",
-    "keep_class",
+/// Keys that are no flags: secrets, the files that hold one, and what belongs to one store only.
+const FILE_KEYS: &[&str] = &[
+    "access_key_id",
     "access_key_id_file",
+    "secret_access_key",
     "secret_access_key_file",
+    "session_token",
     "session_token_file",
+    "account_key",
     "account_key_file",
-    "username",
-    "encryption",
-    "kms_key_id",
-    "cname",
-    "valid",
+    "password",
     "password_file",
+    "cname",
 ];
-const SECRET_KEYS: &[&str] = &["access_key_id", "secret_access_key", "session_token", "account_key", "password"];
 
 /// Defaults that were built in: never a secret.
 const BUILT_IN: &[(&str, Option<&str>)] = &[
@@ -122,10 +81,10 @@ impl std::fmt::Display for Origin {
 
 /// Keys and their texts.
 #[derive(Debug, Clone, Default)]
-pub struct Values(BTreeMap<String, String>);
+pub(super) struct Values(pub(super) BTreeMap<String, String>);
 
 impl Values {
-    pub fn set(&mut self, key: &str, text: Option<&str>) {
+    pub(super) fn set(&mut self, key: &str, text: Option<&str>) {
         self.0.extend(text.map(|text| (key.to_owned(), text.to_owned())));
     }
 }
@@ -144,8 +103,8 @@ pub struct Layers(Vec<(Origin, Values)>);
 impl Layers {
     /// # Errors
     /// When a file cannot be read, is not to be trusted, or says what makes no sense.
-    pub fn read(flags: Values, config: Option<&str>) -> Result<Self, UsageError> {
-        let mut layers = vec![(Origin::Flag, flags), (Origin::Environment, environment())];
+    pub fn read(flags: &Flags, config: Option<&str>) -> Result<Self, UsageError> {
+        let mut layers = vec![(Origin::Flag, Values(flags.0.clone())), (Origin::Environment, environment())];
         let by_environment = || std::env::var(format!("{ENV_PREFIX}CONFIG")).ok().filter(|path| !path.is_empty());
         let named = config.map(str::to_owned).or_else(by_environment);
         if let Some(path) = named {
@@ -167,12 +126,13 @@ impl Layers {
     }
 
     /// Flags alone.
-    pub fn of_flags(flags: Values) -> Self {
-        Self(vec![(Origin::Flag, flags)])
+    pub fn of_flags(flags: &Flags) -> Self {
+        Self(vec![(Origin::Flag, Values(flags.0.clone()))])
     }
 
     /// The strongest source that says anything about `key`.
     pub fn get(&self, key: &str) -> Option<Value> {
+        debug_assert!(KNOWN_KEYS.iter().any(|known| known == key), "{key} is neither a flag nor a key of files");
         let mut all = self.0.iter().filter_map(|(origin, values)| Some((origin, values.0.get(key)?)));
         all.next().map(|(origin, text)| Value { text: text.clone(), origin: origin.clone() })
     }
@@ -236,86 +196,20 @@ fn secret_of(file: Value, key: String) -> Result<Secret, UsageError> {
     Ok(Secret::new(&text))
 }
 
-fn known_keys() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().chain(SECRET_KEYS).copied()
-}
+pub(super) static KNOWN_KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut keys = cli::keys();
+    keys.extend(FILE_KEYS.iter().map(|key| (*key).to_owned()));
+    keys
+});
 
 fn environment() -> Values {
     let mut values = Values::default();
-    for key in known_keys() {
+    for key in KNOWN_KEYS.iter() {
         let text = std::env::var(format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())).ok();
         // An empty variable is one that was not set: manifests cannot unset them.
         values.set(key, text.as_deref().filter(|text| !text.is_empty()));
     }
     values
-}
-
-fn beside() -> Option<PathBuf> {
-    Some(std::env::current_exe().ok()?.parent()?.join(FILE_NAME))
-}
-
-fn read_config(path: &str) -> io::Result<String> {
-    let bytes =
-        if path == "-" { given_file::read_stdin(TEXT_MAX) } else { given_file::read(Path::new(path), TEXT_MAX) };
-    regular_file::text(bytes?)
-}
-
-/// The file beside the program counts only when nobody else can have written it: it decides where dumps go.
-fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>, UsageError> {
-    let error = |source| UsageError::ConfigRead { path: shown.to_owned(), source };
-    let file = match regular_file::open_named(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(error)?,
-    };
-    let meta = file.metadata().map_err(error)?;
-    let ours = rustix::process::geteuid().as_raw();
-    let why = if meta.uid() != 0 && meta.uid() != ours {
-        Some(format!("it belongs to uid {}, neither root nor this user ({ours})", meta.uid()))
-    } else if meta.mode() & 0o022 != 0 {
-        Some(format!("others may write to it (mode {:o})", meta.mode() & 0o777))
-    } else {
-        None
-    };
-    match why {
-        Some(why) => Err(UsageError::ConfigTrust { path: shown.to_owned(), why }),
-        None => regular_file::read_bounded(file, TEXT_MAX).and_then(regular_file::text).map(Some).map_err(error),
-    }
-}
-
-fn parse(text: &str, path: &str) -> Result<Values, UsageError> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| UsageError::ConfigSyntax {
-        path: path.to_owned(),
-        // The offending line might hold a secret, so only its place and the reason are told.
-        why: format!("{}{}", error.message(), error.span().map(|span| line_of(text, span.start)).unwrap_or_default()),
-    })?;
-    let mut values = Values::default();
-    for (key, value) in table {
-        if !known_keys().any(|known| known == key) {
-            let known = known_keys().collect::<Vec<_>>().join(", ");
-            return Err(UsageError::UnknownKey { path: path.to_owned(), key: key.chars().take(40).collect(), known });
-        }
-        let text = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Boolean(flag) => flag.to_string(),
-            toml::Value::Array(list) => {
-                let between = if key == "dir" { ":" } else { "," };
-                list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(between)
-            }
-            _ => {
-                return Err(UsageError::ConfigSyntax {
-                    path: path.to_owned(),
-                    why: format!("{key} is no plain value"),
-                });
-            }
-        };
-        values.set(&key, Some(&text));
-    }
-    Ok(values)
-}
-
-fn line_of(text: &str, at: usize) -> String {
-    format!(" in line {}", text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1)
 }
 
 #[cfg(test)]
@@ -348,18 +242,5 @@ mod tests {
         assert_eq!(own.get("access_key_id").unwrap().text, "env");
         assert_eq!(own.get("region").unwrap().text, "r");
         assert!(own.get("secret_access_key").is_none());
-    }
-
-    #[test]
-    fn a_file_with_a_misspelt_key_or_no_toml_is_refused_without_showing_its_text() {
-        assert!(matches!(parse("stroe = 's3://b'", "f"), Err(UsageError::UnknownKey { .. })));
-        let error = parse("secret_access_key = hunter2\n", "f").unwrap_err().to_string();
-        assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn windows_line_ends_are_no_part_of_a_value() {
-        let values = parse("store = \"s3://b\"\r\nsecret_access_key = \"x\\r\\n\"\r\n", "f").unwrap();
-        assert_eq!(values.0["store"], "s3://b");
     }
 }

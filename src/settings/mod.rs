@@ -1,8 +1,10 @@
 //! Flags, environment, files and built-in defaults to one set of settings; every cross-check.
 
 mod context;
+mod file;
 mod layers;
 mod reading;
+mod store;
 mod upload;
 mod values;
 mod watch;
@@ -10,23 +12,23 @@ mod watch;
 use std::time::Duration;
 
 pub use context::Context;
-pub use layers::{FILE_NAME, Layers, Origin};
+pub use file::FILE_NAME;
+pub use layers::{Layers, Origin};
 pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
 
-use crate::cli::{ArmArgs, CheckArgs, CommonArgs, DumpArgs, PlaceArgs, RedactArgs, TargetArgs};
-use crate::condition::Condition;
-use crate::discovery::{Preference, Selection};
+use crate::cli::{CheckArgs, DumpArgs, Flags, PlaceArgs};
+use crate::compress::redaction::Redaction;
 use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
 use crate::hprof::Redact;
-use crate::redaction::Redaction;
-use crate::store::key::Place;
-use crate::store::url::StoreUrl;
-use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
-use crate::sys::{self, Standard};
+use crate::jvm::condition::Condition;
+use crate::jvm::{Preference, Selection};
+use crate::object::key::Place;
+use crate::store::StoreSettings;
 use context::contexts;
+use store::store;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
 /// The form of the receipt.
@@ -134,11 +136,6 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     Ok(what.map(|what| Redaction { what, keep_classes }))
 }
 
-fn redact_flags(flags: &mut layers::Values, args: &RedactArgs) {
-    flags.set("redact", args.redact.as_deref());
-    flags.set("keep_class", (!args.keep_class.is_empty()).then(|| args.keep_class.join(",")).as_deref());
-}
-
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
     let dirs = layers.get("dir").map(|value| value.text.split(':').map(str::to_owned).collect());
     let dirs: Vec<String> = dirs.unwrap_or_else(|| CANDIDATES.iter().map(|dir| (*dir).to_owned()).collect());
@@ -161,9 +158,7 @@ impl TargetSettings {
     ///
     /// # Errors
     /// When something makes no sense.
-    pub fn of_arm(args: &ArmArgs) -> Result<Self, UsageError> {
-        let mut flags = layers::Values::default();
-        target_flags(&mut flags, &args.target);
+    pub fn of_arm(flags: &Flags) -> Result<Self, UsageError> {
         Self::read(&Layers::of_flags(flags))
     }
 
@@ -201,24 +196,12 @@ impl TargetSettings {
     }
 }
 
-fn target_flags(flags: &mut layers::Values, args: &TargetArgs) {
-    flags.set("pid", args.pid.as_deref());
-    flags.set("match", args.matching.as_deref());
-    flags.set("select", args.select.as_deref());
-    flags.set("attach_timeout", args.attach_timeout.as_deref());
-    flags.set("all", args.all.then_some("true"));
-    flags.set("dir", (!args.dir.is_empty()).then(|| args.dir.join(":")).as_deref());
-    flags.set("disk_limit", args.disk_limit.as_deref());
-}
-
 impl CheckSettings {
     /// Settings of `check`.
     ///
     /// # Errors
     /// When something makes no sense.
-    pub fn of_check(args: &CheckArgs) -> Result<Self, UsageError> {
-        let mut flags = flags(&args.common);
-        target_flags(&mut flags, &args.target);
+    pub fn of_check(args: &CheckArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = match args.place.as_slice() {
             [project, app, env] => Some(Settings::read(Place::new(project, app, env)?, &layers)?),
@@ -239,21 +222,8 @@ impl DumpSettings {
     ///
     /// # Errors
     /// When something is missing or makes no sense.
-    pub fn of_dump(args: &DumpArgs) -> Result<Self, UsageError> {
+    pub fn of_dump(args: &DumpArgs, flags: &Flags) -> Result<Self, UsageError> {
         let place = place(&args.place)?;
-        let mut flags = flags(&args.common);
-        target_flags(&mut flags, &args.target);
-        redact_flags(&mut flags, &args.redact);
-        flags.set("store_down", args.store_down.as_deref());
-        flags.set("max_pause", args.max_pause.as_deref());
-        flags.set("if", (!args.conditions.is_empty()).then(|| args.conditions.join(",")).as_deref());
-        flags.set("if_unknown", args.if_unknown.as_deref());
-        flags.set("with", args.with.as_deref());
-        flags.set("reason", args.reason.as_deref());
-        flags.set("link", args.link.as_deref());
-        for (key, on) in [("force", args.force), ("dry_run", args.dry_run), ("no_disk", args.no_disk)] {
-            flags.set(key, on.then_some("true"));
-        }
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let store_down = [("refuse", false), ("keep", true)];
         let if_unknown = [("dump", true), ("skip", false)];
@@ -290,9 +260,7 @@ impl DumpSettings {
 ///
 /// # Errors
 /// When there is no such form.
-pub fn output_of(flag: Option<&str>) -> Result<Output, UsageError> {
-    let mut flags = layers::Values::default();
-    flags.set("output", flag);
+pub fn output_of(flags: &Flags) -> Result<Output, UsageError> {
     output(&Layers::of_flags(flags))
 }
 
@@ -303,109 +271,4 @@ fn output(layers: &Layers) -> Result<Output, UsageError> {
 
 fn place(args: &PlaceArgs) -> Result<Place, UsageError> {
     Ok(Place::new(&args.project, &args.app, &args.env)?)
-}
-
-fn flags(args: &CommonArgs) -> layers::Values {
-    let mut flags = layers::Values::default();
-    let texts = [
-        ("store", &args.store),
-        ("endpoint", &args.endpoint),
-        ("region", &args.region),
-        ("path_style", &args.path_style),
-        ("account", &args.account),
-        ("username", &args.username),
-        ("encryption", &args.encryption),
-        ("kms_key_id", &args.kms_key_id),
-        ("service_account_file", &args.service_account_file),
-        ("proxy", &args.proxy),
-        ("ca_file", &args.ca_file),
-        ("retry_for", &args.retry_for),
-        ("reader_timeout", &args.reader_timeout),
-        ("level", &args.level),
-        ("deadline", &args.deadline),
-        ("output", &args.output),
-    ];
-    for (key, text) in texts {
-        flags.set(key, text.as_deref());
-    }
-    flags
-}
-
-const ENCRYPTIONS: &[(&str, Encryption)] =
-    &[("sse", Encryption::Store), ("sse-kms", Encryption::Kms), ("dsse-kms", Encryption::DoubleKms)];
-
-/// Rust opens /dev/null for a standard stream that is closed, so that a dump could go there unseen.
-fn stdout_takes_a_dump() -> Result<(), UsageError> {
-    let out = std::io::stdout();
-    let mode = rustix::fs::fcntl_getfl(&out).map(|flags| flags & rustix::fs::OFlags::RWMODE);
-    if sys::was_closed(Standard::Output) {
-        Err(UsageError::Closed { what: "standard output" })
-    } else if mode.is_ok_and(|mode| mode == rustix::fs::OFlags::RDONLY) {
-        Err(UsageError::ReadOnly)
-    } else if std::io::IsTerminal::is_terminal(&out) {
-        Err(UsageError::Terminal)
-    } else {
-        Ok(())
-    }
-}
-
-/// The store and what belongs to it, which counts only from the source that named the store or a stronger one:
-/// a key for another store, or the application's, must not get in.
-fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
-    let named = layers.get("store").ok_or(UsageError::NoStore)?;
-    let url =
-        StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
-    if url == StoreUrl::Stdout {
-        stdout_takes_a_dump()?;
-    }
-    let own = layers.down_to(&named.origin);
-    let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());
-    let secret = |key: &str| own.secret(key);
-    let access_key_id = secret("access_key_id")?;
-    let secret_access_key = secret("secret_access_key")?;
-    if access_key_id.is_some() != secret_access_key.is_some() {
-        return Err(UsageError::HalfAKey);
-    }
-    let account_key = secret("account_key")?;
-    if url.is_presigned() && named.origin == Origin::Flag {
-        log::warn!(
-            "the store's signature is on the command line, which every process here can read: rather set JMAP_DUMP_STORE"
-        );
-    }
-    let password = secret("password")?;
-    let is_signed = url.is_presigned();
-    let has_credentials = is_signed
-        || password.is_some()
-        || access_key_id.is_some()
-        || account_key.is_some()
-        || own.get("service_account_file").is_some();
-    let settings = StoreSettings {
-        endpoint: text("endpoint"),
-        region: text("region"),
-        path_style: own.parse("path_style", boolean)?,
-        access_key_id,
-        secret_access_key,
-        session_token: secret("session_token")?,
-        account: text("account"),
-        account_key,
-        username: text("username"),
-        password,
-        service_account_file: text("service_account_file"),
-        encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
-        kms_key_id: text("kms_key_id"),
-        cname: own.parse("cname", boolean)?.unwrap_or(false),
-        proxy: text("proxy"),
-        ca_file: text("ca_file"),
-        config: match &named.origin {
-            Origin::Config(path) => Some(path.clone()),
-            _ => None,
-        },
-        by_hand: named.origin.is_by_hand(),
-        vendor_environment: named.origin.is_by_hand() && !has_credentials,
-        reader_timeout: layers.parse("reader_timeout", duration)?.unwrap_or(READER_TIMEOUT),
-        retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
-        ..StoreSettings::of(url)
-    };
-    settings.check()?;
-    Ok(settings)
 }

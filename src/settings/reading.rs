@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::values::{boolean, choice, link_time};
-use super::{Settings, UsageError, flags, place};
-use crate::cli::{FetchArgs, ListArgs, PresignArgs};
-use crate::store::key::Place;
+use super::{Settings, UsageError, place};
+use crate::cli::{FetchArgs, Flags, ListArgs, PresignArgs};
+use crate::object::key::Place;
 
 /// The form of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,9 +49,7 @@ pub struct PresignSettings {
 impl PresignSettings {
     /// # Errors
     /// When something is missing or makes no sense.
-    pub fn of_presign(args: &PresignArgs) -> Result<Self, UsageError> {
-        let mut flags = flags(&args.common);
-        flags.set("valid", args.valid.as_deref());
+    pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(place(&args.place)?, &layers)?;
         // Also when a file says it that other commands share: the dump would lie there otherwise than it demands.
@@ -65,13 +63,11 @@ impl PresignSettings {
 impl ListSettings {
     /// # Errors
     /// When something is missing or makes no sense.
-    pub fn of_list(args: &ListArgs) -> Result<Self, UsageError> {
+    pub fn of_list(args: &ListArgs, flags: &Flags) -> Result<Self, UsageError> {
         let names = [Some(&args.project), args.app.as_ref(), args.env.as_ref()];
         let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
         let part = |index: usize| names.get(index).copied().unwrap_or("any");
         Place::new(part(0), part(1), part(2))?;
-        let mut flags = flags(&args.common);
-        flags.set("links", args.links.as_deref());
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
@@ -85,8 +81,8 @@ impl ListSettings {
 impl FetchSettings {
     /// # Errors
     /// When something is missing or makes no sense.
-    pub fn of_fetch(args: &FetchArgs) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags(&args.common), args.common.config.as_deref())?;
+    pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(Place::unknown(), &layers)?;
         let prefix = common.store.url.of_key("");
         let keys =
@@ -95,7 +91,7 @@ impl FetchSettings {
         if let Some(bad) = keys.iter().find(|key| key.split('/').any(|part| part.is_empty() || part == "..")) {
             return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
         }
-        let gunzip = args.gunzip || layers.parse("gunzip", boolean)?.unwrap_or(false);
+        let gunzip = layers.parse("gunzip", boolean)?.unwrap_or(false);
         Ok(Self { common, keys, to: args.to.clone().unwrap_or_else(|| ".".into()).into(), gunzip })
     }
 }

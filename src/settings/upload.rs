@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use super::layers::Layers;
-use super::{Settings, UsageError, flags, redact_flags};
-use crate::cli::UploadArgs;
-use crate::redaction::Redaction;
-use crate::store::key::Place;
+use super::{Settings, UsageError};
+use crate::base::sys::{self, Standard};
+use crate::cli::{Flags, UploadArgs};
+use crate::compress::redaction::Redaction;
+use crate::object::key::Place;
 use crate::store::url::StoreUrl;
-use crate::sys::{self, Standard};
 
 /// See the module's words.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl UploadSettings {
     ///
     /// # Errors
     /// When something is missing or makes no sense.
-    pub fn of_upload(args: &UploadArgs) -> Result<Self, UsageError> {
+    pub fn of_upload(args: &UploadArgs, flags: &Flags) -> Result<Self, UsageError> {
         let (place, files) = match args.words.as_slice() {
             [] if args.resume.is_some() => (None, &[][..]),
             [project, app, env, files @ ..] if files.is_empty() == args.resume.is_some() => {
@@ -37,8 +37,6 @@ impl UploadSettings {
             }
             _ => return Err(UsageError::UploadWords),
         };
-        let mut flags = flags(&args.common);
-        redact_flags(&mut flags, &args.redact);
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let has_place = place.is_some();
         let common = Settings::read(place.unwrap_or_else(Place::unknown), &layers)?;

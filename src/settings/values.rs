@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::layers::Origin;
-use crate::gzip::LEVELS;
+use crate::base::printable::printable;
+use crate::compress::gzip::LEVELS;
 use crate::heap_dump::DiskLimits;
 use crate::hprof::element_of;
-use crate::journal::JournalError;
-use crate::printable::{printable, printable_path};
-use crate::store::key::NameError;
+use crate::object::key::NameError;
 use crate::store::url::StoreUrlError;
 use crate::store::{CredentialsError, LINK_MAX, SettingsError};
 
@@ -44,22 +43,12 @@ pub enum UsageError {
     NoDiskStore,
     #[error("upload takes PROJECT APP ENV and files, or --resume DIR")]
     UploadWords,
-    #[error("{path} is there already")]
-    Exists { path: String },
     #[error("'{0}' is no key of an object")]
     Key(String),
     #[error("watch stores in a store, and standard output is none")]
     WatchStore,
     #[error("cannot take dumps out of {path}")]
     WatchDir { path: String, source: std::io::Error },
-    #[error("{path} is not the file any more that its journal describes, and only that knows its order")]
-    Changed { path: String },
-    #[error("the journal beside {path} cannot be used")]
-    Journal { path: String, source: JournalError },
-    #[error("the journal beside {path} is of another user, uid {uid}: it does not say where the dump goes")]
-    JournalOfAnother { path: String, uid: u32 },
-    #[error("{path} is being uploaded by another process")]
-    Busy { path: String },
     #[error("--no-disk has nothing to keep when the store is down")]
     NoDiskKeep,
     #[error("--keep-class says what stays readable, and nothing is redacted")]
@@ -100,25 +89,11 @@ impl UsageError {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
             Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
-            Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
             Self::Key(_) => "take one that 'list' shows".into(),
             Self::WatchStore => "name another one with --store".into(),
             Self::WatchDir { path, .. } => {
                 format!("let this user list {} and write there: the JVM's uid, or fsGroup", printable(path))
             }
-            Self::Changed { path } => {
-                format!("restore the file as it was, or remove {} and its journal", printable(path))
-            }
-            Self::Journal { source, .. } => source.hint(),
-            Self::JournalOfAnother { path, .. } => {
-                let dir = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new("."));
-                let dir = printable_path(dir);
-                format!(
-                    "name the place and the store: jmap-dump-tool upload --resume {dir} --store STORE PROJECT APP ENV; \
-                     --delete removes what is stored"
-                )
-            }
-            Self::Busy { .. } => "wait for it, and look at what it says".into(),
             Self::KeepClassAlone => "give --redact as well".into(),
             Self::KeepClassStdin => "write the dump to a file first, or leave --keep-class away".into(),
             Self::SignedEncryption => "make it the bucket's default, and leave encryption and kms_key_id away: \

@@ -7,10 +7,10 @@ use glob::Pattern;
 
 use super::layers::Layers;
 use super::values::{boolean, duration, number, patterns};
-use super::{Settings, UsageError, flags, place, redact_flags};
-use crate::cli::WatchArgs;
-use crate::incoming::WAITING;
+use super::{Settings, UsageError, place};
+use crate::cli::{Flags, WatchArgs};
 use crate::store::url::StoreUrl;
+use crate::watch::WAITING;
 
 /// See the module's words.
 #[derive(Debug, Clone)]
@@ -28,14 +28,7 @@ pub struct WatchSettings {
 impl WatchSettings {
     /// # Errors
     /// When something is missing or makes no sense.
-    pub fn of_watch(args: &WatchArgs) -> Result<Self, UsageError> {
-        let mut flags = flags(&args.common);
-        redact_flags(&mut flags, &args.redact);
-        flags.set("pattern", (!args.pattern.is_empty()).then(|| args.pattern.join(",")).as_deref());
-        flags.set("keep", args.keep.then_some("true"));
-        flags.set("max_local", args.max_local.as_deref());
-        flags.set("status", args.status.as_deref());
-        flags.set("grace", args.grace.as_deref());
+    pub fn of_watch(args: &WatchArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(place(&args.place)?, &layers)?;
         if common.store.url == StoreUrl::Stdout {

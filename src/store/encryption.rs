@@ -5,7 +5,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use serde::{Deserialize, Serialize};
 
 use super::SettingsError;
-use super::client::ExtraHeader;
+use super::remote::client::ExtraHeader;
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
 

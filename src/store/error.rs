@@ -4,10 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use super::credentials::CredentialsError;
-use super::http_error::HttpError;
-use super::object_error::ObjectError;
-use crate::deadline::Stopped;
-use crate::waiting::MORE_THREADS;
+use super::remote::http_error::HttpError;
+use super::remote::object_error::ObjectError;
+use crate::base::deadline::Stopped;
+use crate::base::waiting::MORE_THREADS;
 
 /// Settings that cannot work, whatever the store says.
 #[derive(Debug, thiserror::Error)]

@@ -11,13 +11,15 @@ use std::sync::Arc;
 use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
-use super::key::ObjectKey;
-use super::{Beside, Digest, Finished, Ledger, StoreError, StoredObject, Verified};
-use crate::deadline::slowly;
-use crate::entry::{Entry, HeldDir};
+use super::{Beside, Finished, StoreError};
+use crate::base::deadline::slowly;
+use crate::compress::spool::Spool;
+use crate::files::entry::{Entry, HeldDir};
+use crate::files::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::guard::{self, Note, Undo};
-use crate::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
-use crate::spool::Spool;
+use crate::kept::ledger::Ledger;
+use crate::object::key::ObjectKey;
+use crate::object::stored::{Digest, StoredObject, Verified};
 
 /// A file without its final name; removed in `Drop` while it has none.
 #[derive(Debug)]
@@ -222,7 +224,7 @@ fn free_name(dir: Option<&Arc<HeldDir>>, key: &ObjectKey) -> String {
     free.unwrap_or_else(|| format!(".{}.part", key.dump_name()))
 }
 
-/// See [`super::clear_spool`].
+/// See [`crate::store::clear_spool`].
 pub(super) fn clear_beside(spool: &Entry) {
     if spool.name().to_string_lossy().ends_with(".hprof.gz.part") {
         let _ = sorted(spool).remove();

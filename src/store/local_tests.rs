@@ -1,9 +1,9 @@
 use super::*;
-use crate::entry::Entry;
-use crate::journal::tests::begin;
-use crate::journal::{self, Journal};
-use crate::store::Begun;
-use crate::store::key::Place;
+use crate::files::entry::Entry;
+use crate::kept::journal::tests::begin;
+use crate::kept::journal::{self, Journal};
+use crate::kept::ledger::Begun;
+use crate::object::key::Place;
 
 fn key() -> ObjectKey {
     let time = chrono::DateTime::from_timestamp(0, 0).unwrap();

@@ -1,113 +1,45 @@
 //! Where dumps are kept. A store takes numbered parts, or one sealed whole; nothing but [`Upload::finish`] with a
 //! verdict completes an object. The async runtime lives in here alone.
 
-mod abort;
-mod backend;
-mod body;
-mod client;
 mod credentials;
-mod dav;
 mod encryption;
 mod error;
-mod http_error;
-pub mod key;
-mod ledger;
-mod link;
-mod listing;
 mod local;
-mod local_listing;
-mod multipart;
-mod names;
-mod object_error;
-mod only_new;
-mod page_filter;
-mod part;
-mod presigned;
-pub mod receipt;
+mod read;
 mod remote;
+mod retry;
 mod setting_checks;
 mod settings;
-mod shelf;
 mod stdout;
-mod stop;
-mod token_answer;
 pub mod url;
-mod whole;
 
 use std::fs::File;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-pub use abort::ABORTS_WITHIN;
 pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
-pub use ledger::{Begun, Ledger};
-pub use link::{LINK_MAX, Link};
-pub use presigned::PUT_MAX;
+pub use read::link::{LINK_MAX, Link};
+pub use read::objects::{Listed, Shelf};
+pub use remote::abort::ABORTS_WITHIN;
+pub use remote::presigned::PUT_MAX;
 pub use settings::{READER_TIMEOUT, Secret, StoreSettings};
-pub use shelf::{Listed, Shelf};
 
-use crate::deadline::Deadline;
-use crate::entry::Entry;
-use crate::pipeline::Verdict;
-use crate::spool::Spool;
-use key::ObjectKey;
+use crate::base::deadline::Deadline;
+use crate::compress::spool::Spool;
+use crate::compress::verdict::Verdict;
+use crate::files::entry::Entry;
+use crate::kept::ledger::Ledger;
+use crate::object::key::ObjectKey;
+use crate::object::stored::{Digest, StoredObject};
 use local::LocalUpload;
 use remote::RemoteUpload;
+use remote::single_put::WholeUpload;
 use stdout::ToReader;
 use url::StoreUrl;
-use whole::WholeUpload;
-
-/// The smallest part that S3 takes, but for the last (AWS: "Amazon S3 multipart upload limits").
-pub const PART_MIN: u64 = 5 << 20;
-
-/// The most parts that S3 takes (the same page); Azure takes more.
-const PARTS_MAX: u64 = 10_000;
-
-/// How far the store could prove what it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verified {
-    /// The store's own checksum of the object is ours.
-    Checksum,
-    /// The store has as many bytes as we sent.
-    Size,
-    /// The store said that it has the object.
-    Acknowledged,
-}
-
-/// What was put into the store, as computed on the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digest {
-    pub bytes: u64,
-    /// `None` when the bytes were not seen in their order.
-    pub sha256: Option<String>,
-}
-
-/// An object that the store has confirmed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredObject {
-    pub url: String,
-    pub key: String,
-    pub bytes: u64,
-    pub sha256: Option<String>,
-    pub verified: Verified,
-}
-
-impl StoredObject {
-    /// Whether nothing but the store's word says that it has the object. Whoever reads standard output verifies it.
-    pub fn is_unverified(&self) -> bool {
-        self.verified == Verified::Acknowledged && self.url != "-"
-    }
-}
-
-/// Part size with which `upper_bytes` fit into the number of parts that a store takes, in whole MiB.
-pub fn part_size(upper_bytes: Option<u64>) -> u64 {
-    let needed = upper_bytes.unwrap_or(0).div_ceil(PARTS_MAX);
-    needed.next_multiple_of(1 << 20).max(PART_MIN)
-}
 
 /// A multipart upload that is not complete, and what is needed to abort it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +47,13 @@ pub struct OpenMultipart {
     settings: StoreSettings,
     path: String,
     id: String,
+}
+
+impl OpenMultipart {
+    /// For the guard, which hands it back to [`abort()`].
+    fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
 }
 
 /// Removes what a killed process may have left beside a spool in a local store, which is stored by now.
@@ -126,8 +65,9 @@ pub fn clear_spool(spool: &Entry) {
 ///
 /// # Errors
 /// When the store refuses, or does not answer.
-pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
-    abort::abort(open)
+pub fn abort(open: &Value) -> Result<(), StoreError> {
+    let open = OpenMultipart::deserialize(open).map_err(|_| StoreError::ClientEnded)?;
+    remote::abort::abort(&open)
 }
 
 /// The same of one that is known by its key.
@@ -136,7 +76,7 @@ pub fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
 /// As [`abort()`].
 pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), StoreError> {
     let path = settings.url.location(key)?.to_string();
-    abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
+    remote::abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
 }
 
 /// The stage in which the object's bytes go to the store.
@@ -257,27 +197,17 @@ impl Upload {
         }
     }
 
-    /// Completes an object all of whose parts were sent.
+    /// Completes the object; the verdict says that the dump is whole. Without a `spool`, all parts were sent.
     ///
     /// # Errors
     /// When the store does not confirm it.
-    pub fn finish_sent(self, _: &Verdict, digest: &Digest) -> Result<Finished, StoreError> {
-        match self {
-            Self::Remote(upload) => upload.finish(digest),
-            Self::Local(_) | Self::Whole(_) | Self::Stdout(_) => Err(SettingsError::NotRemote.into()),
-        }
-    }
-
-    /// Completes the object; the verdict says that the dump is whole.
-    ///
-    /// # Errors
-    /// When the store does not confirm it.
-    pub fn finish(self, _: &Verdict, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
-        match self {
-            Self::Remote(upload) => upload.finish(digest),
-            Self::Local(upload) => upload.finish(digest, spool),
-            Self::Whole(upload) => upload.finish(digest, spool),
-            Self::Stdout(reader) => reader.write(spool, digest),
+    pub fn finish(self, _: &Verdict, digest: &Digest, spool: Option<&Spool>) -> Result<Finished, StoreError> {
+        match (self, spool) {
+            (Self::Remote(upload), _) => upload.finish(digest),
+            (Self::Local(upload), Some(spool)) => upload.finish(digest, spool),
+            (Self::Whole(upload), Some(spool)) => upload.finish(digest, spool),
+            (Self::Stdout(reader), Some(spool)) => reader.write(spool, digest),
+            (Self::Local(_) | Self::Whole(_) | Self::Stdout(_), None) => Err(SettingsError::NotRemote.into()),
         }
     }
 }
@@ -309,19 +239,5 @@ impl Finished {
             Beside::Whole(upload) => upload.put_beside(tail, bytes),
             Beside::Nowhere => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ten_thousand_parts_always_suffice() {
-        assert_eq!(part_size(None), PART_MIN);
-        assert_eq!(part_size(Some(40 << 30)), PART_MIN);
-        let huge = 400 << 30;
-        assert!(part_size(Some(huge)) * PARTS_MAX >= huge);
-        assert_eq!(part_size(Some(huge)) % (1 << 20), 0);
     }
 }

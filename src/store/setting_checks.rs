@@ -7,12 +7,11 @@ use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 use reqwest::{Proxy, Url};
 
-use super::SettingsError;
-use super::client::proxy_variables;
 use super::credentials::Environment;
-use super::encryption;
+use super::remote::client::proxy_variables;
 use super::settings::{Secret, StoreSettings};
 use super::url::{StoreUrl, path_of};
+use super::{SettingsError, encryption};
 
 /// Longest endpoint: what follows it must still fit into a URL of 64 KiB (http: `Uri`).
 const ENDPOINT_MAX: usize = 2048;

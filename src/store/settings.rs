@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::SettingsError;
 use super::encryption::Encryption;
-use super::setting_checks;
 use super::url::StoreUrl;
+use super::{SettingsError, setting_checks};
 
 /// A value that is never printed. Serialised, it goes to the run's own guard and nowhere else.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use super::{Beside, Digest, Finished, StoreError, StoreSettings, StoredObject, Verified};
-use crate::deadline::{Deadline, Woken, tick};
-use crate::output::write_some;
-use crate::spool::Spool;
+use super::{Beside, Finished, StoreError, StoreSettings};
+use crate::base::deadline::{Deadline, Woken, tick};
+use crate::compress::spool::Spool;
+use crate::object::stored::{Digest, StoredObject, Verified};
+use crate::terminal::output::write_some;
 
 /// What is read from the spool at a time.
 const PIECE: u64 = 1 << 20;

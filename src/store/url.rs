@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use super::presigned::shown;
+use super::remote::presigned::shown;
 use super::settings::Secret;
 
 /// Longest key, prefix included: S3 and its kin take 1024 bytes, Azure 1024 characters of up to four (AWS: "Naming Amazon

@@ -1,9 +1,8 @@
 //! A JVM with a heap of one kind and size, ready to be dumped.
 
-use std::fmt;
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use clap::ValueEnum;
 

@@ -1,9 +1,8 @@
 //! On what it was measured.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
+use std::{fs, thread};
 
 use crate::common::bed;
 

@@ -16,11 +16,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use jmap_dump_tool::gzip::Encoder;
+use jmap_dump_tool::base::waiting::Halt;
+use jmap_dump_tool::compress::gzip::Encoder;
+use jmap_dump_tool::compress::pages::{PAGE, Page, Pool};
+use jmap_dump_tool::compress::spool::{Block, Section, Slot};
 use jmap_dump_tool::hprof::{Histogram, Tally, Walker};
-use jmap_dump_tool::pages::{PAGE, Page, Pool};
-use jmap_dump_tool::spool::{Block, Section, Slot};
-use jmap_dump_tool::waiting::Halt;
 
 use heap::{BuiltHeap, Kind, Spec};
 

@@ -1,8 +1,7 @@
 //! Where `tests/bed/install.sh` has put things.
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::{env, thread};
 
 /// The JVMs without which CI fails.
 pub const VERSIONS: [&str; 5] = ["8", "11", "17", "21", "25"];

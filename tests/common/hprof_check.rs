@@ -1,10 +1,9 @@
 //! An independent reading of a dump, by the crate jvm-hprof: nothing of ours is asked whether our dump is right.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io::Read;
-use std::panic;
 use std::path::Path;
+use std::{fs, panic};
 
 use flate2::read::MultiGzDecoder;
 use jvm_hprof::heap_dump::SubRecord;

@@ -1,8 +1,8 @@
-//! `kubectl` as far as the plugin needs it: a script that answers for one pod and really execs into its container.
+//! `kubectl` as far as the plugin needs it: a script that answers for some pods and really execs into their containers.
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,82 +13,117 @@ use super::tool::{Run, binary, install};
 
 pub const POD: &str = "cart-7d9f";
 
-/// The streams go through other processes, as those of kubectl go through the API server: they can be cut.
-const SCRIPT: &str = r#"#!/bin/sh
-printf '%s\n' "$*" >>"$DIR/log"
-while :; do
-    case $1 in
-        --context | --namespace) shift 2 ;;
-        *) break ;;
-    esac
-done
-case $1,$2,$3 in
-    get,node,*) printf amd64; exit ;;
-    get,pod,$POD) cat "$DIR/facts"; exit ;;
-    exec,*) ;;
-    *) echo "Error from server (NotFound): $2 $3" >&2; exit 1 ;;
-esac
-while [ "$1" != -- ]; do shift; done
-shift
-trap 'exit 0' USR1
-streams=$(mktemp -d "$DIR/streams.XXXXXX")
-mkfifo "$streams/out" "$streams/err"
-exec 3<&0
-held() {
-    head -c 65536
-    while [ -e "$DIR/hold" ]; do sleep 0.1; done
-    exec cat
-}
-case "$* " in
-    *" --store - "*) held <"$streams/out" & ;;
-    *) cat "$streams/out" & ;;
-esac
-out=$!
-cat "$streams/err" >&2 &
-err=$!
-env --default-signal $EXEC "$@" <&3 >"$streams/out" 2>"$streams/err" &
-command=$!
-echo "$out $err $command $$" >"$DIR/last.new"
-mv "$DIR/last.new" "$DIR/last"
-wait $command
-code=$?
-wait $out $err
-exit $code
-"#;
+/// The pods of `deploy/cart`, in their order.
+pub const FLEET: [&str; 6] = ["cart-1", "cart-2", "cart-3", "cart-4", "cart-5", "cart-6"];
 
-/// A machine with kubectl on it, and a cluster with one pod.
+/// A pod with one container, which has a probe.
+pub const PATIENT: &str = "shared \ndefault \ncontainer app 10 3 1\n";
+
+const PLUGIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubectl-jmap_dump");
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common");
+
+/// A machine with kubectl on it, and a cluster with some pods.
 pub struct Kubectl {
     dir: TempDir,
-    exec: String,
+    /// How many seconds all pods of a fleet have to be Ready before the next dump.
+    pub settle: u64,
 }
 
 impl Kubectl {
-    /// `facts` are what the plugin asks the API server for, after the node.
+    /// One pod. `facts` are what the plugin asks the API server for, after the node.
     pub fn of(container: &Container, facts: &str) -> Kubectl {
-        let dir = tempfile::tempdir().expect("a directory for kubectl");
-        for name in ["bin", "binaries", "work", "tmp"] {
-            fs::create_dir(dir.path().join(name)).expect("a directory for kubectl");
+        let kubectl = Kubectl::new();
+        kubectl.pod(POD, &container.exec_line(), facts);
+        kubectl
+    }
+
+    /// Six pods of `deploy/cart` by its `ReplicaSet`; the containers take turns.
+    pub fn fleet(containers: &[&Container]) -> Kubectl {
+        let kubectl = Kubectl::new();
+        for (pod, container) in FLEET.iter().zip(containers.iter().cycle()) {
+            kubectl.pod(pod, &container.exec_line(), PATIENT);
         }
-        let script = dir.path().join("kubectl.sh");
-        fs::write(&script, SCRIPT).expect("kubectl");
-        install(&script, &dir.path().join("bin/kubectl"));
-        fs::write(dir.path().join("facts"), format!("node n1\n{facts}")).expect("the pod");
+        kubectl
+    }
+
+    /// The same pods, without a JVM: a dump prints the words that the tool was given.
+    pub fn echoing(pods: &[&str]) -> Kubectl {
+        let kubectl = Kubectl::new();
+        for pod in pods {
+            kubectl.pod(pod, &format!("sh {HERE}/echo_container.sh"), PATIENT);
+        }
+        kubectl
+    }
+
+    fn new() -> Kubectl {
+        let dir = tempfile::tempdir().expect("a directory for kubectl");
+        for name in ["bin", "binaries", "work", "tmp", "pods", "workloads"] {
+            fs::create_dir_all(dir.path().join(name)).expect("a directory for kubectl");
+        }
+        install(&Path::new(HERE).join("kubectl.sh"), &dir.path().join("bin/kubectl"));
         symlink(binary(), dir.path().join("binaries/jmap-dump-tool-x86_64-linux-musl")).expect("the binary");
-        Kubectl { dir, exec: container.exec_line() }
+        let kubectl = Kubectl { dir, settle: 0 };
+        for kind in ["deploy", "sts", "ds", "rs", "svc", "deployment", "Deployment.v1.apps"] {
+            kubectl.write(&format!("workloads/{kind}/cart"), "app=cart,\n");
+        }
+        kubectl
+            .write("workloads/ReplicaSet.v1.apps/cart-rs", "app=cart,pod-template-hash=1,\napps/v1 Deployment cart\n");
+        kubectl
+    }
+
+    /// A pod that is Ready, of `deploy/cart`.
+    pub fn pod(&self, name: &str, exec: &str, facts: &str) {
+        let line = format!("{name}|uid-{name}|Running|True||uid-rs|apps/v1 ReplicaSet cart-rs|0 0 0\n");
+        for (file, text) in
+            [("exec", exec), ("facts", &format!("node n1\n{facts}")), ("line", &line), ("selectors", "app=cart\n")]
+        {
+            self.write(&format!("pods/{name}/{file}"), text);
+        }
+    }
+
+    /// A file that the stand-in reads: `pods/NAME/line` and its like.
+    pub fn write(&self, file: &str, text: &str) {
+        let path = self.dir.path().join(file);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory for kubectl");
+        fs::write(path, text).expect("a file of kubectl");
+    }
+
+    /// A file that a pod's script has made.
+    pub fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.dir.path().join(file)).expect("a file of kubectl")
+    }
+
+    pub fn remove(&self, file: &str) {
+        fs::remove_file(self.dir.path().join(file)).expect("a file of kubectl");
+    }
+
+    /// What a shell does, among the pods, when this one has been dumped.
+    pub fn then(&self, pod: &str, script: &str) {
+        self.write(&format!("pods/{pod}/then"), script);
     }
 
     /// The plugin's `PROJECT APP ENV`, with options before them and flags of the tool after them, run by this shell.
     pub fn plugin(&self, shell: &[&str], options: &[&str], flags: &[&str]) -> Run {
-        let plugin = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubectl-jmap_dump");
+        self.typed(shell, &[&[POD], options, &["shop", "cart", "prod", "--"], flags].concat())
+    }
+
+    /// The plugin with these words and no others, but for where its binaries are.
+    pub fn typed(&self, shell: &[&str], words: &[&str]) -> Run {
+        let binaries = self.binaries().display().to_string();
+        self.installed(shell, Path::new(PLUGIN), &[&["--binary-dir", binaries.as_str()], words].concat())
+    }
+
+    /// The plugin where somebody has put it.
+    pub fn installed(&self, shell: &[&str], plugin: &Path, words: &[&str]) -> Run {
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).arg(plugin).arg(POD).args(options).arg("--binary-dir").arg(self.binaries());
-        command.args(["shop", "cart", "prod", "--"]).args(flags);
+        command.args(&shell[1..]).arg(plugin).args(words);
         self.start(command)
     }
 
     fn start(&self, mut command: Command) -> Run {
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.dir.path().join("bin").display());
-        command.env_clear().env("PATH", path).env("POD", POD).env("DIR", self.dir.path()).env("EXEC", &self.exec);
+        command.env_clear().env("PATH", path).env("DIR", self.dir.path());
+        command.env("JMAP_DUMP_SETTLE_SECONDS", self.settle.to_string()).env("JMAP_DUMP_READY_SECONDS", "2");
         command.env("TMPDIR", self.dir.path().join("tmp")).current_dir(self.work());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Run { child: command.spawn().expect("the plugin can be started"), verbosity: 3, heard: None }
@@ -114,9 +149,29 @@ impl Kubectl {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// The pods into which something was put or in which something was run, in the order of the first time.
+    pub fn touched(&self) -> Vec<String> {
+        let mut pods: Vec<String> = Vec::new();
+        for line in self.log().lines().filter(|line| line.split(' ').any(|word| word == "exec")) {
+            let words = line.split(' ').skip_while(|word| *word != "exec").skip(1);
+            let pod = words.into_iter().find(|word| *word != "-i").expect("a pod").to_owned();
+            if !pods.contains(&pod) {
+                pods.push(pod);
+            }
+        }
+        pods
+    }
+
+    /// When dumps began and ended: ("begin", pod, nanoseconds).
+    pub fn dumps(&self) -> Vec<(String, String, u128)> {
+        let text = fs::read_to_string(self.dir.path().join("dumps")).unwrap_or_default();
+        let words = text.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        words.map(|w| (w[0].clone(), w[1].clone(), w[2].parse().expect("a time"))).collect()
+    }
+
     /// From now on, of a dump that comes here by `--store -` no more than its first bytes pass.
     pub fn hold(&self) {
-        fs::write(self.dir.path().join("hold"), "").expect("a file that holds");
+        self.write("hold", "");
     }
 
     /// The connection of the last exec breaks; what runs in the container is not told.

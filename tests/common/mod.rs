@@ -2,6 +2,7 @@
 //! `tests/bed/install.sh` fetches what it needs; what is missing is skipped loudly, and fails where CI=true.
 #![allow(dead_code)]
 
+pub mod api_server;
 pub mod azurite;
 pub mod bed;
 pub mod browser;

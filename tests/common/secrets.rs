@@ -1,9 +1,6 @@
 //! Whatever a test runs is run at trace level, and says nothing that is secret.
 
-use super::azurite;
-use super::s3;
-use super::tokens;
-use super::webdav;
+use super::{azurite, s3, tokens, webdav};
 
 /// Keys, passwords and tokens of all test servers, what tests plant in a JVM, and the private parts of a key.
 const SECRETS: &[&str] = &[

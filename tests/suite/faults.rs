@@ -1,21 +1,21 @@
 //! Every write, read, thread and channel end of the pipeline fails in turn, and the run ends.
 
-use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use jmap_dump_tool::deadline::Deadline;
-use jmap_dump_tool::effort::Effort;
-use jmap_dump_tool::faults::arm;
+use jmap_dump_tool::base::deadline::Deadline;
+use jmap_dump_tool::base::faults::arm;
+use jmap_dump_tool::compress::compressor::{PipelineError, Treatment};
+use jmap_dump_tool::compress::cpu_share::Effort;
+use jmap_dump_tool::compress::source::{Source, SourceError};
+use jmap_dump_tool::compress::spool::{Section, Spool};
+use jmap_dump_tool::delivery::streamed::{self, StreamError};
+use jmap_dump_tool::delivery::{Context, Delivery, spooled};
 use jmap_dump_tool::hprof::Histogram;
-use jmap_dump_tool::pipeline::{self, Piped};
-use jmap_dump_tool::progress::Progress;
-use jmap_dump_tool::spool::{Section, Spool};
-use jmap_dump_tool::stages::{PipelineError, Source, Treatment};
-use jmap_dump_tool::store::key::{ObjectKey, Place};
+use jmap_dump_tool::object::key::{ObjectKey, Place};
 use jmap_dump_tool::store::url::StoreUrl;
 use jmap_dump_tool::store::{Secret, StoreSettings, Upload};
-use jmap_dump_tool::straight;
+use jmap_dump_tool::terminal::progress::Progress;
 
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 
@@ -68,7 +68,7 @@ fn noise() -> Vec<u8> {
 }
 
 impl Source for Names<'_> {
-    fn next(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
+    fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError> {
         match self.given {
             n if n < PAGES => self.page(page),
             n if n == PAGES => page.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]),
@@ -78,7 +78,7 @@ impl Source for Names<'_> {
         Ok(Some(Section::Head))
     }
 
-    fn attend(&mut self) -> io::Result<()> {
+    fn attend(&mut self) -> Result<(), SourceError> {
         self.attended += 1;
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Bed {
         Self { server, settings, deadline, noise: noise() }
     }
 
-    fn run(&self, way: Way, workers: usize) -> Result<Piped, PipelineError> {
+    fn run(&self, way: Way, workers: usize) -> Result<Delivery, StreamError> {
         let mut raw = Names { noise: &self.noise, given: 0, attended: 0 };
         let part_size = 5 << 20;
         let effort = match way {
@@ -152,17 +152,19 @@ impl Bed {
             Way::Straight => Effort { level: 1, workers, later: 0, uploads_early: true, part_size },
         };
         let (treatment, progress) = (Treatment::from(effort), Progress::silent());
+        let context = Context { progress: &progress, deadline: &self.deadline };
         let key = ObjectKey::new(&Place::new("shop", "cart", "prod").unwrap(), chrono::Utc::now(), "pod", 1, "abcdef");
         let open = || Upload::open(&self.settings, &key, part_size, &self.deadline).unwrap();
         match way {
             Way::Spooled | Way::Uploaded => {
                 let spool = Spool::new(tempfile::tempfile().unwrap());
                 let mut upload = matches!(way, Way::Uploaded).then(open);
-                pipeline::run(&mut raw, &spool, upload.as_mut(), treatment, &progress, &self.deadline, |_, _| {})
+                let (upload, sealed) = (upload.as_mut(), |_: &_, _: &_, _| {});
+                Ok(spooled::run(&mut raw, spool, upload, treatment, context, sealed)?)
             }
             Way::Straight => {
                 let (mut upload, mut histogram) = (open(), Histogram::new());
-                straight::run(&mut raw, &mut upload, treatment, &progress, &self.deadline, &mut histogram)
+                streamed::run(&mut raw, &mut upload, treatment, context, &mut histogram)
             }
         }
     }
@@ -235,6 +237,8 @@ fn assert_ends(bed: &Arc<Bed>, way: Way, workers: usize, fault: &str) {
         Err(_) => assert!(fault.ends_with("panic"), "{what}"),
         // A store that fails does not end the work: it is told.
         Ok(Ok(piped)) => assert!(piped.sent.is_err(), "{what}: {piped:?}"),
-        Ok(Err(error)) => assert!(!matches!(error, PipelineError::Halted), "{what}: no stage says why"),
+        Ok(Err(error)) => {
+            assert!(!matches!(error, StreamError::Pipeline(PipelineError::Halted)), "{what}: no stage says why")
+        }
     }
 }

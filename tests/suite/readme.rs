@@ -6,7 +6,7 @@ use crate::common::tool::binary;
 const README: &str = include_str!("../../README.md");
 
 /// The lines of the fenced blocks of one language.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut inside = false;
     for line in text.lines() {

@@ -180,7 +180,7 @@ fn panic_of_any_thread_is_one_line_and_1() {
             with_key(tool.args(&["--delete"])).env("JMAP_DUMP_FAULT", &format!("{call}/1:panic")).run().expect(1);
         let told: Vec<&str> = ended.stderr.lines().filter(|line| !line.contains("WARN")).collect();
         assert_eq!(told.len(), 1, "{}", ended.stderr);
-        assert!(told[0].starts_with("error: this program has a fault, at src/faults.rs:"), "{}", told[0]);
+        assert!(told[0].starts_with("error: this program has a fault, at src/base/faults.rs:"), "{}", told[0]);
         assert!(pod.dump().exists());
     }
 }

@@ -2,16 +2,15 @@
 
 use std::io::{self, Read, Write};
 
-use crate::deadline::Deadline;
-use crate::deadline::slowly;
-use crate::entry::Entry;
+use crate::base::deadline::{Deadline, slowly};
+use crate::compress::gunzip::Gunzip;
+use crate::compress::pages::PAGE;
 use crate::error::Error;
-use crate::gunzip::Gunzip;
+use crate::files::entry::Entry;
+use crate::files::regular_file::{Access, PRIVATE, create_in};
 use crate::heap_dump::{DumpError, RoomError};
-use crate::memory::Rationed;
-use crate::pages::PAGE;
-use crate::progress::Progress;
-use crate::regular_file::{Access, PRIVATE, create_in};
+use crate::jvm::memory::Rationed;
+use crate::terminal::progress::Progress;
 
 /// Makes `plain` of `gz`.
 ///

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::row::Row;
-use crate::printable::is_command;
-use crate::units::Bytes;
+use crate::base::printable::is_command;
+use crate::base::units::Bytes;
 
 /// Nothing is loaded from anywhere, whatever a name in the bucket says.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";

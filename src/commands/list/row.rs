@@ -3,12 +3,12 @@
 use chrono::SecondsFormat;
 use serde::Serialize;
 
+use crate::base::printable::printable;
+use crate::base::units::Bytes;
 use crate::hprof::ClassShare;
-use crate::printable::printable;
+use crate::object::key::time_of;
+use crate::object::receipt::Receipt;
 use crate::store::Listed;
-use crate::store::key::time_of;
-use crate::store::receipt::Receipt;
-use crate::units::Bytes;
 
 /// So many of its classes say what a heap is full of.
 const CLASSES: usize = 3;
@@ -130,7 +130,7 @@ pub fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::key::receipt_of;
+    use crate::object::key::receipt_of;
 
     fn listed(key: &str) -> Listed {
         Listed { key: key.into(), bytes: 2048, modified: chrono::DateTime::UNIX_EPOCH, e_tag: None }

@@ -5,13 +5,14 @@ use std::io;
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
 use super::{Deposit, is_damaged};
 use crate::commands::keep;
-use crate::entry::Entry;
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
-use crate::journal::FileState;
-use crate::stages::Scrutiny;
-use crate::store::receipt::Receipt;
+use crate::files::entry::Entry;
+use crate::kept::journal::FileState;
+use crate::object::receipt::Receipt;
+use crate::object::stored::Verified;
+use crate::store::clear_spool;
 use crate::store::url::StoreUrl;
-use crate::store::{Verified, clear_spool};
 
 impl Deposit<'_> {
     /// Removes what is not needed any more, or says what is still there.

@@ -1,20 +1,21 @@
 //! A plain dump on its way into the store: by a spool, or straight into parts where there is no room for one.
 
+use super::Deposit;
 use super::input::open;
-use super::{Deposit, Piece};
-use crate::classes;
 use crate::commands::temporary::least_room;
 use crate::commands::verify::is_gzip;
-use crate::dump_reader::DumpReader;
-use crate::effort::{Effort, processors};
-use crate::entry::Entry;
+use crate::compress::compressor::Treatment;
+use crate::compress::cpu_share::{Effort, processors};
+use crate::compress::dump_reader::DumpReader;
+use crate::compress::source::Source;
+use crate::compress::spool::Spool;
+use crate::delivery::streamed::{self, StreamError};
+use crate::delivery::{Context, Delivery, spooled};
 use crate::error::Error;
+use crate::files::entry::Entry;
 use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
-use crate::pipeline::{self, Piped};
-use crate::spool::Spool;
-use crate::stages::{PipelineError, Source, Treatment};
+use crate::object::classes;
 use crate::store::Upload;
-use crate::straight;
 
 impl Deposit<'_> {
     pub(super) fn compress(
@@ -23,7 +24,7 @@ impl Deposit<'_> {
         path: &str,
         redactor: Option<Redactor>,
         upload: &mut Upload,
-    ) -> Result<Piece, Error> {
+    ) -> Result<Delivery, Error> {
         let in_store = upload.spool_file(false).map_err(Error::Store)?;
         let (bytes, sends_parts) = (self.raw_bytes(), upload.takes_parts_early());
         // A store that takes parts needs no copy, and memory is the last place for one.
@@ -40,10 +41,8 @@ impl Deposit<'_> {
         let spool = Spool::new(file);
         let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
         let treatment = Treatment { effort, redactor };
-        let piped = pipeline::run(&mut raw, &spool, Some(upload), treatment, self.progress, self.deadline, |_, _| {})
-            .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))?;
-        let Piped { walk, digest, sent, blanked, .. } = piped;
-        Ok(Piece { walk, digest, sent, spool: Some(spool), blanked })
+        spooled::run(&mut raw, spool, Some(upload), treatment, self.context(), |_, _, _| {})
+            .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))
     }
 
     /// Needs no room. The file stays until all is stored, and so nothing is lost when the store fails.
@@ -53,16 +52,20 @@ impl Deposit<'_> {
         path: &str,
         redactor: Option<Redactor>,
         upload: &mut Upload,
-    ) -> Result<Piece, Error> {
+    ) -> Result<Delivery, Error> {
         let effort = Effort::streaming(processors(), self.settings.level, self.begin.part_size);
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
-        let piped = straight::run(raw, upload, treatment, self.progress, self.deadline, &mut histogram);
-        let Piped { walk, digest, sent, blanked, .. } = piped.map_err(|error| match error {
-            PipelineError::Store(error) => Error::not_stored(error),
-            other => Error::from_pipeline(other, path, path),
+        let streamed = streamed::run(raw, upload, treatment, self.context(), &mut histogram);
+        let delivery = streamed.map_err(|error| match error {
+            StreamError::Store(error) => Error::not_stored(error),
+            StreamError::Pipeline(error) => Error::from_pipeline(error, path, path),
         })?;
-        let walk = Summary { classes: self.classes(&histogram), ..walk };
-        Ok(Piece { walk, digest, sent, spool: None, blanked })
+        let walk = Summary { classes: self.classes(&histogram), ..delivery.walk };
+        Ok(Delivery { walk, ..delivery })
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { progress: self.progress, deadline: self.deadline }
     }
 
     fn raw_bytes(&self) -> u64 {

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use rustix::event::PollFlags;
 
 use super::{Item, shown};
-use crate::deadline::Deadline;
-use crate::entry::Entry;
+use crate::base::deadline::Deadline;
 use crate::error::Error;
-use crate::heap_dump::{NAME, NEW_JOURNAL, SORTED, SPOOL, abandoned};
-use crate::regular_file::{Access, NotRegular};
+use crate::files::entry::Entry;
+use crate::files::regular_file::{Access, NotRegular};
+use crate::kept::names::{NAME, NEW_JOURNAL, SORTED, SPOOL};
+use crate::kept::sweep;
 use crate::settings::UsageError;
 
 /// Of a pipe nobody knows when it ends.
@@ -49,7 +50,7 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
     let dir = absolute.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     let name = entry.name().to_string_lossy();
-    if !abandoned::is_private(&dir) || !abandoned::is_temporary(&name) {
+    if !sweep::is_private(&dir) || !sweep::is_temporary(&name) {
         return path;
     }
     let apart = entry.sibling(format!("kept-{name}"));
@@ -65,7 +66,7 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
 /// What a run's own directory holds besides, which is the same dump.
 pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
     let dir = entry.dir();
-    if dir.path().ends_with(format!("{}{run_id}", abandoned::PRIVATE)) {
+    if dir.path().ends_with(format!("{}{run_id}", sweep::PRIVATE)) {
         for file in [SPOOL, NAME, SORTED, NEW_JOURNAL].map(|name| dir.entry(name)) {
             let _ = file.remove();
             let _ = file.journal().remove();
@@ -76,7 +77,7 @@ pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
 /// A run's own directory goes with the last of what it kept there.
 pub(super) fn remove_private_dir(entry: &Entry) {
     let name = entry.dir().path().file_name().unwrap_or_default().to_string_lossy();
-    if abandoned::is_private(&name)
+    if sweep::is_private(&name)
         && let Ok(itself) = entry.dir().parent_entry()
     {
         // Whatever else is there keeps it.

@@ -9,16 +9,19 @@ use chrono::Utc;
 use super::input::open;
 use super::{Item, shown};
 use crate::commands::new_receipt;
-use crate::entry::Entry;
+use crate::compress::source::Scrutiny;
 use crate::error::Error;
+use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
-use crate::incoming::changed;
-use crate::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
+use crate::kept::claim::ClaimError;
+use crate::kept::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
+use crate::kept::ledger::{Begun, Ledger};
+use crate::object::key::{ObjectKey, pid_of};
+use crate::object::part_size::part_size;
 use crate::settings::{Settings, UsageError};
-use crate::stages::Scrutiny;
-use crate::store::key::{ObjectKey, pid_of};
+use crate::store::abort_at;
 use crate::store::url::StoreUrl;
-use crate::store::{Begun, Ledger, abort_at, part_size};
+use crate::watch::changed;
 
 /// What is begun with, how far that came, and whether an earlier process of ours has begun it.
 type Recalled = (Begin, Option<Ledger>, bool);
@@ -26,7 +29,7 @@ type Recalled = (Begin, Option<Ledger>, bool);
 /// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
 pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<Recalled, Error> {
     let path = &item.path;
-    let busy = || Error::from(UsageError::Busy { path: shown(path) });
+    let busy = || Error::from(ClaimError::Busy { path: shown(path) });
     let past = match Journal::reopen(entry) {
         Ok(past) => past,
         Err(JournalError::Locked) => return Err(busy()),
@@ -36,12 +39,12 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
             let begin = new_begin(item, Some(entry), settings)?;
             return Ok((begin, None, false));
         }
-        Err(source) => return Err(UsageError::Journal { path: shown(path), source }.into()),
+        Err(source) => return Err(ClaimError::Journal { path: shown(path), source }.into()),
     };
     let new = new_begin(item, Some(entry), settings)?;
     let Some((journal, past)) = past else { return first(item, entry, settings, new, busy) };
     if past.begin.file != new.file && !past.begin.order.is_empty() {
-        return Err(UsageError::Changed { path: shown(path) }.into());
+        return Err(ClaimError::Changed { path: shown(path) }.into());
     }
     // The lock is held until the journal has another one in its place.
     if !past.own {
@@ -82,7 +85,7 @@ fn take_over(
     let path = &item.path;
     if !item.has_place {
         let uid = entry.journal().metadata().map_or(0, |meta| meta.uid());
-        return Err(UsageError::JournalOfAnother { path: shown(path), uid }.into());
+        return Err(ClaimError::JournalOfAnother { path: shown(path), uid }.into());
     }
     let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
     let same = past.begin.file == new.file && past.begin.key == new.key && past.begin.redact == redact;

@@ -1,8 +1,8 @@
 //! The walk through a CLASS_DUMP, whose length nothing says: piece by piece.
 
-use super::super::records::{be16, class_head, identifier};
-use super::super::tally::Tally;
 use super::{Malformed, State, Step, Walker};
+use crate::hprof::records::{be16, class_head, identifier};
+use crate::hprof::tally::Tally;
 
 impl Walker {
     /// Class, trace, super, loader, signers, domain, two reserved, instance size, then the constant pool.

@@ -144,7 +144,7 @@ impl TokenSource for RoleSource {
 mod tests {
     use super::*;
     use crate::store::StoreSettings;
-    use crate::store::client::Connector;
+    use crate::store::remote::client::Connector;
     use crate::store::url::StoreUrl;
 
     #[test]

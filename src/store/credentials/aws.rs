@@ -10,7 +10,7 @@ use reqwest::Client;
 use super::container::{Authorization, ContainerSource};
 use super::environment::Environment;
 use super::error::CredentialsError;
-use super::machine::MachineSource;
+use super::instance::MachineSource;
 use super::metadata::{Service, expect_answer};
 use super::profile::{Profile, ProfileCredentials};
 use super::refreshed::{Ends, Refreshed, TokenSource};

@@ -6,7 +6,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use super::environment::is_on;
 use super::error::CredentialsError;
 use super::metadata::{Service, expect_answer};
-use crate::regular_file::{TEXT_MAX, is_refused, read_named};
+use crate::files::regular_file::{TEXT_MAX, is_refused, read_named};
 
 /// The instance metadata service (Azure: "How to use managed identities on a VM to acquire an access token").
 const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";

@@ -18,7 +18,7 @@ pub enum CredentialsError {
     #[error("{path} describes no credentials: {why}")]
     AccountSyntax { path: String, why: String },
     #[error(transparent)]
-    Endpoint(super::super::SettingsError),
+    Endpoint(crate::store::SettingsError),
     #[error("{0} is set, and without {1} it says nothing")]
     Half(&'static str, &'static str),
 }

@@ -7,17 +7,16 @@ use reqwest::{RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
 use super::error::TokenError;
-use crate::regular_file;
+use crate::files::regular_file;
 use crate::store::Secret;
-use crate::store::body::{self, ANSWER_MAX, BodyError};
+use crate::store::remote::body::{self, ANSWER_MAX, BodyError};
+use crate::store::retry::Retry;
 
 /// Token services answer at once, or something is wrong with them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-const TRIES: u32 = 3;
-
-/// Before the second try; twice as long before the third.
-const PAUSE: Duration = Duration::from_millis(500);
+/// A token service that is busy answers again soon; a run has other things to do with its time.
+const RETRY_FOR: Duration = Duration::from_secs(2);
 
 /// Most characters of a refusal that are told.
 const TOLD: usize = 200;
@@ -62,14 +61,15 @@ pub async fn ask<T: DeserializeOwned>(
 /// # Errors
 /// When the service does not answer, or refuses.
 pub async fn ask_bytes(url: &str, secret: &Secret, request: impl Fn() -> RequestBuilder) -> Result<Bytes, TokenError> {
-    let mut tries = 1;
+    let mut retry = Retry::from_now(RETRY_FOR);
     loop {
-        match once(url, secret, request()).await {
-            Err(error) if error.may_pass() && tries < TRIES => log::info!("{error}; trying again"),
-            other => return other,
-        }
-        tokio::time::sleep(PAUSE * tries).await;
-        tries += 1;
+        let error = match once(url, secret, request()).await {
+            Err(error) => error,
+            answered => return answered,
+        };
+        let Some(pause) = retry.pause(error.may_pass()) else { return Err(error) };
+        log::info!("{error}; trying again");
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -14,7 +14,7 @@ use super::google_account::AccountSource;
 use super::google_metadata::{AccountName, AccountTokens, GoogleMetadata};
 use super::metadata::{Service, expect_answer};
 use super::refreshed::Refreshed;
-use crate::regular_file::{TEXT_MAX, is_refused, read_named};
+use crate::files::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::StoreSettings;
 use crate::store::setting_checks::endpoint;
 

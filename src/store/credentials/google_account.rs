@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::error::{CredentialsError, TokenError};
 use super::exchange::{FORM, ask, ask_bytes, form, token_file};
 use super::refreshed::{Lease, TokenSource};
-use crate::regular_file::{TEXT_MAX, read_named};
+use crate::files::regular_file::{TEXT_MAX, read_named};
 use crate::store::Secret;
 
 /// What a token may be used for, as object_store asks it for service accounts.
@@ -206,7 +206,7 @@ impl TokenSource for AccountSource {
 mod tests {
     use super::*;
     use crate::store::StoreSettings;
-    use crate::store::client::Connector;
+    use crate::store::remote::client::Connector;
     use crate::store::url::StoreUrl;
 
     fn read(source: &str) -> Result<AccountSource, CredentialsError> {

@@ -13,7 +13,7 @@ pub mod google;
 mod google_account;
 mod google_metadata;
 mod ini;
-mod machine;
+mod instance;
 mod metadata;
 mod profile;
 mod refreshed;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::CredentialsError;
 use super::ini::{Sections, parse};
-use crate::regular_file::{TEXT_MAX, is_refused, read_named};
+use crate::files::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::Secret;
 
 /// One profile, out of both files.

@@ -1,13 +1,11 @@
 //! Commands in a running container, by `runc exec`.
 
-use std::fmt;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

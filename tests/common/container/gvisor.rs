@@ -1,11 +1,10 @@
 //! The same bundles in gVisor (`runsc`), whose kernel is another program: what happens inside is seen from inside only.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use jmap_dump_tool_fuzz::discovery::hsperfdata::PerfData;
+use jmap_dump_tool_fuzz::jvm::hsperfdata::PerfData;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

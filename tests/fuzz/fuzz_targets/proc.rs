@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use jmap_dump_tool_fuzz::discovery::elf::{SVM_HEAP, has_section};
-use jmap_dump_tool_fuzz::discovery::maps::Mapped;
-use jmap_dump_tool_fuzz::discovery::mountinfo::Mount;
-use jmap_dump_tool_fuzz::discovery::proc_status::{ProcStatus, SIGQUIT, start_ticks};
+use jmap_dump_tool_fuzz::jvm::elf::{SVM_HEAP, has_section};
+use jmap_dump_tool_fuzz::jvm::maps::Mapped;
+use jmap_dump_tool_fuzz::jvm::mountinfo::Mount;
+use jmap_dump_tool_fuzz::jvm::proc_status::{ProcStatus, SIGQUIT, start_ticks};
 use libfuzzer_sys::fuzz_target;
 
 /// The longest read of a program file that is no surprise.

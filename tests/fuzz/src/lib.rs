@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-#[path = "../../../src/discovery"]
-pub mod discovery {
+#[path = "../../../src/jvm"]
+pub mod jvm {
     pub mod elf;
     pub mod hsperfdata;
     pub mod limits;

@@ -1,0 +1,12 @@
+//! Time, waits, units, words, identities: what every layer stands on.
+
+pub mod deadline;
+pub mod faults;
+pub mod identity;
+pub mod panics;
+pub mod printable;
+pub mod private_memory;
+pub mod run_id;
+pub mod sys;
+pub mod units;
+pub mod waiting;

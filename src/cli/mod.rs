@@ -1,0 +1,252 @@
+//! Flags and help text only. What a flag says is checked in `settings`.
+
+mod args;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+pub use args::*;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml beside this program):
+  s3://BUCKET/PREFIX   Amazon S3 and what speaks like it (endpoint, region, access_key_id, secret_access_key)
+  oss://, obs://       Aliyun OSS, Huawei OBS (region or endpoint, access_key_id, secret_access_key)
+  gs://BUCKET/PREFIX   Google Cloud Storage (service_account_file)
+  az://CONTAINER/PREFIX  Azure Blob Storage (account, account_key)
+  https://HOST/DIR     WebDAV (username, password)
+  https://…?SIGNATURE  one object, by a URL that 'presign' has made; in JMAP_DUMP_STORE, for it is a secret
+  /DIR or file:///DIR  a directory
+  -                    standard output
+What a flag sets, the environment variable JMAP_DUMP_FLAG and a key in that file set as well; secrets have only those, or KEY_file.
+
+Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM; 4 attach not possible;
+5 dump failed or incomplete; 6 no room or local I/O; 7 dumped but not stored, kept; 8 deadline or signal;
+9 store unusable, nothing dumped.";
+
+/// Gets the heap dump out of a JVM: attach, dump, compress, verify, store.
+///
+/// Three words, PROJECT APP ENV, dump the JVM with the lowest pid and store the dump under PROJECT/APP/ENV.
+#[derive(Debug, Parser)]
+#[command(version = crate::VERSION, after_help = AFTER_HELP, arg_required_else_help = true, args_override_self = true)]
+#[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Messages and the receipt there, too: /proc/1/fd/1 is the pod's log
+    #[arg(long, global = true, value_name = "FILE")]
+    log_to: Option<OsString>,
+    /// The flags that are settings, as they were given.
+    #[arg(skip)]
+    pub flags: Flags,
+}
+
+/// Settings on the command line: key and text.
+#[derive(Debug, Clone, Default)]
+pub struct Flags(pub BTreeMap<String, String>);
+
+/// Flags that say what one run does. They have no variable and no key in a file.
+const PER_RUN: &[&str] = &[
+    "resume",
+    "delete",
+    "allow_truncated",
+    "to",
+    "path",
+    "no_attach",
+    "config",
+    "log_to",
+    "verbose",
+    "help",
+    "version",
+];
+
+/// What stands between the values of a flag that is given several times, or of a list in a file.
+pub fn separator(key: &str) -> &'static str {
+    if key == "dir" { ":" } else { "," }
+}
+
+/// The key of each flag that is a setting. `JMAP_DUMP_KEY` is its variable.
+pub fn keys() -> Vec<String> {
+    let command = Cli::command();
+    let flags = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(key);
+    let mut keys: Vec<String> = flags.collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// `None` for words and for what says something of one run.
+fn key(flag: &clap::Arg) -> Option<String> {
+    let key = flag.get_long()?.replace('-', "_");
+    (!PER_RUN.contains(&key.as_str())).then_some(key)
+}
+
+impl Flags {
+    fn of(verb: &clap::Command, matches: &ArgMatches) -> Self {
+        let given = verb.get_arguments().filter_map(|flag| {
+            let (id, key) = (flag.get_id().as_str(), key(flag)?);
+            let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+            let texts = matches.get_raw(id).filter(|_| is_given)?.map(|text| text.to_string_lossy());
+            let text = texts.collect::<Vec<_>>().join(separator(&key));
+            Some((key, text))
+        });
+        Self(given.collect())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
+    Dump(DumpArgs),
+    /// The JVMs here, and what can be done with each
+    Ps(PsArgs),
+    /// Everything short of dumping: attach, room, store; names each obstacle
+    Check(CheckArgs),
+    /// Store a dump that is already a file
+    Upload(UploadArgs),
+    /// The sidecar: store each dump that appears in a directory
+    Watch(WatchArgs),
+    /// How a watcher is, by its status file, for probes
+    Status(StatusArgs),
+    /// What is in the store, newest first
+    List(ListArgs),
+    /// Get objects out of the store, checked
+    Fetch(FetchArgs),
+    /// A URL by which one dump can be stored without a key
+    Presign(PresignArgs),
+    /// Walk a dump, plain or gzipped, to its end
+    Verify(VerifyArgs),
+    /// Have a running JVM write its heap on OutOfMemoryError
+    Arm(ArmArgs),
+    /// Copy this program and its settings file into a directory
+    Install(InstallArgs),
+}
+
+impl Command {
+    /// All that it does is to answer.
+    pub fn only_answers(&self) -> bool {
+        matches!(self, Self::Ps(_) | Self::List(_) | Self::Presign(_))
+    }
+}
+
+/// Words that begin another command than the oldest one.
+const COMMANDS: &[&str] = &[
+    "dump",
+    "ps",
+    "check",
+    "upload",
+    "watch",
+    "status",
+    "list",
+    "fetch",
+    "presign",
+    "verify",
+    "arm",
+    "install",
+    "help",
+    "--help",
+    "-h",
+    "--version",
+    "-V",
+];
+
+impl Cli {
+    /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
+    /// `dump`.
+    ///
+    /// # Errors
+    /// clap's own, which knows how to print itself.
+    pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let mut words: Vec<_> = words.into_iter().collect();
+        if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
+            words.insert(1, "dump".into());
+        }
+        let definition = Self::command();
+        let matches = definition.clone().try_get_matches_from(with_values_joined(words))?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        if let Some((verb, matches)) = matches.subcommand()
+            && let Some(verb) = definition.find_subcommand(verb)
+        {
+            cli.flags = Flags::of(verb, matches);
+        }
+        Ok(cli)
+    }
+
+    /// Where messages and the receipt go, too: by flag, else by its variable. The log begins before there are settings.
+    pub fn log_to(&self) -> Option<OsString> {
+        let variable = || std::env::var_os("JMAP_DUMP_LOG_TO").filter(|path| !path.is_empty());
+        self.log_to.clone().or_else(variable)
+    }
+}
+
+/// `--redact all` is `--redact=all`. Before another word, `--redact` has no value: that word is the project's.
+fn with_values_joined(words: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if last == "--redact" && (word == "all" || word == "strings") => {
+                last.push("=");
+                last.push(word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::read(std::iter::once("jmap-dump-tool").chain(words.iter().copied()).map(Into::into))
+    }
+
+    #[test]
+    fn three_bare_words_are_a_dump() {
+        for words in
+            [&["shop", "cart", "prod"][..], &["dump", "shop", "cart", "prod"], &["--all", "shop", "cart", "prod"]]
+        {
+            let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
+            assert_eq!((args.place.project.as_str(), args.place.env.as_str()), ("shop", "prod"));
+        }
+    }
+
+    #[test]
+    fn redact_takes_no_word_but_its_own() {
+        for (words, redact) in [
+            (&["--redact", "shop", "cart", "prod"][..], "strings"),
+            (&["--redact", "all", "shop", "cart", "prod"], "all"),
+            (&["shop", "cart", "prod", "--redact=all"], "all"),
+        ] {
+            let Command::Dump(args) = read(words).unwrap().command else { panic!("{words:?}") };
+            assert_eq!((args.redact.redact.as_deref(), args.place.project.as_str()), (Some(redact), "shop"));
+        }
+    }
+
+    #[test]
+    fn a_missing_word_is_a_usage_error() {
+        assert_eq!(read(&["shop", "cart"]).unwrap_err().exit_code(), 2);
+        assert_eq!(read(&[]).unwrap_err().exit_code(), 2);
+        assert_eq!(read(&["--version"]).unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn flags_are_read_by_their_keys() {
+        let words =
+            ["--dir", "/a", "--dir=/b", "-v", "--if", "heap>1%", "--if", "memory>2%", "--all", "shop", "cart", "prod"];
+        let flags = read(&words).unwrap().flags.0;
+        let given: Vec<_> = flags.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+        assert_eq!(given, [("all", "true"), ("dir", "/a:/b"), ("if", "heap>1%,memory>2%")]);
+        assert!(keys().iter().any(|key| key == "path_style") && keys().iter().all(|key| key != "delete"));
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

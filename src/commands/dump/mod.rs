@@ -1,0 +1,52 @@
+//! `dump`: which JVM, whose turn; then the run itself.
+
+pub mod conditions;
+pub mod context;
+pub mod keep;
+pub mod redact;
+pub mod run;
+pub mod sealed;
+pub mod single_run;
+pub mod stage;
+pub mod stored;
+pub mod streamed;
+
+use std::path::Path;
+
+use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
+use crate::base::deadline::Deadline;
+use crate::cli::{DumpArgs, Flags};
+use crate::error::Error;
+use crate::guard;
+use crate::jvm::{PROC, select};
+use crate::object::receipt::Receipt;
+use crate::settings::DumpSettings;
+use crate::store::url::StoreUrl;
+use run::Run;
+use single_run::SingleRun;
+
+pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = DumpSettings::of_dump(args, flags)?;
+    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let (receipt, result) = find_and_dump(&settings, &deadline);
+    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
+}
+
+fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
+    let nothing_done = |error| (new_receipt(&settings.common.place), Err(error));
+    let jvm = match select(Path::new(PROC), &settings.target.selection) {
+        Ok(jvm) => jvm,
+        Err(error) => return nothing_done(error.into()),
+    };
+    let turn = match SingleRun::take(&jvm, deadline) {
+        Ok(turn) => turn,
+        Err(stopped) => return nothing_done(stopped.into()),
+    };
+    let _watch = guard::start(settings.common.deadline).inspect_err(|error| {
+        log::warn!("no guard: {error}; if this run is killed, it leaves its files");
+    });
+    let mut run = Run::new(settings, deadline, &jvm, turn);
+    let result = run.all_stages();
+    drop(run.progress);
+    (run.receipt, result)
+}

@@ -1,0 +1,279 @@
+//! The stage that makes the dump and sends it through the pipeline into the spool.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use super::run::Run;
+use crate::attach::VirtualMachine;
+use crate::commands::keep::write_journal;
+use crate::compress::compressor::Treatment;
+use crate::compress::cpu_share::Effort;
+use crate::compress::source::{COMPRESSING, Scrutiny, Source, Stream};
+use crate::compress::spool::Spool;
+use crate::compress::verdict::Verdict;
+use crate::delivery::{Context, Delivery, spooled};
+use crate::error::Error;
+use crate::files::entry::Entry;
+use crate::heap_dump::{self, Capture, DumpError, HeapDump, Manner, Plan, Reframed, RoomError};
+use crate::hprof::{Redactor, Summary};
+use crate::jvm::layout::Layout;
+use crate::kept::dump_dir::DumpDir;
+use crate::kept::journal::{self, FileState, Journal};
+use crate::kept::ledger::Ledger;
+use crate::kept::names::{NAME, SPOOL};
+use crate::object::receipt::DumpFacts;
+use crate::store::Upload;
+use crate::store::url::StoreUrl;
+
+/// A second dump is worth a second pause only when the first one was short.
+const AGAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
+fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, Spooled), Error> {
+    if let Some((file, entry)) =
+        upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
+    {
+        let path = entry.path().display().to_string();
+        return Ok((Spool::new(file), Spooled { path, in_store: Some(entry) }));
+    }
+    let path = format!("{}/{SPOOL}", plan.dir.here);
+    match plan.dir.create_file(SPOOL) {
+        Ok(file) => Ok((Spool::new(file), Spooled { path, in_store: None })),
+        Err(source) => Err(RoomError::Io { what: "create the compressed dump", path, source }.into()),
+    }
+}
+
+struct Spooled {
+    path: String,
+    /// Where it will stay.
+    in_store: Option<Entry>,
+}
+
+impl Run<'_> {
+    /// The dump, through the pipeline into the spool: while the JVM writes it, where its layout allows that.
+    pub fn dump(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        mut upload: Option<&mut Upload>,
+    ) -> Result<Delivery, Error> {
+        let total = plan.estimate.map(|estimate| estimate.heap_used);
+        self.progress.stage("the JVM stands still and dumps", total);
+        if plan.manner == Manner::Whole {
+            return self.dump_then_read(vm, plan, upload);
+        }
+        let begun = Instant::now();
+        let captured = self.capture(vm, plan, upload.as_deref_mut());
+        let again = matches!(captured, Err(Error::Dump(DumpError::Merged { .. }))) && begun.elapsed() < AGAIN_WITHIN;
+        // What has gone out of the first dump would be the start of the second.
+        if !again || !plan.may_be_whole() || upload.as_ref().is_some_and(|upload| upload.has_parts()) {
+            return captured;
+        }
+        self.receipt.warn("the JVM was faster than this tool: it dumps once more, and is read when it is done");
+        plan.dir.clear().map_err(|source| RoomError::Io { what: "empty", path: plan.dir.here.clone(), source })?;
+        self.dump_then_read(vm, plan, upload)
+    }
+
+    fn dump_then_read(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        mut upload: Option<&mut Upload>,
+    ) -> Result<Delivery, Error> {
+        let live = self.live;
+        let spool = create_spool(plan, upload.as_deref_mut())?;
+        let (file, dump) = heap_dump::dump(vm, &plan.dir, plan.layout, live, &self.progress, self.deadline)?;
+        self.tell_dump(&dump);
+        let _journal = self.outlive_raw(plan);
+        let len = file.metadata().map_err(|source| DumpError::Read { path: dump.path.clone(), source })?.len();
+        let piped = self
+            .redactor_of(vm, &file, &dump.path)
+            .and_then(|redactor| {
+                self.progress.stage(COMPRESSING, Some(len));
+                // What is added to it from now on is not the JVM's dump.
+                let mut raw = Stream::new(file.take(len), Scrutiny::Dump);
+                self.pipe(&mut raw, &dump.path, spool, (plan, redactor), upload)
+            })
+            .and_then(|piped| self.verified(piped, &dump));
+        self.or_keep_raw(piped, plan)
+    }
+
+    /// What the JVM called whole is worth keeping before it is compressed, even when this process is killed.
+    fn outlive_raw(&self, plan: &Plan) -> Option<Journal> {
+        let journal = self.journal(plan, NAME, |state| self.begin_raw(state), NAME, None)?;
+        plan.dir.outlive();
+        Some(journal)
+    }
+
+    fn capture(
+        &mut self,
+        vm: &VirtualMachine<'_>,
+        plan: &mut Plan,
+        mut upload: Option<&mut Upload>,
+    ) -> Result<Delivery, Error> {
+        let path = format!("{}/{NAME}", plan.dir.here);
+        let spool = create_spool(plan, upload.as_deref_mut())?;
+        let (live, waits) = (self.live, self.effort(plan).waits());
+        let redactor = self.redactor(vm);
+        let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
+        if self.needs_head_first() {
+            capture = capture.with_head_first();
+        }
+        let piped = match plan.layout {
+            Layout::Patched => {
+                self.pipe(&mut Reframed::new(&mut capture, &path), &path, spool, (plan, redactor), upload)
+            }
+            _ => self.pipe(&mut capture, &path, spool, (plan, redactor), upload),
+        };
+        if !capture.releases() {
+            self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
+        }
+        // The JVM's own words tell more than what its words did to the pipeline.
+        let answered = capture.is_written();
+        let dump = match (&piped, capture.finish()) {
+            (Err(Error::Stopped(_)), _) => return piped,
+            // The pipeline saw the JVM go.
+            (Err(_), Err(_)) if !answered => return piped,
+            (_, dump) => dump?,
+        };
+        self.tell_dump(&dump);
+        match piped {
+            // A part that was released while the JVM copied it looks damaged.
+            Err(Error::Dump(DumpError::Malformed { .. })) if plan.layout == Layout::Parts => {
+                Err(DumpError::Merged { path }.into())
+            }
+            piped => self.verified(piped?, &dump),
+        }
+    }
+
+    pub fn tell_dump(&mut self, dump: &HeapDump) {
+        self.receipt.time("dump", dump.took);
+        self.receipt.dump = Some(DumpFacts {
+            live_only: Some(self.live),
+            walk: None,
+            words: Some(dump.words.clone()),
+            pause: dump.pause_seconds,
+        });
+    }
+
+    fn pipe(
+        &mut self,
+        raw: &mut dyn Source,
+        path: &str,
+        (spool, spooled): (Spool, Spooled),
+        (plan, redactor): (&Plan, Option<Redactor>),
+        upload: Option<&mut Upload>,
+    ) -> Result<Delivery, Error> {
+        let (treatment, mut journal) = (Treatment { effort: self.effort(plan), redactor }, None);
+        let ledger = upload.as_ref().and_then(|upload| upload.ledger());
+        let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger };
+        let sealed = |spool: &Spool, walk: &Summary, good: bool| journal = seal.outlive(spool, walk, good);
+        let context = Context { progress: &self.progress, deadline: self.deadline };
+        let piped = spooled::run(raw, spool, upload, treatment, context, sealed)
+            .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
+        self.journal = journal;
+        self.receipt.time("compress", piped.took);
+        if let Some(sending) = piped.sending {
+            self.receipt.time("upload", sending);
+        }
+        Ok(piped)
+    }
+
+    fn effort(&self, plan: &Plan) -> Effort {
+        Effort::of(plan.processors, self.settings.common.level, self.part_size())
+    }
+
+    fn verified(&mut self, piped: Delivery, dump: &HeapDump) -> Result<Delivery, Error> {
+        self.verify(&piped, dump).map(|()| piped)
+    }
+
+    pub fn verify(&mut self, piped: &Delivery, dump: &HeapDump) -> Result<(), Error> {
+        self.receipt.warn_of_blanked(piped.blanked);
+        self.receipt.warn_of_cut_arrays(piped.walk.records.cut_arrays);
+        if let Some(facts) = &mut self.receipt.dump {
+            facts.walk = Some(piped.walk.clone());
+        }
+        match Verdict::of(&piped.walk) {
+            Some(_) => Ok(()),
+            None => Err(DumpError::truncated(dump.path.clone(), &piped.walk).into()),
+        }
+    }
+
+    /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
+    fn or_keep_raw(&mut self, piped: Result<Delivery, Error>, plan: &mut Plan) -> Result<Delivery, Error> {
+        let damaged =
+            |error: &Error| matches!(error, Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }));
+        let worth_keeping = piped.as_ref().is_err_and(|error| !damaged(error));
+        // The spool is a copy of part of what is kept, or the raw dump of what is spooled: one of them goes.
+        let surplus = if worth_keeping { SPOOL } else { NAME };
+        if let Err(error) = plan.dir.remove_file(surplus) {
+            log::debug!("cannot remove {surplus} in {}: {error}", plan.dir.here);
+        }
+        if worth_keeping {
+            self.receipt.redacted = None;
+            self.keep_raw(plan);
+        }
+        piped
+    }
+}
+
+/// The moment from which the compressed dump is worth keeping, even when this process is killed.
+struct Seal<'a> {
+    run: &'a Run<'a>,
+    dir: &'a DumpDir,
+    spooled: &'a Spooled,
+    ledger: Option<Ledger>,
+}
+
+impl Seal<'_> {
+    /// Writes down what has happened so far, and tells the guard to leave it. The journal, when nothing else holds it.
+    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Journal> {
+        if !good || Verdict::of(walk).is_none() {
+            return None;
+        }
+        let written = self.write_journal(spool).and_then(|journal| {
+            // The dump before its upload: a guard that takes over in between aborts what can be begun again.
+            if self.spooled.in_store.is_some() {
+                // The raw dump in it is the same object.
+                self.dir.note();
+            } else {
+                self.dir.outlive();
+            }
+            match &self.ledger {
+                Some(ledger) => ledger.outlive(journal).map(|()| None),
+                None => Ok(Some(journal)),
+            }
+        });
+        match written {
+            Ok(journal) => {
+                self.give_up_turn();
+                journal
+            }
+            Err(error) => {
+                log::warn!(
+                    "a killed run would lose its dump: cannot write a journal beside {}: {error}",
+                    self.spooled.path
+                );
+                None
+            }
+        }
+    }
+
+    /// Nobody knows how long a reader of standard output takes. A run that waits has its own, and sends the same dump.
+    fn give_up_turn(&self) {
+        if self.run.settings.common.store.url == StoreUrl::Stdout {
+            self.run.place.take();
+        }
+    }
+
+    fn write_journal(&self, spool: &Spool) -> io::Result<Journal> {
+        let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
+        let journal = match &self.spooled.in_store {
+            Some(entry) => Journal::create(entry, &begin)?,
+            None => write_journal(self.dir, SPOOL, &begin, None)?,
+        };
+        // The raw dump is the same object.
+        let _ = self.dir.remove_file(&journal::name_for(NAME));
+        Ok(journal)
+    }
+}

@@ -1,0 +1,198 @@
+//! An object to a file, in pieces that are fetched several at a time; a cut download goes on with what is missing.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use crate::base::deadline::{Deadline, slowly};
+use crate::base::units::hex;
+use crate::compress::pages::PAGE;
+use crate::files::entry::Entry;
+use crate::files::file_from::FileFrom;
+use crate::files::regular_file::{Access, open_or_create_in, read_bounded};
+use crate::jvm::memory::must_hold;
+use crate::store::{Listed, Shelf, StoreError};
+use crate::terminal::progress::Progress;
+use ring::digest::{Context, SHA256};
+
+/// What one request asks for: large enough for a link's speed, small enough to lose.
+const PIECE: u64 = 8 << 20;
+
+/// Largest object that is fetched; stores take less in one (AWS: 50 TB by 10,000 parts, and a dump compresses).
+const OBJECT_MAX: u64 = 16 << 40;
+
+/// Longest list of pieces: that of an object of 16 TiB. A longer one is none, and the download begins anew.
+const NOTES_MAX: u64 = 16 << 20;
+
+/// A download on its way: `FILE.part`, and beside it which pieces are there.
+#[derive(Debug)]
+pub struct Download {
+    part: Entry,
+    pieces: Entry,
+    file: File,
+    notes: File,
+    bytes: u64,
+    there: BTreeSet<u64>,
+}
+
+impl Download {
+    /// Begins, or goes on when the object is still the same.
+    ///
+    /// # Errors
+    /// When the files cannot be made, or would take memory that is needed, or something else stands there: a link of
+    /// another user, for example.
+    pub fn open(to: &Entry, object: &Listed) -> io::Result<Self> {
+        if object.bytes > OBJECT_MAX {
+            let why = format!("the store says that it has {} bytes, more than any dump", object.bytes);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        let part = to.with_end(".part");
+        let pieces = part.with_end(".pieces");
+        let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
+        let mut notes = own_file(&pieces, Access::ReadAppend)?;
+        let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());
+        let there = known.as_deref().and_then(|known| known.strip_prefix(&identity));
+        let there = there.filter(|_| part.exists()).map(pieces_in);
+        let file = own_file(&part, Access::ReadWrite)?;
+        if there.is_none() {
+            file.set_len(0)?;
+            notes.set_len(0)?;
+            notes.write_all(identity.as_bytes())?;
+        }
+        let there = there.unwrap_or_default();
+        let download = Self { part, pieces, file, notes, bytes: object.bytes, there };
+        if let Err(error) = must_hold(&download.file, download.bytes.saturating_sub(download.has())) {
+            // What was fetched before is gone on with elsewhere, or when there is room.
+            if download.there.is_empty() {
+                download.forget();
+            }
+            return Err(error);
+        }
+        Ok(download)
+    }
+
+    /// Bytes that need not be fetched again.
+    pub fn has(&self) -> u64 {
+        self.there.iter().map(|piece| self.range(*piece)).map(|range| range.end - range.start).sum()
+    }
+
+    fn range(&self, piece: u64) -> Range<u64> {
+        piece * PIECE..((piece + 1) * PIECE).min(self.bytes)
+    }
+
+    /// Fetches what is missing.
+    ///
+    /// # Errors
+    /// When the store or the file fails; what is there stays.
+    pub fn fetch(&mut self, shelf: &Shelf, key: &str, progress: &Progress) -> Result<(), StoreError> {
+        let all = 0..self.bytes.div_ceil(PIECE);
+        let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece));
+        let (file, mut notes, part) = (&self.file, &self.notes, &self.part);
+        let error = |source| StoreError::Local { what: "write", path: part.path().display().to_string(), source };
+        shelf.read_ranges(key, missing, PIECE, |range, bytes| {
+            file.write_all_at(bytes, range.start).map_err(error)?;
+            // A line that is cut by a crash is a piece that is fetched again.
+            notes.write_all(format!("{}\n", range.start / PIECE).as_bytes()).map_err(error)?;
+            progress.add(bytes.len() as u64);
+            Ok(())
+        })
+    }
+
+    /// Where the bytes are until [`Download::name`].
+    pub fn part(&self) -> &Entry {
+        &self.part
+    }
+
+    /// These bytes.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// It is what it should be: gets its name.
+    ///
+    /// # Errors
+    /// When the name is taken meanwhile, or the disk fails.
+    pub fn name(self, to: &Entry) -> io::Result<()> {
+        slowly(|| self.file.sync_all())?;
+        // It has two names until the other one goes, and both are right.
+        self.part.link_new(to)?;
+        self.forget();
+        Ok(())
+    }
+
+    /// It is not what it should be: nothing of it is gone on with.
+    pub fn forget(self) {
+        let _ = self.part.remove();
+        let _ = self.pieces.remove();
+    }
+}
+
+/// A new one, or that of an earlier run. What another user has made may be a second name of something else, and stays
+/// his to write.
+fn own_file(entry: &Entry, access: Access) -> io::Result<File> {
+    // Names the file that stands in the way.
+    let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", entry.path().display()));
+    let file = open_or_create_in(entry.dir(), entry.name(), access).map_err(at)?;
+    let meta = file.metadata()?;
+    if meta.uid() == rustix::process::geteuid().as_raw() && meta.nlink() == 1 {
+        return Ok(file);
+    }
+    let uid = meta.uid();
+    Err(at(io::Error::other(format!("another user has made it, uid {uid}, or it has another name: remove it"))))
+}
+
+/// The SHA-256 of a file that is called `path`.
+///
+/// # Errors
+/// When it cannot be read, or the run is stopped.
+pub fn sha256_of(file: &File, path: &Path, deadline: &Deadline) -> Result<String, StoreError> {
+    let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
+    let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
+    let mut raw = file.metadata().map(|meta| FileFrom { file, at: 0 }.take(meta.len())).map_err(error)?;
+    loop {
+        deadline.check("computing the checksum of what was fetched")?;
+        match raw.read(&mut page).map_err(error)? {
+            0 => return Ok(hex(hash.finish().as_ref())),
+            n => hash.update(&page[..n]),
+        }
+    }
+}
+
+/// Whole lines only.
+fn pieces_in(notes: &str) -> BTreeSet<u64> {
+    let whole = notes.rfind('\n').map_or("", |end| &notes[..end]);
+    whole.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_run_computes_no_checksum() {
+        let deadline = Deadline::after(std::time::Duration::ZERO).unwrap();
+        let program = std::env::current_exe().unwrap();
+        let error = sha256_of(&File::open(&program).unwrap(), &program, &deadline).unwrap_err();
+        assert!(matches!(error, StoreError::Stopped(_)), "{error:?}");
+    }
+
+    #[test]
+    fn only_whole_lines_count_and_another_object_begins_again() {
+        assert_eq!(pieces_in("0\n3\n1"), BTreeSet::from([0, 3]));
+        let dir = tempfile::tempdir().unwrap();
+        let path = Entry::named(&dir.path().join("x.gz")).unwrap();
+        let object = |e_tag: &str| Listed {
+            key: "x.gz".into(),
+            bytes: 3 * PIECE + 1,
+            modified: chrono::DateTime::UNIX_EPOCH,
+            e_tag: Some(e_tag.into()),
+        };
+        let download = Download::open(&path, &object("one")).unwrap();
+        (&download.notes).write_all(b"3\n0\n").unwrap();
+        assert_eq!(Download::open(&path, &object("one")).unwrap().has(), PIECE + 1);
+        assert_eq!(Download::open(&path, &object("two")).unwrap().has(), 0);
+    }
+}

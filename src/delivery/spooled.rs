@@ -1,0 +1,257 @@
+//! From a raw dump to its object by way of the spool, which is uploaded as far as its order is known.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use ring::digest::{self, SHA256};
+
+use super::{Context, Delivery};
+use crate::base::faults::door;
+use crate::base::units::hex;
+use crate::base::waiting::{joined, started};
+use crate::compress::compressor::{Members, PipelineError, Together, Treatment, compressed};
+use crate::compress::pages::PAGE;
+use crate::compress::source::{Scrutiny, Source};
+use crate::compress::spool::{Member, Section, Slot, Spool};
+use crate::compress::verdict::Verdict;
+use crate::hprof::{Histogram, Summary};
+use crate::object::classes;
+use crate::object::stored::Digest;
+use crate::store::{StoreError, UPLOADING, Upload};
+use crate::terminal::progress::Progress;
+
+/// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go
+/// out. A store that fails meanwhile does not end the work: what is sealed is kept.
+///
+/// # Errors
+/// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
+pub fn run(
+    raw: &mut dyn Source,
+    spool: Spool,
+    upload: Option<&mut Upload>,
+    mut treatment: Treatment,
+    context: Context<'_>,
+    sealed: impl FnOnce(&Spool, &Summary, bool),
+) -> Result<Delivery, PipelineError> {
+    let carried = carry(raw, &spool, upload, &mut treatment, context, |walk, good| sealed(&spool, walk, good));
+    carried.map(|delivery| Delivery { spool: Some(spool), ..delivery })
+}
+
+fn carry(
+    raw: &mut dyn Source,
+    spool: &Spool,
+    upload: Option<&mut Upload>,
+    treatment: &mut Treatment,
+    Context { progress, deadline }: Context<'_>,
+    sealed: impl FnOnce(&Summary, bool),
+) -> Result<Delivery, PipelineError> {
+    let (begun, effort) = (Instant::now(), treatment.effort);
+    let early = upload.filter(|upload| upload.takes_parts_early());
+    let uploads = early.is_some();
+    let (together, mut histogram) = (Together::default(), Histogram::new());
+    std::thread::scope(|scope| {
+        // The reader of the spool must not wait for what a panic keeps from coming.
+        let watch = GiveUpOnPanic(spool);
+        let feeder = started(scope, || {
+            if early.is_some() && !effort.uploads_early {
+                together.gate.wait(&together.halt);
+            }
+            let is_over = || together.halt.is_tripped();
+            together
+                .halt
+                .guarding(|| feed(spool, effort.part_size, early, progress, &is_over).map_err(PipelineError::Spool))
+        })
+        .map_err(PipelineError::NoThread)?;
+        let (walked, written) = compressed(raw, treatment, &together, progress, deadline, &mut histogram, |members| {
+            // The file of a sequential dump is the object itself, and can be kept as it is.
+            in_order(&members, effort.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
+        });
+        drop(watch);
+        let took = begun.elapsed();
+        let walked = match (walked, written) {
+            (Ok(mut walk), Ok(())) => {
+                spool.seal();
+                // Nobody wants the object of a dump that is not whole: no store is waited for.
+                if !raw.is_good() || raw.scrutiny() == Scrutiny::Dump && Verdict::of(&walk).is_none() {
+                    together.halt.trip();
+                }
+                if uploads {
+                    progress.stage(UPLOADING, Some(spool.stored_len()));
+                }
+                sealed(&walk, raw.is_good());
+                walk.classes = classes::of_spool(&histogram, spool);
+                Ok(walk)
+            }
+            (walked, written) => {
+                spool.give_up();
+                Err(first_cause([walked.err(), written.err()]))
+            }
+        };
+        let (walk, (digest, sent)) = match (walked, joined(feeder)) {
+            (Ok(walk), Ok(fed)) => (walk, fed),
+            (walked, fed) => return Err(first_cause([walked.err(), fed.err()])),
+        };
+        let blanked = treatment.blanked();
+        let sending = uploads.then(|| begun.elapsed() - took);
+        Ok(Delivery { walk, digest, sent, spool: None, took, sending, blanked })
+    })
+}
+
+/// Of the stages' errors the one that made the others.
+pub fn first_cause(errors: [Option<PipelineError>; 2]) -> PipelineError {
+    errors.into_iter().flatten().reduce(PipelineError::or_its_cause).unwrap_or(PipelineError::Halted)
+}
+
+struct GiveUpOnPanic<'a>(&'a Spool);
+
+impl Drop for GiveUpOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up();
+        }
+    }
+}
+
+/// Takes members in the order of their section.
+///
+/// # Errors
+/// Those of `take`; [`PipelineError::Halted`] when members are missing, for the worker that had them has failed.
+pub fn in_order(
+    members: &Members<'_>,
+    pages: usize,
+    mut take: impl FnMut(Member) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
+    let mut next: BTreeMap<Section, u32> = BTreeMap::new();
+    let mut early: BTreeMap<Slot, Member> = BTreeMap::new();
+    while let Some(member) = members.next()? {
+        let section = member.slot.section;
+        early.insert(member.slot, member);
+        let seq = next.entry(section).or_insert(0);
+        while let Some(member) = early.remove(&Slot { section, seq: *seq }) {
+            take(member)?;
+            *seq += 1;
+        }
+        if early.len() >= pages {
+            return Err(PipelineError::Halted);
+        }
+    }
+    if early.is_empty() { Ok(()) } else { Err(PipelineError::Halted) }
+}
+
+/// So much of the spool may be in the page cache, which is charged to the container.
+const CACHED: u64 = 32 << 20;
+
+/// Reads the object in its order: hashes all of it, and sends it part by part while the store takes them.
+fn feed(
+    spool: &Spool,
+    part_size: u64,
+    upload: Option<&mut Upload>,
+    progress: &Progress,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<(Digest, Result<(), StoreError>)> {
+    let mut sha256 = digest::Context::new(&SHA256);
+    let (mut bytes, mut number, mut upload, mut sent) = (0, 0, upload, Ok(()));
+    let uploads = upload.is_some();
+    let piece = if upload.is_some() { part_size as usize } else { PAGE };
+    let mut part = Vec::new();
+    while let Some(ready) = spool.wait_ready(bytes, piece) {
+        if part.len() != ready.len {
+            part = vec![0; ready.len];
+        }
+        door("read the spool", || spool.read_exact_at(&mut part, bytes))?;
+        sha256.update(&part);
+        if bytes / CACHED != (bytes + ready.len as u64) / CACHED {
+            spool.drop_cache();
+        }
+        bytes += ready.len as u64;
+        if let Some(store) = upload.as_deref_mut()
+            && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)), is_over)
+        {
+            (sent, upload) = (Err(error), None);
+        }
+        // Until then the walk counts.
+        if uploads && spool.is_sealed() {
+            progress.set(bytes);
+        }
+        number += 1;
+        if ready.last {
+            break;
+        }
+    }
+    Ok((Digest { bytes, sha256: Some(hex(sha256.finish().as_ref())) }, sent))
+}
+
+/// Sends a compressed dump that is whole already.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn send(
+    spool: &Spool,
+    part_size: u64,
+    upload: &mut Upload,
+    progress: &Progress,
+) -> io::Result<(Digest, Result<(), StoreError>)> {
+    let early = Some(upload).filter(|upload| upload.takes_parts_early());
+    if early.is_some() {
+        progress.stage(UPLOADING, Some(spool.stored_len()));
+    }
+    feed(spool, part_size, early, progress, &|| false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::deadline::Deadline;
+    use crate::compress::cpu_share::Effort;
+    use crate::compress::source::{Scrutiny, Stream};
+
+    fn run_over(raw: &[u8]) -> Result<Delivery, PipelineError> {
+        let spool = Spool::new(tempfile::tempfile().unwrap());
+        let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
+        let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
+        let mut raw = Stream::new(raw, Scrutiny::Dump);
+        let context = Context { progress: &Progress::silent(), deadline: &deadline };
+        run(&mut raw, spool, None, effort.into(), context, |_, _, _| {})
+    }
+
+    /// A dump of one long name and its end.
+    fn dump(name: usize) -> Vec<u8> {
+        let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
+        dump.extend([1, 0, 0, 0, 0]);
+        dump.extend((name as u32).to_be_bytes());
+        dump.extend((0..name).map(|i| (i / 7) as u8));
+        dump.extend([0x2c, 0, 0, 0, 0, 0, 0, 0, 0]);
+        dump
+    }
+
+    #[test]
+    fn the_spool_is_the_gzipped_dump_in_order_and_its_hash_is_right() {
+        let raw = dump(9 * PAGE + 12_345);
+        let piped = run_over(&raw).unwrap();
+        let spool = piped.spool.unwrap();
+        assert!(piped.walk.complete);
+        let mut object = vec![0; spool.stored_len() as usize];
+        spool.read_exact_at(&mut object, 0).unwrap();
+        let mut back = Vec::new();
+        flate2::read::MultiGzDecoder::new(&object[..]).read_to_end(&mut back).unwrap();
+        assert!(back == raw);
+        let hash = ring::digest::digest(&SHA256, &object);
+        assert_eq!(piped.digest, Digest { bytes: object.len() as u64, sha256: Some(hex(hash.as_ref())) });
+    }
+
+    #[test]
+    fn a_cut_dump_has_no_verdict_and_a_damaged_one_is_an_error() {
+        let raw = dump(3 * PAGE);
+        let piped = run_over(&raw[..raw.len() - 1]);
+        assert!(Verdict::of(&piped.unwrap().walk).is_none());
+        let piped = run_over(&[&raw[..40], &[0xEE; 5 * PAGE]].concat());
+        assert!(matches!(piped, Err(PipelineError::Malformed(_))));
+        let piped = run_over(b"no dump at all");
+        assert!(matches!(piped, Err(PipelineError::Malformed(_))));
+    }
+}

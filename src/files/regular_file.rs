@@ -1,0 +1,318 @@
+//! The one place where files are opened that another process may have made. Nothing here waits, no link is followed
+//! unless a user named the path, and whatever is no regular file is refused by its kind.
+//!
+//! open(2) of a FIFO waits for the other end, of a terminal for its carrier. With O_NONBLOCK it waits for neither, and
+//! regular files are the same (open(2), "O_NONBLOCK"). `clippy.toml` forbids every other way to open a file.
+#![allow(clippy::disallowed_methods, reason = "this is the place that they are replaced by")]
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat};
+
+use crate::base::units::Bytes;
+
+/// Never waits, never becomes the terminal of this process, never goes to a child.
+const ALWAYS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Read and written by their owner alone.
+pub const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Settings, tokens, keys, receipts, status files: kilobytes. A longer one is something else.
+pub const TEXT_MAX: u64 = 1 << 20;
+
+/// Stands where a regular file is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is {}, no regular file", words(.0))]
+pub struct NotRegular(FileType);
+
+fn words(kind: &FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::BlockDevice => "a block device",
+        FileType::CharacterDevice => "a character device",
+        _ => "something unknown",
+    }
+}
+
+impl NotRegular {
+    /// The one in an error of this module.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+
+    /// By the mode that stat(2) tells; `None` for a regular file.
+    pub fn of_mode(mode: u32) -> Option<Self> {
+        let kind = FileType::from_raw_mode(mode);
+        (kind != FileType::RegularFile).then_some(Self(kind))
+    }
+
+    pub fn is_fifo(self) -> bool {
+        self.0 == FileType::Fifo
+    }
+
+    pub fn is_link(self) -> bool {
+        self.0 == FileType::Symlink
+    }
+
+    pub fn is_dir(self) -> bool {
+        self.0 == FileType::Directory
+    }
+}
+
+impl From<NotRegular> for io::Error {
+    fn from(what: NotRegular) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, what)
+    }
+}
+
+/// Longer than a file of its kind can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is longer than {}", Bytes(*.0))]
+pub struct TooLong(u64);
+
+/// Whether the file was refused for what it is: another try, or another reader, would fare no better.
+pub fn is_refused(error: &io::Error) -> bool {
+    NotRegular::of(error).is_some() || error.get_ref().is_some_and(|inner| inner.is::<TooLong>())
+}
+
+/// What is to be done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+    /// Reads anywhere, writes at the end.
+    ReadAppend,
+}
+
+impl Access {
+    fn flags(self) -> OFlags {
+        match self {
+            Self::Read => OFlags::RDONLY,
+            Self::Write => OFlags::WRONLY,
+            Self::ReadWrite => OFlags::RDWR,
+            Self::ReadAppend => OFlags::RDWR.union(OFlags::APPEND),
+        }
+    }
+}
+
+/// Whether the last name of a path may be a symbolic link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    Follow,
+    Refuse,
+}
+
+impl Links {
+    fn flags(self) -> (OFlags, AtFlags) {
+        match self {
+            Self::Follow => (OFlags::empty(), AtFlags::empty()),
+            Self::Refuse => (OFlags::NOFOLLOW, AtFlags::SYMLINK_NOFOLLOW),
+        }
+    }
+}
+
+/// Opens a file that was found in `dir`.
+///
+/// # Errors
+/// [`NotRegular`], or the file system's.
+pub fn open_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access) -> io::Result<File> {
+    checked(dir, name.as_ref(), access.flags(), Links::Refuse)
+}
+
+/// Opens a file whose path a user or the kernel named, for reading: a link is followed.
+///
+/// # Errors
+/// As [`open_in`].
+pub fn open_named(path: &Path) -> io::Result<File> {
+    open_named_in(CWD, path)
+}
+
+/// Opens a file whose path below `dir` a user or the kernel named, for reading.
+///
+/// # Errors
+/// As [`open_in`].
+pub fn open_named_in(dir: impl AsFd, path: &Path) -> io::Result<File> {
+    checked(dir, path, OFlags::RDONLY, Links::Follow)
+}
+
+/// Opens the file `name` in `dir`; where there is none, a new one.
+///
+/// # Errors
+/// As [`open_in`].
+pub fn open_or_create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access) -> io::Result<File> {
+    checked(dir, name.as_ref(), access.flags() | OFlags::CREATE, Links::Refuse)
+}
+
+/// Opens a pipe that the caller has seen at `name`, for writing, and waits for no reader.
+///
+/// # Errors
+/// The file system's.
+pub fn open_pipe_for_writing(dir: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    Ok(openat(dir, name, OFlags::WRONLY | ALWAYS, Mode::empty())?)
+}
+
+/// Makes a file in `dir`.
+///
+/// # Errors
+/// `AlreadyExists`, or the file system's.
+pub fn create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access, mode: Mode) -> io::Result<File> {
+    // O_EXCL opens nothing that is there, and follows no link.
+    let flags = access.flags() | OFlags::CREATE | OFlags::EXCL | ALWAYS;
+    Ok(File::from(openat(dir, name.as_ref(), flags, mode)?))
+}
+
+/// Makes a private file without a name in the directory `dir` below `at`.
+///
+/// # Errors
+/// The file system's: overlayfs before Linux 6.10 and NFS know none.
+pub fn create_nameless_in(at: impl AsFd, dir: impl AsRef<Path>, access: Access) -> io::Result<File> {
+    Ok(File::from(openat(at, dir.as_ref(), access.flags() | OFlags::TMPFILE | ALWAYS, PRIVATE)?))
+}
+
+/// Holds a directory: for paths below it, not for its names.
+///
+/// # Errors
+/// When there is none.
+pub fn hold_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | links.flags().0;
+    Ok(openat(at, path.as_ref(), flags, Mode::empty())?)
+}
+
+/// Holds a directory below `root`, as a process with that root sees it: an absolute link begins there, too.
+///
+/// # Errors
+/// When there is none; ENOSYS before Linux 5.6.
+pub fn hold_dir_below(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?)
+}
+
+/// Opens a file below `root`, as a process with that root sees it, for reading: links are followed.
+///
+/// # Errors
+/// As `openat(2)`; ENOSYS before Linux 5.6.
+pub fn open_below(root: impl AsFd, path: &str) -> io::Result<File> {
+    let held = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    open_named(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())))
+}
+
+/// What has the name `name` in `dir`; a link is not followed.
+///
+/// # Errors
+/// When nothing has it.
+pub fn metadata_in(dir: impl AsFd, name: impl AsRef<Path>) -> io::Result<Metadata> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    File::from(openat(dir, name.as_ref(), flags, Mode::empty())?).metadata()
+}
+
+/// Opens a directory, to list, lock or sync it.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn open_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | ALWAYS | links.flags().0;
+    Ok(File::from(openat(at, path.as_ref(), flags, Mode::empty())?))
+}
+
+/// Reads a file whose path a user or the kernel named.
+///
+/// # Errors
+/// As [`open_in`] and [`read_bounded`].
+pub fn read_named(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
+    read_bounded(open_named(path.as_ref())?, max)
+}
+
+/// Reads all of what has at most `max` bytes, whatever it says of its length.
+///
+/// # Errors
+/// [`TooLong`], or the file system's.
+pub fn read_bounded(from: impl Read, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max { Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLong(max))) } else { Ok(bytes) }
+}
+
+/// The text in these bytes.
+///
+/// # Errors
+/// `InvalidData` when they are no UTF-8.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text"))
+}
+
+/// Looked at before it is opened, for to open some devices does something; and once more, for it may be another one.
+fn checked(dir: impl AsFd, path: &Path, flags: OFlags, links: Links) -> io::Result<File> {
+    let (open_flags, stat_flags) = links.flags();
+    match statat(&dir, path, stat_flags) {
+        Ok(stat) => must_be_regular(stat.st_mode)?,
+        // A new one.
+        Err(rustix::io::Errno::NOENT) if flags.contains(OFlags::CREATE) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let file = openat(&dir, path, flags | open_flags | ALWAYS, PRIVATE)?;
+    must_be_regular(fstat(&file)?.st_mode)?;
+    Ok(File::from(file))
+}
+
+fn must_be_regular(mode: u32) -> io::Result<()> {
+    NotRegular::of_mode(mode).map_or(Ok(()), |what| Err(what.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::mknodat;
+
+    #[test]
+    fn special_files_are_refused_by_their_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        mknodat(CWD, at("fifo"), FileType::Fifo, PRIVATE, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::fs::create_dir(at("dir")).unwrap();
+        std::fs::write(at("file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
+        let kinds =
+            [("fifo", "a FIFO"), ("socket", "a socket"), ("dir", "a directory"), ("dangling", "a symbolic link")];
+        for (name, kind) in kinds {
+            for access in [Access::Read, Access::Write, Access::ReadWrite, Access::ReadAppend] {
+                let found = open_in(CWD, at(name), access).unwrap_err();
+                let made = open_or_create_in(CWD, at(name), access).unwrap_err();
+                for error in [found, made] {
+                    assert!(NotRegular::of(&error).is_some() && is_refused(&error), "{name}: {error}");
+                    assert_eq!(error.to_string(), format!("it is {kind}, no regular file"));
+                }
+            }
+            let made = create_in(CWD, at(name), Access::ReadWrite, PRIVATE);
+            assert_eq!(made.unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{name}");
+        }
+        assert!(NotRegular::of(&open_in(CWD, at("link"), Access::Read).unwrap_err()).is_some());
+        assert_eq!(read_named(at("link"), 4).unwrap(), b"text");
+        assert_eq!(open_named(&at("dangling")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(NotRegular::of(&open_named(Path::new("/dev/null")).unwrap_err()).is_some());
+    }
+
+    #[test]
+    fn file_beyond_its_bound_is_refused_and_not_cut() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        let read = || read_named(file.path(), TEXT_MAX);
+        let error = read().unwrap_err();
+        assert!(is_refused(&error) && error.to_string().contains("longer than 1.0 MiB"), "{error}");
+        file.as_file().set_len(TEXT_MAX).unwrap();
+        assert_eq!(read().unwrap().len() as u64, TEXT_MAX);
+    }
+
+    #[test]
+    fn kernel_file_without_a_length_is_read() {
+        assert!(!read_named("/proc/self/status", TEXT_MAX).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,250 @@
+//! What a container may still use of memory and processors, from the files of its cgroup
+//! (kernel: Documentation/admin-guide/cgroup-v2.rst, "Memory" and "CPU"; cgroup-v1/memory.rst;
+//! scheduler/sched-bwc.rst).
+
+use super::condition::Reading;
+use super::target::Target;
+use crate::base::identity::Identity;
+use crate::files::regular_file::{TEXT_MAX, read_named};
+
+/// How a version of cgroups tells of memory.
+struct Version {
+    /// Where it is mounted, below the process's root.
+    dir: &'static str,
+    /// What the kernel kills at, as the first one, and what it stops the processes at (v2: `memory.high`): the pages of
+    /// a tmpfs cannot be given back, so nothing would go on above that.
+    limits: &'static [&'static str],
+    usage: &'static str,
+    /// The name in `memory.stat` of what is given back at need.
+    reclaimable: &'static str,
+    active: &'static str,
+    /// The name there of the lowest limit of all groups above.
+    limit_above: Option<&'static str>,
+}
+
+const VERSIONS: [Version; 2] = [
+    Version {
+        dir: "sys/fs/cgroup",
+        limits: &["memory.max", "memory.high"],
+        usage: "memory.current",
+        reclaimable: "inactive_file",
+        active: "active_file",
+        limit_above: None,
+    },
+    Version {
+        dir: "sys/fs/cgroup/memory",
+        limits: &["memory.limit_in_bytes"],
+        usage: "memory.usage_in_bytes",
+        reclaimable: "total_inactive_file",
+        active: "total_active_file",
+        limit_above: Some("hierarchical_memory_limit"),
+    },
+];
+
+/// The text of a file below a `/proc/PID`; `None` when it cannot be read.
+pub type ReadFile<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Used bytes of the target's container and their limit.
+pub fn memory(target: &Target, identity: Identity) -> Reading {
+    let seen = VERSIONS.iter().find_map(|version| {
+        let read = |name: &str| read(target, identity, version.dir, name);
+        used(
+            &read(version.limits[0])?,
+            &read(version.usage)?,
+            &read("memory.stat").unwrap_or_default(),
+            version.reclaimable,
+        )
+    });
+    seen.unwrap_or_default()
+}
+
+/// Bytes that a process may still take before the kernel kills in its group, or in one above it that can be seen. Swap
+/// does not count. `None` where no limit is seen: version 2 shows nothing of the groups above a container.
+pub fn free_memory(read: &ReadFile<'_>) -> Option<u64> {
+    let group = read("cgroup").and_then(|text| memory_group(&text)).unwrap_or_default();
+    VERSIONS.iter().find_map(|version| {
+        let dirs = levels(&group).map(|level| format!("root/{}{level}", version.dir));
+        dirs.filter_map(|dir| version.free(&|name| read(&format!("{dir}/{name}")))).min()
+    })
+}
+
+/// Whether both processes are charged to the same group, by what this process sees as their `/proc/PID/cgroup`.
+pub fn is_same_group(ours: &ReadFile<'_>, theirs: &ReadFile<'_>) -> bool {
+    let group = |read: &ReadFile<'_>| read("cgroup").and_then(|text| memory_group(&text));
+    // Where that is not told, one limit has to do for both.
+    group(ours) == group(theirs)
+}
+
+/// Reads the target's files, with its identity where ours does not suffice.
+pub fn files_of(target: &Target, identity: Identity) -> impl Fn(&str) -> Option<String> {
+    move |path| {
+        let read = || match path.strip_prefix("root/") {
+            Some(inside) => target.read_inside(inside),
+            None => target.read(path),
+        };
+        let bytes = read().or_else(|_| identity.io(read)).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// Reads this process's own files.
+pub fn own_file(path: &str) -> Option<String> {
+    let bytes = read_named(format!("/proc/self/{path}"), TEXT_MAX).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+impl Version {
+    /// What is left in the group whose files are read; `None` where it has no limit or is not there.
+    fn free(&self, read: &ReadFile<'_>) -> Option<u64> {
+        let stat = read("memory.stat").unwrap_or_default();
+        let above = self.limit_above.and_then(|name| number_in(&stat, name));
+        let limits = self.limits.iter().filter_map(|name| read(name)?.trim().parse().ok());
+        let limit = limits.chain(above).min().filter(|limit| *limit < NO_LIMIT)?;
+        let usage: u64 = read(self.usage)?.trim().parse().ok()?;
+        // Files of a disk that are read often go before the kernel kills, too; those of a tmpfs count as neither.
+        let [read_once, read_often] = [self.reclaimable, self.active].map(|name| number_in(&stat, name).unwrap_or(0));
+        Some(limit.saturating_sub(usage.saturating_sub(read_once + read_often)))
+    }
+}
+
+/// The group that is charged for memory, of a `/proc/PID/cgroup` (cgroups(7)): the line of version 1's controller, or
+/// else that of version 2.
+fn memory_group(text: &str) -> Option<String> {
+    let lines = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let first = lines().find(|(controllers, _)| controllers.split(',').any(|name| name == "memory"));
+    let second = || lines().find(|(controllers, _)| controllers.is_empty());
+    first.or_else(second).map(|(_, path)| path.to_owned())
+}
+
+/// The directories of a group and of those above it. In a container, the last one is the container's own: the others
+/// are not there. A path out of this process's namespace leads nowhere.
+fn levels(group: &str) -> impl Iterator<Item = &str> {
+    let seen = if group.split('/').any(|name| name == "..") { "" } else { group.trim_end_matches('/') };
+    std::iter::successors(Some(seen), |level| level.rfind('/').map(|end| &level[..end]))
+}
+
+fn number_in(stat: &str, name: &str) -> Option<u64> {
+    let mut pairs = stat.lines().filter_map(|line| line.split_once(' '));
+    pairs.find(|(other, _)| *other == name).and_then(|(_, number)| number.trim().parse().ok())
+}
+
+/// Processors that the target's container may use at a time; `None` without a quota, or where it cannot be seen.
+pub fn processors(target: &Target, identity: Identity) -> Option<f64> {
+    let second = read(target, identity, "sys/fs/cgroup", "cpu.max").and_then(|text| quota(&text));
+    second.or_else(|| {
+        let read = |name| read(target, identity, "sys/fs/cgroup/cpu", name);
+        quota(&format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?))
+    })
+}
+
+fn read(target: &Target, identity: Identity, dir: &str, name: &str) -> Option<String> {
+    files_of(target, identity)(&format!("root/{dir}/{name}"))
+}
+
+/// Of "quota period"; `max` is the second version's word for no quota, -1 the first one's.
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
+}
+
+/// The first version's word for no limit is a number larger than any memory.
+const NO_LIMIT: u64 = 1 << 60;
+
+/// `max` is the second version's word for no limit.
+fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<Reading> {
+    let limit: u64 = if limit.trim() == "max" { u64::MAX } else { limit.trim().parse().ok()? };
+    if limit >= NO_LIMIT {
+        return Some(Reading::NoLimit);
+    }
+    let usage: u64 = usage.trim().parse().ok()?;
+    let cache = number_in(stat, reclaimable).unwrap_or(0);
+    Some(Reading::Of(usage.saturating_sub(cache), limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `/proc/PID` with these files.
+    fn free(files: &[(&str, &str)]) -> Option<u64> {
+        free_memory(&|path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned()))
+    }
+
+    #[test]
+    fn second_version_counts_max_and_high_and_no_swap() {
+        let container = |max, high| {
+            free(&[
+                ("cgroup", "0::/\n"),
+                ("root/sys/fs/cgroup/memory.max", max),
+                ("root/sys/fs/cgroup/memory.high", high),
+                ("root/sys/fs/cgroup/memory.current", "700\n"),
+                ("root/sys/fs/cgroup/memory.swap.max", "max\n"),
+                ("root/sys/fs/cgroup/memory.stat", "anon 1\ninactive_anon 300\ninactive_file 200\nshmem 300\n"),
+            ])
+        };
+        assert_eq!(container("1000\n", "max\n"), Some(500));
+        assert_eq!(container("1000\n", "800\n"), Some(300));
+        assert_eq!(container("max\n", "600\n"), Some(100));
+        assert_eq!(container("max\n", "400\n"), Some(0));
+        // A limit of the pod, or of a slice: nothing in the container's own group tells it.
+        assert_eq!(container("max\n", "max\n"), None);
+    }
+
+    #[test]
+    fn group_with_least_left_of_all_above_counts() {
+        let files = [
+            ("cgroup", "0::/shop.slice/cart.service\n"),
+            ("root/sys/fs/cgroup/shop.slice/memory.max", "1000"),
+            ("root/sys/fs/cgroup/shop.slice/memory.current", "900"),
+            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "800"),
+            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.current", "100"),
+        ];
+        assert_eq!(free(&files), Some(100));
+        assert_eq!(free(&files[3..]), None, "a group is found by its path only");
+    }
+
+    #[test]
+    fn first_version_tells_the_lowest_limit_above() {
+        let files = [
+            ("cgroup", "5:devices:/x\n4:cpu,memory:/kubepods/pod/app\n0::/\n"),
+            ("root/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("root/sys/fs/cgroup/memory/memory.usage_in_bytes", "700\n"),
+            (
+                "root/sys/fs/cgroup/memory/memory.stat",
+                "cache 1\ntotal_inactive_file 50\nhierarchical_memory_limit 800\n",
+            ),
+        ];
+        assert_eq!(free(&files), Some(150));
+        assert_eq!(free(&files[..3]), None);
+    }
+
+    #[test]
+    fn group_of_another_container_is_another_group() {
+        let group = |text: &'static str| move |_: &str| Some(text.to_owned());
+        let ours = "9:name=systemd:/a\n4:memory:/pod/app\n0::/\n";
+        assert!(is_same_group(&group(ours), &group("4:memory:/pod/app\n0::/x\n")));
+        assert!(!is_same_group(&group(ours), &group("4:memory:/pod/sidecar\n0::/\n")));
+        assert!(!is_same_group(&group("0::/\n"), &group("0::/../sidecar\n")));
+        assert!(is_same_group(&|_| None, &|_| None));
+        assert_eq!(levels("/../sidecar").collect::<Vec<_>>(), [""]);
+        assert_eq!(levels("/a/b").collect::<Vec<_>>(), ["/a/b", "/a", ""]);
+    }
+
+    #[test]
+    fn a_quota_is_a_number_of_processors_and_none_is_unknown() {
+        assert_eq!(quota("50000 100000\n"), Some(0.5));
+        assert_eq!(quota("max 100000\n"), None);
+        assert_eq!(quota("-1 100000\n"), None);
+        assert_eq!(quota("1"), None);
+    }
+
+    #[test]
+    fn page_cache_counts_as_free_and_no_limit_is_not_unknown() {
+        let stat = "anon 1\ninactive_file 200\n";
+        assert_eq!(used("1000\n", "700\n", stat, "inactive_file"), Some(Reading::Of(500, 1000)));
+        assert_eq!(used("max\n", "700\n", "", "inactive_file"), Some(Reading::NoLimit));
+        assert_eq!(used("9223372036854771712\n", "700\n", "", "x"), Some(Reading::NoLimit));
+        assert_eq!(used("much\n", "700\n", "", "x"), None);
+    }
+}

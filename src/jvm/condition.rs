@@ -1,0 +1,208 @@
+//! `--if`: whether a dump is worth its pause, told by what the JVM and its container use. A hook that runs at every
+//! rollout must not dump healthy pods. Pure: numbers come in.
+
+use std::fmt;
+
+use crate::base::units::Bytes;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// The old generation after its last collection, of its maximum: what is there to stay.
+    Heap,
+    /// What the container uses of its memory, without the page cache that it would give back.
+    Memory,
+}
+
+/// Above so many percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    pub measure: Measure,
+    pub percent: u8,
+}
+
+/// What is known of a measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reading {
+    #[default]
+    Unknown,
+    /// There is nothing that it could be near to.
+    NoLimit,
+    /// Used and largest possible bytes.
+    Of(u64, u64),
+}
+
+/// Of each measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub heap: Reading,
+    pub memory: Reading,
+}
+
+impl Condition {
+    /// Reads `heap>85%`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "neither heap>PERCENT% nor memory>PERCENT%".to_owned();
+        let (name, percent) = text.trim().split_once('>').ok_or_else(wrong)?;
+        let measure = match name.trim() {
+            "heap" => Measure::Heap,
+            "memory" => Measure::Memory,
+            _ => return Err(wrong()),
+        };
+        let percent = percent.trim().trim_end_matches('%').parse().ok().filter(|percent| *percent <= 100);
+        Ok(Self { measure, percent: percent.ok_or_else(wrong)? })
+    }
+
+    /// `None` when it cannot be told.
+    pub fn holds(self, usage: &Usage) -> Option<bool> {
+        match self.measure.of(usage) {
+            Reading::NoLimit => Some(false),
+            reading => reading.percent().map(|used| used > f64::from(self.percent)),
+        }
+    }
+}
+
+impl Condition {
+    /// `heap>85%: 93.0 % (372.0 MiB of 400.0 MiB)`.
+    fn told_as_held(self, usage: &Usage) -> String {
+        let reading = self.measure.of(usage);
+        match (reading, reading.percent()) {
+            (Reading::Of(used, most), Some(percent)) => {
+                format!("{self}: {percent:.1} % ({} of {})", Bytes(used), Bytes(most))
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
+impl Measure {
+    fn of(self, usage: &Usage) -> Reading {
+        match self {
+            Self::Heap => usage.heap,
+            Self::Memory => usage.memory,
+        }
+    }
+}
+
+impl Reading {
+    fn percent(self) -> Option<f64> {
+        match self {
+            Self::Of(used, most) if most > 0 => Some(used as f64 * 100.0 / most as f64),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<(u64, u64)>> for Reading {
+    fn from(known: Option<(u64, u64)>) -> Self {
+        known.map_or(Self::Unknown, |(used, most)| Self::Of(used, most))
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.measure {
+            Measure::Heap => "heap",
+            Measure::Memory => "memory",
+        };
+        write!(f, "{name}>{}%", self.percent)
+    }
+}
+
+/// What became of the conditions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// There is no condition.
+    Unconditional,
+    /// Those that hold, with what was measured.
+    Worth(String),
+    /// None holds, as far as can be told, but one cannot.
+    Unknown(String),
+    /// In words.
+    NotWorth(String),
+}
+
+/// One that holds suffices.
+pub fn judge(conditions: &[Condition], usage: &Usage) -> Judged {
+    if conditions.is_empty() {
+        return Judged::Unconditional;
+    }
+    let holding = conditions.iter().filter(|condition| condition.holds(usage) == Some(true));
+    let holding: Vec<_> = holding.map(|condition| condition.told_as_held(usage)).collect();
+    if !holding.is_empty() {
+        return Judged::Worth(holding.join(", "));
+    }
+    if let Some(unknown) = conditions.iter().find(|condition| condition.holds(usage).is_none()) {
+        return Judged::Unknown(format!("whether {unknown} cannot be told"));
+    }
+    let told = conditions.iter().map(|condition| match condition.measure.of(usage).percent() {
+        Some(used) => format!("not {condition}: {used:.0} %"),
+        None => format!("not {condition}: there is no limit"),
+    });
+    Judged::NotWorth(told.collect::<Vec<_>>().join(", "))
+}
+
+/// Whether the heap, of which nothing is known, would decide.
+pub fn lacks_heap(conditions: &[Condition], usage: &Usage) -> bool {
+    usage.heap == Reading::Unknown
+        && conditions.iter().any(|condition| condition.measure == Measure::Heap)
+        && matches!(judge(conditions, usage), Judged::Unknown(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(texts: &[&str]) -> Vec<Condition> {
+        texts.iter().map(|text| Condition::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_that_holds_suffices_and_none_says_what_was_measured() {
+        let usage = Usage { heap: Reading::Of(50, 100), memory: Reading::Of(95, 100) };
+        assert_eq!(judge(&[], &usage), Judged::Unconditional);
+        let held = Judged::Worth("memory>90%: 95.0 % (95 B of 100 B)".into());
+        assert_eq!(judge(&conditions(&["heap>85%", "memory>90%"]), &usage), held);
+        let both = judge(&conditions(&["heap>49%", "memory>94%"]), &usage);
+        let told = "heap>49%: 50.0 % (50 B of 100 B), memory>94%: 95.0 % (95 B of 100 B)";
+        assert_eq!(both, Judged::Worth(told.into()), "each that holds");
+        let told = judge(&conditions(&["heap>85%", "memory > 95"]), &usage);
+        assert_eq!(told, Judged::NotWorth("not heap>85%: 50 %, not memory>95%: 95 %".into()));
+    }
+
+    #[test]
+    fn one_that_cannot_be_told_leaves_it_open_unless_another_one_holds() {
+        let usage = Usage { heap: Reading::Unknown, memory: Reading::Of(95, 100) };
+        assert!(matches!(judge(&conditions(&["memory>99%", "heap>85%"]), &usage), Judged::Unknown(_)));
+        assert!(matches!(judge(&conditions(&["memory>90%", "heap>85%"]), &usage), Judged::Worth(_)));
+        let nothing = Usage { heap: Reading::Of(0, 0), memory: Reading::Unknown };
+        assert!(matches!(judge(&conditions(&["heap>0%"]), &nothing), Judged::Unknown(_)));
+    }
+
+    #[test]
+    fn without_a_limit_there_is_none_to_be_near_to() {
+        let usage = Usage { heap: Reading::Of(1, 100), memory: Reading::NoLimit };
+        let told = judge(&conditions(&["heap>85%", "memory>0%"]), &usage);
+        assert_eq!(told, Judged::NotWorth("not heap>85%: 1 %, not memory>0%: there is no limit".into()));
+    }
+
+    #[test]
+    fn the_jvm_is_asked_for_its_heap_only_when_that_decides() {
+        let lacks = |texts: &[&str], heap, memory| lacks_heap(&conditions(texts), &Usage { heap, memory });
+        assert!(lacks(&["heap>85%", "memory>90%"], Reading::Unknown, Reading::Of(1, 100)));
+        assert!(!lacks(&["heap>85%", "memory>90%"], Reading::Unknown, Reading::Of(91, 100)));
+        assert!(!lacks(&["heap>85%", "memory>90%"], Reading::Of(1, 100), Reading::Unknown));
+        assert!(!lacks(&["memory>90%"], Reading::Unknown, Reading::Unknown));
+        assert!(!lacks(&[], Reading::Unknown, Reading::Unknown));
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused() {
+        for text in ["", "heap", "heap>", "heap>101%", "cpu>3%", "heap<3%", "heap>-1"] {
+            assert!(Condition::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Everything that lies on disk beyond the process: journals, sealed dumps, and what killed runs have left.
+
+pub mod claim;
+pub mod dump_dir;
+pub mod journal;
+pub mod ledger;
+pub mod names;
+pub mod sealed;
+pub mod sweep;

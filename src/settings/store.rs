@@ -1,0 +1,89 @@
+//! The store and what belongs to it, of all sources of settings.
+
+use std::time::Duration;
+
+use super::UsageError;
+use super::layers::{Layers, Origin};
+use super::values::{boolean, choice, duration};
+use crate::base::sys::{self, Standard};
+use crate::store::url::StoreUrl;
+use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
+
+const ENCRYPTIONS: &[(&str, Encryption)] =
+    &[("sse", Encryption::Store), ("sse-kms", Encryption::Kms), ("dsse-kms", Encryption::DoubleKms)];
+
+/// Rust opens /dev/null for a standard stream that is closed, so that a dump could go there unseen.
+fn stdout_takes_a_dump() -> Result<(), UsageError> {
+    let out = std::io::stdout();
+    let mode = rustix::fs::fcntl_getfl(&out).map(|flags| flags & rustix::fs::OFlags::RWMODE);
+    if sys::was_closed(Standard::Output) {
+        Err(UsageError::Closed { what: "standard output" })
+    } else if mode.is_ok_and(|mode| mode == rustix::fs::OFlags::RDONLY) {
+        Err(UsageError::ReadOnly)
+    } else if std::io::IsTerminal::is_terminal(&out) {
+        Err(UsageError::Terminal)
+    } else {
+        Ok(())
+    }
+}
+
+/// The store and what belongs to it, which counts only from the source that named the store or a stronger one:
+/// a key for another store, or the application's, must not get in.
+pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
+    let named = layers.get("store").ok_or(UsageError::NoStore)?;
+    let url =
+        StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
+    if url == StoreUrl::Stdout {
+        stdout_takes_a_dump()?;
+    }
+    let own = layers.down_to(&named.origin);
+    let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());
+    let secret = |key: &str| own.secret(key);
+    let access_key_id = secret("access_key_id")?;
+    let secret_access_key = secret("secret_access_key")?;
+    if access_key_id.is_some() != secret_access_key.is_some() {
+        return Err(UsageError::HalfAKey);
+    }
+    let account_key = secret("account_key")?;
+    if url.is_presigned() && named.origin == Origin::Flag {
+        log::warn!(
+            "the store's signature is on the command line, which every process here can read: rather set JMAP_DUMP_STORE"
+        );
+    }
+    let password = secret("password")?;
+    let is_signed = url.is_presigned();
+    let has_credentials = is_signed
+        || password.is_some()
+        || access_key_id.is_some()
+        || account_key.is_some()
+        || own.get("service_account_file").is_some();
+    let settings = StoreSettings {
+        endpoint: text("endpoint"),
+        region: text("region"),
+        path_style: own.parse("path_style", boolean)?,
+        access_key_id,
+        secret_access_key,
+        session_token: secret("session_token")?,
+        account: text("account"),
+        account_key,
+        username: text("username"),
+        password,
+        service_account_file: text("service_account_file"),
+        encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
+        kms_key_id: text("kms_key_id"),
+        cname: own.parse("cname", boolean)?.unwrap_or(false),
+        proxy: text("proxy"),
+        ca_file: text("ca_file"),
+        config: match &named.origin {
+            Origin::Config(path) => Some(path.clone()),
+            _ => None,
+        },
+        by_hand: named.origin.is_by_hand(),
+        vendor_environment: named.origin.is_by_hand() && !has_credentials,
+        reader_timeout: layers.parse("reader_timeout", duration)?.unwrap_or(READER_TIMEOUT),
+        retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
+        ..StoreSettings::of(url)
+    };
+    settings.check()?;
+    Ok(settings)
+}

@@ -1,0 +1,119 @@
+//! A link that somebody without keys can follow, and when it really ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use object_store::gcp::GcpSigningCredentialProvider;
+use reqwest::Url;
+
+use crate::store::credentials::Ends;
+
+/// What Google signs in an account's name is good for so long; its keys may change then (Google: "Create signatures").
+const BY_GOOGLE: Duration = Duration::from_secs(12 * 3600);
+
+/// Longest time for which a store signs (AWS: "Download and upload objects with presigned URLs", 7 days).
+pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// By what a store's links are signed. A delegation of Azure's outlives the token that asked for it, so there is
+/// nothing to know of it (Azure: "Create a user delegation SAS").
+#[derive(Clone, Default)]
+pub struct SignedBy {
+    /// A credential of AWS's kind that ends.
+    pub lease: Option<Arc<dyn Ends>>,
+    pub google: Option<GcpSigningCredentialProvider>,
+}
+
+/// When a signature ends, whatever the link says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    AsItSays,
+    At(DateTime<Utc>, &'static str),
+    Unknown,
+}
+
+impl SignedBy {
+    /// Google signs in a service account's name, and nothing for an identity that takes the rights of none.
+    pub async fn has_name(&self) -> bool {
+        let Some(google) = &self.google else { return true };
+        // What fails here fails where it signs.
+        google.get_credential().await.map_or(true, |signer| !signer.email.is_empty())
+    }
+
+    /// The link that was signed for `valid` from `begun` on.
+    pub async fn link(&self, url: &Url, begun: DateTime<Utc>, valid: Duration) -> Link {
+        let end = if url.query_pairs().any(|(name, _)| name == "X-Amz-Security-Token") {
+            self.end_of_token().await
+        } else {
+            self.end_of_google(begun).await
+        };
+        Link::new(url.to_string(), begun + valid, end)
+    }
+
+    async fn end_of_token(&self) -> End {
+        let Some(lease) = &self.lease else { return End::Unknown };
+        lease.end().await.map_or(End::Unknown, |end| End::At(end, "the token that signs it"))
+    }
+
+    async fn end_of_google(&self, begun: DateTime<Utc>) -> End {
+        let Some(google) = &self.google else { return End::AsItSays };
+        match google.get_credential().await {
+            Ok(signer) if signer.private_key.is_none() => {
+                End::At(begun + BY_GOOGLE, "the key that Google signs it with")
+            }
+            _ => End::AsItSays,
+        }
+    }
+}
+
+/// See the module's words.
+pub struct Link {
+    pub url: String,
+    until: Option<DateTime<Utc>>,
+    /// What ends before the time that was asked for.
+    ends_with: Option<&'static str>,
+}
+
+impl Link {
+    fn new(url: String, said: DateTime<Utc>, end: End) -> Self {
+        let (until, ends_with) = match end {
+            End::Unknown => (None, None),
+            End::At(end, what) if end < said => (Some(end), Some(what)),
+            End::At(..) | End::AsItSays => (Some(said), None),
+        };
+        Self { url, until, ends_with }
+    }
+
+    /// RFC 3339; `None` when nobody knows.
+    pub fn until(&self) -> Option<String> {
+        Some(self.until?.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+
+    /// Why it does not last as long as was asked for, or may not.
+    pub fn warning(&self) -> Option<String> {
+        match (self.until(), self.ends_with) {
+            (Some(until), Some(what)) => Some(format!("the link ends at {until} already, with {what}")),
+            (Some(_), None) => None,
+            (None, _) => Some("the link ends with the token that signs it, and when that is, is not known".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_ends_with_what_signs_it_and_not_later_than_was_asked() {
+        let said = DateTime::UNIX_EPOCH + Duration::from_secs(7200);
+        let of = |end| {
+            let link = Link::new("u".into(), said, end);
+            (link.until(), link.warning().is_some())
+        };
+        let hour = |hours: u64| DateTime::UNIX_EPOCH + Duration::from_secs(hours * 3600);
+        assert_eq!(of(End::AsItSays), (Some("1970-01-01T02:00:00Z".into()), false));
+        assert_eq!(of(End::At(hour(1), "it")), (Some("1970-01-01T01:00:00Z".into()), true));
+        assert_eq!(of(End::At(hour(3), "it")), (Some("1970-01-01T02:00:00Z".into()), false));
+        assert_eq!(of(End::Unknown), (None, true));
+    }
+}

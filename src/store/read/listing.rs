@@ -1,0 +1,319 @@
+//! All objects below a path, and never a part of them that looks like all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::signer::{Method, SignedUrlOptions, Signer};
+use object_store::{ObjectMeta, ObjectStore};
+use reqwest::Client;
+use serde::Deserialize;
+
+use super::objects::Listed;
+use crate::base::printable::printable;
+use crate::store::remote::body::{self, BodyError, LIST_MAX};
+use crate::store::remote::http_error::{HttpError, checked};
+use crate::store::remote::page_filter::check_depth;
+use crate::store::retry::Retry;
+use crate::store::url::KEY_MAX;
+
+/// Most objects of one answer (AWS: "ListObjectsV2"; Huawei Cloud: "Listing Objects in a Bucket").
+const PAGE: usize = 1000;
+
+/// A request goes out as soon as it is signed.
+const SIGNED_FOR: Duration = Duration::from_secs(300);
+
+/// Most bytes of keys that a listing may have, and of what is kept with each: those of about 250,000 dumps.
+pub const LISTING_MAX: usize = 64 << 20;
+
+/// What is kept with a key: size, time, ETag.
+const WITH_KEY: usize = 128;
+
+/// Most objects of a listing, wanted or not: with 1000 at a time, hours.
+const SEEN_MAX: usize = 20_000_000;
+
+/// Bytes that a listing keeps of an object.
+pub fn kept_with(listed: &Listed) -> usize {
+    listed.key.len() + listed.e_tag.as_ref().map_or(0, String::len) + WITH_KEY
+}
+
+/// What a listing has found so far, within its bound.
+pub struct Found<W> {
+    wanted: W,
+    listed: Vec<Listed>,
+    /// Whatever was in the answers counts, wanted or not: only so a listing without an end has one.
+    seen: usize,
+    bytes: usize,
+}
+
+impl<W: Fn(ObjectMeta) -> Option<Listed>> Found<W> {
+    pub fn new(wanted: W) -> Self {
+        Self { wanted, listed: Vec::new(), seen: 0, bytes: 0 }
+    }
+
+    pub fn into_listed(self) -> Vec<Listed> {
+        self.listed
+    }
+
+    fn add(&mut self, meta: ObjectMeta) -> Result<(), ListError> {
+        self.seen += 1;
+        if let Some(listed) = (self.wanted)(meta) {
+            self.bytes += kept_with(&listed);
+            self.listed.push(listed);
+        }
+        if self.bytes > LISTING_MAX || self.seen > SEEN_MAX { Err(ListError::TooLong) } else { Ok(()) }
+    }
+
+    /// Forgets all: it is listed once more in another way.
+    fn clear(&mut self) {
+        (self.seen, self.bytes) = (0, 0);
+        self.listed.clear();
+    }
+}
+
+/// How a store is listed.
+pub enum Listing {
+    /// As object_store does it, which goes on by the token that each answer gives.
+    ByToken,
+    /// The same, but what is as many as fit into answers without a token is asked for once more.
+    Checked(Pages),
+    /// Huawei's OBS has no token: object_store would stop after the first answer (minio/minio-go#1703).
+    ByMarker(Pages),
+    /// WebDAV is asked collection by collection: many servers refuse to list all at once (RFC 4918, section 9.1,
+    /// `Depth: infinity`).
+    ByCollection,
+}
+
+/// It could not be listed.
+pub enum ListError {
+    Store(object_store::Error),
+    Http(HttpError),
+    TooLong,
+}
+
+impl From<object_store::Error> for ListError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Listing {
+    /// Every object below `path`.
+    pub async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
+        &self,
+        store: &dyn ObjectStore,
+        path: &Path,
+        found: &mut Found<W>,
+    ) -> Result<(), ListError> {
+        match self {
+            Self::ByToken => by_token(store, path, found).await,
+            Self::Checked(pages) => {
+                by_token(store, path, found).await?;
+                if found.seen == 0 || !found.seen.is_multiple_of(PAGE) {
+                    return Ok(());
+                }
+                found.clear();
+                pages.all(path, found).await
+            }
+            Self::ByMarker(pages) => pages.all(path, found).await,
+            Self::ByCollection => by_collection(store, path, found).await,
+        }
+    }
+}
+
+async fn by_token<W: Fn(ObjectMeta) -> Option<Listed>>(
+    store: &dyn ObjectStore,
+    path: &Path,
+    found: &mut Found<W>,
+) -> Result<(), ListError> {
+    let mut all = store.list(Some(path));
+    while let Some(meta) = all.try_next().await? {
+        found.add(meta)?;
+    }
+    Ok(())
+}
+
+async fn by_collection<W: Fn(ObjectMeta) -> Option<Listed>>(
+    store: &dyn ObjectStore,
+    path: &Path,
+    found: &mut Found<W>,
+) -> Result<(), ListError> {
+    let (mut open, mut bytes) = (vec![path.clone()], 0);
+    while let Some(collection) = open.pop() {
+        let listed = match store.list_with_delimiter(Some(&collection)).await {
+            Err(object_store::Error::NotFound { .. }) => continue,
+            other => other?,
+        };
+        // A server that shows a collection within itself would be listed for ever.
+        let below = listed
+            .common_prefixes
+            .into_iter()
+            .filter(|below| below.parts_count() > collection.parts_count() && below.prefix_matches(&collection));
+        for below in below {
+            bytes += below.as_ref().len() + WITH_KEY;
+            open.push(below);
+        }
+        if bytes > LISTING_MAX {
+            return Err(ListError::TooLong);
+        }
+        for meta in listed.objects {
+            // What begins with a dot has no name yet.
+            if meta.location.filename().is_some_and(|name| !name.starts_with('.')) {
+                found.add(meta)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first version of S3's listing, which goes on behind the last name of each answer (AWS: "ListObjects"). The
+/// requests are links to the bucket that we sign for ourselves.
+pub struct Pages {
+    pub client: Client,
+    pub signer: Arc<dyn Signer>,
+    /// For people.
+    pub shown: String,
+    pub retry_for: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page {
+    #[serde(default)]
+    contents: Vec<Entry>,
+    #[serde(default)]
+    is_truncated: bool,
+    next_marker: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    key: String,
+    size: u64,
+    last_modified: DateTime<Utc>,
+    #[serde(rename = "ETag")]
+    e_tag: Option<String>,
+}
+
+impl Pages {
+    async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
+        &self,
+        path: &Path,
+        found: &mut Found<W>,
+    ) -> Result<(), ListError> {
+        let prefix = if path.as_ref().is_empty() { String::new() } else { format!("{path}/") };
+        let mut marker = String::new();
+        loop {
+            let page = self.page(&prefix, &marker).await?;
+            let next = page.next(&marker)?;
+            page.contents.into_iter().filter_map(Entry::meta).try_for_each(|meta| found.add(meta))?;
+            match next {
+                Some(next) => marker = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn page(&self, prefix: &str, marker: &str) -> Result<Page, ListError> {
+        let query = [("prefix", prefix), ("marker", marker)].into_iter().filter(|(_, value)| !value.is_empty());
+        let options = SignedUrlOptions::new().with_query(query);
+        let mut retry = Retry::from_now(self.retry_for);
+        loop {
+            let url = self.signer.signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &options).await?;
+            let answer = match checked(&self.shown, "list", self.client.get(url)).await {
+                Ok(response) => body::read(response, LIST_MAX).await.map_err(|error| self.unread(error)),
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(bytes) => {
+                    check_depth(&bytes).map_err(|error| unclear(error.into()))?;
+                    return quick_xml::de::from_reader(&*bytes).map_err(|error| unclear(error.into()));
+                }
+                Err(error) => {
+                    let Some(pause) = retry.pause(error.may_pass()) else { return Err(ListError::Http(error)) };
+                    log::info!("listing failed, trying again: {error}");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    fn unread(&self, error: BodyError) -> HttpError {
+        let url = self.shown.clone();
+        match error {
+            BodyError::Cut(source) => HttpError::Silent { what: "list", url, source: source.without_url() },
+            BodyError::TooLong(source) => HttpError::TooLong { what: "list", url, source },
+        }
+    }
+}
+
+impl Page {
+    /// Behind which name the next answer begins; what does not come further would never end. S3 itself names it only
+    /// where names are grouped.
+    fn next(&self, marker: &str) -> Result<Option<String>, ListError> {
+        if !self.is_truncated {
+            return Ok(None);
+        }
+        let last = || self.contents.last().map(|found| found.key.clone());
+        let next = self.next_marker.clone().filter(|next| !next.is_empty()).or_else(last);
+        let next = next.filter(|next| next.as_str() > marker);
+        next.map(Some).ok_or_else(|| unclear("it says that there is more, and not where".into()))
+    }
+}
+
+impl Entry {
+    /// `None` for a name that none of ours is like.
+    fn meta(self) -> Option<ObjectMeta> {
+        let location = Path::parse(&self.key).ok();
+        let location = location.filter(|path| path.as_ref().len() <= KEY_MAX && path.as_ref() == self.key);
+        let shown = || printable(&self.key.chars().take(80).collect::<String>()).into_owned();
+        let location = location.or_else(|| {
+            log::info!("the key {} is none that this program could have made: it is left out", shown());
+            None
+        })?;
+        let Self { size, last_modified, e_tag, .. } = self;
+        Some(ObjectMeta { location, last_modified, size, e_tag, version: None })
+    }
+}
+
+fn unclear(source: Box<dyn std::error::Error + Send + Sync>) -> ListError {
+    ListError::Store(object_store::Error::Generic { store: "listing", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(tail: &str) -> Page {
+        let found = |key: &str| {
+            format!(
+                "<Contents><Key>{key}</Key><LastModified>2026-11-22T03:00:00.000Z</LastModified>\
+                 <ETag>&quot;00&quot;</ETag><Size>7</Size><StorageClass>STANDARD</StorageClass></Contents>"
+            )
+        };
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\
+             <ListBucketResult xmlns=\"http://obs.cn-north-4.myhuaweicloud.com/doc/2015-06-30/\"><Name>b</Name>{}{}{tail}\
+             </ListBucketResult>",
+            found("p/a&amp;b.gz"),
+            found("p/c.gz")
+        );
+        quick_xml::de::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_listing_goes_on_behind_its_last_name_or_fails() {
+        let whole = page("<IsTruncated>false</IsTruncated>");
+        assert_eq!(whole.contents[0].key, "p/a&b.gz");
+        assert!(matches!(whole.next(""), Ok(None)));
+        let named = page("<IsTruncated>true</IsTruncated><NextMarker>p/c.gz</NextMarker>");
+        let unnamed = page("<IsTruncated>true</IsTruncated>");
+        for page in [&named, &unnamed] {
+            assert!(matches!(page.next("p/b").unwrap_or_default().as_deref(), Some("p/c.gz")));
+            assert!(page.next("p/c.gz").is_err());
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The reading side of a store: what is there, its bytes, and links to it.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, StreamExt};
+use object_store::path::Path;
+use object_store::signer::{Method, Signer};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use reqwest::Url;
+
+use super::link::{Link, SignedBy};
+use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages};
+use super::local_listing::{LocalListing, listed_file};
+use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
+use crate::files::entry::Entry;
+use crate::files::regular_file::{Access, open_in, read_bounded};
+use crate::object::part_size::PART_MIN;
+use crate::store::remote::backend::{Built, build_by, dav};
+use crate::store::remote::client::Connector;
+use crate::store::remote::object_error::ObjectError;
+use crate::store::remote::stop::{ClientRuntime, Stop};
+use crate::store::url::StoreUrl;
+use crate::store::{SettingsError, StoreError, StoreSettings};
+
+/// Requests in flight at a time.
+const AT_ONCE: usize = 4;
+
+/// Longest ETag that is kept; one of several parts has about 40 bytes.
+const E_TAG_MAX: usize = 1024;
+
+/// A receipt is a few kilobytes; whatever is longer is none.
+const SMALL: u64 = 1 << 20;
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Without the store's prefix.
+    pub key: String,
+    pub bytes: u64,
+    pub modified: DateTime<Utc>,
+    pub e_tag: Option<String>,
+}
+
+/// See the module's words.
+pub struct Shelf {
+    settings: StoreSettings,
+    place: Place,
+    stop: Stop,
+}
+
+enum Place {
+    Local(PathBuf),
+    Remote(Remote, ClientRuntime),
+}
+
+struct Remote {
+    store: Arc<dyn ObjectStore>,
+    signer: Option<(Arc<dyn Signer>, SignedBy)>,
+    listing: Listing,
+}
+
+impl Remote {
+    /// Has time for so many bytes that are asked for at once.
+    fn open(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
+        let connector = Connector::for_reading(settings, at_once)?;
+        if matches!(settings.url, StoreUrl::Dav { .. }) {
+            let store = dav(settings, connector, settings.retry_for)?;
+            return Ok(Self { store, signer: None, listing: Listing::ByCollection });
+        }
+        let Built { store, signed_by } = build_by(settings, connector, settings.retry_for)?;
+        let listing = listing(settings, store.clone())?;
+        Ok(Self { store: store.clone(), signer: Some((store, signed_by)), listing })
+    }
+}
+
+fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing, StoreError> {
+    let pages = || {
+        let client = Connector::new(settings, 0)?.client();
+        Ok::<_, StoreError>(Pages { client, signer, shown: settings.url.to_string(), retry_for: settings.retry_for })
+    };
+    Ok(match settings.url {
+        StoreUrl::Obs { .. } => Listing::ByMarker(pages()?),
+        StoreUrl::S3 { .. } => Listing::Checked(pages()?),
+        _ => Listing::ByToken,
+    })
+}
+
+impl Shelf {
+    /// # Errors
+    /// When the settings do not suffice.
+    pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
+        let place = match &settings.url {
+            StoreUrl::Local { dir } => Place::Local(dir.into()),
+            StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
+            _ => Place::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
+        };
+        let waiting_for = format!("reading from {}", settings.url);
+        Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
+    }
+
+    /// The wanted ones of all objects whose keys begin with `dir`, which ends between two names.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
+        match &self.place {
+            Place::Local(base) => LocalListing::of(base, dir, &self.stop, wanted),
+            Place::Remote(remote, runtime) => {
+                let (path, prefix) = (self.path(dir)?, self.path("")?);
+                let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
+                let listing = async {
+                    let listed = remote.listing.all(&*remote.store, &path, &mut found).await;
+                    listed.map_err(|error| match error {
+                        ListError::Store(source) => self.error("list", dir, source),
+                        ListError::Http(source) => self.error("list", dir, source),
+                        ListError::TooLong => {
+                            StoreError::LongListing { url: self.settings.url.of_key(dir), max: LISTING_MAX }
+                        }
+                    })
+                };
+                runtime.block_on(self.stop.or(listing))?;
+                Ok(found.into_listed())
+            }
+        }
+    }
+
+    /// # Errors
+    /// When it is not there, or the store refuses.
+    pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
+        match &self.place {
+            Place::Local(base) => {
+                let path = base.join(key);
+                let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
+                Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()))
+            }
+            Place::Remote(remote, runtime) => {
+                let path = self.path(key)?;
+                let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
+                let meta = runtime.block_on(self.stop.or(head))?;
+                listed(meta, &self.path("")?).ok_or(StoreError::ClientEnded)
+            }
+        }
+    }
+
+    /// Whether this file is the object itself.
+    pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
+        let Place::Local(base) = &self.place else { return false };
+        let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
+        object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
+    }
+
+    /// Reads small objects, those that can be read; `each` gets them in any order, and nothing holds them afterwards.
+    ///
+    /// # Errors
+    /// When the run is stopped.
+    pub fn read_small<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str>,
+        mut each: impl FnMut(&str, &[u8]),
+    ) -> Result<(), StoreError> {
+        match &self.place {
+            Place::Local(base) => {
+                for key in keys {
+                    match open(&base.join(key)).and_then(|file| read_bounded(file, SMALL)) {
+                        Ok(bytes) => each(key, &bytes),
+                        Err(error) => log::info!("{}: {error}", printable(key)),
+                    }
+                }
+                Ok(())
+            }
+            Place::Remote(remote, runtime) => {
+                let read = |key: &'a str| async move {
+                    let path = self.path(key).map_err(|error| error.to_string())?;
+                    let bytes = remote.store.get_range(&path, 0..SMALL).await;
+                    let bytes = bytes.map_err(|error| ObjectError::from(error).to_string())?;
+                    Ok::<_, String>((key, bytes))
+                };
+                let with_key = |key: &'a str| read(key).map(move |read| read.map_err(|error| (key, error)));
+                let mut all = futures_util::stream::iter(keys.map(with_key)).buffer_unordered(2 * AT_ONCE);
+                runtime.block_on(self.stop.or(async {
+                    while let Some(read) = all.next().await {
+                        match read {
+                            Ok((key, bytes)) => each(key, &bytes),
+                            Err((key, error)) => log::info!("{}: {error}", printable(key)),
+                        }
+                    }
+                    Ok(())
+                }))
+            }
+        }
+    }
+
+    /// A small object; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the store refuses, or cannot be asked: it may be there.
+    pub fn read_if_there(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match &self.place {
+            Place::Local(base) => read_file(&base.join(key)),
+            Place::Remote(remote, runtime) => {
+                let path = self.path(key)?;
+                let read = async {
+                    match remote.store.get_range(&path, 0..SMALL).await {
+                        Err(object_store::Error::NotFound { .. }) => Ok(None),
+                        Err(source) => Err(self.error("read", key, source)),
+                        Ok(bytes) => Ok(Some(bytes.to_vec())),
+                    }
+                };
+                runtime.block_on(self.stop.or(read))
+            }
+        }
+    }
+
+    /// Reads ranges of an object, none longer than `longest`, several at a time; `each` gets them in any order.
+    ///
+    /// # Errors
+    /// When the store fails, or `each` does.
+    pub fn read_ranges(
+        &self,
+        key: &str,
+        mut ranges: impl Iterator<Item = Range<u64>>,
+        longest: u64,
+        mut each: impl FnMut(Range<u64>, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match &self.place {
+            Place::Local(base) => {
+                let path = base.join(key);
+                let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
+                let file = open(&path).map_err(error)?;
+                ranges.try_for_each(|range| {
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    file.read_exact_at(&mut bytes, range.start).map_err(error)?;
+                    self.stop.deadline.check(&self.stop.waiting_for)?;
+                    each(range, &bytes)
+                })
+            }
+            Place::Remote(_, runtime) => {
+                let (path, remote) = (self.path(key)?, Remote::open(&self.settings, at_once(longest))?);
+                let read = |range: Range<u64>| {
+                    let (path, remote) = (path.clone(), &remote);
+                    async move { (range.clone(), remote.store.get_range(&path, range).await) }
+                };
+                let mut all = futures_util::stream::iter(ranges.map(read)).buffer_unordered(AT_ONCE);
+                runtime.block_on(self.stop.or(async {
+                    while let Some((range, bytes)) = all.next().await {
+                        let bytes: Bytes = bytes.map_err(|source| self.error("read", key, source))?;
+                        let (asked, got) = (range.end - range.start, bytes.len() as u64);
+                        if got != asked {
+                            return Err(StoreError::Short { url: self.settings.url.of_key(key), asked, got });
+                        }
+                        each(range, &bytes)?;
+                    }
+                    Ok(())
+                }))
+            }
+        }
+    }
+
+    /// A link by which anybody can read the object for so long; `None` where the store has none, or nobody signs it.
+    ///
+    /// # Errors
+    /// When the store's settings do not suffice for a signature.
+    pub fn link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
+        self.signed(Method::GET, key, valid)
+    }
+
+    /// The same, to put it there.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub fn upload_link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
+        self.signed(Method::PUT, key, valid)
+    }
+
+    fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
+        let Place::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.place else { return Ok(None) };
+        let path = self.signable(key)?;
+        let signed = async {
+            if !by.has_name().await {
+                return Ok(None);
+            }
+            let begun = Utc::now();
+            let url = signer.signed_url(method, &path, valid).await;
+            let url = url.map_err(|source| self.error("sign a link to", key, source))?;
+            Ok(Some(by.link(&url, begun, valid).await))
+        };
+        runtime.block_on(self.stop.or(signed))
+    }
+
+    fn path(&self, key: &str) -> Result<Path, StoreError> {
+        self.settings.url.location(key)
+    }
+
+    /// For a link. Google's signer takes a path for a part of a URL, and encodes only what a URL cannot hold
+    /// (object_store 0.14, `gcp/client.rs`, `path_url`).
+    fn signable(&self, key: &str) -> Result<Path, StoreError> {
+        let path = self.path(key)?;
+        match self.settings.url {
+            StoreUrl::Gs { .. } => {}
+            StoreUrl::Az { .. } if is_encoded_in_url(&path) => {
+                let (shown, why) =
+                    (printable(key).into_owned(), "Azure's client signs no link to a key that a URL has to encode");
+                return Err(StoreError::Key { shown, why });
+            }
+            _ => return Ok(path),
+        }
+        let encoded = path.as_ref().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('\\', "%5C");
+        Path::parse(encoded).map_err(|_| StoreError::ClientEnded)
+    }
+
+    fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
+        StoreError::Remote { what, url: self.settings.url.of_key(key), source: source.into() }
+    }
+}
+
+/// An object without the store's prefix. Its ETag is kept when it is one that stores have.
+fn listed(meta: ObjectMeta, prefix: &Path) -> Option<Listed> {
+    if !meta.location.prefix_matches(prefix) {
+        return None;
+    }
+    let key = meta.location.as_ref()[prefix.as_ref().len()..].trim_start_matches('/').to_owned();
+    let e_tag = meta.e_tag.filter(|e_tag| e_tag.len() <= E_TAG_MAX);
+    Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag })
+}
+
+/// Azure verifies a link by the key itself, and object_store signs it as the URL has it (object_store 0.14,
+/// `azure/credential.rs`).
+fn is_encoded_in_url(path: &Path) -> bool {
+    Url::parse("http://h/")
+        .and_then(|url| url.join(path.as_ref()))
+        .map_or(true, |url| url.path()[1..] != *path.as_ref())
+        || path.as_ref().contains('%')
+}
+
+/// What is on its way at a time: on a slow link, each request waits for the others' bytes, too.
+fn at_once(longest: u64) -> u64 {
+    PART_MIN.max(longest * AT_ONCE as u64)
+}
+
+/// No directory on the way is a link of another user, and the object is no link.
+fn open(path: &FilePath) -> io::Result<File> {
+    let object = Entry::named(path)?;
+    open_in(object.dir(), object.name(), Access::Read)
+}
+
+fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
+    match open(path).and_then(|file| read_bounded(file, SMALL)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::Local { what: "read", path: path.display().to_string(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::remote::client::time_for;
+
+    #[test]
+    fn a_link_of_64_kib_a_second_gets_all_pieces_through_that_are_asked_for_at_once() {
+        let piece = 8 << 20;
+        assert!(time_for(at_once(piece)) > Duration::from_secs(AT_ONCE as u64 * piece / (64 << 10)));
+        assert_eq!(at_once(0), PART_MIN);
+    }
+}

@@ -1,0 +1,351 @@
+//! The HTTP client below all remote stores. It is built here and not by object_store, because the container's
+//! surroundings must not decide: a proxy variable may be the application's, and a CA bundle may be missing.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::client::{
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Method, NoProxy, Proxy, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::body::{self, ANSWER_MAX, LIST_MAX};
+use super::host_names::Names;
+use super::http_error::Said;
+use super::page_filter::usable_entries;
+use super::token_answer::{FABRIC, usable_answer, usable_fabric};
+use crate::files::regular_file::read_named;
+use crate::store::settings::StoreSettings;
+use crate::store::{SettingsError, StoreError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The slowest uplink that still gets a part through before its request times out.
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
+/// Time for a request without a body worth mentioning.
+const SMALL_REQUEST: Duration = Duration::from_secs(30);
+
+/// A store that says nothing for so long, in the middle of an answer or before it, has forgotten us.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Where metadata services and the agents of pods are: no proxy reaches them.
+const LINK_LOCAL: &str = "169.254.0.0/16,fe80::/10,fd00:ec2::/32,100.100.100.200,metadata.google.internal";
+
+/// Bundles of the usual distributions (Debian, Red Hat, SUSE, Alpine), as OpenSSL's users look for them.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Where OpenSSL looks in an image that has no bundle.
+const BUNDLE_DIR: &str = "/etc/ssl/certs";
+
+/// Longest bundle that is read; those of distributions have 200 to 500 kB.
+const BUNDLE_MAX: u64 = 8 << 20;
+
+/// Gives object_store our client.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    client: reqwest::Client,
+    headers: Vec<ExtraHeader>,
+}
+
+impl Connector {
+    /// A client whose requests have time for a body of `part_size`.
+    ///
+    /// # Errors
+    /// When the CA file or the proxy cannot be used.
+    pub fn new(settings: &StoreSettings, part_size: u64) -> Result<Self, StoreError> {
+        Self::of(builder(settings, part_size)?)
+    }
+
+    /// One whose answers have time for so many bytes in all that are asked for at once.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_reading(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
+        Self::of(builder(settings, at_once)?.read_timeout(SILENCE))
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Result<Self, StoreError> {
+        let client = builder.build().map_err(|source| SettingsError::Client { source: source.into() })?;
+        Ok(Self { client, headers: Vec::new() })
+    }
+
+    /// The same with these headers on each request, or on those that create an object.
+    #[must_use]
+    pub fn with_headers(self, headers: Vec<ExtraHeader>) -> Self {
+        Self { headers, ..self }
+    }
+
+    pub fn client(&self) -> reqwest::Client {
+        self.client.clone()
+    }
+}
+
+fn builder(settings: &StoreSettings, part_size: u64) -> Result<reqwest::ClientBuilder, StoreError> {
+    // Fails only when a provider is installed already, which is then this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("jmap-dump-tool/", env!("CARGO_PKG_VERSION")))
+        .http1_only()
+        // What was put is put where it was said, and a signature is told to nobody else.
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Arc::new(Names))
+        .timeout(time_for(part_size))
+        .tls_certs_only(roots(settings)?);
+    if let Some(url) = &settings.proxy {
+        let proxy = Proxy::all(url)
+            .map_err(|source| SettingsError::Client { source: source.into() })?
+            .no_proxy(NoProxy::from_string(LINK_LOCAL));
+        builder = builder.no_proxy().proxy(proxy);
+    } else {
+        let proxies = if settings.vendor_environment { proxies_of_environment() } else { Vec::new() };
+        builder = proxies.into_iter().fold(builder.no_proxy(), reqwest::ClientBuilder::proxy);
+    }
+    Ok(builder)
+}
+
+/// For a request of which the slowest link carries so much, and the time of its own.
+pub fn time_for(bytes: u64) -> Duration {
+    SMALL_REQUEST + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(BoundedClient { client: self.client.clone(), headers: self.headers.clone() }))
+    }
+}
+
+/// Adds headers that object_store knows nothing of, after it has signed the request; bounds the answers, and keeps of
+/// them what object_store would drop or fail at.
+#[derive(Debug)]
+struct BoundedClient {
+    client: reqwest::Client,
+    headers: Vec<ExtraHeader>,
+}
+
+#[async_trait]
+impl HttpService for BoundedClient {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let creates = creates_object(request.method(), request.uri().query().unwrap_or_default());
+        for header in self.headers.iter().filter(|header| creates || !header.where_created) {
+            request.headers_mut().insert(header.name.clone(), header.value.clone());
+        }
+        // object_store's own use of this client panics at it.
+        Url::parse(&request.uri().to_string()).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let expected = Expected::of(&request);
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let response = self.client.call(request).await?;
+        let status = response.status();
+        if status.is_redirection() {
+            let named = response.headers().get(REGION).and_then(|region| region.to_str().ok()).map(str::to_owned);
+            let (_, text) = body::collect_start(response).await;
+            let said = Said::in_body(&text).or_region(named);
+            return Err(HttpError::new(HttpErrorKind::Unknown, Redirected { status: status.to_string(), said }));
+        }
+        if !status.is_success() {
+            return Ok(with_region(response).await);
+        }
+        let unusable = |error| HttpError::new(HttpErrorKind::Unknown, error);
+        match expected {
+            Expected::Nothing => Ok(response),
+            Expected::Range(first, last) => {
+                check_range(&response, first, last)?;
+                Ok(body::collect(response, (last - first).saturating_add(1)).await?.0)
+            }
+            Expected::Answer => {
+                let (response, answer) = body::collect(response, ANSWER_MAX).await?;
+                let answer = usable_answer(answer, &host).map_err(unusable)?;
+                Ok(response.map(|_| answer.into()))
+            }
+            Expected::Fabric => {
+                let (response, token) = body::collect(response, ANSWER_MAX).await?;
+                let token = usable_fabric(token, &host).map_err(unusable)?;
+                Ok(response.map(|_| token.into()))
+            }
+            Expected::Page => {
+                let (response, page) = body::collect(response, LIST_MAX).await?;
+                let page = usable_entries(&page).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+                Ok(response.map(|_| page.into()))
+            }
+        }
+    }
+}
+
+/// Where Amazon names the bucket's region (AWS: "HeadBucket").
+const REGION: &str = "x-amz-bucket-region";
+
+/// The text of an error, with the region that its head names.
+async fn with_region(response: HttpResponse) -> HttpResponse {
+    let named = response.headers().get(REGION).and_then(|region| region.to_str().ok()).map(str::to_owned);
+    let (response, text) = body::collect_start(response).await;
+    match named {
+        Some(region) if !text.contains("<Region>") => {
+            response.map(|_| format!("{text}<Region>{region}</Region>").into())
+        }
+        _ => response,
+    }
+}
+
+/// The store is somewhere else.
+#[derive(Debug, thiserror::Error)]
+#[error("the store answers {status}{said}")]
+pub struct Redirected {
+    pub status: String,
+    pub said: Said,
+}
+
+/// What an answer to a request may hold.
+enum Expected {
+    Nothing,
+    /// The first and the last byte.
+    Range(u64, u64),
+    Page,
+    /// Of Microsoft Fabric: a token.
+    Fabric,
+    /// Anything else is short.
+    Answer,
+}
+
+impl Expected {
+    fn of(request: &HttpRequest) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let range = request.headers().get("range").and_then(|range| range.to_str().ok()).and_then(range_of);
+        match request.method().as_str() {
+            "HEAD" => Self::Nothing,
+            "PROPFIND" => Self::Page,
+            "GET" if query.contains("list-type=") || query.contains("comp=list") => Self::Page,
+            _ if request.headers().contains_key(FABRIC) => Self::Fabric,
+            _ => range.map_or(Self::Answer, |(first, last)| Self::Range(first, last)),
+        }
+    }
+}
+
+/// One range, as object_store asks for it (RFC 9110, section 14.1.2).
+fn range_of(range: &str) -> Option<(u64, u64)> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+/// object_store counts the bytes of any range that an answer names, and that may overflow (object_store 0.14,
+/// `client/get.rs`). What it cannot read it refuses itself.
+fn check_range(response: &HttpResponse, first: u64, last: u64) -> Result<(), HttpError> {
+    let named = response.headers().get("content-range").and_then(|range| range.to_str().ok());
+    let named = named.and_then(|range| range.trim().strip_prefix("bytes ")?.split('/').next());
+    let Some((begin, end)) = named.and_then(|range| range.split_once('-')) else { return Ok(()) };
+    let (begin, end) = (begin.parse::<u64>(), end.parse::<u64>());
+    match (begin, end) {
+        (Ok(begin), Ok(end)) if begin != first || end < begin || end > last => {
+            Err(HttpError::new(HttpErrorKind::Unknown, OtherRange))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the store answers with other bytes than it was asked for")]
+struct OtherRange;
+
+/// A whole object's PUT, or the opening of a multipart upload; not a part of one.
+fn creates_object(method: &Method, query: &str) -> bool {
+    let names = || query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    match *method {
+        Method::PUT => !names().any(|name| name == "partNumber"),
+        Method::POST => names().any(|name| name == "uploads"),
+        _ => false,
+    }
+}
+
+/// One header more.
+#[derive(Debug, Clone)]
+pub struct ExtraHeader {
+    name: HeaderName,
+    /// Marked as a secret, which its `Debug` output hides.
+    value: HeaderValue,
+    where_created: bool,
+}
+
+impl ExtraHeader {
+    /// `None` when the value is no header's.
+    pub fn new(name: &'static str, value: &str, where_created: bool) -> Option<Self> {
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(true);
+        Some(Self { name: HeaderName::from_static(name), value, where_created })
+    }
+}
+
+fn first_variable(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
+}
+
+/// Those that curl and reqwest take: for http, and for https.
+pub fn proxy_variables() -> Vec<(&'static str, String)> {
+    let http = first_variable(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]);
+    let https = first_variable(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
+    http.into_iter().chain(https).collect()
+}
+
+/// The same, but never for a metadata service.
+fn proxies_of_environment() -> Vec<Proxy> {
+    let first = |names: &[&'static str]| first_variable(names).map(|(_, value)| value);
+    let no = first(&["NO_PROXY", "no_proxy"]).map_or_else(|| LINK_LOCAL.to_owned(), |no| format!("{no},{LINK_LOCAL}"));
+    let http = first(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::http(url).ok());
+    let https = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::https(url).ok());
+    http.into_iter().chain(https).map(|proxy| proxy.no_proxy(NoProxy::from_string(&no))).collect()
+}
+
+/// Files are read here: rustls_native_certs would wait for the other end of a FIFO. Of a directory it takes only files.
+fn system_roots(vendor_environment: bool) -> Vec<CertificateDer<'static>> {
+    let named = |name: &str| std::env::var_os(name).filter(|_| vendor_environment);
+    let (file, dir) = (named("SSL_CERT_FILE"), named("SSL_CERT_DIR"));
+    let bundle = BUNDLES.iter().map(Path::new).find(|path| dir.is_none() && path.exists());
+    let bundle = file.as_deref().map(Path::new).or(bundle);
+    let no_bundle = (vendor_environment && bundle.is_none()).then_some(OsStr::new(BUNDLE_DIR));
+    let mut found = Vec::new();
+    if let Some(path) = bundle {
+        match read_named(path, BUNDLE_MAX) {
+            Ok(pem) => found.extend(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok)),
+            Err(error) => log::warn!("the certificates in {} are not used: {error}", path.display()),
+        }
+    }
+    for dir in dir.as_deref().or(no_bundle).iter().flat_map(std::env::split_paths) {
+        found.extend(rustls_native_certs::load_certs_from_paths(None, Some(&dir)).certs);
+    }
+    found
+}
+
+/// The given file, else the system's bundle, else the built-in roots: distroless images have no bundle.
+fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
+    if let Some(path) = &settings.ca_file {
+        let error = |source| SettingsError::CaFile { path: path.clone(), source };
+        let pem = read_named(path, BUNDLE_MAX).map_err(|source| error(source.into()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| error(source.into()))?;
+        if certificates.is_empty() {
+            return Err(error("it holds no certificate".into()).into());
+        }
+        return Ok(certificates);
+    }
+    // SSL_CERT_FILE and SSL_CERT_DIR count like a proxy variable: they may be the application's.
+    let system = system_roots(settings.vendor_environment);
+    let system: Vec<Certificate> = system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    if !system.is_empty() {
+        return Ok(system);
+    }
+    log::debug!("no CA bundle here: the built-in roots are used");
+    Ok(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect())
+}

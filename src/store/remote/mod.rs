@@ -1,0 +1,211 @@
+//! A multipart upload, seen from the stages: parts go to a thread of its own through a channel of one.
+
+pub mod abort;
+pub mod backend;
+pub mod body;
+pub mod client;
+pub mod dav;
+pub mod host_names;
+pub mod http_error;
+pub mod multipart;
+pub mod object_error;
+pub mod only_new;
+pub mod page_filter;
+pub mod part;
+pub mod presigned;
+pub mod single_put;
+pub mod stop;
+pub mod token_answer;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::Utc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::settings::StoreSettings;
+use super::url::StoreUrl;
+use super::{Beside, Finished, StoreError};
+use crate::base::deadline::Deadline;
+use crate::base::faults::door;
+use crate::base::panics;
+use crate::base::waiting::{joined_within, until};
+use crate::kept::ledger::Ledger;
+use crate::object::key::{ObjectKey, content_type_of};
+use crate::object::stored::{Digest, StoredObject};
+use abort::ABORT_FOR;
+use backend::build;
+use multipart::{Failure, Job, OPEN_FOR, Order, SLACK};
+
+/// How long the worker may take to abort its upload and to leave.
+const LEAVES_WITHIN: Duration = ABORT_FOR.saturating_add(SLACK);
+
+/// The way to the thread that uploads.
+#[derive(Debug)]
+pub struct RemoteUpload {
+    orders: Option<mpsc::Sender<Order>>,
+    worker: Option<JoinHandle<()>>,
+    parts: usize,
+    failure: Failure,
+    url: String,
+    key: ObjectKey,
+    ledger: Ledger,
+    deadline: Deadline,
+    /// Tells the worker not to wait for the parts in flight.
+    given_up: Arc<Notify>,
+}
+
+impl RemoteUpload {
+    pub(super) fn open(
+        settings: &StoreSettings,
+        key: &ObjectKey,
+        part_size: u64,
+        deadline: &Deadline,
+        ledger: Ledger,
+    ) -> Result<Self, StoreError> {
+        let url = settings.url.of_key(&key.dump());
+        let (orders, inbox) = mpsc::channel(1);
+        let (opened, answer) = oneshot::channel();
+        let (failure, given_up) = (Failure::default(), Arc::new(Notify::new()));
+        let job = Job {
+            probe: build(settings, part_size, OPEN_FOR.min(settings.retry_for))?,
+            backend: build(settings, part_size, settings.retry_for)?,
+            path: settings.url.location(&key.dump())?,
+            url: url.clone(),
+            is_azure: matches!(settings.url, StoreUrl::Az { .. }),
+            // Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a Multipart Upload", by the object's ETag.
+            tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. })
+                && settings.encryption.is_none()
+                && settings.kms_key_id.is_none(),
+            strange: AtomicBool::new(false),
+            retry_for: settings.retry_for,
+            begun: Utc::now(),
+            deadline: deadline.clone(),
+            failure: Arc::clone(&failure),
+            given_up: Arc::clone(&given_up),
+            settings: settings.clone(),
+            ledger: ledger.clone(),
+        };
+        let worker = Builder::new().spawn(move || job.run(opened, inbox)).map_err(StoreError::NoThread)?;
+        let (orders, worker, key, deadline) = (Some(orders), Some(worker), key.clone(), deadline.clone());
+        let mut upload = Self { orders, worker, parts: 0, failure, url, key, ledger, deadline, given_up };
+        upload.answer(answer)?;
+        Ok(upload)
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
+    pub(super) fn has_parts(&self) -> bool {
+        self.parts > 0
+    }
+
+    pub(super) fn put_part(
+        &mut self,
+        number: usize,
+        part: Bytes,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        self.parts += 1;
+        door("send a part", || Ok(())).map_err(StoreError::Spool)?;
+        self.order(Order::Part(number, part), is_over)
+    }
+
+    pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
+        // What is there may have been compressed another way.
+        let stored = self.ledger.stored_before();
+        let digest = stored.as_ref().unwrap_or(digest);
+        self.ledger.note_whole(digest);
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Finish { bytes: digest.bytes, reply }, &|| false)?;
+        let verified = self.answer(answer)?;
+        let object = StoredObject {
+            url: self.url.clone(),
+            key: self.key.dump(),
+            bytes: digest.bytes,
+            sha256: digest.sha256.clone(),
+            verified,
+        };
+        Ok(Finished { object, beside: Beside::Remote(self) })
+    }
+
+    pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let content_type = content_type_of(tail);
+        self.order(Order::Beside { key: self.key.beside(tail), content_type, bytes, reply }, &|| false)?;
+        self.answer(answer)?
+    }
+
+    /// `is_over`: nobody wants the object any more, so that no store is waited for.
+    fn order(&mut self, order: Order, is_over: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        let orders = self.orders.as_ref().ok_or(StoreError::ClientEnded)?;
+        let mut order = Some(order);
+        let taken = until(self.patience(), || match orders.try_send(order.take()?) {
+            Ok(()) => Some(true),
+            Err(TrySendError::Closed(_)) => Some(false),
+            Err(TrySendError::Full(_)) if is_over() => Some(false),
+            Err(TrySendError::Full(back)) => {
+                order = Some(back);
+                None
+            }
+        });
+        if taken == Some(true) { Ok(()) } else { Err(self.why()) }
+    }
+
+    fn answer<T>(&mut self, mut answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
+        let answered = until(self.patience(), || match answer.try_recv() {
+            Ok(answer) => Some(Some(answer)),
+            Err(TryRecvError::Closed) => Some(None),
+            Err(TryRecvError::Empty) => None,
+        });
+        answered.flatten().ok_or_else(|| self.why())
+    }
+
+    /// The worker sees the deadline itself. One that does not leave then hangs at a disk.
+    fn patience(&self) -> Duration {
+        self.deadline.remaining() + LEAVES_WITHIN
+    }
+
+    /// Why the worker left. One that has not said so yet says it last of all, so its end is waited for.
+    fn why(&mut self) -> StoreError {
+        self.failure().unwrap_or_else(|| {
+            let panicked = self.leave();
+            self.failure().or(panicked).unwrap_or(StoreError::ClientEnded)
+        })
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl RemoteUpload {
+    /// Ends the worker; its panic, if that has ended it before.
+    fn leave(&mut self) -> Option<StoreError> {
+        self.given_up.notify_one();
+        // A closed inbox without a finished object makes the worker abort the upload, unless it is to stay.
+        self.ledger.decide(false);
+        self.orders = None;
+        match joined_within(self.worker.take()?, LEAVES_WITHIN) {
+            Some(Ok(())) => None,
+            Some(Err(panic)) => Some(StoreError::Panicked(panics::message(&*panic).to_owned())),
+            None => {
+                log::warn!("the thread that uploads to {} hangs, and is left to itself", self.url);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for RemoteUpload {
+    fn drop(&mut self) {
+        // A panic that nobody has asked for is told at the end of the process.
+        let _ = self.leave();
+    }
+}

@@ -1,0 +1,356 @@
+//! The thread that uploads, with an async runtime of its own. Two parts are in flight: memory stays small and the
+//! link stays busy.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, MultipartId, ObjectMeta, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::abort::ABORT_FOR;
+use super::backend::Backend;
+use super::object_error::ObjectError;
+use super::part::is_e_tag_of;
+use super::stop::{LOOK, Stop};
+use crate::base::deadline::Deadline;
+use crate::guard::{self, Undo};
+use crate::kept::journal::SentPart;
+use crate::kept::ledger::Ledger;
+use crate::object::stored::Verified;
+use crate::store::retry::Retry;
+use crate::store::url::StoreUrl;
+use crate::store::{OpenMultipart, StoreError, StoreSettings};
+
+/// Parts in flight at a time.
+const IN_FLIGHT: usize = 2;
+
+/// How long the opening of an upload may fail before the store counts as unusable.
+pub(crate) const OPEN_FOR: Duration = Duration::from_secs(8);
+
+/// For the last try's own error to come before ours.
+pub(crate) const SLACK: Duration = Duration::from_secs(2);
+
+/// How far a store's clock may be from ours (AWS: "Error responses", RequestTimeTooSkewed).
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(15);
+
+/// Longest id of an upload, which becomes a part of URLs; Amazon's have about 130 bytes.
+const ID_MAX: usize = 4096;
+
+/// Why the worker left before it was asked to.
+pub(crate) type Failure = Arc<Mutex<Option<StoreError>>>;
+
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// By its number.
+    Part(usize, Bytes),
+    Finish {
+        bytes: u64,
+        reply: oneshot::Sender<Verified>,
+    },
+    Beside {
+        key: String,
+        content_type: &'static str,
+        bytes: Vec<u8>,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+}
+
+/// What the thread works on.
+pub(crate) struct Job {
+    /// Gives up early: opening the upload is the probe of the store.
+    pub probe: Arc<dyn Backend>,
+    pub backend: Arc<dyn Backend>,
+    pub path: Path,
+    pub url: String,
+    pub is_azure: bool,
+    /// What the store answers to a part is its MD5.
+    pub tells_md5: bool,
+    /// It was another one, twice: a bucket that encrypts with a key of a key service, or damage on the way.
+    pub strange: AtomicBool,
+    pub retry_for: Duration,
+    /// An object that is older is another one.
+    pub begun: DateTime<Utc>,
+    pub deadline: Deadline,
+    pub failure: Failure,
+    /// Nobody waits for the parts in flight any more.
+    pub given_up: Arc<Notify>,
+    pub settings: StoreSettings,
+    pub ledger: Ledger,
+}
+
+/// What the store has of the object.
+enum Found {
+    /// All of it: an earlier process could not tell any more.
+    Object(Box<ObjectMeta>),
+    Multipart(MultipartId),
+}
+
+impl Job {
+    pub fn run(self, opened: oneshot::Sender<()>, inbox: mpsc::Receiver<Order>) {
+        let failure = Arc::clone(&self.failure);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let outcome = match runtime {
+            Ok(runtime) => {
+                let outcome = runtime.block_on(self.upload(opened, inbox));
+                // A name that is still being looked up is nobody's business any more.
+                runtime.shutdown_background();
+                outcome
+            }
+            Err(source) => Err(StoreError::Local { what: "start", path: "the store's client".into(), source }),
+        };
+        if let Err(error) = outcome {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+
+    async fn upload(self, opened: oneshot::Sender<()>, mut inbox: mpsc::Receiver<Order>) -> Result<(), StoreError> {
+        let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
+        // One request may take longer than this by itself, where somebody accepts it and says nothing.
+        let found = tokio::time::timeout(self.opens_within() + SLACK, stop.or(self.find())).await;
+        let found = found.map_err(|_| StoreError::Silent { url: self.url.clone(), after: self.opens_within() })??;
+        // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
+        let _ = opened.send(());
+        let finished = self.take_orders(&found, &mut inbox, &stop).await;
+        if let Err(error) = finished {
+            // Whoever sends must not wait for the cleaning up.
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            inbox.close();
+            self.give_up(&found).await;
+            return Ok(());
+        }
+        if !matches!(finished, Ok(true)) {
+            self.give_up(&found).await;
+        }
+        self.ledger.settle();
+        while let Some(order) = inbox.recv().await {
+            if let Order::Beside { key, content_type, bytes, reply } = order {
+                let _ = reply.send(stop.or(self.put_beside(&key, content_type, bytes)).await);
+            }
+        }
+        Ok(())
+    }
+
+    /// What an earlier process has left, or else a new multipart upload.
+    async fn find(&self) -> Result<Found, StoreError> {
+        if self.ledger.is_resumed() {
+            match self.probe.head(&self.path).await.map_err(ObjectError::from) {
+                Ok(meta) => {
+                    self.ledger.found();
+                    return Ok(Found::Object(Box::new(meta)));
+                }
+                Err(error) => log::info!("{} is not there yet: {error}", self.url),
+            }
+        }
+        let store = self.settings.url.to_string();
+        if let Some(id) = self.ledger.open_in(&store) {
+            return Ok(Found::Multipart(id));
+        }
+        let id = self.create().await?;
+        let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
+        self.ledger.noted(guard::note(Undo::Upload(open.to_json()), &[]));
+        log::debug!("multipart upload {id} is open");
+        self.ledger.opened(&store, &id);
+        Ok(Found::Multipart(id))
+    }
+
+    /// Whoever owns the upload says whether somebody goes on with it.
+    async fn give_up(&self, found: &Found) {
+        let Found::Multipart(id) = found else { return };
+        let stays = loop {
+            match self.ledger.stays() {
+                Some(stays) => break stays,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        if !stays {
+            self.abort(id).await;
+        }
+    }
+
+    /// Tried again for a while: opening twice does no harm, and not every client of object_store does it.
+    async fn create(&self) -> Result<MultipartId, StoreError> {
+        let mut retry = Retry::from_now(self.opens_within());
+        let id = loop {
+            let created = self.probe.create_multipart_opts(&self.path, self.options()).await;
+            match created.map_err(ObjectError::from) {
+                Ok(id) if id.len() <= ID_MAX => break id,
+                Ok(_) => return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the id of the upload" }),
+                Err(source) => {
+                    let Some(pause) = retry.pause(!source.is_final()) else {
+                        return Err(self.error("open an upload to", source));
+                    };
+                    log::info!("opening {} failed, trying again: {source}", self.url);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        };
+        if self.is_azure {
+            // There, opening sends nothing. A block that no list names vanishes by itself.
+            let probe = self.probe.put_part(&self.path, &id, 0, PutPayload::from_static(b"probe")).await;
+            probe.map_err(|error| self.error("open an upload to", error.into()))?;
+        }
+        Ok(id)
+    }
+
+    /// object_store takes none for Azure.
+    fn options(&self) -> PutMultipartOptions {
+        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
+        let attributes = if self.is_azure { Attributes::new() } else { attributes };
+        PutMultipartOptions { attributes, ..PutMultipartOptions::default() }
+    }
+
+    fn opens_within(&self) -> Duration {
+        OPEN_FOR.min(self.retry_for)
+    }
+
+    /// True when the object was completed, false when the upload was given up.
+    async fn take_orders(
+        &self,
+        found: &Found,
+        inbox: &mut mpsc::Receiver<Order>,
+        stop: &Stop,
+    ) -> Result<bool, StoreError> {
+        let mut flying = FuturesUnordered::new();
+        let mut parts: BTreeMap<usize, SentPart> = BTreeMap::new();
+        loop {
+            tokio::select! {
+                stopped = stop.tripped() => return Err(stopped.into()),
+                () = self.given_up.notified() => return Ok(false),
+                Some(part) = flying.next(), if !flying.is_empty() => parts.extend([part?]),
+                order = inbox.recv(), if flying.len() < IN_FLIGHT => match order {
+                    Some(Order::Part(number, bytes)) => match found {
+                        Found::Multipart(id) => flying.push(self.put_part(id, number, bytes)),
+                        Found::Object(_) => parts.extend([(number, SentPart::not_sent(&bytes))]),
+                    },
+                    Some(Order::Finish { bytes, reply }) => {
+                        while let Some(part) = stop.or(async { Ok(flying.next().await) }).await? {
+                            parts.extend([part?]);
+                        }
+                        let in_order: Vec<_> = parts.into_values().collect();
+                        let verified = match found {
+                            Found::Multipart(id) => {
+                                stop.or(self.complete(id, in_order, bytes)).await?
+                            }
+                            Found::Object(there) => self.same_object(there, &in_order, bytes)?,
+                        };
+                        // Whoever does not wait for the answer does not change what is stored.
+                        let _ = reply.send(verified);
+                        return Ok(true);
+                    }
+                    Some(Order::Beside { .. }) | None => return Ok(false),
+                },
+            }
+        }
+    }
+
+    /// The object that was there before this process. Where no journal of ours says that an earlier process has sent it,
+    /// only its ETag proves whose it is.
+    fn same_object(&self, there: &ObjectMeta, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
+        let of_size = self.same_size(there.size, bytes)?;
+        Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
+            true => Verified::Checksum,
+            false if self.ledger.is_by_us() => of_size,
+            false => Verified::Acknowledged,
+        })
+    }
+
+    fn same_size(&self, there: u64, expected: u64) -> Result<Verified, StoreError> {
+        let differs = || StoreError::SizeDiffers { url: self.url.clone(), there, expected };
+        if there == expected { Ok(Verified::Size) } else { Err(differs()) }
+    }
+
+    async fn complete(&self, id: &MultipartId, parts: Vec<SentPart>, bytes: u64) -> Result<Verified, StoreError> {
+        let ids = parts.iter().map(|part| PartId { content_id: part.id.clone() }).collect();
+        let completed = self.backend.complete_multipart(&self.path, id, ids).await.map_err(ObjectError::from);
+        let theirs = match completed {
+            Ok(result) => result.e_tag,
+            Err(error) if error.may_be_done() => return self.find_completed(error, &parts, bytes).await,
+            Err(error) => return Err(self.error("complete", error)),
+        };
+        self.ledger.wrote();
+        match self.backend.head(&self.path).await.map_err(ObjectError::from) {
+            Ok(meta) => self.same_size(meta.size, bytes)?,
+            Err(error) if error.is_not_found() => return Err(self.error("find", error)),
+            Err(error) => {
+                log::info!("{} cannot be looked at: {error}", self.url);
+                return Ok(Verified::Acknowledged);
+            }
+        };
+        // Each part was compared as it went out.
+        let checked = self.tells_md5 && !parts.is_empty() && !self.strange.load(Ordering::Relaxed);
+        let same = is_e_tag_of(&parts, theirs.as_deref());
+        Ok(if same || checked { Verified::Checksum } else { Verified::Size })
+    }
+
+    /// Looks for the object where the answer to its completion is lost: a lost answer is no lost object. Another object
+    /// of the same size does not count. Its ETag tells it apart, or its time where ETags are no MD5.
+    async fn find_completed(&self, error: ObjectError, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
+        let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
+        match found {
+            Some(meta) if is_e_tag_of(parts, meta.e_tag.as_deref()) => {
+                self.ledger.wrote();
+                Ok(Verified::Checksum)
+            }
+            Some(meta) if !self.tells_e_tag(parts) && meta.last_modified >= self.begun - CLOCKS_APART => {
+                Ok(Verified::Acknowledged)
+            }
+            _ => Err(self.error("complete", error)),
+        }
+    }
+
+    /// S3's ETag of the object is made of the parts' MD5s where their own ETags are these MD5s.
+    fn tells_e_tag(&self, parts: &[SentPart]) -> bool {
+        matches!(self.settings.url, StoreUrl::S3 { .. }) && parts.iter().all(SentPart::is_told_by_md5)
+    }
+
+    /// What lies beside an object of somebody else stays. Not every store knows conditions, so it is looked at first.
+    async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
+        let path = self.settings.url.location(key)?;
+        let put = |mode| {
+            let options = PutOptions { attributes: attributes.clone(), mode, ..PutOptions::default() };
+            self.backend.put_opts(&path, bytes.clone().into(), options)
+        };
+        let failed = |error: object_store::Error| self.error("store something beside", error.into());
+        if !self.ledger.may_replace_beside() {
+            use object_store::Error as E;
+            let taken = || StoreError::Beside { url: self.settings.url.of_key(key) };
+            match self.backend.head(&path).await {
+                Err(E::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+                Ok(_) => return Err(taken()),
+            }
+            match put(PutMode::Create).await {
+                Err(E::NotImplemented { .. } | E::NotSupported { .. }) => {}
+                Err(E::AlreadyExists { .. } | E::Precondition { .. }) => return Err(taken()),
+                other => return other.map(drop).map_err(failed),
+            }
+        }
+        put(PutMode::Overwrite).await.map(drop).map_err(failed)
+    }
+
+    async fn abort(&self, id: &MultipartId) {
+        let aborted = tokio::time::timeout(ABORT_FOR, self.probe.abort_multipart(&self.path, id)).await;
+        if !matches!(aborted, Ok(Ok(()))) {
+            log::warn!(
+                "the unfinished upload to {} could not be aborted; a lifecycle rule of the bucket removes it",
+                self.url
+            );
+        }
+    }
+
+    pub(crate) fn error(&self, what: &'static str, source: ObjectError) -> StoreError {
+        StoreError::Remote { what, url: self.url.clone(), source }
+    }
+}

@@ -1,0 +1,5 @@
+//! Standard output and error: the receipt, the log, the progress.
+
+pub mod log_copy;
+pub mod output;
+pub mod progress;

@@ -1,0 +1,115 @@
+//! What a run says on standard output and standard error. A reader may be slow, or gone; and the kubelet's exec neither
+//! reads nor closes when its client has gone (Kubernetes 1.36, WebSocket path): a write would wait for ever.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+
+use crate::base::sys::{Standard, was_closed};
+
+/// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
+const PIPE_BUF: usize = 4096;
+
+/// How long a reader of standard error may take nothing before it misses a line.
+const STDERR_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Its reader took nothing the last time: until it does, nothing waits for it.
+static STDERR_IS_STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Writes at most as much as cannot block once `out` says that it takes something.
+///
+/// # Errors
+/// When the reader is gone.
+pub fn write_some(out: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let is_file = fstat(out).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    let piece = if is_file { bytes.len() } else { PIPE_BUF.min(bytes.len()) };
+    match rustix::io::write(out, &bytes[..piece]) {
+        Ok(0) if piece > 0 => Err(io::ErrorKind::WriteZero.into()),
+        Ok(n) => Ok(n),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Writes all of it for a reader that takes something at least every `patience`.
+///
+/// # Errors
+/// When the reader is gone, or takes nothing for so long: then it misses the rest.
+pub fn write_within(out: impl AsFd, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let mut since = Instant::now();
+    while !bytes.is_empty() {
+        let left = patience.saturating_sub(since.elapsed());
+        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&out, PollFlags::OUT)], Some(&timeout)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let n = write_some(out.as_fd(), bytes)?;
+        if n > 0 {
+            (bytes, since) = (&bytes[n..], Instant::now());
+        }
+    }
+    Ok(())
+}
+
+/// Writes to standard output, for which nothing stands in.
+///
+/// # Errors
+/// As [`write_within`], and when it was closed from the start.
+pub fn write_answer(bytes: &[u8], patience: Duration) -> io::Result<()> {
+    if was_closed(Standard::Output) {
+        return Err(io::Error::other("it was closed when this program was started"));
+    }
+    write_within(io::stdout().lock(), bytes, patience)
+}
+
+/// Standard error. What nobody takes in time is lost: the run matters more.
+#[derive(Debug, Clone, Copy)]
+pub struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let stderr = io::stderr().lock();
+        // A line is begun only when there is somebody to read its end.
+        if STDERR_IS_STUCK.load(Ordering::Relaxed) && !takes_something(&stderr) {
+            return Ok(bytes.len());
+        }
+        let written = write_within(stderr, bytes, STDERR_PATIENCE);
+        let is_stuck = written.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        STDERR_IS_STUCK.store(is_stuck, Ordering::Relaxed);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn takes_something(out: impl AsFd) -> bool {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(&out, PollFlags::OUT)], Some(&timeout)), Ok(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reader_that_takes_nothing_is_not_waited_for() {
+        let (reader, writer) = io::pipe().unwrap();
+        let begun = Instant::now();
+        let written = write_within(&writer, &[7; 1 << 20], Duration::from_millis(20));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        drop(reader);
+        let written = write_within(&writer, b"more", Duration::from_secs(60));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}
