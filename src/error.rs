@@ -60,6 +60,9 @@ pub enum Error {
     /// It was ended from outside of what it does.
     #[error("{reason}, and this run hangs: a disk or a network file system has not answered for {seconds} s")]
     Hung { reason: Reason, seconds: u64 },
+    /// There is nothing else to show for the run.
+    #[error("standard output has not taken the answer")]
+    Untold(#[source] io::Error),
     #[error("{0}, and not all is stored")]
     Grace(Stopped),
     #[error("the watcher is not well: {0}")]
@@ -79,7 +82,7 @@ impl Error {
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
-            Self::Room(_) => 6,
+            Self::Room(_) | Self::Untold(_) => 6,
             Self::OwnDump(error) => error.exit_code(),
             Self::NotStored(_) => 7,
             // The application was let go, and its dump with it.
@@ -107,6 +110,7 @@ impl Error {
                     .into()
             }
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
+            Self::Untold(_) => "open standard output for writing, where there is room, and run it again".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
             Self::Claim(error) => error.hint(),

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,10 +14,9 @@ use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::holder;
 use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::{Stderr, write_within};
+use jmap_dump_tool::output::{Stderr, write_answer, write_within};
 use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
-use jmap_dump_tool::private;
-use jmap_dump_tool::{panics, private_memory};
+use jmap_dump_tool::{panics, private, private_memory};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -71,12 +70,15 @@ fn run() -> ExitCode {
     });
     IS_OVER.store(true, Ordering::Relaxed);
     match ended {
-        Ok(answer) => {
-            print(&answer);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => match tell(&answer) {
+            // An answer that nobody got changes nothing of what was done, if anything else was.
+            Err(error) if cli.command.only_answers() && error.kind() != io::ErrorKind::BrokenPipe => {
+                ExitCode::from(report(&Error::Untold(error)))
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Err(failed) => {
-            print(&failed.answer);
+            let _ = tell(&failed.answer);
             ExitCode::from(report(&failed.error))
         }
     }
@@ -152,15 +154,13 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
     }
 }
 
-fn print(answer: &Answer) {
+fn tell(answer: &Answer) -> io::Result<()> {
     log_copy::add(&answer.text);
-    // A reader that went away does not change what was done.
     let text = printable_lines(&answer.text);
-    let _ = if answer.aside {
-        write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE)
-    } else {
-        write_within(std::io::stdout().lock(), text.as_bytes(), ANSWER_PATIENCE)
-    };
+    if answer.aside {
+        return write_within(io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);
+    }
+    write_answer(text.as_bytes(), ANSWER_PATIENCE)
 }
 
 /// Somebody may page through a long answer.

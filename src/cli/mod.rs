@@ -126,6 +126,13 @@ pub enum Command {
     Install(InstallArgs),
 }
 
+impl Command {
+    /// All that it does is to answer.
+    pub fn only_answers(&self) -> bool {
+        matches!(self, Self::Ps(_) | Self::List(_) | Self::Presign(_))
+    }
+}
+
 /// Words that begin another command than the oldest one.
 const COMMANDS: &[&str] = &[
     "dump",

@@ -109,6 +109,8 @@ fn store_flags(settings: &Settings) -> String {
         ("--encryption", store.encryption.map(|encryption| encryption.word().to_owned())),
         ("--kms-key-id", store.kms_key_id.clone()),
         ("--service-account-file", store.service_account_file.clone()),
+        // One with a password is told by its variable again.
+        ("--proxy", store.proxy.clone().filter(|proxy| !proxy.contains('@'))),
         ("--ca-file", store.ca_file.clone()),
     ];
     let given = flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag} {} ", quoted(&value?))));

@@ -167,7 +167,7 @@ impl<'a> Deposit<'a> {
             receipt.redacted = Some(redact.word().to_owned());
             receipt.warn_of_blanked(blanked);
         }
-        let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
+        let verdict = verdict.ok_or(DumpError::truncated(path, &walk))?;
         self.warn_of_flaws(receipt, &walk);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
@@ -236,7 +236,8 @@ impl<'a> Deposit<'a> {
         let mut raw = first.as_slice().chain(stdin);
         if !gzipped {
             let raw = DumpReader::plain(raw, self.scrutiny());
-            return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
+            let redactor = self.redact().map(|redact| self.doubting(redact.in_passing("")));
+            return self.compress(raw, path, redactor, upload);
         }
         let file = self.nameless_beside(0, 0)?;
         io::copy(&mut raw, &mut Rationed::new(&file)).map_err(|source| uncopied(path, source))?;
@@ -274,7 +275,7 @@ impl<'a> Deposit<'a> {
             return self.compress(reader(spool.reader(), true, self.scrutiny()), path, None, upload);
         }
         if self.verdict(&walk).is_none() {
-            return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
+            return Err(DumpError::truncated(path.to_owned(), &walk).into());
         }
         Delivery::of_compressed(spool, walk, self.begin.part_size, upload, self.progress)
             .map_err(|source| unread(path, source))
@@ -302,7 +303,12 @@ impl<'a> Deposit<'a> {
         let Some(redact) = self.redact() else { return Ok(None) };
         let found = redact.of_file(open, file, self.deadline);
         self.deadline.check("looking for what is to stay readable")?;
-        found.map(Some).map_err(|source| unread(path, source))
+        found.map(|redactor| Some(self.doubting(redactor))).map_err(|source| unread(path, source))
+    }
+
+    /// What is damaged is stored only where remains are wanted.
+    fn doubting(&self, redactor: Redactor) -> Redactor {
+        if self.scrutiny() == Scrutiny::Remains { redactor.doubting() } else { redactor }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The HPROF format, pure: bytes in, values out.
 
+mod doubt;
 mod encoding;
 mod histogram;
 mod ids;

@@ -10,6 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
+use crate::base::sys::{Standard, was_closed};
+
 /// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
 const PIPE_BUF: usize = 4096;
 
@@ -55,6 +57,17 @@ pub fn write_within(out: impl AsFd, mut bytes: &[u8], patience: Duration) -> io:
         }
     }
     Ok(())
+}
+
+/// Writes to standard output, for which nothing stands in.
+///
+/// # Errors
+/// As [`write_within`], and when it was closed from the start.
+pub fn write_answer(bytes: &[u8], patience: Duration) -> io::Result<()> {
+    if was_closed(Standard::Output) {
+        return Err(io::Error::other("it was closed when this program was started"));
+    }
+    write_within(io::stdout().lock(), bytes, patience)
 }
 
 /// Standard error. What nobody takes in time is lost: the run matters more.

@@ -40,6 +40,7 @@ mod main_job;
 mod named_paths;
 mod newest;
 mod no_disk;
+mod odd_dumps;
 mod plain_text;
 mod planted;
 mod plugin;
