@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
+use super::keep::address_flags;
 use super::{Answer, Outcome, WatchSignals, start_clock};
 use crate::base::deadline::Deadline;
 use crate::cli::ListArgs;
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::object::key::receipt_of;
 use crate::settings::{Form, ListSettings};
 use crate::store::{Shelf, StoreError};
+use page::Whence;
 use row::Row;
 
 /// Most bytes of what receipts tell in one listing; further objects are listed without.
@@ -31,7 +33,12 @@ pub fn run(args: &ListArgs, watch_signals: &mut WatchSignals<'_>) -> Outcome {
             let text = match settings.form {
                 Form::Text => row::table(&rows),
                 Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
-                Form::Html => page::page(&settings.under, &rows, Utc::now()),
+                Form::Html => {
+                    let store = &settings.common.store;
+                    let whence =
+                        Whence { under: &settings.under, store: &store.url.to_string(), flags: &address_flags(store) };
+                    page::page(&whence, &rows, Utc::now())
+                }
             };
             Outcome { result: Ok(()), answer: Some(Answer { text, aside: false }) }
         }
@@ -75,6 +82,7 @@ fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Err
             Ok(Some(link)) => {
                 (row.link_until, row.link_warning) = (link.until(), link.warning());
                 row.link = Some(link.url);
+                row.context_link = context_link(shelf, row, valid);
                 continue;
             }
             Err(error @ StoreError::Stopped(_)) => return Err(Error::store(error)),
@@ -87,4 +95,10 @@ fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Err
         log::warn!("{warning}");
     }
     Ok(())
+}
+
+/// Its failure is that of the dump's own link, which is told.
+fn context_link(shelf: &Shelf, row: &Row, valid: Duration) -> Option<String> {
+    let signed = shelf.link(row.context.as_ref()?, valid);
+    signed.ok().flatten().map(|link| link.url)
 }

@@ -2,6 +2,7 @@
 
 mod context;
 mod layers;
+mod policy;
 mod reading;
 mod upload;
 mod values;
@@ -27,6 +28,7 @@ use crate::object::key::Place;
 use crate::store::url::StoreUrl;
 use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
 use context::contexts;
+use policy::Policy;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
 /// The form of the receipt.
@@ -131,7 +133,9 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     if what.is_none() && layers.get("keep_class").is_some_and(|value| value.origin == Origin::Flag) {
         return Err(UsageError::KeepClassAlone);
     }
-    Ok(what.map(|what| Redaction { what, keep_classes }))
+    // Either of the two may loosen what is built in.
+    let said = layers.get("keep_class").or_else(|| layers.get("redact")).map(|value| value.origin);
+    Policy::built_in()?.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
 }
 
 fn redact_flags(flags: &mut layers::Values, args: &RedactArgs) {
@@ -406,6 +410,7 @@ fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };
+    let settings = Policy::built_in()?.store(settings, &named.origin)?;
     settings.check()?;
     Ok(settings)
 }
