@@ -37,7 +37,7 @@ filter.oninput = show;
 tools.hidden = !rows.length;
 show();
 
-const titles = all('th');
+const titles = all('th').slice(0, -1);
 titles.forEach((th, i) => {
   const button = document.createElement('button');
   button.type = 'button';

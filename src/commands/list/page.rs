@@ -101,7 +101,7 @@ fn row(row: &Row, whence: &Whence<'_>, now: DateTime<Utc>) -> String {
         format!("<td>{}", state(row)),
         size(row),
         format!("<td>{}", jvm(row)),
-        format!("<td>{}", classes(row)),
+        classes(row),
         format!("<td>{}\n", get(row, whence)),
     ]
     .concat()
@@ -163,7 +163,8 @@ fn classes(row: &Row) -> String {
     let others = row.top_classes.iter().filter(|class| !row.application_classes.contains(class));
     let own = row.application_classes.iter().map(|class| item(class, " class=own"));
     let items: String = own.chain(others.map(|class| item(class, ""))).take(CLASSES_SHOWN).collect();
-    if items.is_empty() { items } else { format!("<ol>{items}</ol>") }
+    let largest = row.application_classes.first().or(row.top_classes.first()).map_or(0, |class| class.amount.bytes);
+    format!("<td data-v={largest}>{}", if items.is_empty() { items } else { format!("<ol>{items}</ol>") })
 }
 
 fn get(row: &Row, whence: &Whence<'_>) -> String {
