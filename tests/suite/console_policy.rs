@@ -27,10 +27,10 @@ fn policy_is_loosened_by_no_source_and_no_verb() {
     let config = dir.path().join("settings.toml");
     let write = |text: &str| std::fs::write(&config, text).unwrap();
     let verbs: [&[&str]; 7] = [
-        &["dump", "a", "b", "c"],
+        &["dump", "a", "b", "c", "--pid", "1"],
         &["upload", "a", "b", "c", path],
         &["watch", "a", "b", "c", dir.path().to_str().unwrap()],
-        &["check", "a", "b", "c"],
+        &["check", "a", "b", "c", "--pid", "1"],
         &["list", "a"],
         &["fetch", "a/b/c/x.gz"],
         &["presign", "a", "b", "c"],
@@ -57,8 +57,8 @@ fn policy_is_loosened_by_no_source_and_no_verb() {
         let tool = tool(allowed).args(&["--store", allowed]).env("JMAP_DUMP_LEAST_REDACT", "none");
         assert_refused(tool.env("JMAP_DUMP_REDACT", "strings").env("JMAP_DUMP_KEEP_CLASS", "*").run(), "keep_class");
     }
-    for flags in [&["--redact", "none"][..], &["--redact", "all", "--keep-class", "*"]] {
-        let tool = Tool::new(&["a", "b", "c", "--store", allowed]).args(flags);
+    for flags in [&["--redact=none"][..], &["--redact=all", "--keep-class", "*"]] {
+        let tool = Tool::new(&["a", "b", "c", "--pid", "1", "--store", allowed]).args(flags);
         assert_refused(under_policy(tool, allowed).run(), "'strings'");
     }
     let unsound = Tool::new(&["list", "a", "--store", allowed]).env("JMAP_DUMP_BUILTIN_LEAST_REDACT", "sTrings").run();
