@@ -137,7 +137,10 @@ fn page_fits_each_window() {
         for (width, height) in WINDOWS {
             browser.resize(width, height);
             let shot = screenshots().join(format!("list-{width}-{amount}.png"));
-            browser.picture(&shot);
+            // A picture of two thousand rows costs a second.
+            if *amount < 2000 || width == 1280 {
+                browser.picture(&shot);
+            }
             assert_fits(&browser, &format!("{width} px, {amount} dumps"), (width, height), *amount);
         }
     }
