@@ -151,8 +151,7 @@ pub fn vendor_endpoint(settings: &StoreSettings) -> Option<String> {
         Ok(AzureConfigKey::UseEmulator | AzureConfigKey::UseFabricEndpoint) if vendor == "AZURE_" => true,
         _ => settings.endpoint.is_none() && matches!(use_of(name), Some(Use::Endpoint)),
     };
-    let found = environment.beginning_with(vendor).map(|(name, _)| name.to_owned()).find(|name| names(name));
-    found
+    environment.beginning_with(vendor).map(|(name, _)| name.to_owned()).find(|name| names(name))
 }
 
 /// By the names that object_store knows.
