@@ -66,7 +66,7 @@ impl Policy {
         let store = |text: &str| {
             let url = StoreUrl::parse(text).map_err(|error| wrong("ALLOWED_STORES", text, error.to_string()))?;
             match url {
-                StoreUrl::Local { ref dir } if segments(dir).is_none() => {
+                StoreUrl::Local { ref dir } if !dir.starts_with('/') || segments(dir).is_none() => {
                     Err(wrong("ALLOWED_STORES", text, "a directory is a whole path without '..'".into()))
                 }
                 StoreUrl::Presigned { .. } => {
