@@ -37,7 +37,7 @@ use crate::kept::journal::Begin;
 use crate::kept::ledger::Ledger;
 use crate::object::classes;
 use crate::object::key::Place;
-use crate::object::receipt::{DumpFacts, Receipt};
+use crate::object::receipt::{DumpFacts, OUT_OF_MEMORY, Receipt};
 use crate::settings::{Settings, UsageError};
 use crate::store::Upload;
 use crate::terminal::progress::Progress;
@@ -161,6 +161,9 @@ impl<'a> Deposit<'a> {
             let facts = receipt.dump.take();
             let known = facts.unwrap_or(DumpFacts { live_only: None, walk: None, words: None, pause: None });
             receipt.warn_of_cut_arrays(walk.records.cut_arrays);
+            if walk.out_of_memory && receipt.reason.is_none() {
+                receipt.reason = Some(OUT_OF_MEMORY.to_owned());
+            }
             receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), ..known });
         }
         if let Some(redact) = self.redact() {

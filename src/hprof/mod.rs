@@ -9,6 +9,7 @@ mod lookout;
 mod mask;
 mod mender;
 pub mod names;
+mod out_of_memory;
 mod record_start;
 pub mod records;
 mod redact;

@@ -5,6 +5,7 @@
 
 mod class_dump;
 
+use super::out_of_memory::{OutOfMemoryFrame, frame_body};
 use super::records::{
     FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, identifier, instance_head, is_cut, load_class_body,
     object_array_head, primitive_array_head, root_width, sub, tag, value_width,
@@ -36,6 +37,8 @@ enum State {
     Symbol(usize),
     /// The body of a LOAD CLASS of the right length.
     LoadClass,
+    /// The body of a FRAME of the right length.
+    Frame,
     /// At a sub-record.
     Sub,
     /// Opaque bytes of a sub-record.
@@ -70,6 +73,7 @@ pub struct Walker {
     carry: [u8; CARRY],
     carried: usize,
     records: Records,
+    out_of_memory: OutOfMemoryFrame,
 }
 
 impl Default for Walker {
@@ -90,6 +94,7 @@ impl Walker {
             carry: [0; CARRY],
             carried: 0,
             records: Records::default(),
+            out_of_memory: OutOfMemoryFrame::default(),
         }
     }
 
@@ -162,13 +167,13 @@ impl Walker {
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
         let complete = !walkers.is_empty();
-        let records = Records::default();
-        let mut joined = Summary { bytes: 0, complete, damage: None, mended: false, records, classes: None };
+        let mut joined = Summary { complete, ..Summary::default() };
         for (index, walker) in walkers.into_iter().enumerate() {
             let between = walker.is_between_records() && !walker.has_ended;
             let summary = walker.finish();
             joined.complete &= if index == last { summary.complete } else { between };
             joined.bytes += summary.bytes;
+            joined.out_of_memory |= summary.out_of_memory;
             joined.records.add(&summary.records);
         }
         joined
@@ -196,10 +201,9 @@ impl Walker {
         Summary {
             bytes: self.offset + self.carried as u64,
             complete: self.is_at_end(),
-            damage: None,
-            mended: false,
+            out_of_memory: self.out_of_memory.seen,
             records: self.records,
-            classes: None,
+            ..Summary::default()
         }
     }
 
@@ -213,6 +217,7 @@ impl Walker {
             State::Body(left) => Ok(self.body(b, left)),
             State::Symbol(bytes) => Ok(self.symbol(b, bytes, tally)),
             State::LoadClass => Ok(self.load_class(b, tally)),
+            State::Frame => Ok(self.frame(b)),
             State::Sub => self.sub_record(b, tally),
             State::SubBody(left) => Ok(self.sub_body(b, left)),
             State::ConstantPool(left) => self.constant_pool(b, left, tally),
@@ -287,6 +292,7 @@ impl Walker {
         match record {
             tag::UTF8 if told.contains(&length) => State::Symbol(length as usize),
             tag::LOAD_CLASS if length == load_class_body(self.id_size) as u64 => State::LoadClass,
+            tag::FRAME if length == frame_body(self.id_size) as u64 => State::Frame,
             _ => State::Body(length),
         }
     }
@@ -313,7 +319,9 @@ impl Walker {
         if b.len() < bytes {
             return Step::Need(bytes);
         }
-        tally.symbol(identifier(b, 0, self.id_size), &b[self.id_size..bytes]);
+        let (id, text) = (identifier(b, 0, self.id_size), &b[self.id_size..bytes]);
+        self.out_of_memory.symbol(id, text);
+        tally.symbol(id, text);
         self.state = State::Top;
         Step::Used(bytes)
     }
@@ -324,7 +332,19 @@ impl Walker {
         if b.len() < body {
             return Step::Need(body);
         }
-        tally.load_class(identifier(b, 4, id), identifier(b, body - id, id));
+        let name = identifier(b, body - id, id);
+        self.out_of_memory.load_class(be32(b, 0), name);
+        tally.load_class(identifier(b, 4, id), name);
+        self.state = State::Top;
+        Step::Used(body)
+    }
+
+    fn frame(&mut self, b: &[u8]) -> Step {
+        let body = frame_body(self.id_size);
+        if b.len() < body {
+            return Step::Need(body);
+        }
+        self.out_of_memory.frame(b, self.id_size);
         self.state = State::Top;
         Step::Used(body)
     }

@@ -87,6 +87,63 @@ pub fn receipt_of(key: &str) -> String {
     format!("{stem}{RECEIPT_TAIL}")
 }
 
+/// The key of the context beside a heap dump, told by the dump's.
+pub fn context_of(key: &str) -> Option<String> {
+    key.strip_suffix(DUMP_TAIL).map(|stem| format!("{stem}{CONTEXT_TAIL}"))
+}
+
+/// Project, app and environment of a key that has all three.
+pub fn place_of(key: &str) -> Option<Place> {
+    let (dir, _name) = key.rsplit_once('/')?;
+    Place::parse(dir)
+}
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Artefact {
+    HeapDump,
+    /// What a JVM writes about its crash (JDK: `vmError.cpp`, `hs_err_pid<pid>.log`).
+    ErrorLog,
+    /// Of JDK Flight Recorder.
+    FlightRecording,
+    /// A process image, of the kernel's or of OpenJ9 (`core.*.dmp`).
+    Core,
+    Log,
+    Other,
+}
+
+impl Artefact {
+    /// By the object's name.
+    pub fn of_key(key: &str) -> Self {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let Some(stem) = name.strip_suffix(".gz") else { return Self::Other };
+        if name.ends_with(DUMP_TAIL) {
+            return Self::HeapDump;
+        }
+        match stem.rsplit('.').next().unwrap_or_default() {
+            "log" if stem.contains("hs_err") => Self::ErrorLog,
+            "jfr" => Self::FlightRecording,
+            "core" | "dmp" => Self::Core,
+            "log" | "txt" => Self::Log,
+            _ if stem.contains("_core.") => Self::Core,
+            _ => Self::Other,
+        }
+    }
+
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::HeapDump => "heap dump",
+            Self::ErrorLog => "crash log",
+            Self::FlightRecording => "flight recording",
+            Self::Core => "core file",
+            Self::Log => "log",
+            Self::Other => "other file",
+        }
+    }
+}
+
 /// The time that an object's name begins with.
 pub fn time_of(key: &str) -> Option<DateTime<Utc>> {
     let name = key.rsplit('/').next()?;
@@ -251,6 +308,17 @@ mod tests {
         }
         assert!(Place::new(&"x".repeat(129), "a", "e").is_err());
         assert_eq!(Place::new(&"x".repeat(128), "a-b_c.D9", "-e").unwrap().app, "a-b_c.D9");
+    }
+
+    #[test]
+    fn a_key_tells_place_and_kind() {
+        let of = |name: &str| Artefact::of_key(&format!("p/a/e/20260101T000000Z_pod_7_00ff00{name}"));
+        assert_eq!((of(".hprof.gz"), of("_hs_err_pid7.log.gz")), (Artefact::HeapDump, Artefact::ErrorLog));
+        assert_eq!((of("_a.jfr.gz"), of("_core.7.gz")), (Artefact::FlightRecording, Artefact::Core));
+        assert_eq!((of("_gc.log.gz"), of("_x.gz"), of(".txt")), (Artefact::Log, Artefact::Other, Artefact::Other));
+        assert_eq!(place_of("p/a/e/x.gz"), Place::new("p", "a", "e").ok());
+        assert_eq!((place_of("p/a/x.gz"), place_of("p/a/e/f/x.gz"), place_of("x")), (None, None, None));
+        assert_eq!(context_of("p/a/e/x.hprof.gz").as_deref(), Some("p/a/e/x.txt"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::base::units::Bytes;
 use crate::hprof::{Blanked, Summary};
 use crate::object::stored::{StoredObject, Verified};
 
+/// The reason of a dump that the JVM has written by itself.
+pub const OUT_OF_MEMORY: &str = "OutOfMemoryError";
+
 /// See the module's words. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {

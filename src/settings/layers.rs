@@ -37,6 +37,7 @@ const BUILT_IN: &[(&str, Option<&str>)] = &[
     ("endpoint", option_env!("JMAP_DUMP_BUILTIN_ENDPOINT")),
     ("region", option_env!("JMAP_DUMP_BUILTIN_REGION")),
     ("path_style", option_env!("JMAP_DUMP_BUILTIN_PATH_STYLE")),
+    ("account", option_env!("JMAP_DUMP_BUILTIN_ACCOUNT")),
 ];
 
 /// One source of settings; the order is their strength.

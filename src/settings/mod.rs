@@ -3,6 +3,7 @@
 mod context;
 mod file;
 mod layers;
+mod policy;
 mod reading;
 mod store;
 mod upload;
@@ -28,6 +29,7 @@ use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;
 use crate::store::StoreSettings;
 use context::contexts;
+use policy::Policy;
 use store::store;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
@@ -133,7 +135,9 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     if what.is_none() && layers.get("keep_class").is_some_and(|value| value.origin == Origin::Flag) {
         return Err(UsageError::KeepClassAlone);
     }
-    Ok(what.map(|what| Redaction { what, keep_classes }))
+    // Either of the two may loosen what is built in.
+    let said = layers.get("keep_class").or_else(|| layers.get("redact")).map(|value| value.origin);
+    Policy::built_in()?.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
 }
 
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {

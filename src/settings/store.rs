@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::UsageError;
 use super::layers::{Layers, Origin};
+use super::policy::Policy;
 use super::values::{boolean, choice, duration};
 use crate::base::sys::{self, Standard};
 use crate::store::url::StoreUrl;
@@ -84,6 +85,7 @@ pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };
+    let settings = Policy::built_in()?.store(settings, &named.origin)?;
     settings.check()?;
     Ok(settings)
 }

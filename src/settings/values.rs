@@ -19,6 +19,10 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 pub enum UsageError {
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error("the policy of {by}, built into this program, refuses it: {what}")]
+    Policy { what: String, by: String },
+    #[error("JMAP_DUMP_BUILTIN_{key} = '{text}', built into this program: {why}")]
+    BuiltIn { key: &'static str, text: String, why: String },
     #[error("no store is named")]
     NoStore,
     #[error("{origin}: {source}")]
@@ -83,6 +87,10 @@ impl UsageError {
                               store = \"s3://BUCKET/PREFIX\"          in jmap-dump-tool.toml beside the program\n\
                               or write the dump to standard output with --store -"
                 .into(),
+            Self::Policy { by, .. } => {
+                format!("keep to it, or ask {} for another build: nothing else changes it", printable(by))
+            }
+            Self::BuiltIn { .. } => "build this program again with another value".into(),
             Self::Name(_) => "use letters, digits, '.', '_' and '-', 1 to 128 bytes, not beginning with '.'".into(),
             Self::Store { .. } => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')".into(),
             Self::NoDiskStore => {

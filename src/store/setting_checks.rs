@@ -109,13 +109,7 @@ fn proxy(key: &str, text: &str) -> Result<(), SettingsError> {
 
 /// What object_store and our own clients read of a vendor's variables.
 fn check_environment(settings: &StoreSettings, environment: &Environment) -> Result<(), SettingsError> {
-    let vendor = match settings.url {
-        StoreUrl::S3 { .. } => "AWS_",
-        StoreUrl::Oss { .. } => "ALIBABA_CLOUD_",
-        StoreUrl::Gs { .. } => "GOOGLE_",
-        StoreUrl::Az { .. } => "AZURE_",
-        _ => return Ok(()),
-    };
+    let Some(vendor) = vendor_of(settings) else { return Ok(()) };
     for (key, text) in environment.beginning_with(vendor) {
         if text.chars().any(char::is_control) {
             return Err(error(key, None, "holds a line end or another control character"));
@@ -135,6 +129,29 @@ fn check_environment(settings: &StoreSettings, environment: &Environment) -> Res
         environment.get("IDENTITY_HEADER").map_or(Ok(()), |text| header("IDENTITY_HEADER", text))?;
     }
     Ok(())
+}
+
+/// What the variables of the store's vendor begin with.
+fn vendor_of(settings: &StoreSettings) -> Option<&'static str> {
+    match settings.url {
+        StoreUrl::S3 { .. } => Some("AWS_"),
+        StoreUrl::Oss { .. } => Some("ALIBABA_CLOUD_"),
+        StoreUrl::Gs { .. } => Some("GOOGLE_"),
+        StoreUrl::Az { .. } => Some("AZURE_"),
+        _ => None,
+    }
+}
+
+/// The variable that takes requests to another endpoint than the settings do. Azure's switches for an emulator and for
+/// Fabric do so beside any endpoint.
+pub fn vendor_endpoint(settings: &StoreSettings) -> Option<String> {
+    let vendor = vendor_of(settings).filter(|_| settings.vendor_environment)?;
+    let environment = Environment::of_process();
+    let names = |name: &str| match name.to_ascii_lowercase().parse() {
+        Ok(AzureConfigKey::UseEmulator | AzureConfigKey::UseFabricEndpoint) if vendor == "AZURE_" => true,
+        _ => settings.endpoint.is_none() && matches!(use_of(name), Some(Use::Endpoint)),
+    };
+    environment.beginning_with(vendor).map(|(name, _)| name.to_owned()).find(|name| names(name))
 }
 
 /// By the names that object_store knows.

@@ -79,6 +79,11 @@ impl StoreSettings {
         setting_checks::check(self)
     }
 
+    /// The vendor's variable that would name the store's endpoint, where these settings name none.
+    pub fn vendor_endpoint(&self) -> Option<String> {
+        setting_checks::vendor_endpoint(self)
+    }
+
     /// A store without any credentials.
     pub fn of(url: StoreUrl) -> Self {
         Self {
