@@ -52,7 +52,7 @@ pub fn read_stdin(max: u64) -> io::Result<Vec<u8>> {
     read_pipe(io::stdin().as_fd(), max)
 }
 
-/// Opens a file, a pipe or a terminal for appending. A pipe without a reader does not block. Links of other users are
+/// Opens a file, a pipe or a terminal for appending. A slow reader does not block the run. Links of other users are
 /// not followed: they may lead to a file that only this process can write.
 ///
 /// # Errors
