@@ -199,7 +199,6 @@ impl ObjectKey {
         self.tail != DUMP_TAIL
     }
 
-    /// Returns the run id in the name.
     pub fn run_id(&self) -> &str {
         self.stem.rsplit('_').next().unwrap_or_default()
     }
