@@ -66,7 +66,6 @@ pub struct TargetSettings {
     pub attach_timeout: Duration,
 }
 
-/// Settings of `dump`.
 #[derive(Debug, Clone)]
 pub struct DumpSettings {
     pub common: Settings,
@@ -91,7 +90,6 @@ pub struct DumpSettings {
     pub max_pause: Duration,
 }
 
-/// Settings of `check`.
 #[derive(Debug, Clone)]
 pub struct CheckSettings {
     /// `None` without a place: then no store is tried.

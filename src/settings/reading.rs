@@ -18,7 +18,6 @@ pub enum Form {
     Html,
 }
 
-/// Settings of `list`.
 #[derive(Debug, Clone)]
 pub struct ListSettings {
     pub common: Settings,
@@ -29,7 +28,6 @@ pub struct ListSettings {
     pub links: Option<Duration>,
 }
 
-/// Settings of `fetch`.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
     pub common: Settings,
@@ -38,7 +36,6 @@ pub struct FetchSettings {
     pub gunzip: bool,
 }
 
-/// Settings of `presign`.
 #[derive(Debug, Clone)]
 pub struct PresignSettings {
     pub common: Settings,

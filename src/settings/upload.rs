@@ -10,7 +10,6 @@ use crate::compress::redaction::Redaction;
 use crate::object::key::Place;
 use crate::store::url::StoreUrl;
 
-/// Settings of `upload`.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
     pub common: Settings,

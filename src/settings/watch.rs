@@ -12,7 +12,6 @@ use crate::cli::{Flags, WatchArgs};
 use crate::store::url::StoreUrl;
 use crate::watch::WAITING;
 
-/// Settings of `watch`.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
     pub common: Settings,
