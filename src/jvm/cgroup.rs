@@ -10,8 +10,8 @@ use crate::files::regular_file::{TEXT_MAX, read_named};
 struct Version {
     /// The directory of its mount, below the process's root.
     dir: &'static str,
-    /// Files with a limit. At the first one the kernel kills. At `memory.high` (v2) it slows the processes down until
-    /// they free memory. The pages of a tmpfs cannot be freed, so nothing would go on.
+    /// Files with a limit. At the first one the kernel kills. At `memory.high` (v2) it throttles the processes and frees
+    /// memory. The pages of a tmpfs cannot be freed, so nothing would go on.
     limits: &'static [&'static str],
     usage: &'static str,
     /// The field of `memory.stat` with the memory that the kernel frees when needed.

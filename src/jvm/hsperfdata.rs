@@ -123,7 +123,7 @@ impl PerfData {
         Some(if is_g1 { max / G1_REGION_MIN * G1_REGION_MIN } else { max })
     }
 
-    /// Returns the used bytes of all spaces, as of the last collection. Serves as a lower bound of the live heap.
+    /// Returns the used bytes of all spaces, as of the last collection. Serves as a hint of a lower bound.
     pub fn heap_used(&self) -> Option<u64> {
         let spaces = (0..2).flat_map(|generation| {
             (0..3).map(move |space| format!("sun.gc.generation.{generation}.space.{space}.used"))

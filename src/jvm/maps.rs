@@ -22,7 +22,7 @@ impl std::fmt::Display for Vm {
     }
 }
 
-/// Longest line in bytes: a path of 4,096 bytes (PATH_MAX), in which each byte may be escaped by four.
+/// Longest line in bytes: a path of 4,096 bytes (PATH_MAX), in which the kernel may escape each byte by four.
 const LINE_MAX: usize = 32 << 10;
 
 /// Parses the text in pieces of any length.

@@ -10,7 +10,7 @@ pub enum Lifetime {
     Container,
     /// Files in an emptyDir or in memory are lost with the pod.
     Pod,
-    /// The volume does not belong to the pod, or the machine is no container.
+    /// Files on a volume that the pod does not own outlive the pod, as do those outside of any container.
     OutlivesPod,
 }
 
