@@ -127,8 +127,9 @@ impl LocalUpload {
         Ok(Finished { object, beside: Beside::Local(self) })
     }
 
-    /// Returns a file with the bytes of the object in order. A dump in parts has its head after its heap in the spool.
-    /// So its spool stays as its journal describes it, until the object has its name.
+    /// Returns a file with the bytes of the object in order. The spool of a dump in parts has its head after its heap,
+    /// so this function makes a sorted copy. The spool itself stays as its journal describes it, until the object has
+    /// its name.
     fn whole_file(&self, spool: &Spool) -> Result<(Entry, File), StoreError> {
         let unwritten = |source| error("write", &self.temporary.path(), source);
         if !self.spooled {

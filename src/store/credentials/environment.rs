@@ -25,7 +25,6 @@ impl Environment {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// Returns whether a switch is on.
     pub fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(is_on)
     }

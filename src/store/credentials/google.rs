@@ -118,9 +118,9 @@ fn kind(path: &str) -> Result<Kind, CredentialsError> {
     }
 }
 
-/// Adds the credentials of the metadata service. Otherwise object_store would look for gcloud's file, even if the
-/// settings named the store. The address is a number, as in Google's own tools. Outside of Google Cloud, the lookup of
-/// its name may take long (google-auth: "Environment Variables", GCE_METADATA_IP).
+/// Adds the credentials of the metadata service. Otherwise object_store would look for gcloud's file, even where a
+/// vendor's files must not count. The address is a number, as in Google's own tools. Outside of Google Cloud, the
+/// lookup of its name may take long (google-auth: "Environment Variables", GCE_METADATA_IP).
 fn with_metadata(
     builder: GoogleCloudStorageBuilder,
     environment: &Environment,

@@ -1,5 +1,5 @@
 //! Checks that a cloud's metadata service exists, before object_store asks it. object_store would try as long as it
-//! tries a store. Where there is no such service, nobody answers at its address.
+//! tries a store. Where there is no such service, a request to its address gets neither an answer nor an error.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

@@ -65,7 +65,6 @@ pub trait TokenSource: std::fmt::Debug + Send + Sync + 'static {
     /// The name of the store in errors.
     const STORE: &'static str;
 
-    /// Fetches a new credential.
     fn fetch(&self) -> BoxFuture<'_, Result<Lease<Self::Credential>, TokenError>>;
 }
 

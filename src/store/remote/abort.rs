@@ -16,8 +16,8 @@ pub(crate) const ABORT_FOR: Duration = Duration::from_secs(5);
 /// Longest time that the guard waits for an abort.
 pub const ABORTS_WITHIN: Duration = ABORT_FOR.saturating_add(Duration::from_secs(5));
 
-/// A part of a killed sender may still arrive in the store after the abort. So there is a second abort after this time
-/// (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
+/// A part of a killed sender may still arrive in the store after an abort. So there are two aborts, each after this
+/// time (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
 const STILL_WRITES: Duration = Duration::from_millis(500);
 
 /// Aborts the upload of a killed run.

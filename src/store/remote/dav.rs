@@ -179,7 +179,7 @@ impl Dav {
             && self.look(client, &self.url).await.ok() == Some(There::Bytes(bytes))
     }
 
-    /// Stores a text beside the object. Beside another user's object, an existing text stays. Not every server supports
+    /// Stores a text beside the object. Beside a foreign object, an existing text stays. Not every server supports
     /// conditions, so the server is asked first.
     pub async fn put_small(
         &self,

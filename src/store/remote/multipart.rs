@@ -77,7 +77,7 @@ pub(crate) struct Job {
     /// True if the store answers a part with its MD5.
     pub tells_md5: bool,
     /// True if the answer to a part was another value twice. The bucket then encrypts with a key of a key service, or
-    /// the link damages data.
+    /// the network damages data.
     pub strange: AtomicBool,
     pub retry_for: Duration,
     /// Start of this upload. An older object is another one.
@@ -320,7 +320,7 @@ impl Job {
         matches!(self.settings.url, StoreUrl::S3 { .. }) && parts.iter().all(SentPart::is_told_by_md5)
     }
 
-    /// Stores a text beside the object. Beside another run's object, an existing text stays. Not every store supports
+    /// Stores a text beside the object. Beside a foreign object, an existing text stays. Not every store supports
     /// conditions, so the store is asked first.
     async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
