@@ -12,11 +12,15 @@ mod cli;
 /// cli.rs names it; the man page needs only the number.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Defaults, and the policy (`src/settings/policy.rs`).
+const BUILT_IN: [&str; 8] =
+    ["STORE", "ENDPOINT", "REGION", "PATH_STYLE", "ACCOUNT", "ALLOWED_STORES", "LEAST_REDACT", "POLICY_BY"];
+
 fn main() -> std::io::Result<()> {
     println!("cargo::rustc-env=JMAP_DUMP_REVISION={}", revision());
     println!("cargo::rustc-env=JMAP_DUMP_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     println!("cargo::rerun-if-env-changed=JMAP_DUMP_REVISION");
-    for key in ["STORE", "ENDPOINT", "REGION", "PATH_STYLE"] {
+    for key in BUILT_IN {
         println!("cargo::rerun-if-env-changed=JMAP_DUMP_BUILTIN_{key}");
     }
     for path in ["build.rs", "src/cli", ".git/HEAD", ".git/index"] {

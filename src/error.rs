@@ -16,7 +16,7 @@ use crate::kept::claim::ClaimError;
 use crate::settings::UsageError;
 use crate::store::{CredentialsError, StoreError};
 
-/// Why a run did not end with 0.
+/// Reasons why a run does not end with status 0.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{what}")]
@@ -57,9 +57,12 @@ pub enum Error {
     TooLarge { pid: i32, likely: Bytes, most: Bytes },
     #[error("{key} is damaged: its SHA-256 is {sha256}, and its receipt says {expected}")]
     Damaged { key: String, expected: String, sha256: String },
-    /// It was ended from outside of what it does.
+    /// A watch thread ended this run, because the run itself hung in a call to the kernel.
     #[error("{reason}, and this run hangs: a disk or a network file system has not answered for {seconds} s")]
     Hung { reason: Reason, seconds: u64 },
+    /// There is nothing else to show for the run.
+    #[error("standard output has not taken the answer")]
+    Untold(#[source] io::Error),
     #[error("{0}, and not all is stored")]
     Grace(Stopped),
     #[error("the watcher is not well: {0}")]
@@ -79,10 +82,10 @@ impl Error {
             Self::NoJvm(_) => 3,
             Self::Attach(_) | Self::NoPipe(_) => 4,
             Self::Dump(_) | Self::Damaged { .. } => 5,
-            Self::Room(_) => 6,
+            Self::Room(_) | Self::Untold(_) => 6,
             Self::OwnDump(error) => error.exit_code(),
             Self::NotStored(_) => 7,
-            // The application was let go, and its dump with it.
+            // The run let the application go and gave up its dump: the dump failed.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. })
             | Self::Hung { reason: Reason::MaxPause(_), .. } => 5,
             Self::Stopped(_) | Self::Grace(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
@@ -91,7 +94,7 @@ impl Error {
         }
     }
 
-    /// The next thing to do.
+    /// Returns the next step for the user.
     pub fn hint(&self) -> String {
         match self {
             Self::Unexpected { .. } => "report this with the output of -v".into(),
@@ -107,6 +110,7 @@ impl Error {
                     .into()
             }
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
+            Self::Untold(_) => "open standard output for writing, where there is room, and run it again".into(),
             Self::Ailing(_) => "look into the watcher's log".into(),
             Self::Usage(error) => error.hint(),
             Self::Claim(error) => error.hint(),
@@ -134,7 +138,7 @@ impl Error {
         }
     }
 
-    /// A whole dump that the store did not take.
+    /// Returns the error of a whole dump that the store did not take.
     pub fn not_stored(error: StoreError) -> Self {
         match error {
             StoreError::Stopped(stopped) => stopped.into(),
@@ -142,7 +146,7 @@ impl Error {
         }
     }
 
-    /// A store that could not be opened, or not be asked.
+    /// Returns the error of a store that could not be opened or asked.
     pub fn store(error: StoreError) -> Self {
         match error {
             StoreError::Stopped(stopped) => Self::Stopped(stopped),
@@ -154,13 +158,14 @@ impl Error {
         }
     }
 
-    /// The message and all its causes in one line, whatever names and answers of others are in it.
+    /// Returns the message and all its causes in one line. The line is printable, because paths, names and answers of
+    /// servers are in it.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
             let next = error.to_string();
-            // Some errors repeat their cause in their own words.
+            // Some errors already end with the text of their cause.
             if !text.ends_with(&next) {
                 text = format!("{text}: {next}");
             }
@@ -207,11 +212,11 @@ impl From<DumpFailure> for Error {
 }
 
 impl Error {
-    /// A dump, at `path`, did not get through the stages into `spool_path`.
+    /// Returns the error of a dump at `path` that could not be compressed into `spool_path`.
     pub fn from_pipeline(error: PipelineError, path: &str, spool_path: &str) -> Self {
         let (path, spool_path) = (path.to_owned(), spool_path.to_owned());
         match error {
-            // What went wrong with the JVM behind the bytes is told as such.
+            // A failure of the JVM ends the read of its dump. The error then names that failure, not the read.
             PipelineError::Source(SourceError::Maker(failure)) => match failure.downcast::<DumpFailure>() {
                 Ok(failure) => (*failure).into(),
                 Err(failure) => DumpError::Read { path, source: io::Error::other(failure) }.into(),
@@ -234,7 +239,7 @@ impl Error {
         }
     }
 
-    /// A dump, at `path`, did not get through pipes into the store.
+    /// Returns the error of a dump at `path` that could not be streamed into the store.
     pub fn from_stream(error: StreamError, path: &str) -> Self {
         match error {
             StreamError::Store(StoreError::Stopped(stopped)) => stopped.into(),

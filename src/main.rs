@@ -1,8 +1,9 @@
-//! The edge: parse, log, run, print, exit code.
+//! The binary: parses the command line, starts the log, runs the command, prints the answer and returns the exit
+//! status.
 
 #![forbid(unsafe_code)]
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,10 +15,9 @@ use jmap_dump_tool::error::Error;
 use jmap_dump_tool::guard;
 use jmap_dump_tool::holder;
 use jmap_dump_tool::log_copy;
-use jmap_dump_tool::output::{Stderr, write_within};
+use jmap_dump_tool::output::{Stderr, write_answer, write_within};
 use jmap_dump_tool::printable::{printable, printable_lines, printable_words};
-use jmap_dump_tool::private;
-use jmap_dump_tool::{panics, private_memory};
+use jmap_dump_tool::{panics, private, private_memory};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line, and 1: whichever thread it was, the program has a fault, and no other status tells it.
+/// Prints one line and returns status 1. A panic in any thread is a fault of this program, so the status of the run
+/// does not count.
 fn report_panic() -> ExitCode {
     let what = panics::first().unwrap_or_default();
     let text = format!("error: this program has a fault, {what}; report this line with the output of -v\n");
@@ -49,10 +50,11 @@ fn run() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // It repeats the words that it does not know: they may have come from anywhere.
+            // The message of clap repeats unknown words. They may contain control characters, so clap parses printable
+            // words once more.
             let words = printable_words(std::env::args_os());
             let error = Cli::read(words).err().unwrap_or(error);
-            // A reader that went away is no reason for another code.
+            // A closed standard output does not change the exit status.
             let _ = error.print();
             return ExitCode::from(error.exit_code().clamp(0, 2) as u8);
         }
@@ -71,18 +73,21 @@ fn run() -> ExitCode {
     });
     IS_OVER.store(true, Ordering::Relaxed);
     match ended {
-        Ok(answer) => {
-            print(&answer);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => match tell(&answer) {
+            // An answer that nobody got changes nothing of what was done, if anything else was.
+            Err(error) if cli.command.only_answers() && error.kind() != io::ErrorKind::BrokenPipe => {
+                ExitCode::from(report(&Error::Untold(error)))
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Err(failed) => {
-            print(&failed.answer);
+            let _ = tell(&failed.answer);
             ExitCode::from(report(&failed.error))
         }
     }
 }
 
-/// What this process does for the run that started it, if its name says so.
+/// Returns the task of this process if its name is that of a guard or a holder.
 fn companion_task() -> Option<fn()> {
     match std::env::args_os().next()?.to_str()? {
         guard::NAME => Some(commands::guard::keep_watch),
@@ -91,7 +96,7 @@ fn companion_task() -> Option<fn()> {
     }
 }
 
-/// stderr only: stdout carries the receipt, or the dump.
+/// Starts the log on stderr. Standard output carries the receipt or the dump.
 fn start_log(verbosity: u8) {
     let level = match verbosity {
         0 => LevelFilter::Warn,
@@ -104,7 +109,7 @@ fn start_log(verbosity: u8) {
         builder.filter_level(LevelFilter::Trace);
     }
     builder.target(env_logger::Target::Pipe(Box::new(log_copy::Both)));
-    // A record is a line: what others have written may be in it.
+    // Each record stays one line, even if other people's text in it contains line breaks.
     builder.format(|out, record| {
         let (time, level) = (out.timestamp_seconds(), record.level());
         writeln!(out, "[{time} {level:<5}] {}", printable(&record.args().to_string()))
@@ -112,7 +117,7 @@ fn start_log(verbosity: u8) {
     builder.parse_default_env().init();
 }
 
-/// The first SIGTERM or SIGINT ends the run in order. SIGHUP ends nothing: the terminal went away, the dump is
+/// Ends the run in order at the first SIGTERM or SIGINT. SIGHUP ends nothing: the terminal is gone, but the dump is
 /// still wanted.
 fn watch_signals(deadline: &Deadline) {
     let cancel = std::sync::Arc::clone(deadline.cancel());
@@ -128,19 +133,20 @@ fn watch_signals(deadline: &Deadline) {
     }
 }
 
-/// The work is done, however it went.
+/// True once the command has returned, with or without an error.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// A run that has not ended by itself so long after its end hangs in a call to the kernel.
+/// A run that goes on so long after its deadline or signal, without any progress, hangs in a call to the kernel.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
-/// Ends a run that hangs, for example at a network file system whose server has gone. The guard, a process of its own,
-/// undoes what the run has made. `linger` is what the run may take for itself after its end.
+/// Starts a thread that ends a run that hangs, for example at a network file system whose server is gone. The guard, a
+/// second process, then undoes what the run has made. `linger` is the time that the run may take after its deadline or
+/// signal.
 fn watch_end(deadline: &Deadline, linger: Duration) {
     let deadline = deadline.clone();
     let watching = std::thread::Builder::new().spawn(move || {
         let reason = deadline.watch_over(linger + ENDS_WITHIN);
-        // What is left to be done is to be read.
+        // The command has returned. Only its answer is still to be read, and [`print`] has its own time limit.
         if IS_OVER.load(Ordering::Relaxed) {
             return;
         }
@@ -152,27 +158,25 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
     }
 }
 
-fn print(answer: &Answer) {
+fn tell(answer: &Answer) -> io::Result<()> {
     log_copy::add(&answer.text);
-    // A reader that went away does not change what was done.
     let text = printable_lines(&answer.text);
-    let _ = if answer.aside {
-        write_within(std::io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE)
-    } else {
-        write_within(std::io::stdout().lock(), text.as_bytes(), ANSWER_PATIENCE)
-    };
+    if answer.aside {
+        return write_within(io::stderr().lock(), text.as_bytes(), ASIDE_PATIENCE);
+    }
+    write_answer(text.as_bytes(), ANSWER_PATIENCE)
 }
 
-/// Somebody may page through a long answer.
+/// A user may page through a long answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// The last words matter more than a line of the log.
+/// The receipt and the error matter more than a line of the log, which waits for a shorter time.
 const ASIDE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Says what went wrong and what to do next; gives the exit status.
+/// Prints what went wrong and what to do next. Returns the exit status.
 fn report(error: &Error) -> u8 {
     if panics::first().is_some() {
-        // That line tells it all.
+        // [`report_panic`] prints the only line that matters.
         return 1;
     }
     let text = format!("error: {}\n{}\n", error.chain(), error.hint());

@@ -1,4 +1,4 @@
-//! The file that tells the JVM that SIGQUIT means attach; removed in `Drop`.
+//! The attach file: with it, SIGQUIT makes the JVM open its attach listener. Removed in `Drop`.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,13 +17,13 @@ use crate::files::regular_file::{Access, PRIVATE, create_in};
 use crate::guard::{self, Note, Undo};
 use crate::jvm::Jvm;
 
-/// How long a JVM that was signalled may still look for the file when we give up: tens of milliseconds, but where its
-/// thread for signals has to wait for a processor.
+/// Time for which the file stays after a signal that the JVM has not answered. A JVM looks for the file within tens of
+/// milliseconds, or later if its signal thread waits for a processor.
 pub const STILL_LOOKS: Duration = Duration::from_secs(1);
 
-/// See the module's words.
+/// An attach file of this run.
 pub(super) struct AttachFile<'a> {
-    /// A JVM that handles the signal after the file is gone prints all its threads.
+    /// True once SIGQUIT was sent. If the JVM handles it after the file is gone, it prints all its threads.
     pub signalled: bool,
     jvm: &'a Jvm,
     tmp: &'a Tmp,
@@ -35,11 +35,12 @@ pub(super) struct AttachFile<'a> {
 }
 
 impl<'a> AttachFile<'a> {
-    /// The JVM looks into its current directory first, then into its temporary one (JDK:
-    /// `AttachListener::is_init_trigger`).
+    /// Creates the file in the JVM's current directory, or else in its temporary directory: the order in which the JVM
+    /// looks (JDK: `AttachListener::is_init_trigger`).
     pub fn create(jvm: &'a Jvm, tmp: &'a Tmp, identity: Identity) -> Result<Self, AttachError> {
         let in_cwd = Self::create_in(jvm, tmp, identity, "cwd", || jvm.target.open_cwd());
-        // What stands in the current directory hides the file in the other one: the JVM would print all its threads.
+        // A file in the current directory that cannot be replaced hides one in the other directory. The JVM would print
+        // all its threads.
         if in_cwd.is_ok() || matches!(in_cwd, Err(AttachError::InTheWay { .. })) {
             return in_cwd;
         }
@@ -62,7 +63,7 @@ impl<'a> AttachFile<'a> {
             create(&dir, &name, identity).map(|made| (dir, note, made))
         });
         let made = match made {
-            // In a sticky directory the JVM's user may not remove what belongs to root.
+            // In a sticky directory the JVM's user cannot remove a file of root.
             Ok((dir, note, Made::InTheWay(_))) if remove(&dir, &name).is_ok() => {
                 identity.io(|| create(&dir, &name, identity).map(|made| (dir, note, made)))
             }
@@ -78,11 +79,11 @@ impl<'a> AttachFile<'a> {
 
 enum Made {
     New,
-    /// Something stands there that cannot be replaced.
+    /// A file of that name cannot be replaced.
     InTheWay(String),
 }
 
-/// Creates the file with the JVM's own user as owner; a stale one of any owner is replaced if we may.
+/// Creates the file with the JVM's user as owner. Replaces a stale file of any owner if the rights allow it.
 fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
     let make = || door("openat", || create_in(dir, name, Access::Write, PRIVATE));
     let made = match make() {
@@ -90,13 +91,13 @@ fn create(dir: &OwnedFd, name: &str, identity: Identity) -> io::Result<Made> {
             Ok(()) => make(),
             Err(error) => return Ok(Made::InTheWay(format!("stale, and not removable: {error}"))),
         },
-        // A place that cannot be written may still hold a file that hides ours.
+        // A directory that cannot be written may contain a stale file, which would hide ours.
         Err(error) if !matches!(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) => {
             return Ok(Made::InTheWay(format!("stale, and not removable: {error}")));
         }
         other => other,
     }?;
-    // NFS and user namespaces may give the file another owner, whom the JVM would not accept.
+    // On NFS and in user namespaces the file may get another owner. The JVM would not accept it.
     if fstat(&made)?.st_uid != identity.uid {
         unlinkat(dir, name, AtFlags::empty())?;
         return Err(io::Error::other("the file system gives it another owner"));
@@ -115,7 +116,7 @@ impl Drop for AttachFile<'_> {
             pause(LOOK);
         }
         let removed = self.identity.io(|| remove(&self.dir, &self.name));
-        // Once more for a call that was interrupted.
+        // The first call may have been interrupted, so it is repeated once.
         let removed = removed.or_else(|_| self.identity.io(|| Ok(unlinkat(&self.dir, &*self.name, AtFlags::empty())?)));
         if let Err(error) = removed
             && error.kind() != io::ErrorKind::NotFound

@@ -1,5 +1,5 @@
-//! From a process to its attach listener: the socket if there is one, else the attach file and SIGQUIT
-//! (JDK: `attachListener_posix.cpp`, `VirtualMachineImpl.java`; the checks before the signal are
+//! Connects to the attach listener of a process. Uses its socket if there is one, else the attach file and SIGQUIT
+//! (JDK: `attachListener_posix.cpp`, `VirtualMachineImpl.java`; the checks before the signal are those of
 //! `checkCatchesAndSendQuitTo`).
 
 use std::time::{Duration, Instant};
@@ -14,22 +14,25 @@ use crate::jvm::hsperfdata::PerfData;
 use crate::jvm::maps::Vm;
 use crate::jvm::proc_status::SIGQUIT;
 
-/// How often we look for the socket: a JVM at rest opens it within 10 to 22 ms of the signal.
+/// Interval of looking for the socket. An idle JVM opens it within 10 to 22 ms after the signal.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 
-/// How often a JVM that is not up yet is looked at.
+/// Interval of looking at a JVM that still starts.
 const STARTING: Duration = Duration::from_millis(20);
 
-/// A JVM of any version catches the signal within this time of its start, or never (-Xrs); 94 ms were seen.
+/// Time after its start within which a JVM of any version catches the signal. With -Xrs it never does. The longest seen
+/// was 94 ms.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
 
-/// The handler comes a moment after the thread.
+/// Age from which the signal thread of a JVM proves that its handler is installed: the handler follows a moment after.
 const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 
-/// "Signal Dispatcher", as the kernel cuts it; JDK 28 cuts it itself. Early updates of JDK 8 name no threads.
+/// The thread "Signal Dispatcher" with its name cut by the kernel; JDK 28 cuts it itself. Early updates of JDK 8 name
+/// no threads.
 const SIGNAL_THREAD: [&str; 2] = ["Signal Dispatch", "Signal ..atcher"];
 
-/// There when the first signal has come through (JDK: `attachListener.cpp`, `AttachListener::init`).
+/// The thread of the attach listener. Exists after the first signal (JDK: `attachListener.cpp`,
+/// `AttachListener::init`).
 const ATTACH_THREAD: &str = "Attach Listener";
 
 pub(super) fn attach<'a>(
@@ -47,7 +50,7 @@ pub(super) fn attach<'a>(
         wait_while_stopped(jvm, &stage)?;
         if tmp.listener_answers(jvm, &stage)? { Ok(()) } else { start_listener(jvm, &tmp, identity, timeout, &stage) }
     };
-    // The stage's time is the attach time-out, which has an answer of its own.
+    // If only the time of this stage is over, the error names the attach time-out.
     attached().map_err(|error| match error {
         AttachError::Stopped(_) if deadline.check("").is_ok() && is_stopped(jvm) => {
             AttachError::StaysStopped { pid: jvm.pid(), seconds: timeout.as_secs() }
@@ -60,13 +63,13 @@ pub(super) fn attach<'a>(
     Ok(VirtualMachine { jvm, tmp, identity })
 }
 
-/// See [`VirtualMachine::prospect`].
+/// Implements [`VirtualMachine::prospect`].
 pub(super) fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
     if jvm.vm == Vm::OpenJ9 {
         return Err(AttachError::OpenJ9 { pid: jvm.pid() });
     }
     let identity = identity_for(jvm)?;
-    // A missing /tmp is made when it is needed.
+    // A missing /tmp is created only for a real attach.
     if let Some(tmp) = Tmp::find(jvm, identity)? {
         if tmp.has_socket(jvm)? {
             return Ok(());
@@ -81,13 +84,13 @@ pub(super) fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
     }
 }
 
-/// By the JVM's own mark; without a perf file, by its options.
+/// Returns whether the JVM allows attaching, by its hsperfdata or by its options. `None` if neither says so.
 fn attachable_by_perf_data(jvm: &Jvm) -> Option<bool> {
     let marked = jvm.perf_data.as_ref().and_then(PerfData::is_attachable);
     marked.or_else(|| jvm.disables_attach.then_some(false))
 }
 
-/// The identity that this JVM accepts; refused before anything is sent when we cannot have it.
+/// Returns the identity that this JVM accepts. Fails before anything is sent if this process cannot take it.
 fn identity_for(jvm: &Jvm) -> Result<Identity, AttachError> {
     let (ours, theirs) = (Identity::current(), jvm.identity);
     let other = |source| AttachError::OtherIdentity { pid: jvm.pid(), theirs, ours, source };
@@ -126,9 +129,9 @@ fn start_listener(
         if !jvm.target.is_alive() {
             return Err(AttachError::Gone { pid: jvm.pid() });
         }
-        // A signal that came before the JVM was ready is lost. One more for a JVM that has just opened its listener
-        // would make it print its threads, so the socket is looked for once more, and the thread that listens: its
-        // socket may be where we do not see it.
+        // A signal that came before the JVM was ready is lost, so it is repeated once. If the listener is already open,
+        // another signal would make the JVM print its threads. So the socket and the listener's thread are checked once
+        // more: the socket may be where we cannot see it.
         let may_be_lost = !repeated && patience.passed() > timeout / 2 && !is_stopped(jvm);
         if may_be_lost && !tmp.has_socket(jvm)? && !listens(jvm) {
             repeated = true;
@@ -146,8 +149,8 @@ fn is_stopped(jvm: &Jvm) -> bool {
     jvm.target.status().is_ok_and(|status| status.is_stopped())
 }
 
-/// A stopped JVM answers nothing. A signal would wait in it, and make it print its threads if it goes on when the attach
-/// file is gone.
+/// Waits while the JVM is stopped. A stopped JVM does not handle a signal. If it goes on after the attach file is gone,
+/// the signal makes it print its threads.
 fn wait_while_stopped(jvm: &Jvm, stage: &Deadline) -> Result<(), AttachError> {
     let mut patience = Patience::new();
     let what = format!("waiting for pid {}, which is stopped, to go on", jvm.pid());
@@ -158,8 +161,9 @@ fn wait_while_stopped(jvm: &Jvm, stage: &Deadline) -> Result<(), AttachError> {
     Ok(())
 }
 
-/// The last look before the signal, and the signal. Sent as the JVM's user: root without the capability KILL may signal
-/// nobody else (kill(2)). As ourselves to a JVM that has changed its user, and so has another real one.
+/// Checks once more that the signal is safe, and sends it. First as the JVM's user, because root without the capability
+/// KILL may not signal other users (kill(2)). Then with our own identity, for a JVM that changed its user and so has
+/// another real uid.
 fn send_quit(jvm: &Jvm, identity: Identity) -> Result<(), AttachError> {
     if signal_is_safe(jvm)? == Some(false) {
         return Err(AttachError::WouldKill { pid: jvm.pid() });
@@ -168,7 +172,7 @@ fn send_quit(jvm: &Jvm, identity: Identity) -> Result<(), AttachError> {
     sent.map_err(|source| AttachError::Signal { pid: jvm.pid(), source })
 }
 
-/// Waits for a JVM that is still starting. True when its socket appeared meanwhile, so that no signal is needed.
+/// Waits for a JVM that still starts. Returns true if its socket has appeared, so that no signal is needed.
 fn wait_until_signal_is_safe(jvm: &Jvm, tmp: &Tmp, stage: &Deadline) -> Result<bool, AttachError> {
     if attachable_by_perf_data(jvm) == Some(false) {
         return Err(AttachError::Disabled { pid: jvm.pid() });
@@ -188,8 +192,9 @@ fn wait_until_signal_is_safe(jvm: &Jvm, tmp: &Tmp, stage: &Deadline) -> Result<b
     }
 }
 
-/// Where the kernel does not show the caught signals, as gVisor, the JVM's own mark must do. One that keeps none has at
-/// least its thread for signals, which -Xrs leaves out (JDK: `os::initialize_jdk_signal_support`).
+/// Returns whether the JVM is ready for the signal, where the kernel does not show the caught signals (gVisor).
+/// hsperfdata says so. A JVM without hsperfdata has a signal thread, unless -Xrs is set (JDK:
+/// `os::initialize_jdk_signal_support`).
 fn is_up(jvm: &Jvm) -> bool {
     match &jvm.perf_data {
         Some(data) => data.accessible && data.is_attachable() == Some(true),
@@ -204,8 +209,8 @@ fn has_signal_thread(jvm: &Jvm) -> bool {
     jvm.target.thread_names().iter().any(|name| SIGNAL_THREAD.contains(&&**name))
 }
 
-/// Whether SIGQUIT is caught: its default action ends the process. A process of one thread is a child that was
-/// just forked, whose handlers are about to vanish. `None` where the kernel does not say.
+/// Returns whether the process catches SIGQUIT: its default action ends the process. `None` if the kernel does not say.
+/// A process with one thread is not safe: it is a newly forked child, whose signal handlers vanish at its exec.
 fn signal_is_safe(jvm: &Jvm) -> Result<Option<bool>, AttachError> {
     let status = jvm.target.status().map_err(|_| AttachError::Gone { pid: jvm.pid() })?;
     if !status.is_alive() {
@@ -215,7 +220,7 @@ fn signal_is_safe(jvm: &Jvm) -> Result<Option<bool>, AttachError> {
         return Ok(Some(false));
     }
     let caught = status.catches(SIGQUIT);
-    // A name is not enough: a program of another kind may catch the signal to end.
+    // The name of a process is no proof: a program that is no JVM may catch the signal in order to end.
     if jvm.by_name_only && caught == Some(true) && jvm.perf_data.is_none() && !has_signal_thread(jvm) {
         return Ok(Some(false));
     }

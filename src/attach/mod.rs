@@ -1,4 +1,4 @@
-//! Talking to a JVM through its attach listener, without any JDK tool.
+//! Sends operations to a JVM through its attach listener, without any tool of the JDK.
 
 mod attach_file;
 mod handshake;
@@ -23,7 +23,7 @@ use crate::base::printable::printable;
 use crate::jvm::Jvm;
 use tmp::Tmp;
 
-/// Attaching, or an operation through it, is not possible.
+/// The JVM cannot be attached to, or an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     #[error("pid {pid} is an OpenJ9 JVM, which has another attach mechanism and no HPROF dumps")]
@@ -38,7 +38,7 @@ pub enum AttachError {
     NoTmp {
         pid: i32,
         path: String,
-        /// By -XX:AltTempDir.
+        /// True if -XX:AltTempDir names the directory.
         told: bool,
         source: io::Error,
     },
@@ -78,7 +78,7 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// What happened to a connection, unless the JVM ended: then that is all there is to say.
+    /// Returns `Gone` if the JVM ended: that explains any failure of the connection.
     fn unless_gone(self, jvm: &Jvm) -> Self {
         if jvm.target.is_alive() { self } else { Self::Gone { pid: jvm.pid() } }
     }
@@ -152,7 +152,7 @@ impl AttachError {
     }
 }
 
-/// Of an answer so much is kept: the stacks of some thousand threads.
+/// Most bytes of an answer that are stored: the stacks of some thousand threads. The rest is read and dropped.
 const ANSWER_MAX: usize = 4 << 20;
 
 /// A JVM whose attach listener answers.
@@ -160,15 +160,15 @@ const ANSWER_MAX: usize = 4 << 20;
 pub struct VirtualMachine<'a> {
     jvm: &'a Jvm,
     tmp: Tmp,
-    /// Whose credentials the JVM sees.
+    /// The identity that the JVM sees.
     identity: Identity,
 }
 
 impl<'a> VirtualMachine<'a> {
-    /// Attaches: the socket first, the signal last, and only to a process that catches it.
+    /// Attaches to the JVM. Tries its socket first. Sends the signal last, and only to a process that catches it.
     ///
     /// # Errors
-    /// When it is not possible; everything that was done for it is undone.
+    /// When it is not possible. All changes are undone then.
     pub fn attach(jvm: &'a Jvm, timeout: Duration, deadline: &Deadline) -> Result<Self, AttachError> {
         handshake::attach(jvm, timeout, deadline)
     }
@@ -177,20 +177,21 @@ impl<'a> VirtualMachine<'a> {
         self.jvm
     }
 
-    /// What would keep us from attaching, as far as it can be told without doing anything to the JVM.
+    /// Checks what would prevent the attach, as far as that is visible without touching the JVM.
     ///
     /// # Errors
-    /// That obstacle.
+    /// The first obstacle.
     pub fn prospect(jvm: &Jvm) -> Result<(), AttachError> {
         handshake::prospect(jvm)
     }
 
-    /// The JVM makes its socket anew when the file is gone: JDK 11.0.13 and later (JDK-8225690).
+    /// Notes that the directory of the socket may be removed: JDK 11.0.13 and later create a missing socket again
+    /// (JDK-8225690).
     pub fn socket_is_expendable(&self) {
         self.tmp.is_expendable();
     }
 
-    /// Sends an operation and reads its answer to the end.
+    /// Sends an operation and reads its whole answer.
     ///
     /// # Errors
     /// When the JVM refuses, dies, or the run is stopped.
@@ -198,8 +199,8 @@ impl<'a> VirtualMachine<'a> {
         self.send(operation, |_| (), deadline)?.finish(deadline)
     }
 
-    /// Sends an operation; the answer is read by [`Pending::finish`]. `connected` sees the connection before the JVM
-    /// sees the operation.
+    /// Sends an operation. [`Pending::finish`] reads the answer. `connected` gets the connection before the JVM gets
+    /// the operation.
     ///
     /// # Errors
     /// As [`VirtualMachine::execute`].
@@ -216,14 +217,14 @@ impl<'a> VirtualMachine<'a> {
             Pending { jvm: self.jvm, operation: name, identity: self.identity, stream, answer: Vec::new() };
         connected(pending.stream.as_fd());
         match door("write", || pending.stream.write_all(&request)) {
-            // The JVM closes first when it refuses us; the empty answer tells.
+            // A JVM that refuses us closes the connection at once. The empty answer then reports it.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(pending.broken(error)),
             _ => Ok(pending),
         }
     }
 }
 
-/// An operation that the JVM is at.
+/// An operation that the JVM works on.
 #[derive(Debug)]
 pub struct Pending<'a> {
     jvm: &'a Jvm,
@@ -234,7 +235,7 @@ pub struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// Waits at most `time` for more of the answer; true when it is complete.
+    /// Waits for more of the answer, for `time` at most. Returns true when the answer is complete.
     ///
     /// # Errors
     /// When the connection breaks, or the run is stopped.
@@ -249,7 +250,7 @@ impl Pending<'_> {
             // A JVM that refuses us may reset the connection.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer.is_empty() => Ok(true),
             Ok(n) => {
-                // What is not kept must be read all the same, or the JVM waits.
+                // Bytes beyond the limit are read too, or the JVM would wait.
                 let room = ANSWER_MAX.saturating_sub(self.answer.len());
                 self.answer.extend_from_slice(&piece[..n.min(room)]);
                 Ok(false)
@@ -266,14 +267,14 @@ impl Pending<'_> {
     pub fn finish(mut self, deadline: &Deadline) -> Result<Reply, AttachError> {
         while !self.poll(Duration::from_secs(1), deadline)? {}
         let jvm = self.jvm;
-        // What a JVM says that is killed meanwhile may be cut: JDK 24 and later send line by line.
+        // The answer of a JVM that was killed may be incomplete: JDK 24 and later send it line by line.
         if jvm.target.is_alive() { self.reply() } else { Err(AttachError::Gone { pid: jvm.pid() }) }
     }
 
-    /// The answer, once [`Pending::poll`] said that it is complete.
+    /// Returns the answer, once [`Pending::poll`] has returned true.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the answer is empty.
     pub fn reply(self) -> Result<Reply, AttachError> {
         let Self { jvm, operation, identity: ours, answer, .. } = self;
         let refused = AttachError::Refused { pid: jvm.pid(), operation, ours };

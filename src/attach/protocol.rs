@@ -1,10 +1,10 @@
-//! Version 1 of the attach protocol, pure: the one that all HotSpot versions speak, also 24 and later
-//! (JDK: `attachListener_posix.cpp`, `read_request`; `HotSpotVirtualMachine.java`, `processCompletionStatus`).
+//! Version 1 of the attach protocol. No I/O. All versions of HotSpot speak it, also 24 and later (JDK:
+//! `attachListener_posix.cpp`, `read_request`; `HotSpotVirtualMachine.java`, `processCompletionStatus`).
 
 /// The longest argument that the JVM takes (JDK: `AttachOperation::arg_length_max`).
 pub const ARG_MAX: usize = 1024;
 
-/// What the JVM is asked to do.
+/// An operation that the JVM executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachOperation<'a> {
     name: &'a str,
@@ -12,40 +12,40 @@ pub struct AttachOperation<'a> {
 }
 
 impl<'a> AttachOperation<'a> {
-    /// Any diagnostic command, as `jcmd` sends it.
+    /// Runs a diagnostic command, as `jcmd` does.
     pub fn jcmd(command: &'a str) -> Self {
         Self { name: "jcmd", args: [command, ""] }
     }
 
-    /// All threads and where they are.
+    /// Prints all threads with their stacks.
     pub fn threaddump() -> Self {
         Self { name: "threaddump", args: ["", ""] }
     }
 
-    /// A heap dump into `path`, a file that must not exist. Live objects only costs a full collection first;
-    /// an empty second argument would mean live too, so it is always said.
+    /// Writes a heap dump into `path`, a file that must not exist. A dump of live objects needs a full collection
+    /// first. An empty second argument would mean live objects, so the argument is always sent.
     pub fn dumpheap(path: &'a str, live: bool) -> Self {
         Self { name: "dumpheap", args: [path, if live { "-live" } else { "-all" }] }
     }
 
-    /// The value of any flag of the JVM.
+    /// Returns the value of a flag of the JVM.
     pub fn printflag(flag: &'a str) -> Self {
         Self { name: "printflag", args: [flag, ""] }
     }
 
-    /// A manageable flag of the JVM gets a value; one that is on or off takes 1 or 0.
+    /// Sets a manageable flag of the JVM. A boolean flag takes 1 or 0.
     pub fn setflag(flag: &'a str, value: &'a str) -> Self {
         Self { name: "setflag", args: [flag, value] }
     }
 
-    /// The same by the diagnostic command, which is all that a native image knows. The caller takes care that
-    /// the path holds nothing that the command's parser would read as its own: blanks, quotes, `=`, `%`.
+    /// Returns the diagnostic command for a heap dump: native images know no other way. The caller ensures that `path`
+    /// contains no character of the command's syntax: blanks, quotes, `=`, `%`.
     pub fn heap_dump_command(path: &str, live: bool) -> String {
         if live { format!("GC.heap_dump {path}") } else { format!("GC.heap_dump -all {path}") }
     }
 
-    /// A dump into a pipe that is there already, by one thread: it would write to a second pipe of its own. The
-    /// caller takes care of the path, as in [`AttachOperation::heap_dump_command`].
+    /// Returns the diagnostic command for a dump into an existing pipe. One thread writes it, because each further
+    /// thread would write a file of its own. The caller checks the path, as in [`AttachOperation::heap_dump_command`].
     pub fn stream_command(path: &str, in_parts: bool, live: bool) -> String {
         let parallel = if in_parts { " -parallel=1" } else { "" };
         let all = if live { "" } else { " -all" };
@@ -56,8 +56,8 @@ impl<'a> AttachOperation<'a> {
         self.name
     }
 
-    /// Version, name and always three arguments, each with its NUL. `None` when an argument is too long or holds
-    /// a NUL: the JVM would close the connection without a word.
+    /// Returns the request: version, name and always three arguments, each with a NUL. `None` if an argument is too
+    /// long or contains NUL: the JVM would close the connection without an answer.
     pub fn request(&self) -> Option<Vec<u8>> {
         let fields = ["1", self.name, self.args[0], self.args[1], ""];
         if fields.iter().any(|field| field.len() > ARG_MAX || field.contains('\0')) {
@@ -67,7 +67,7 @@ impl<'a> AttachOperation<'a> {
     }
 }
 
-/// What the JVM answered, to the end of the connection.
+/// The answer of the JVM, up to the end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     pub completion_status: i32,
@@ -75,8 +75,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A decimal status, a newline, text. `None` when even the status is missing: the connection was refused
-    /// after it was made.
+    /// Parses a decimal status, a newline and text. `None` without a status: the JVM refused us after it accepted the
+    /// connection.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (status, message) = text.split_once('\n').unwrap_or((&text, ""));

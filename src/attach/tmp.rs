@@ -1,4 +1,4 @@
-//! The directory that holds the JVM's attach socket, /tmp as a rule, and the socket in it.
+//! The directory of the JVM's attach socket, normally /tmp, and the socket in it.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -18,27 +18,27 @@ use crate::base::sys::{Peer, peer_of};
 use crate::guard::{self, Note, Undo};
 use crate::jvm::{Jvm, TMP};
 
-/// Longest path of a socket, with the NUL behind it (unix(7), `sun_path`). The JVM makes it under this name first
+/// Longest path of a socket, with its NUL (unix(7), `sun_path`). The JVM first creates the socket with [`NEW`] appended
 /// (JDK: `attachListener_posix.cpp`, `PosixAttachListener::init`).
 const PATH_MAX: usize = 108;
 const NEW: &str = ".tmp";
 
-/// How often a full queue is tried again.
+/// Interval of trying again while the queue of the listener is full.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// See the module's words. One that we made is removed in `Drop`, if the JVM can do without.
+/// The directory of the attach socket. If this run has created it and the JVM can do without it, `Drop` removes it.
 #[derive(Debug)]
 pub(super) struct Tmp {
     pub dir: OwnedFd,
     root: Option<OwnedFd>,
     identity: Identity,
     pub socket_name: String,
-    /// The JVM makes its socket anew when the file is gone.
+    /// Set if the JVM creates a missing socket again.
     expendable: OnceLock<Note>,
 }
 
 impl Tmp {
-    /// Holds the directory; makes it where it is missing and we may.
+    /// Holds the directory. Creates a missing one if the rights allow it.
     pub fn open(jvm: &Jvm, identity: Identity) -> Result<Self, AttachError> {
         if let Some(there) = Self::find(jvm, identity)? {
             return Ok(there);
@@ -49,11 +49,11 @@ impl Tmp {
         Ok(made)
     }
 
-    /// Holds the directory, if there is one.
+    /// Holds the directory, if it exists.
     pub fn find(jvm: &Jvm, identity: Identity) -> Result<Option<Self>, AttachError> {
         match identity.io(|| jvm.target.open_dir(&jvm.temp_dir)) {
             Ok(dir) => Ok(Some(Self::of(dir, jvm, identity))),
-            // One that the JVM was told to use is for whoever told it to make.
+            // Only /tmp is created. A missing directory of -XX:AltTempDir is an error of the person who set it.
             Err(error) if error.kind() == io::ErrorKind::NotFound && jvm.temp_dir == TMP => Ok(None),
             Err(source) => match identity.io(|| jvm.target.open_root()) {
                 Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -69,21 +69,21 @@ impl Tmp {
         Self { dir, root: None, identity, socket_name, expendable: OnceLock::new() }
     }
 
-    /// Whether the JVM can make its socket there; told before it is asked to.
+    /// Checks that the JVM can create its socket in the directory, before the JVM is asked to.
     pub fn must_be_writable(&self, jvm: &Jvm) -> Result<(), AttachError> {
         if jvm.temp_dir.len() + "/".len() + self.socket_name.len() + NEW.len() >= PATH_MAX {
             return Err(no_tmp(jvm, Errno::NAMETOOLONG.into()));
         }
-        // The effective identity counts, not the real one; on this thread both are the same.
+        // accessat may check the real uid. On the thread of `Identity::io`, the real and the effective uid are equal.
         let check = || door("faccessat", || Ok(accessat(&self.dir, ".", Access::WRITE_OK, AtFlags::empty())?));
         match self.identity.io(check) {
-            // A seccomp profile may not know the call.
+            // A seccomp profile may forbid the call.
             Err(error) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => Ok(()),
             other => other.map_err(|source| no_tmp(jvm, source)),
         }
     }
 
-    /// From now on the directory can go when this run ends.
+    /// Allows the directory to be removed at the end of this run.
     pub fn is_expendable(&self) {
         if let Some(root) = &self.root {
             let undo = Undo::Tmp { socket: self.socket_name.clone(), identity: self.identity };
@@ -95,7 +95,7 @@ impl Tmp {
         jvm.target.seen_from_here(&format!("{}/{}", jvm.temp_dir, self.socket_name))
     }
 
-    /// Whether the JVM's socket is there; anything else by its name is an obstacle.
+    /// Returns whether the JVM's socket exists. Another file of that name is an error.
     pub fn has_socket(&self, jvm: &Jvm) -> Result<bool, AttachError> {
         match self.socket(jvm)? {
             Some(stat) if !may_be_of(jvm, &stat) => Err(self.foreign(jvm, &stat)),
@@ -104,7 +104,7 @@ impl Tmp {
     }
 
     fn socket(&self, jvm: &Jvm) -> Result<Option<Stat>, AttachError> {
-        // The directory may be closed to all but the JVM's user.
+        // The directory may be open only to the JVM's user.
         let stat = || Ok(statat(&self.dir, &*self.socket_name, AtFlags::SYMLINK_NOFOLLOW)?);
         match self.identity.io(|| door("statat", stat)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -116,7 +116,7 @@ impl Tmp {
         }
     }
 
-    /// Whether the socket is there and alive. What a dead JVM of the same number left behind is removed.
+    /// Returns whether the JVM listens on the socket. Removes the socket that a dead JVM with the same pid has left.
     pub fn listener_answers(&self, jvm: &Jvm, deadline: &Deadline) -> Result<bool, AttachError> {
         let Some(found) = self.socket(jvm)? else { return Ok(false) };
         if !may_be_of(jvm, &found) {
@@ -127,7 +127,7 @@ impl Tmp {
             Err(AttachError::Connect { source, .. }) if source.kind() == io::ErrorKind::ConnectionRefused => {
                 self.remove_stale(jvm, &found)
             }
-            // Root's socket is closed to the JVM's user, whoever listens.
+            // A socket of root refuses the JVM's user, whether a process listens or not.
             Err(AttachError::Connect { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied && found.st_uid != jvm.identity.uid =>
             {
@@ -137,13 +137,13 @@ impl Tmp {
         }
     }
 
-    /// As far as we may ask with our own rights, which root has for any socket.
+    /// Returns whether no process listens, by a connection with our own rights. Root may connect to any socket.
     fn nobody_listens(&self) -> bool {
         let asked = connect_nonblocking(&self.path_by_fd());
         asked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
-    /// False when it is gone; true when the JVM has made a new one meanwhile.
+    /// Removes the stale socket `found` and returns false. Returns true if the JVM has created a new socket meanwhile.
     fn remove_stale(&self, jvm: &Jvm, found: &Stat) -> Result<bool, AttachError> {
         match self.socket(jvm)? {
             None => return Ok(false),
@@ -151,7 +151,7 @@ impl Tmp {
             Some(_) => {}
         }
         log::info!("pid {}: removing the stale attach socket {}", jvm.pid(), self.socket_path(jvm));
-        // In a sticky directory the JVM's user may not remove what belongs to root.
+        // In a sticky directory the JVM's user cannot remove a file of root.
         let removed = self.identity.io(|| self.remove_socket()).or_else(|_| self.remove_socket());
         let (pid, path, owner) = (jvm.pid(), self.socket_path(jvm), found.st_uid);
         removed.map(|()| false).map_err(|source| AttachError::Stale { pid, path, owner, source })
@@ -174,12 +174,12 @@ impl Tmp {
         AttachError::Occupied { pid: jvm.pid(), path: self.socket_path(jvm), who }
     }
 
-    /// Through the held directory: a path through /proc/PID/root could name another process by now.
+    /// Returns a path through the held directory. A path through /proc/PID/root could lead to another process by now.
     fn path_by_fd(&self) -> String {
         format!("/proc/self/fd/{}/{}", self.dir.as_raw_fd(), self.socket_name)
     }
 
-    /// One connection: the JVM takes one operation on each. Made with the identity that the JVM accepts.
+    /// Opens a connection for one operation, with the identity that the JVM accepts.
     pub fn connect(&self, jvm: &Jvm, deadline: &Deadline) -> Result<UnixStream, AttachError> {
         let path = self.path_by_fd();
         let error = |source| {
@@ -189,7 +189,7 @@ impl Tmp {
         let mut patience = Patience::new();
         loop {
             match self.identity.io(|| door("connect", || connect_nonblocking(&path))) {
-                // The listener's queue is full: others wait before us.
+                // The queue of the listener is full: other clients wait before us.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let what = format!("waiting behind others for the attach listener of pid {}", jvm.pid());
                     deadline.sleep(AGAIN, &what)?;
@@ -206,11 +206,12 @@ impl Tmp {
         }
     }
 
-    /// Containers that share /tmp may have JVMs of the same number in it.
+    /// Checks that the JVM itself listens. Containers that share /tmp may have JVMs with the same pid.
     fn must_be_of(&self, jvm: &Jvm, stream: &UnixStream) -> Result<(), AttachError> {
         match door("getsockopt", || peer_of(stream)) {
             Ok(Peer { pid: Some(pid), .. }) if pid == jvm.pid() => Ok(()),
-            // gVisor tells who asks, not who listens (`pkg/sentry/socket/netstack`, SO_PEERCRED); we listen on nothing.
+            // gVisor returns the pid of the client, not of the listener (`pkg/sentry/socket/netstack`, SO_PEERCRED).
+            // This process never listens.
             Ok(Peer { pid: Some(pid), .. }) if pid.unsigned_abs() == std::process::id() => Ok(()),
             Ok(Peer { pid: Some(pid), .. }) => Err(self.occupied(jvm, format!("pid {pid} listens on it"))),
             Ok(Peer { pid: None, .. }) => {
@@ -243,7 +244,7 @@ impl Drop for Tmp {
     }
 }
 
-/// A JVM may have been root when it made its socket.
+/// Returns whether the JVM can have made the socket. It may have been root then.
 fn may_be_of(jvm: &Jvm, socket: &Stat) -> bool {
     socket.st_uid == jvm.identity.uid || socket.st_uid == 0
 }
@@ -257,7 +258,7 @@ fn no_tmp(jvm: &Jvm, source: io::Error) -> AttachError {
     }
 }
 
-/// An image may come without /tmp. Ours has the mode that it should have had; our umask must not take bits away.
+/// Creates /tmp, which is missing in some images, with its usual mode. chmod sets the bits that our umask would remove.
 fn make(jvm: &Jvm) -> io::Result<(OwnedFd, OwnedFd)> {
     let mode = Mode::from_raw_mode(0o1777);
     let make = || {
@@ -274,7 +275,7 @@ fn make(jvm: &Jvm) -> io::Result<(OwnedFd, OwnedFd)> {
         }
     };
     log::info!("pid {} has no {TMP}: making one for its attach socket", jvm.pid());
-    // The root belongs to root as a rule, whoever the JVM is.
+    // The root directory normally belongs to root, whatever the JVM's user is.
     make().or_else(|_| jvm.identity.io(make))
 }
 
@@ -285,7 +286,7 @@ fn connect_nonblocking(path: &str) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// Says every five seconds for what we wait.
+/// Logs every five seconds what the run waits for.
 pub(super) struct Patience {
     begun: Instant,
     told: u64,

@@ -1,4 +1,4 @@
-//! One clock and one [`Cancel`] for the whole run: every wait takes them and says for what it waits.
+//! The clock and the [`Cancel`] of a run. Every wait takes them and names what it waits for.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,21 +10,21 @@ use rustix::io::Errno;
 
 use super::waiting::pause;
 
-/// Grows while this process gets anywhere.
+/// Counts the steps of progress of this process.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Calls under way that may take long by themselves.
+/// Counts the running calls that may take long without progress.
 static SLOW_CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// What one of them may take: to bring 4 GB to a disk of 35 MB/s.
+/// Longest time of one slow call: an fsync of 4 GB to a disk that writes 35 MB/s.
 const SLOW_WITHIN: Duration = Duration::from_secs(120);
 
-/// The process has got on: see [`Deadline::watch_over`].
+/// Counts one step of progress, for [`Deadline::watch_over`].
 pub fn tick() {
     TICKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Makes a call that may take long and tells nothing meanwhile, such as fsync(2).
+/// Makes a call that may take long without any sign of progress, such as fsync(2).
 pub fn slowly<T>(call: impl FnOnce() -> T) -> T {
     SLOW_CALLS.fetch_add(1, Ordering::Relaxed);
     let result = call();
@@ -33,17 +33,17 @@ pub fn slowly<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How often a run that should have ended is looked at.
+/// Interval at which [`Deadline::watch_over`] checks the progress.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
-/// Why a run stops before its work is done.
+/// Reasons why a run stops before its work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The run's time is over.
+    /// The time of the run is over.
     Deadline,
-    /// A signal by this number asked for the end.
+    /// A signal with this number asked the run to end.
     Signal(i32),
-    /// The application has waited for its dump this long.
+    /// The application has waited for its dump for this time.
     MaxPause(Duration),
 }
 
@@ -67,7 +67,7 @@ pub struct Stopped {
     pub waiting_for: String,
 }
 
-/// Set once, seen by every wait through an eventfd.
+/// A flag that is set once. Every wait sees it through an eventfd.
 #[derive(Debug)]
 pub struct Cancel {
     reason: OnceLock<Reason>,
@@ -80,10 +80,10 @@ impl Cancel {
         Ok(Self { reason: OnceLock::new(), event })
     }
 
-    /// Stops the run; the first reason stays.
+    /// Stops the run. Only the first reason is kept.
     pub fn trip(&self, reason: Reason) {
         if self.reason.set(reason).is_ok() {
-            // A full counter is still readable, so a failed write changes nothing.
+            // The write fails only if the counter is full, and a full counter is readable too.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
     }
@@ -99,14 +99,14 @@ impl AsFd for Cancel {
     }
 }
 
-/// What ended a wait on a descriptor.
+/// Reasons why a wait on a descriptor ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Woken {
     Ready,
     TimedOut,
 }
 
-/// The end of the run, or of one stage of it.
+/// The end of a run, or of one stage of it.
 #[derive(Debug, Clone)]
 pub struct Deadline {
     end: Instant,
@@ -114,13 +114,15 @@ pub struct Deadline {
 }
 
 impl Deadline {
+    /// Returns the deadline of a run that ends after `limit`.
+    ///
     /// # Errors
     /// When the kernel gives no eventfd.
     pub fn after(limit: Duration) -> std::io::Result<Self> {
         Ok(Self { end: Instant::now() + limit, cancel: Arc::new(Cancel::new()?) })
     }
 
-    /// The same run with an earlier end for one stage; never a later one.
+    /// Returns the deadline of one stage of this run: `limit` from now, but never later than the end of the run.
     #[must_use]
     pub fn at_most(&self, limit: Duration) -> Self {
         Self { end: self.end.min(Instant::now() + limit), cancel: Arc::clone(&self.cancel) }
@@ -134,8 +136,8 @@ impl Deadline {
         self.end
     }
 
-    /// Waits until the run's time is over or a signal has ended it, and then until it gets on no more for so long:
-    /// gives what ended it. For a thread of its own: whoever waits for a disk that does not answer cannot end itself.
+    /// Waits for the deadline or a signal, and then until the run makes no progress for `patience`. Returns the reason
+    /// of the end. Needs a thread of its own: a thread that waits for a dead disk cannot end itself.
     pub fn watch_over(&self, patience: Duration) -> Reason {
         while self.check("").is_ok() {
             self.poll(None, self.remaining());
@@ -159,6 +161,8 @@ impl Deadline {
         self.end.saturating_duration_since(Instant::now())
     }
 
+    /// Fails if the run is over.
+    ///
     /// # Errors
     /// When the run was stopped, or its time is over.
     pub fn check(&self, waiting_for: &str) -> Result<(), Stopped> {
@@ -169,7 +173,7 @@ impl Deadline {
         }
     }
 
-    /// Waits the whole time, unless the run is stopped first.
+    /// Sleeps for `time`, unless the run is stopped first.
     ///
     /// # Errors
     /// When the run was stopped, or its time is over.
@@ -179,7 +183,7 @@ impl Deadline {
         self.check(waiting_for)
     }
 
-    /// Waits until `fd` has one of `events`, at most for `time`.
+    /// Waits until `fd` has one of `events`, for `time` at most.
     ///
     /// # Errors
     /// When the run was stopped, or its time is over.
@@ -192,7 +196,7 @@ impl Deadline {
         Ok(Woken::TimedOut)
     }
 
-    /// True when `watched` is ready.
+    /// Returns true when `watched` is ready.
     fn poll(&self, watched: Option<(BorrowedFd<'_>, PollFlags)>, time: Duration) -> bool {
         let limit = Instant::now() + time.min(self.remaining());
         loop {
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tripped_cancel_ends_a_sleep_at_once_and_keeps_its_first_reason() {
+    fn tripped_cancel_ends_sleep_and_keeps_first_reason() {
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         deadline.cancel().trip(Reason::Signal(15));
         deadline.cancel().trip(Reason::Deadline);

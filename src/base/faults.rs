@@ -1,12 +1,12 @@
-//! System calls that touch another process, and the stages of a dump, go through [`door`], so that a test can make any
-//! of them fail. Builds without debug assertions have no such switch.
+//! Faults on demand. System calls on other processes and the stages of a dump go through [`door`], so that a test can
+//! make each of them fail. Release builds do not contain the faults.
 
 use std::io;
 
 /// Makes the call, unless a test wants it to fail.
 ///
 /// # Errors
-/// The call's own.
+/// The error of `make`, or the fault that the test has set.
 pub fn door<T>(call: &str, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     #[cfg(debug_assertions)]
     if let Some(error) = switch::due(call) {
@@ -28,20 +28,20 @@ mod switch {
 
     use crate::base::waiting::pause;
 
-    /// A day: no test waits so long.
+    /// One day. No test waits so long.
     const HANGS_FOR: Duration = Duration::from_secs(24 * 3600);
 
     struct Fault {
-        /// Of the calls that count; empty for all.
+        /// Name of the calls that count; empty for all calls.
         name: String,
         nth: usize,
-        /// A number of errno(3), `panic` or `hang`.
+        /// An errno(3) number, `panic` or `hang`.
         what: String,
         calls: usize,
     }
 
-    /// `JMAP_DUMP_FAULT=N:ERRNO` makes the Nth call fail, counted from 1; `NAME/N:ERRNO` the Nth one of that name.
-    /// In the place of ERRNO, `panic` ends the thread, and `hang` keeps it as a disk would that does not answer.
+    /// `JMAP_DUMP_FAULT=N:ERRNO` makes call N fail, counted from 1. `NAME/N:ERRNO` counts only the calls of that name.
+    /// `panic` instead of ERRNO ends the thread. `hang` stops it, as a disk does that does not answer.
     static FAULT: LazyLock<Mutex<Option<Fault>>> =
         LazyLock::new(|| Mutex::new(std::env::var("JMAP_DUMP_FAULT").ok().and_then(|text| parse(&text))));
 
@@ -55,7 +55,8 @@ mod switch {
         FAULT.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the fault of this process, in the form of the variable; says how many calls counted for the last one.
+    /// Sets the fault of this process, in the format of `JMAP_DUMP_FAULT`. Returns how many calls the last fault has
+    /// counted.
     pub fn arm(text: &str) -> usize {
         std::mem::replace(&mut *lock(), parse(text)).map_or(0, |fault| fault.calls)
     }

@@ -1,5 +1,5 @@
-//! Another identity for one thread: the JVM looks at the effective uid and gid of whoever connects
-//! (`SO_PEERCRED`; JDK: `attachListener_posix.cpp`, JDK 8 wants both equal to its own, even from root).
+//! Another identity for one thread. The JVM checks the effective uid and gid of the process that connects
+//! (`SO_PEERCRED`; JDK: `attachListener_posix.cpp`). JDK 8 wants both to be equal to its own, even from root.
 
 use std::io;
 
@@ -43,7 +43,7 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// The identity could not be taken.
+/// The process may not take the identity.
 #[derive(Debug, thiserror::Error)]
 #[error("this process ({ours}) may not act as {wanted}")]
 pub struct IdentityError {
@@ -63,8 +63,8 @@ impl Identity {
         Self::new(geteuid().as_raw(), getegid().as_raw())
     }
 
-    /// Runs `f` on a thread that has this identity, and ends the thread: nothing is to be restored. The system
-    /// calls are the kernel's own, which change one thread; libc's would change the whole process.
+    /// Runs `f` on a new thread with this identity, then ends the thread, so that nothing must be restored. The
+    /// kernel's own system calls change one thread; those of libc would change the whole process.
     ///
     /// # Errors
     /// When the kernel does not let us take the identity.
@@ -76,26 +76,27 @@ impl Identity {
         let outcome = std::thread::scope(|scope| {
             let thread = started(scope, || {
                 self.take()?;
-                // Attaching matters more where a filter of system calls refuses it.
+                // A seccomp filter may refuse this call. The attach matters more, so the error is ignored.
                 let _ = private_memory::close_again();
                 Ok(f())
             })?;
             io::Result::Ok(joined(thread))
         });
-        // No more threads: the container's pids limit, as a rule.
+        // No thread could be started: usually the pids limit of the container.
         let result = outcome.and_then(|result| result);
         result.map_err(|source| IdentityError { ours, wanted: self, source })
     }
 
-    /// The same for calls that fail by themselves.
+    /// Runs `f` as [`Identity::run_as`] does, for an `f` that returns an I/O result.
     ///
     /// # Errors
-    /// Those of `f`, or that the identity cannot be taken.
+    /// Errors of `f`, or when the kernel does not let us take the identity.
     pub fn io<T: Send>(self, f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.run_as(f).map_err(io::Error::other)?
     }
 
-    /// Takes it for the whole process, which must have one thread: with no way back, and without any capability.
+    /// Takes this identity for the whole process, for good and without any capability. The process must have only one
+    /// thread.
     ///
     /// # Errors
     /// When the kernel does not let us take it.

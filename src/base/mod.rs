@@ -1,4 +1,4 @@
-//! Time, waits, units, words, identities: what every layer stands on.
+//! Tools of every layer: deadline, waits, units, printable text, identity.
 
 pub mod deadline;
 pub mod faults;

@@ -1,4 +1,4 @@
-//! Panics of any thread: each is a fault of this program, is told in one line, and ends it with 1.
+//! Panics of any thread. Each panic is a fault of this program: one line reports it, and the exit status is 1.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -9,7 +9,8 @@ use super::printable::printable;
 
 static FIRST: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on a panic is noted instead of printed. It unwinds all the same, and what a thread has made is undone.
+/// Installs a hook that notes a panic instead of printing it. The thread still unwinds, and its `Drop`s undo what it
+/// made.
 pub fn note_all() {
     set_hook(Box::new(|info| {
         let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
@@ -20,20 +21,20 @@ pub fn note_all() {
     }));
 }
 
-/// Where the first one was, and its words.
+/// Returns the source line and the message of the first panic.
 pub fn first() -> Option<String> {
     FIRST.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Runs `work` up to its end or its panic.
+/// Runs `work` until it returns or panics.
 ///
 /// # Errors
-/// With what it has panicked with.
+/// The value of the panic.
 pub fn caught<T>(work: impl FnOnce() -> T + UnwindSafe) -> std::thread::Result<T> {
     catch_unwind(work)
 }
 
-/// The words of a panic.
+/// Returns the message of a panic.
 pub fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has panicked")

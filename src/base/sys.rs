@@ -1,4 +1,4 @@
-//! The only file with unsafe code: what no safe wrapper does right.
+//! The only file with unsafe code. Each function here has no correct safe wrapper.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
@@ -6,20 +6,20 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A standard stream by its descriptor.
+/// A standard stream, numbered by its descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standard {
     Input = 0,
     Output = 1,
 }
 
-/// The standard descriptors that were closed when the program started: bit N for descriptor N.
+/// Bit N is set if standard descriptor N was closed when the program started.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// The C library calls it before `main`. Rust's own start opens /dev/null in the place of what is closed (Rust:
-/// `library/std/src/sys/pal/unix/mod.rs`, `sanitize_standard_fds`), and nobody can tell after that.
-// SAFETY: each address in this section is that of a function which the C library calls once, without arguments that this
-// one would take (System V ABI, "Initialization and Termination Functions"). It makes only system calls.
+/// Notes the closed descriptors before `main`. The start code of Rust opens /dev/null for each of them, and nobody can
+/// tell afterwards (Rust: `library/std/src/sys/pal/unix/mod.rs`, `sanitize_standard_fds`).
+// SAFETY: the C library calls each function in this section once, with arguments that this function does not read
+// (System V ABI, "Initialization and Termination Functions"). The function makes only system calls.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static NOTE_CLOSED: extern "C" fn() = note_closed;
@@ -33,7 +33,7 @@ extern "C" fn note_closed() {
     }
 }
 
-/// Whether the descriptor was closed when the program started.
+/// Returns whether the descriptor was closed when the program started.
 pub fn was_closed(standard: Standard) -> bool {
     CLOSED.load(Ordering::Relaxed) & 1 << standard as u8 != 0
 }
@@ -41,16 +41,16 @@ pub fn was_closed(standard: Standard) -> bool {
 /// The process at the other end of a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// `None` when its pid namespace is hidden from us: the kernel says 0 (pid_namespaces(7)), for which rustix has
-    /// no value.
+    /// `None` when its pid namespace is hidden from us. The kernel then says 0 (pid_namespaces(7)), and rustix has no
+    /// value for 0.
     pub pid: Option<i32>,
     pub uid: u32,
 }
 
-/// Who made the other end, by SO_PEERCRED (unix(7)).
+/// Returns the process that made the other end, by SO_PEERCRED (unix(7)).
 ///
 /// # Errors
-/// When the socket is none of that kind.
+/// When the descriptor is not such a socket.
 pub fn peer_of(socket: impl AsFd) -> io::Result<Peer> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
@@ -71,18 +71,18 @@ pub fn peer_of(socket: impl AsFd) -> io::Result<Peer> {
     Ok(Peer { pid: (credentials.pid > 0).then_some(credentials.pid), uid: credentials.uid })
 }
 
-/// Linux: `include/uapi/asm-generic/fcntl.h`; libc does not know it for musl.
+/// A command of fcntl(2) (Linux: `include/uapi/asm-generic/fcntl.h`). The libc crate does not define it for musl.
 const F_SETSIG: libc::c_int = 10;
 
-/// Whether no process has this file open for writing: only then does the kernel give a read lease (fcntl(2),
-/// F_SETLEASE), for which there is no safe wrapper. It is given back at once.
+/// Returns whether no process has this file open for writing. Only then does the kernel give a read lease (fcntl(2),
+/// F_SETLEASE), which is given back at once. No safe wrapper knows leases.
 ///
 /// # Errors
-/// When the file is not ours, or its file system knows no leases: then nobody can tell.
+/// When the file is not ours, or its file system has no leases: then nobody can tell.
 pub fn nobody_writes(file: impl AsFd) -> io::Result<bool> {
     let fd = file.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is open while it is borrowed, and none of these commands takes a pointer. Whoever opens
-    // the file meanwhile makes the kernel send the signal that F_SETSIG names: SIGURG, which is ignored by default.
+    // SAFETY: the descriptor is open while it is borrowed, and none of these commands takes a pointer. If a process
+    // opens the file meanwhile, the kernel sends the signal of F_SETSIG: SIGURG, which is ignored by default.
     let outcome = unsafe {
         libc::fcntl(fd, F_SETSIG, libc::SIGURG);
         let outcome = libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK);
@@ -97,21 +97,21 @@ pub fn nobody_writes(file: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Starts `exe` under the name `name` as a child of this process's own parent (CLONE_PARENT, clone(2)), which no
-/// safe wrapper does. `stream` is its standard input, output and error. Without `environment` it gets no variable.
-/// Returns its number.
+/// Starts `exe` under the name `name` as a child of this process's parent (CLONE_PARENT, clone(2)). No safe wrapper
+/// does that. `stream` is its standard input, output and error. Without `environment` the process gets no variables.
+/// Returns its pid.
 ///
 /// # Errors
-/// When the kernel makes no process: this one is the first of its pid namespace, for example.
+/// When the kernel makes no process, for example because this process is the first of its pid namespace.
 pub fn spawn_sibling(exe: &str, name: &str, environment: bool, stream: BorrowedFd<'_>) -> io::Result<u32> {
     let (exe, name) = (CString::new(exe)?, CString::new(name)?);
     let words = [name.as_ptr(), std::ptr::null()];
     let no_variables = [std::ptr::null()];
     let (stream, none) = (stream.as_raw_fd(), 0_usize);
     let flags = libc::CLONE_PARENT | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM the child has its own copy of the memory. It makes nothing but system calls until it
-    // becomes another program or ends, so that no lock of a thread that it does not have is waited for; `exe`,
-    // `words` and `no_variables` end with NUL and live until then.
+    // SAFETY: without CLONE_VM the child has its own copy of the memory. The child makes only system calls until it
+    // becomes another program or ends. So it never waits for a lock of a thread that was not copied. `exe`, `words` and
+    // `no_variables` end with NUL and live until then.
     unsafe {
         match libc::syscall(libc::SYS_clone, libc::c_long::from(flags), none, none, none, none) {
             -1 => Err(io::Error::last_os_error()),
@@ -131,25 +131,25 @@ pub fn spawn_sibling(exe: &str, name: &str, environment: bool, stream: BorrowedF
     }
 }
 
-/// Closes all descriptors but the three standard ones, for a process that owns no other.
+/// Closes all descriptors but the three standard ones, in a process that uses no other.
 ///
 /// # Errors
-/// When /proc does not tell which are open.
+/// When /proc does not list the open descriptors.
 pub fn close_all_but_standard() -> io::Result<()> {
     let names = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| Some(entry.ok()?.file_name()));
-    // The list's own descriptor is closed behind it.
+    // The descriptor of the list itself is closed by now; closing its number again does no harm.
     let open: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
     for fd in open.into_iter().filter(|fd| *fd > 2) {
-        // SAFETY: no value of this process stands for a descriptor that it has inherited.
+        // SAFETY: no value of this process owns an inherited descriptor.
         unsafe { libc::close(fd) };
     }
     Ok(())
 }
 
-/// Makes this process the leader of a session of its own, if it leads no process group (setsid(2)). gVisor gives 0 for
-/// the new session, which rustix takes for no possible number of a process, and panics.
+/// Makes this process the leader of a new session, unless it leads a process group (setsid(2)). rustix would panic in
+/// gVisor, which returns 0 for the new session.
 pub fn new_session() {
-    // SAFETY: it takes no pointer, and changes nothing that Rust knows of.
+    // SAFETY: the call takes no pointer, and changes nothing that Rust knows of.
     unsafe {
         libc::setsid();
     }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_has_open_for_writing_is_being_written() {
+    fn nobody_writes_is_false_for_an_open_writer() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let reader = std::fs::File::open(file.path()).unwrap();
         assert!(!nobody_writes(&reader).unwrap());

@@ -1,4 +1,4 @@
-//! Sizes and times as people read them.
+//! Sizes and times in a form that people read.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl std::fmt::Display for Bytes {
     }
 }
 
-/// Seconds with two digits.
+/// Seconds, printed with two decimals.
 #[derive(Debug, Clone, Copy)]
 pub struct Seconds(pub Duration);
 
@@ -31,7 +31,7 @@ impl std::fmt::Display for Seconds {
     }
 }
 
-/// Two hexadecimal digits for each byte.
+/// Returns two hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_take_the_largest_unit_that_keeps_a_digit_before_the_point() {
+    fn size_is_shown_in_the_largest_fitting_unit() {
         assert_eq!(Bytes(1023).to_string(), "1023 B");
         assert_eq!(Bytes(1536).to_string(), "1.5 KiB");
         assert_eq!(Bytes(3 << 30).to_string(), "3.0 GiB");

@@ -1,8 +1,8 @@
-//! Every way in which a thread waits for another one. The methods of the libraries that wait without an end are
-//! forbidden everywhere else (`clippy.toml`).
+//! All ways in which a thread waits for another one. `clippy.toml` forbids library calls that wait without a limit
+//! everywhere else.
 //!
-//! The stages of a dump wait for each other and for nothing else. [`Halt`] ends all of these waits at once: the first
-//! stage that leaves before its work is done trips it. The thread that reads the dump trips it at the deadline.
+//! The stages of a dump wait only for each other. [`Halt`] ends all these waits at once. The first stage that fails or
+//! panics trips it; the thread that reads the dump trips it at the deadline.
 #![allow(clippy::disallowed_methods)]
 
 use std::convert::Infallible;
@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
 
-/// How often something is looked at that gives no sign of its own.
+/// Interval at which a condition without a signal of its own is checked again.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A state that is entered once, and that any number of threads wait for: a channel that nobody sends to, closed.
+/// A state that is entered once, and that any number of threads can wait for. Made of a channel without messages: its
+/// end is the signal.
 #[derive(Debug)]
 struct Once {
     open: Mutex<Option<Sender<Infallible>>>,
@@ -41,16 +42,16 @@ impl Once {
     }
 }
 
-/// The stages of one dump have stopped before its end.
+/// Tells the stages of one dump that they must stop before its end.
 #[derive(Debug, Default)]
 pub struct Halt(Once);
 
-/// The wait was ended by [`Halt::trip`].
+/// [`Halt::trip`] has ended the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Halted;
 
 impl Halt {
-    /// Ends all waits of the stages, those to come included.
+    /// Ends all waits of the stages, now and later.
     pub fn trip(&self) {
         self.0.enter();
     }
@@ -62,7 +63,7 @@ impl Halt {
     /// Runs a stage, and trips the halt when it fails or panics.
     ///
     /// # Errors
-    /// Those of the stage.
+    /// Errors of the stage.
     pub fn guarding<T, E>(&self, stage: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let tripping = TripInDrop(self);
         let result = stage();
@@ -72,7 +73,7 @@ impl Halt {
         result
     }
 
-    /// The next of a channel; `None` at its end.
+    /// Receives the next item of a channel; `None` at its end.
     ///
     /// # Errors
     /// When the halt is tripped.
@@ -83,7 +84,7 @@ impl Halt {
         }
     }
 
-    /// Sends, unless all receivers are gone.
+    /// Sends an item.
     ///
     /// # Errors
     /// When the halt is tripped, or nobody receives any more.
@@ -112,7 +113,7 @@ impl Gate {
         self.0.enter();
     }
 
-    /// Waits until it is open, or the stages halt.
+    /// Waits until the gate is open, or the stages halt.
     pub fn wait(&self, halt: &Halt) {
         select! {
             recv(self.0.closed) -> _ => {},
@@ -121,10 +122,10 @@ impl Gate {
     }
 }
 
-/// Starts a stage, where the limits of processes leave room for a thread.
+/// Starts a stage on a thread of its own.
 ///
 /// # Errors
-/// When they do not.
+/// When the limits of processes leave no room for a thread.
 pub fn started<'scope, 'env, T: Send + 'scope>(
     scope: &'scope Scope<'scope, 'env>,
     stage: impl FnOnce() -> T + Send + 'scope,
@@ -132,26 +133,29 @@ pub fn started<'scope, 'env, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, stage)
 }
 
-/// What to do when a thread cannot be had. Linux: `clone(2)`, EAGAIN; `pids.max` of the cgroup, RLIMIT_NPROC of the user.
+/// The next step when no thread can be started. Linux: `clone(2)`, EAGAIN; `pids.max` of the cgroup, RLIMIT_NPROC of
+/// the user.
 pub const MORE_THREADS: &str =
     "raise the limit of processes: podPidsLimit of the kubelet, pids.max of the container, or ulimit -u of the user";
 
-/// The result of a stage, whose waits end by a [`Halt`] or with its channels. A panic goes on here.
+/// Returns the result of a stage, and passes its panic on. The stage's own waits end by a [`Halt`] or with its
+/// channels.
 pub fn joined<T>(stage: ScopedJoinHandle<'_, T>) -> T {
     joined_or_panic(stage).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// The same, or what it has panicked with.
+/// Returns the result of a stage, or the value of its panic.
 pub fn joined_or_panic<T>(stage: ScopedJoinHandle<'_, T>) -> std::thread::Result<T> {
     stage.join()
 }
 
-/// The same of a thread that may hang; `None` when it has not ended within `time`, and is left to itself.
+/// Returns the result of a thread that may hang. `None` when the thread has not ended within `time`; it then runs on
+/// alone.
 pub fn joined_within<T>(thread: JoinHandle<T>, time: Duration) -> Option<std::thread::Result<T>> {
     until(time, || thread.is_finished().then_some(())).map(|()| thread.join())
 }
 
-/// Asks again and again, for `time` at most.
+/// Calls `ask` until it returns a value, for `time` at most.
 pub fn until<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
@@ -165,7 +169,7 @@ pub fn until<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T>
     }
 }
 
-/// Does nothing for a moment, however the run stands: for what is short, and what must not be cut off.
+/// Sleeps for a short moment, whatever the state of the run: for waits that must not be interrupted.
 pub fn pause(moment: Duration) {
     std::thread::sleep(moment);
 }

@@ -1,10 +1,11 @@
-//! The words and flags of each verb. A flag that is a setting is read by its key ([`super::Flags`]), not by its field.
+//! The arguments and flags of each verb. A flag that is a setting is read by its key ([`super::Flags`]), not by its
+//! field.
 
 use std::ffi::OsString;
 
 use clap::Args;
 
-/// `project/app/env` of the object key.
+/// The place of an object key: `project/app/env`.
 #[derive(Debug, Clone, Args)]
 pub struct PlaceArgs {
     /// First part of the object key
@@ -15,7 +16,7 @@ pub struct PlaceArgs {
     pub env: String,
 }
 
-/// Flags of every command that stores something.
+/// Flags of every command that stores a dump.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CommonArgs {
     /// Where the dump is stored, see below
@@ -71,7 +72,7 @@ pub struct CommonArgs {
     pub config: Option<String>,
 }
 
-/// What is taken out of dumps before they are stored.
+/// Flags that choose the data to redact before a dump is stored.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RedactArgs {
     /// Take secrets out of the dump: strings (byte, char and int arrays), or all (every primitive array, and fields)
@@ -82,7 +83,7 @@ pub struct RedactArgs {
     pub keep_class: Vec<String>,
 }
 
-/// Which JVM, and what of it.
+/// Flags that choose the JVM and the content of its dump.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TargetArgs {
     /// The JVM to dump, instead of the one with the lowest pid

@@ -1,4 +1,4 @@
-//! Flags and help text only. What a flag says is checked in `settings`.
+//! Flags and help text only. `settings` checks the values.
 
 mod args;
 
@@ -45,11 +45,11 @@ pub struct Cli {
     pub flags: Flags,
 }
 
-/// Settings on the command line: key and text.
+/// Settings on the command line, by key, as text.
 #[derive(Debug, Clone, Default)]
 pub struct Flags(pub BTreeMap<String, String>);
 
-/// Flags that say what one run does. They have no variable and no key in a file.
+/// Flags that apply to one run only. They have no environment variable and no key in a settings file.
 const PER_RUN: &[&str] = &[
     "resume",
     "delete",
@@ -64,12 +64,12 @@ const PER_RUN: &[&str] = &[
     "version",
 ];
 
-/// What stands between the values of a flag that is given several times, or of a list in a file.
+/// Returns the separator between the values of a flag that is given several times, or of a list in a file.
 pub fn separator(key: &str) -> &'static str {
     if key == "dir" { ":" } else { "," }
 }
 
-/// The key of each flag that is a setting. `JMAP_DUMP_KEY` is its variable.
+/// Returns the key of each flag that is a setting. Its environment variable is `JMAP_DUMP_KEY`.
 pub fn keys() -> Vec<String> {
     let command = Cli::command();
     let flags = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(key);
@@ -79,7 +79,7 @@ pub fn keys() -> Vec<String> {
     keys
 }
 
-/// `None` for words and for what says something of one run.
+/// Returns the key of a flag. `None` for arguments and for flags of one run.
 fn key(flag: &clap::Arg) -> Option<String> {
     let key = flag.get_long()?.replace('-', "_");
     (!PER_RUN.contains(&key.as_str())).then_some(key)
@@ -126,6 +126,13 @@ pub enum Command {
     Install(InstallArgs),
 }
 
+impl Command {
+    /// All that it does is to answer.
+    pub fn only_answers(&self) -> bool {
+        matches!(self, Self::Ps(_) | Self::List(_) | Self::Presign(_))
+    }
+}
+
 /// Words that begin another command than the oldest one.
 const COMMANDS: &[&str] = &[
     "dump",
@@ -148,11 +155,11 @@ const COMMANDS: &[&str] = &[
 ];
 
 impl Cli {
-    /// Reads the command line. The oldest contract is three bare words: whatever begins with no command means
-    /// `dump`.
+    /// Reads the command line. If the first word is no command, `dump` is put before it: the oldest form of the command
+    /// line is the three words PROJECT APP ENV.
     ///
     /// # Errors
-    /// clap's own, which knows how to print itself.
+    /// clap's own error, which prints itself.
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
         if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
@@ -169,14 +176,16 @@ impl Cli {
         Ok(cli)
     }
 
-    /// Where messages and the receipt go, too: by flag, else by its variable. The log begins before there are settings.
+    /// Returns the file for the copy of the log, from the flag or its variable. The log starts before the settings are
+    /// read.
     pub fn log_to(&self) -> Option<OsString> {
         let variable = || std::env::var_os("JMAP_DUMP_LOG_TO").filter(|path| !path.is_empty());
         self.log_to.clone().or_else(variable)
     }
 }
 
-/// `--redact all` is `--redact=all`. Before another word, `--redact` has no value: that word is the project's.
+/// Joins `--redact all` to `--redact=all`. Before any other word, `--redact` has no value, because that word is the
+/// project.
 fn with_values_joined(words: Vec<OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for word in words {

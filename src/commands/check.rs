@@ -16,7 +16,7 @@ use crate::base::units::{Bytes, Seconds};
 use crate::cli::{CheckArgs, Flags};
 use crate::compress::redaction::Redaction;
 use crate::error::Error;
-use crate::heap_dump::{self, NO_BOUND, Plan, PlanRequest};
+use crate::heap_dump::{self, Plan, PlanRequest};
 use crate::jvm::mountinfo::Mount;
 use crate::jvm::{Jvm, PROC, select};
 use crate::object::key::ObjectKey;
@@ -161,11 +161,18 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
         );
     }
     let Some(estimate) = plan.estimate else { return };
+    const AMPLE: &str = "give it a directory with ample room by --dir";
+    let no_bound = plan.no_bound.unwrap_or_default();
     let Some((raw, longest)) = estimate.raw_upper.zip(estimate.pause()) else {
-        return findings.other("size", State::Unknown, NO_BOUND, "give it a directory with ample room by --dir");
+        return findings.other("size", State::Unknown, no_bound, AMPLE);
     };
     let found =
         format!("the dump has at most {}, and pauses the JVM for at most about {}", Bytes(raw), Seconds(longest));
+    if plan.no_bound.is_some() {
+        let likely =
+            format!("{no_bound}; it may have about {}, and pause the JVM for about {}", Bytes(raw), Seconds(longest));
+        return findings.other("size", State::Unknown, likely, AMPLE);
+    }
     let pause_seconds = Some(longest.as_secs_f64());
     findings.lines.push(Line { what: "size", state: State::Ok, found, remedy: None, pause_seconds });
     let whole = longest + Duration::from_secs_f64(raw as f64 / GZIP_BYTES_PER_SECOND as f64);

@@ -14,6 +14,7 @@ use crate::kept::ledger::Ledger;
 use crate::kept::names::NEW_JOURNAL;
 use crate::object::receipt::Kept;
 use crate::settings::Settings;
+use crate::store::StoreSettings;
 
 /// Longest mount table that is read: 100,000 mounts are possible, a hundred are usual.
 const MOUNTS_MAX: u64 = 16 << 20;
@@ -92,31 +93,43 @@ fn redact_flags(redaction: &Redaction) -> String {
     format!("--redact={} {keep}", redaction.word())
 }
 
+/// The flags that name the store and where it is, without credentials or paths of this machine.
+pub(super) fn address_flags(store: &StoreSettings) -> String {
+    let path_style = store.path_style.map(|on| on.to_string());
+    flags([
+        ("--store", Some(store.url.to_string())),
+        ("--endpoint", store.endpoint.clone()),
+        ("--region", store.region.clone()),
+        ("--path-style", path_style),
+        ("--account", store.account.clone()),
+    ])
+}
+
+fn flags<const N: usize>(flags: [(&str, Option<String>); N]) -> String {
+    let given = flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag} {} ", quoted(&value?))));
+    given.collect()
+}
+
 fn store_flags(settings: &Settings) -> String {
     let store = &settings.store;
     if store.url.is_presigned() {
         // It is a secret, and has perhaps ended: the next one is told by the variable again.
         return String::new();
     }
-    let path_style = store.path_style.map(|on| on.to_string());
-    let flags = [
-        ("--store", Some(store.url.to_string())),
-        ("--endpoint", store.endpoint.clone()),
-        ("--region", store.region.clone()),
-        ("--path-style", path_style),
-        ("--account", store.account.clone()),
+    let others = flags([
         ("--username", store.username.clone()),
         ("--encryption", store.encryption.map(|encryption| encryption.word().to_owned())),
         ("--kms-key-id", store.kms_key_id.clone()),
         ("--service-account-file", store.service_account_file.clone()),
+        // One with a password is told by its variable again.
+        ("--proxy", store.proxy.clone().filter(|proxy| !proxy.contains('@'))),
         ("--ca-file", store.ca_file.clone()),
-    ];
-    let given = flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag} {} ", quoted(&value?))));
-    given.collect()
+    ]);
+    address_flags(store) + &others
 }
 
 /// As a shell reads it back.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:=@%+".contains(&byte);
     if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
+use super::keep::address_flags;
 use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::base::deadline::Deadline;
 use crate::cli::{Flags, ListArgs};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::object::key::receipt_of;
 use crate::settings::{Form, ListSettings};
 use crate::store::{Shelf, StoreError};
+use page::Whence;
 use row::Row;
 
 /// Most bytes of what receipts tell in one listing; further objects are listed without.
@@ -27,7 +29,11 @@ pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
     Ok(Answer::of(match settings.form {
         Form::Text => row::table(&rows),
         Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
-        Form::Html => page::page(&settings.under, &rows, Utc::now()),
+        Form::Html => {
+            let store = &settings.common.store;
+            let whence = Whence { under: &settings.under, store: &store.url.to_string(), flags: &address_flags(store) };
+            page::page(&whence, &rows, Utc::now())
+        }
     }))
 }
 
@@ -67,6 +73,7 @@ fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Err
             Ok(Some(link)) => {
                 (row.link_until, row.link_warning) = (link.until(), link.warning());
                 row.link = Some(link.url);
+                row.context_link = context_link(shelf, row, valid);
                 continue;
             }
             Err(error @ StoreError::Stopped(_)) => return Err(Error::store(error)),
@@ -79,4 +86,10 @@ fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Err
         log::warn!("{warning}");
     }
     Ok(())
+}
+
+/// Its failure is that of the dump's own link, which is told.
+fn context_link(shelf: &Shelf, row: &Row, valid: Duration) -> Option<String> {
+    let signed = shelf.link(row.context.as_ref()?, valid);
+    signed.ok().flatten().map(|link| link.url)
 }

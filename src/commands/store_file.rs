@@ -37,7 +37,7 @@ use crate::kept::journal::Begin;
 use crate::kept::ledger::Ledger;
 use crate::object::classes;
 use crate::object::key::Place;
-use crate::object::receipt::{DumpFacts, Receipt};
+use crate::object::receipt::{DumpFacts, OUT_OF_MEMORY, Receipt};
 use crate::settings::{Settings, UsageError};
 use crate::store::Upload;
 use crate::terminal::progress::Progress;
@@ -161,13 +161,16 @@ impl<'a> Deposit<'a> {
             let facts = receipt.dump.take();
             let known = facts.unwrap_or(DumpFacts { live_only: None, walk: None, words: None, pause: None });
             receipt.warn_of_cut_arrays(walk.records.cut_arrays);
+            if walk.out_of_memory && receipt.reason.is_none() {
+                receipt.reason = Some(OUT_OF_MEMORY.to_owned());
+            }
             receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), ..known });
         }
         if let Some(redact) = self.redact() {
             receipt.redacted = Some(redact.word().to_owned());
             receipt.warn_of_blanked(blanked);
         }
-        let verdict = verdict.ok_or(DumpError::Truncated { path, bytes: walk.bytes })?;
+        let verdict = verdict.ok_or(DumpError::truncated(path, &walk))?;
         self.warn_of_flaws(receipt, &walk);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
@@ -236,7 +239,8 @@ impl<'a> Deposit<'a> {
         let mut raw = first.as_slice().chain(stdin);
         if !gzipped {
             let raw = DumpReader::plain(raw, self.scrutiny());
-            return self.compress(raw, path, self.redact().map(|redact| redact.in_passing("")), upload);
+            let redactor = self.redact().map(|redact| self.doubting(redact.in_passing("")));
+            return self.compress(raw, path, redactor, upload);
         }
         let file = self.nameless_beside(0, 0)?;
         io::copy(&mut raw, &mut Rationed::new(&file)).map_err(|source| uncopied(path, source))?;
@@ -274,7 +278,7 @@ impl<'a> Deposit<'a> {
             return self.compress(reader(spool.reader(), true, self.scrutiny()), path, None, upload);
         }
         if self.verdict(&walk).is_none() {
-            return Err(DumpError::Truncated { path: path.to_owned(), bytes: walk.bytes }.into());
+            return Err(DumpError::truncated(path.to_owned(), &walk).into());
         }
         Delivery::of_compressed(spool, walk, self.begin.part_size, upload, self.progress)
             .map_err(|source| unread(path, source))
@@ -302,7 +306,12 @@ impl<'a> Deposit<'a> {
         let Some(redact) = self.redact() else { return Ok(None) };
         let found = redact.of_file(open, file, self.deadline);
         self.deadline.check("looking for what is to stay readable")?;
-        found.map(Some).map_err(|source| unread(path, source))
+        found.map(|redactor| Some(self.doubting(redactor))).map_err(|source| unread(path, source))
+    }
+
+    /// What is damaged is stored only where remains are wanted.
+    fn doubting(&self, redactor: Redactor) -> Redactor {
+        if self.scrutiny() == Scrutiny::Remains { redactor.doubting() } else { redactor }
     }
 }
 

@@ -30,7 +30,7 @@ pub fn run(args: &VerifyArgs, flags: &Flags) -> Result<Answer, Failed> {
         Output::Text => describe(&path, &walk),
         Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
     };
-    let truncated = || DumpError::Truncated { path, bytes: walk.bytes };
+    let truncated = || DumpError::truncated(path, &walk);
     Answer::of(text).and(if walk.complete { Ok(()) } else { Err(truncated().into()) })
 }
 

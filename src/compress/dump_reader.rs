@@ -9,6 +9,7 @@ use super::pages::PAGE;
 use super::spool::Section;
 use crate::compress::source::{Flaws, Scrutiny, Source, SourceError};
 use crate::hprof::Mender;
+use crate::hprof::records::{END_RECORD, tag};
 
 /// See the module's words.
 pub struct DumpReader<'a> {
@@ -43,7 +44,7 @@ impl<'a> DumpReader<'a> {
     }
 
     fn go_on(&mut self) -> io::Result<()> {
-        self.ready.clear();
+        self.ready.drain(..self.given);
         self.given = 0;
         match self.raw.read(&mut self.piece) {
             Ok(0) => self.end(),
@@ -53,6 +54,7 @@ impl<'a> DumpReader<'a> {
             Err(error) if self.is_borne(&error) => {
                 self.damage = Some(gzip::damage(&error));
                 self.end();
+                self.drop_end_record();
             }
             Err(error) => return Err(error),
         }
@@ -64,6 +66,20 @@ impl<'a> DumpReader<'a> {
         self.mender.finish(&mut self.ready);
     }
 
+    /// What becomes of a damaged stream is no whole dump, whoever reads it then.
+    fn drop_end_record(&mut self) {
+        let is_end = |end: &[u8]| end[0] == tag::HEAP_DUMP_END && end[5..] == [0; 4];
+        if self.ready.last_chunk::<END_RECORD>().is_some_and(|end| is_end(end)) {
+            self.ready.truncate(self.ready.len() - END_RECORD);
+        }
+    }
+
+    /// So much may be given: the last bytes of a stream are kept until it has shown its own end.
+    fn sound(&self) -> usize {
+        let kept = if self.is_over || self.scrutiny != Scrutiny::Remains { 0 } else { END_RECORD };
+        self.ready.len().saturating_sub(kept).max(self.given)
+    }
+
     /// A cut stream is a dump that is not whole, as a cut dump is. Other damage is an error, unless what is left is wanted.
     fn is_borne(&self, error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::UnexpectedEof || self.scrutiny != Scrutiny::Dump && gzip::is_damage(error)
@@ -72,10 +88,10 @@ impl<'a> DumpReader<'a> {
 
 impl Read for DumpReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.ready.len() && !self.is_over {
+        while self.given == self.sound() && !self.is_over {
             self.go_on()?;
         }
-        let n = buf.len().min(self.ready.len() - self.given);
+        let n = buf.len().min(self.sound() - self.given);
         buf[..n].copy_from_slice(&self.ready[self.given..self.given + n]);
         self.given += n;
         Ok(n)

@@ -1,6 +1,8 @@
-//! Names in directories that another user may write. The directory is held by its descriptor, and a name is looked up in
-//! it alone: whoever exchanges the directory for a link leads nothing astray. There is no unlink by descriptor, so what
-//! is opened, renamed or removed there is so as the user who could do that himself: a race that he wins gains nothing.
+//! Names in directories that another user may write. A directory is held by its descriptor, and a name is looked up
+//! only in it. So an exchange of the directory for a link leads nowhere else.
+//!
+//! The kernel has no unlink by descriptor. So files there are opened, renamed and removed with the rights of the user
+//! who could do that himself. He wins nothing with a race.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -18,13 +20,13 @@ use super::regular_file::{Access, Links, hold_dir_in, metadata_in, open_dir_in, 
 use super::rename::rename_new_between;
 use crate::base::identity::Identity;
 
-/// Anybody but the owner.
+/// Mode bits that let users other than the owner write.
 pub const OTHERS_WRITE: u32 = 0o022;
 
-/// The group alone, of those.
+/// The group's bit of [`OTHERS_WRITE`].
 const GROUP_WRITES: u32 = 0o020;
 
-/// A directory that is held.
+/// A directory that this process holds by its descriptor.
 #[derive(Debug)]
 pub struct HeldDir {
     fd: OwnedFd,
@@ -32,15 +34,15 @@ pub struct HeldDir {
 }
 
 impl HeldDir {
-    /// Holds the directory at a path that a user named. Links are followed once, and those of another user never.
+    /// Holds the directory at a path that a user named. The path may contain links of root and of this user.
     ///
     /// # Errors
-    /// When there is none, or a link of another user is on the way.
+    /// When there is no such directory, or a link of another user is on the way.
     pub fn named(path: &Path) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self { fd: walk(path)?.into_dir()?, path: path.to_owned() }))
     }
 
-    /// Holds as much of such a path as there is, and tells the names that are missing.
+    /// Holds the last existing directory on such a path, and returns the names that are missing.
     ///
     /// # Errors
     /// When a link of another user is on the way.
@@ -50,27 +52,28 @@ impl HeldDir {
         Ok((Arc::new(Self { fd, path: above.to_owned() }), left.into()))
     }
 
-    /// Holds what another process has held.
+    /// Holds a directory by a descriptor that another process has sent.
     pub fn adopt(fd: OwnedFd) -> Arc<Self> {
         Arc::new(Self { fd, path: PathBuf::new() })
     }
 
-    /// Holds the directory `name` in this one, which is no link.
+    /// Holds the directory `name` in this one. A link is refused.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such directory.
     pub fn below(&self, name: impl AsRef<OsStr>) -> io::Result<Arc<Self>> {
         let name = name.as_ref();
         let fd = hold_dir_in(&self.fd, name, Links::Refuse)?;
         Ok(Arc::new(Self { fd, path: self.path.join(name) }))
     }
 
-    /// As it was called when it was held.
+    /// Returns the path that the directory had when it was held.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// As it is called by now, without links; as it was called where this process cannot reach it by that.
+    /// Returns the path that the directory has now, without links. Returns the old path if the new one does not lead to
+    /// it.
     pub fn real_path(&self) -> PathBuf {
         let told = std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
         let number = |stat: Stat| (stat.st_dev, stat.st_ino);
@@ -80,10 +83,10 @@ impl HeldDir {
         told.ok().filter(is_it).unwrap_or_else(absolute)
     }
 
-    /// The names there.
+    /// Returns the names in the directory.
     ///
     /// # Errors
-    /// When it cannot be listed.
+    /// When the directory cannot be listed.
     pub fn names(&self) -> io::Result<impl Iterator<Item = OsString> + use<>> {
         use std::os::unix::ffi::OsStrExt;
         let entries = Dir::read_from(open_dir_in(&self.fd, ".", Links::Refuse)?)?.filter_map(Result::ok);
@@ -91,15 +94,16 @@ impl HeldDir {
         Ok(names.filter(|name| name != "." && name != ".."))
     }
 
-    /// The name in this directory.
+    /// Returns the entry `name` of this directory.
     pub fn entry(self: &Arc<Self>, name: impl Into<OsString>) -> Entry {
         Entry { dir: Arc::clone(self), name: name.into() }
     }
 
-    /// The one at `path`, which begins with that of this directory. No directory between them is a link.
+    /// Returns the entry at `path`, which must begin with the path of this directory. No directory between them may be
+    /// a link.
     ///
     /// # Errors
-    /// When one of these is not there.
+    /// When one of these directories is missing.
     pub fn entry_at(self: &Arc<Self>, path: &Path) -> io::Result<Entry> {
         let outside = || io::Error::other(format!("{} is not in {}", path.display(), self.path.display()));
         let relative = path.strip_prefix(&self.path).map_err(|_| outside())?;
@@ -112,10 +116,11 @@ impl HeldDir {
         Ok(dir.entry(last))
     }
 
-    /// The name of this directory in the one above it, which is held by now: another one may have that name.
+    /// Returns the name of this directory in its parent, and holds the parent. By now that name may belong to another
+    /// directory.
     ///
     /// # Errors
-    /// When there is none above it, or it has no name.
+    /// When the directory has no parent or no name.
     pub fn parent_entry(&self) -> io::Result<Entry> {
         let name = self.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let fd = hold_dir_in(&self.fd, "..", Links::Refuse)?;
@@ -123,11 +128,11 @@ impl HeldDir {
         Ok(Arc::new(Self { fd, path }).entry(name))
     }
 
-    /// Runs `f` as the user who may do with a file there what he wants: the directory's owner, or, where all may write
-    /// (`/tmp`, an emptyDir), the file's. Root without the right to take an identity does it itself.
+    /// Runs `f` as the user who may change `file` in this directory: the owner of the directory. Where all may write
+    /// (`/tmp`, an emptyDir), as the owner of the file. If root may not take an identity, `f` runs as root.
     ///
     /// # Errors
-    /// Those of `f`.
+    /// Errors of `f`.
     pub fn acting<T: Send>(
         &self,
         file: Option<&Metadata>,
@@ -140,10 +145,10 @@ impl HeldDir {
         })
     }
 
-    /// Somebody else may make names there.
+    /// Returns whether other users can make names in this directory.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// When fstat(2) fails.
     pub fn is_shared(&self) -> io::Result<bool> {
         let dir = fstat(&self.fd)?;
         Ok(dir.st_uid != Identity::current().uid || dir.st_mode & OTHERS_WRITE != 0)
@@ -173,7 +178,7 @@ impl AsFd for HeldDir {
     }
 }
 
-/// A name in a directory that is held.
+/// A name in a held directory.
 #[derive(Debug, Clone)]
 pub struct Entry {
     dir: Arc<HeldDir>,
@@ -181,10 +186,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The one at a path that a user named.
+    /// Returns the entry at a path that a user named.
     ///
     /// # Errors
-    /// When its directory is not there, or it names none.
+    /// When the directory is missing, or the path has no last name.
     pub fn named(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(HeldDir::named(path.parent().unwrap_or(Path::new("")))?.entry(name))
@@ -198,18 +203,18 @@ impl Entry {
         &self.name
     }
 
-    /// For messages.
+    /// Returns the path, for messages.
     pub fn path(&self) -> PathBuf {
         self.dir.path.join(&self.name)
     }
 
-    /// Another name in the same directory.
+    /// Returns another name in the same directory.
     #[must_use]
     pub fn sibling(&self, name: impl Into<OsString>) -> Self {
         self.dir.entry(name)
     }
 
-    /// The name with `end` behind it.
+    /// Returns the name with `end` appended, in the same directory.
     #[must_use]
     pub fn with_end(&self, end: &str) -> Self {
         let mut name = self.name.clone();
@@ -217,14 +222,14 @@ impl Entry {
         self.sibling(name)
     }
 
-    /// Of the name itself: a link is not followed.
+    /// Returns the metadata of the name itself. A link is not followed.
     ///
     /// # Errors
-    /// When nothing has it.
+    /// When no file has this name.
     pub fn metadata(&self) -> io::Result<Metadata> {
         let look = || metadata_in(&self.dir, &self.name);
         match look() {
-            // Root without CAP_DAC_READ_SEARCH, in a private directory.
+            // Root without CAP_DAC_READ_SEARCH may not look into a private directory of another user.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.dir.acting(None, look),
             other => other,
         }
@@ -238,21 +243,21 @@ impl Entry {
         self.metadata().is_ok_and(|meta| meta.is_file())
     }
 
-    /// Opens the file, which is no link, as its owner. In a directory of somebody else it has no other name: that may
-    /// be one where this one leads to.
+    /// Opens the file as its owner. A link is refused. In a shared directory, a hard link of this user's file is
+    /// refused too: another user may have made it.
     ///
     /// # Errors
     /// `NotRegular`, or the file system's.
     pub fn open(&self, access: Access) -> io::Result<File> {
         let (ours, seen) = (Identity::current(), self.metadata()?);
         let open = || open_in(&self.dir, &self.name, access);
-        // Where root alone makes names, they are what they were.
+        // In a directory that only this user can write, the name still means the file that was seen.
         if ours.uid != 0 || !self.dir.is_shared()? {
             return open();
         }
         if seen.uid() != ours.uid {
             let opened = self.dir.acting(Some(&seen), open);
-            // The directory is another user's than the file.
+            // The directory and the file belong to different users.
             return opened.or_else(|error| match error.kind() {
                 io::ErrorKind::PermissionDenied => {
                     Identity::new(seen.uid(), seen.gid()).run_as(open).unwrap_or(Err(error))
@@ -267,24 +272,24 @@ impl Entry {
         Ok(file)
     }
 
-    /// Opens the file that a user named, for reading: a link is followed, unless another user has made it.
+    /// Opens the file that a user named, for reading. Links of root and of this user are followed.
     ///
     /// # Errors
     /// As [`Entry::open`].
     pub fn open_named(&self) -> io::Result<File> {
         let end = self.followed()?;
         let seen = end.metadata()?;
-        // The kernel's own is left, of a process of this user: /proc/self/fd/0, for example.
+        // [`Entry::followed`] leaves only links of `/proc`, such as /proc/self/fd/0. The kernel follows them.
         if seen.is_symlink() && [0, Identity::current().uid].contains(&seen.uid()) {
             return open_named_in(&end.dir, Path::new(&end.name));
         }
         end.open(Access::Read)
     }
 
-    /// The name at the end of the links that a user named, which is no link but one of `/proc`.
+    /// Follows the links that a user named. The result is no link, or a link of `/proc`.
     ///
     /// # Errors
-    /// When one of the links is another user's, or leads to no file.
+    /// When a link belongs to another user, or leads to no file.
     pub fn followed(&self) -> io::Result<Self> {
         if !self.metadata().is_ok_and(|seen| seen.is_symlink()) {
             return Ok(self.clone());
@@ -297,7 +302,8 @@ impl Entry {
         Err(io::ErrorKind::NotFound.into())
     }
 
-    /// Gives the file one more name, which nothing has. Where a file has but one, the old one goes.
+    /// Gives the file the name `to` as well, if no file has that name. On a file system without hard links, the file
+    /// loses its old name.
     ///
     /// # Errors
     /// `AlreadyExists`, or the file system's.
@@ -309,16 +315,16 @@ impl Entry {
         }
     }
 
-    /// Takes the name away.
+    /// Removes the file.
     ///
     /// # Errors
-    /// When nothing has it, or it is not that user's.
+    /// When no file has this name, or the user may not remove it.
     pub fn remove(&self) -> io::Result<()> {
         let seen = self.metadata()?;
         self.dir.acting(Some(&seen), || Ok(unlinkat(&self.dir, &self.name, AtFlags::empty())?))
     }
 
-    /// The same of an empty directory.
+    /// Removes an empty directory.
     ///
     /// # Errors
     /// As [`Entry::remove`].
@@ -327,7 +333,8 @@ impl Entry {
         self.dir.acting(Some(&seen), || Ok(unlinkat(&self.dir, &self.name, AtFlags::REMOVEDIR)?))
     }
 
-    /// Gives the file another name, which nothing has. Into another directory it goes as ourselves: that one is ours.
+    /// Renames the file, if no file has the name `to`. A rename into another directory uses our own rights, because
+    /// that directory is ours.
     ///
     /// # Errors
     /// `AlreadyExists`, or the file system's.
@@ -339,7 +346,7 @@ impl Entry {
         self.dir.acting(Some(&self.metadata()?), rename)
     }
 
-    /// Puts our own file, in the same directory, in the place of the one called `to`.
+    /// Renames our own file to `to` in the same directory. A file of that name is replaced.
     ///
     /// # Errors
     /// The file system's.

@@ -31,7 +31,7 @@ fn held_directory_is_the_one_that_was_seen() {
 }
 
 #[test]
-fn root_acts_as_the_owner_of_a_directory_and_of_a_file_where_all_may_write() {
+fn root_acts_as_the_owner_of_directory_or_shared_file() {
     if Identity::current().uid != 0 {
         return eprintln!("SKIP root_acts_as_the_owner: not root; run the tests as root");
     }

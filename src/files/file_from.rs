@@ -1,10 +1,10 @@
-//! Reads a file from some place on, without moving the place where others read it.
+//! Reads a file from an offset, without moving the offset of the descriptor, which other readers share.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
-/// See the module's words.
+/// A reader of `file` that begins at offset `at`.
 #[derive(Debug)]
 pub struct FileFrom<'a> {
     pub file: &'a File,

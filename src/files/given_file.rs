@@ -1,5 +1,5 @@
-//! Files that a user names for this run: they may be pipes, a shell's `<(command)` for example, and are waited for, but
-//! not for ever.
+//! Files that a user names for this run. They may be pipes, for example of a shell's `<(command)`. Reads wait for a
+//! pipe, but not forever.
 #![allow(clippy::disallowed_methods, reason = "it opens what is no regular file, and does not wait in open(2)")]
 
 use std::ffi::OsStr;
@@ -19,19 +19,19 @@ use super::named_path::is_of_proc;
 use super::regular_file::{Access, NotRegular, TEXT_MAX, open_in, read_bounded, text};
 use crate::base::sys::{self, Standard};
 
-/// How long a whole text may take to come through a pipe: a command that asks a vault answers in seconds.
+/// Longest time for a whole text to come through a pipe. A command that asks a vault answers in seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Does not wait for the other end of a pipe, nor take over a terminal.
+/// Flags so that open(2) neither waits for the other end of a pipe nor takes a controlling terminal.
 const FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Only adds to a file.
+/// Flags to append to a file.
 const APPEND: OFlags = OFlags::WRONLY.union(OFlags::APPEND).union(FLAGS);
 
 /// Reads a text of at most `max` bytes from a file or a pipe.
 ///
 /// # Errors
-/// When it cannot be read, is longer, or does not come to its end in time.
+/// When the file cannot be read, is longer than `max`, or a pipe does not end in time.
 pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(FLAGS.bits().cast_signed()).open(path)?;
     match NotRegular::of_mode(file.metadata()?.mode()) {
@@ -52,17 +52,17 @@ pub fn read_stdin(max: u64) -> io::Result<Vec<u8>> {
     read_pipe(io::stdin().as_fd(), max)
 }
 
-/// Opens a file, a pipe or a terminal that is added to. Whoever does not read it does not hold this process. A link of
-/// another user is not followed: it may lead to a file that only this one can write.
+/// Opens a file, a pipe or a terminal for appending. A slow reader does not block the run. Links of other users are
+/// not followed: they may lead to a file that only this process can write.
 ///
 /// # Errors
-/// When it cannot be written; a FIFO without a reader, for example.
+/// When the file cannot be written, for example a FIFO without a reader.
 pub fn append(path: &Path) -> io::Result<File> {
     let entry = Entry::named(path)?.followed()?;
     if entry.metadata().is_ok_and(|meta| meta.is_symlink()) && is_of_proc(entry.dir()) {
         return append_to_descriptor(&entry);
     }
-    // What has become a link since is not followed either.
+    // A name that has become a link meanwhile is refused.
     let flags = APPEND | OFlags::CREATE | OFlags::NOFOLLOW;
     let file = File::from(openat(entry.dir(), entry.name(), flags, Mode::RUSR | Mode::WUSR)?);
     if entry.dir().is_shared()? && file.metadata()?.nlink() > 1 {
@@ -71,14 +71,15 @@ pub fn append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens what a process has open, by `/proc/PID/fd/N`. The kernel asks only whether this process may write the file, so
-/// that the owner of the process would lend it any file that he can read.
+/// Opens a file that another process has open, by `/proc/PID/fd/N`. The kernel checks only whether this process may
+/// write the file. So the process must have the file open for writing itself: otherwise its owner could pass us any
+/// file that he can read.
 fn append_to_descriptor(link: &Entry) -> io::Result<File> {
     let theirs = Descriptor::of(link.dir(), link.name())?.for_writing()?;
     let file = File::from(openat(link.dir(), link.name(), APPEND, Mode::empty())?);
     let own = HeldDir::named(Path::new("/proc/self/fd"))?;
     let ours = Descriptor::of(&own, OsStr::new(&file.as_raw_fd().to_string()))?;
-    // It may have been another file when it was looked at.
+    // The descriptor may have changed between the first check and the open.
     let still = Descriptor::of(link.dir(), link.name())?.for_writing()?;
     let (opened, seen) = (fstat(&file)?, statat(link.dir(), link.name(), AtFlags::empty())?);
     let is_same = (opened.st_dev, opened.st_ino) == (seen.st_dev, seen.st_ino);
@@ -92,12 +93,12 @@ fn append_to_descriptor(link: &Entry) -> io::Result<File> {
 struct Descriptor {
     flags: OFlags,
     mount: Option<u64>,
-    /// Since Linux 5.14.
+    /// The inode number. Known since Linux 5.14.
     number: Option<u64>,
 }
 
 impl Descriptor {
-    /// The one called `name` in `dir`, a process's list of them.
+    /// Reads the facts of descriptor `name`. `dir` is the `fd` directory of the process.
     fn of(dir: &HeldDir, name: &OsStr) -> io::Result<Self> {
         let info = open_in(dir, Path::new("../fdinfo").join(name), Access::Read)?;
         let text = text(read_bounded(info, TEXT_MAX)?)?;
@@ -120,7 +121,7 @@ fn read_pipe(fd: BorrowedFd<'_>, max: u64) -> io::Result<Vec<u8>> {
     read_bounded(Pipe { fd, end: Instant::now() + PATIENCE }, max)
 }
 
-/// Read until its time is over.
+/// A reader of `fd` that fails after `end`.
 struct Pipe<'a> {
     fd: BorrowedFd<'a>,
     end: Instant,
@@ -139,7 +140,8 @@ impl Read for Pipe<'_> {
 }
 
 impl Pipe<'_> {
-    /// A FIFO that nobody has opened for writing yet is not at its end (Linux: `fs/pipe.c`, `pipe_poll`).
+    /// Waits until there is something to read. A FIFO that nobody has opened for writing yet is not at its end (Linux:
+    /// `fs/pipe.c`, `pipe_poll`).
     fn wait(&self) -> io::Result<()> {
         let left = self.end.saturating_duration_since(Instant::now());
         let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };

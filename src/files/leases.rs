@@ -1,4 +1,4 @@
-//! Whose locks and leases tell the truth.
+//! File systems on which locks and leases are reliable.
 
 use std::fs::File;
 use std::io;
@@ -8,29 +8,29 @@ use rustix::fs::fstatfs;
 
 use crate::base::sys::nobody_writes;
 
-/// File systems that one kernel alone writes to, and that this kernel writes to itself (statfs(2); Linux:
-/// `include/uapi/linux/magic.h`): ext, XFS, Btrfs, F2FS, ZFS, overlayfs, tmpfs. Everywhere else a lease says nothing: a
-/// process of FUSE, a server of 9P, NFS, SMB or Ceph, or another node may still write. FUSE and 9P even give the lease
-/// (Linux: `fs/locks.c`, `generic_setlease`, which counts the writers of this mount alone).
+/// File systems that only this kernel writes to (statfs(2); Linux: `include/uapi/linux/magic.h`): ext, XFS, Btrfs,
+/// F2FS, ZFS, overlayfs, tmpfs. On all others a lease proves nothing. A process of FUSE, a server of 9P, NFS, SMB or
+/// Ceph, or another node may still write. FUSE and 9P grant the lease all the same (Linux: `fs/locks.c`,
+/// `generic_setlease`, which counts only the writers of this mount).
 const OF_ONE_KERNEL: [u64; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x794c_7630, 0x0102_1994];
 
-/// Whether locks and leases there count all who write.
+/// Returns whether locks and leases on this file system see every writer.
 ///
 /// # Errors
-/// When the file system does not say what it is.
+/// When statfs(2) fails.
 pub fn is_of_one_kernel(file: impl AsFd) -> io::Result<bool> {
     Ok(is_known(fstatfs(file)?.f_type as u64))
 }
 
 fn is_known(f_type: u64) -> bool {
-    // Some kernels and libraries extend the sign of 32 bits.
+    // Some kernels and libraries sign-extend 32 bits.
     OF_ONE_KERNEL.contains(&(f_type & 0xffff_ffff))
 }
 
-/// Whether somebody has the file open for writing.
+/// Returns whether a process has the file open for writing.
 ///
 /// # Errors
-/// `Unsupported` where nobody can tell.
+/// `Unsupported` on file systems where nobody can tell.
 pub fn is_written(file: &File) -> io::Result<bool> {
     if !is_of_one_kernel(file)? {
         return Err(io::ErrorKind::Unsupported.into());

@@ -1,4 +1,5 @@
-//! Files that others may have made, named, or hold: opened by descriptor, checked, and bounded.
+//! Files that other users may have made, named or held. This layer opens them by descriptor, checks them and limits
+//! their size.
 
 pub mod entry;
 pub mod file_from;

@@ -1,5 +1,5 @@
-//! Paths that a user named. Each name on the way is opened by itself, and a symbolic link counts only if root or this
-//! user has made it. In a directory of the application, another link would choose where root writes and removes.
+//! Paths that a user named. Each name on the way is opened by itself. A symbolic link counts only if root or this user
+//! has made it: otherwise the application could choose where root writes and removes.
 #![allow(clippy::disallowed_methods, reason = "it opens places only, and reads and writes nothing (O_PATH)")]
 
 use std::collections::VecDeque;
@@ -21,24 +21,24 @@ const PROC: u64 = 0x9fa0;
 
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// Where a path leads, as far as there are directories.
+/// The last directory that a path leads to, and the names after it.
 #[derive(Debug)]
 pub struct Walk {
     pub dir: OwnedFd,
-    /// The names that are left. The first one is missing, or no directory, or the kernel's link to none.
+    /// The names that remain. The first one is missing, is no directory, or is a link of `/proc` to no directory.
     pub left: VecDeque<OsString>,
     links: usize,
 }
 
-/// Goes along `path`.
+/// Walks along `path`.
 ///
 /// # Errors
-/// When a link of another user is on it, or this user may not go there.
+/// When a link of another user is on the path, or this user may not enter a directory.
 pub fn walk(path: &Path) -> io::Result<Walk> {
     walk_in(CWD, path)
 }
 
-/// Goes along `path` from the directory `at` on.
+/// Walks along `path` from the directory `at`.
 ///
 /// # Errors
 /// As [`walk`].
@@ -60,17 +60,17 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 }
 
 impl Walk {
-    /// The directory at the end of the path.
+    /// Returns the directory at the end of the path.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such directory.
     pub fn into_dir(self) -> io::Result<OwnedFd> {
         let Some(name) = self.left.front() else { return Ok(self.dir) };
         let why = openat(&self.dir, name, PLACE | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty());
         Err(why.err().unwrap_or(Errno::NOENT).into())
     }
 
-    /// False where `name` is no directory.
+    /// Enters `name`. Returns false if `name` is no directory.
     fn enter(&mut self, name: &OsStr) -> io::Result<bool> {
         let found = match openat(&self.dir, name, PLACE | OFlags::NOFOLLOW, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(false),
@@ -85,7 +85,7 @@ impl Walk {
         Ok(true)
     }
 
-    /// By a link of `/proc`, which only the kernel makes and follows: `/proc/PID/root`, for example.
+    /// Enters a link of `/proc`, which only the kernel makes and follows, for example `/proc/PID/root`.
     fn enter_as_kernel(&mut self, name: &OsStr) -> io::Result<bool> {
         match openat(&self.dir, name, PLACE | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::NOTDIR) => Ok(false),
@@ -96,7 +96,7 @@ impl Walk {
         }
     }
 
-    /// Puts the names that the link tells before those that are left.
+    /// Puts the names of the link's target before the names that remain.
     fn follow(&mut self, link: &OwnedFd, name: &OsStr) -> io::Result<()> {
         let uid = fstat(link)?.st_uid;
         if ![0, geteuid().as_raw()].contains(&uid) {
@@ -108,14 +108,15 @@ impl Walk {
         if self.links > LINKS_MAX {
             return Err(Errno::LOOP.into());
         }
-        // Of the link that was looked at, whatever has its name by now (readlink(2), since Linux 2.6.39).
+        // Reads the link that was checked, even if its name belongs to another file by now (readlink(2), since Linux
+        // 2.6.39).
         let target = OsString::from_vec(readlinkat(link, "", Vec::new())?.into_bytes());
         names(Path::new(&target)).rev().for_each(|name| self.left.push_front(name));
         Ok(())
     }
 }
 
-/// Whether it lies in `/proc`.
+/// Returns whether the file lies in `/proc`.
 pub fn is_of_proc(fd: impl AsFd) -> bool {
     fstatfs(fd).is_ok_and(|fs| fs.f_type as u64 == PROC)
 }
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{lchown, symlink};
 
-    /// Where it leads, by the number of the directory; and what is left.
+    /// Returns the inode number of the last directory, and the names that remain.
     fn end(path: &Path) -> io::Result<(u64, Vec<String>)> {
         let walk = walk(path)?;
         let left = walk.left.iter().map(|name| name.to_string_lossy().into_owned()).collect();

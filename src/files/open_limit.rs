@@ -1,15 +1,14 @@
-//! How many files this process may have open (getrlimit(2), RLIMIT_NOFILE): a run that has too few in the middle of its
-//! work could not even remove what it has made.
+//! The limit of open files (getrlimit(2), RLIMIT_NOFILE). A run that reaches it could not even remove its own files.
 
 use std::io;
 
 use rustix::io::{Errno, dup};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// What a run has open at most, but for the parts of a dump: JDK 22 and later write one for each of their threads.
+/// Open files of a run at most, without the parts of a dump. JDK 22 and later write one part for each dump thread.
 const LEAST: usize = 40;
 
-/// The run would fail in the middle of its work.
+/// The limit of open files is so low that the run would fail halfway.
 #[derive(Debug, thiserror::Error)]
 #[error("this process may open {free} files more, and needs {least}")]
 pub struct TooFewFiles {
@@ -17,20 +16,20 @@ pub struct TooFewFiles {
     least: usize,
 }
 
-/// Takes what the limit allows, and refuses when that is too little.
+/// Raises the soft limit to the hard limit, and checks that enough files can be opened.
 ///
 /// # Errors
 /// When there are too few.
 pub fn ensure() -> Result<(), TooFewFiles> {
     let limit = getrlimit(Resource::Nofile);
-    // Who starts this program may leave the rest to it.
+    // The caller may have set a soft limit below the hard one; this process may raise it.
     let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
     let mut held = Vec::with_capacity(LEAST);
     while held.len() < LEAST {
         match dup(io::stderr()) {
             Ok(fd) => held.push(fd),
             Err(Errno::MFILE) => return Err(TooFewFiles { free: held.len(), least: LEAST }),
-            // Whatever that is, somebody else tells it.
+            // The call that really needs a descriptor reports this error.
             Err(_) => break,
         }
     }

@@ -1,4 +1,4 @@
-//! What its owner alone may have written, on volumes that the kubelet gives to a group.
+//! Private files on volumes that the kubelet opens to a group.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -8,31 +8,33 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
 
-/// Anybody but the owner.
+/// Mode bits that let users other than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// With `fsGroup`, each start of a pod adds 0660 to a volume's files, 0770 and setgid to its directories (Kubernetes:
-/// `pkg/volume/volume_linux.go`, `changeFilePermission`): what was private has nothing here even then.
+/// Mode bits that must be 0 in a private file, even with `fsGroup`. At each start of a pod the kubelet adds 0660 to a
+/// volume's files, 0770 and setgid to its directories (Kubernetes: `pkg/volume/volume_linux.go`,
+/// `changeFilePermission`).
 const BEYOND_GROUP: u32 = 0o007;
 
-/// Whether its owner alone can write to it. What the kubelet has given to the group is taken back, if it is ours. A
-/// member of the group may have changed it meanwhile, as well as the dump itself: whom `fsGroup` names is trusted so
-/// far. But nobody else can have made it.
+/// Returns whether only the owner can write the file. If the kubelet opened it to the group, and the file is ours, this
+/// function removes the group's rights again. A member of the group may have changed the file meanwhile, like the dump
+/// itself: members of `fsGroup` are trusted. But nobody else can have made the file.
 ///
 /// # Errors
-/// When it cannot be looked at, or be taken back.
+/// When fstat(2) or chmod(2) fails.
 pub fn is_private(file: &File, path: &Path) -> io::Result<bool> {
     let meta = file.metadata()?;
     if meta.mode() & OTHERS_WRITE == 0 {
         return Ok(true);
     }
-    // Root has written it as the JVM's user; whose it may be is asked elsewhere.
+    // Root may write as the JVM's user, so root may change the mode of any owner's file. Callers check the owner
+    // elsewhere.
     let may_take_back = meta.uid() == geteuid().as_raw() || geteuid().is_root();
     if !may_take_back || meta.mode() & BEYOND_GROUP != 0 {
         return Ok(false);
     }
     file.set_permissions(Permissions::from_mode(meta.mode() & 0o700))?;
-    // Some file systems take any mode, and keep their own (mount.cifs(8), `file_mode`).
+    // Some file systems accept any mode, but keep their own (mount.cifs(8), `file_mode`).
     if file.metadata()?.mode() & OTHERS_WRITE != 0 {
         return Ok(false);
     }
@@ -44,14 +46,14 @@ pub fn is_private(file: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whatever the umask takes from others, it takes nothing from the owner: a directory that its owner cannot list, or a file
-/// that he cannot read again, would be left behind.
+/// Keeps all rights of the owner in the umask. Otherwise a run could not list its own directory or read its own file,
+/// and would leave it behind.
 pub fn keep_rights_of_owner() {
     let old = umask(OWNER_ALONE);
     umask(old & OWNER_ALONE);
 }
 
-/// What a umask takes from all but the owner.
+/// The bits of a umask that concern users other than the owner.
 const OWNER_ALONE: Mode = Mode::RWXG.union(Mode::RWXO);
 
 #[cfg(test)]
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_group_was_given_is_taken_back_and_what_anybody_was_given_is_not() {
+    fn rights_of_group_are_taken_back_and_others_are_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let judged = |mode: u32| {
             file.as_file().set_permissions(Permissions::from_mode(mode)).unwrap();

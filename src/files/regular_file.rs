@@ -1,8 +1,8 @@
-//! The one place where files are opened that another process may have made. Nothing here waits, no link is followed
-//! unless a user named the path, and whatever is no regular file is refused by its kind.
+//! Opens files that another process may have made. No call here waits. Links are followed only on paths that a user or
+//! the kernel named. A file that is not regular is refused, and the error names its kind.
 //!
-//! open(2) of a FIFO waits for the other end, of a terminal for its carrier. With O_NONBLOCK it waits for neither, and
-//! regular files are the same (open(2), "O_NONBLOCK"). `clippy.toml` forbids every other way to open a file.
+//! open(2) of a FIFO waits for the other end, and of a terminal for its carrier. With O_NONBLOCK it waits for neither,
+//! and nothing changes for regular files (open(2), "O_NONBLOCK"). `clippy.toml` forbids all other ways to open a file.
 #![allow(clippy::disallowed_methods, reason = "this is the place that they are replaced by")]
 
 use std::fs::{File, Metadata};
@@ -14,16 +14,16 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open
 
 use crate::base::units::Bytes;
 
-/// Never waits, never becomes the terminal of this process, never goes to a child.
+/// Flags of every open: never wait, never take a controlling terminal, never pass the descriptor to a child.
 const ALWAYS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Read and written by their owner alone.
+/// Mode of a file that only its owner can read and write.
 pub const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Settings, tokens, keys, receipts, status files: kilobytes. A longer one is something else.
+/// Longest text file: settings, tokens, keys, receipts and status files have kilobytes. A longer file is refused.
 pub const TEXT_MAX: u64 = 1 << 20;
 
-/// Stands where a regular file is wanted.
+/// The file is not a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is {}, no regular file", words(.0))]
 pub struct NotRegular(FileType);
@@ -41,12 +41,12 @@ fn words(kind: &FileType) -> &'static str {
 }
 
 impl NotRegular {
-    /// The one in an error of this module.
+    /// Returns the [`NotRegular`] inside an I/O error.
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
 
-    /// By the mode that stat(2) tells; `None` for a regular file.
+    /// Returns the kind by the mode of stat(2); `None` for a regular file.
     pub fn of_mode(mode: u32) -> Option<Self> {
         let kind = FileType::from_raw_mode(mode);
         (kind != FileType::RegularFile).then_some(Self(kind))
@@ -71,17 +71,17 @@ impl From<NotRegular> for io::Error {
     }
 }
 
-/// Longer than a file of its kind can be.
+/// The file is longer than a file of its kind can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is longer than {}", Bytes(*.0))]
 pub struct TooLong(u64);
 
-/// Whether the file was refused for what it is: another try, or another reader, would fare no better.
+/// Returns whether the file was refused for its kind or its length. Another try would fail too.
 pub fn is_refused(error: &io::Error) -> bool {
     NotRegular::of(error).is_some() || error.get_ref().is_some_and(|inner| inner.is::<TooLong>())
 }
 
-/// What is to be done with a file.
+/// The access for which a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
@@ -102,7 +102,7 @@ impl Access {
     }
 }
 
-/// Whether the last name of a path may be a symbolic link.
+/// The treatment of a symbolic link at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     Follow,
@@ -118,7 +118,7 @@ impl Links {
     }
 }
 
-/// Opens a file that was found in `dir`.
+/// Opens a file that was found in `dir`. A link is refused.
 ///
 /// # Errors
 /// [`NotRegular`], or the file system's.
@@ -126,7 +126,7 @@ pub fn open_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access) -> io::Re
     checked(dir, name.as_ref(), access.flags(), Links::Refuse)
 }
 
-/// Opens a file whose path a user or the kernel named, for reading: a link is followed.
+/// Opens a file whose path a user or the kernel named, for reading. Links are followed.
 ///
 /// # Errors
 /// As [`open_in`].
@@ -142,7 +142,7 @@ pub fn open_named_in(dir: impl AsFd, path: &Path) -> io::Result<File> {
     checked(dir, path, OFlags::RDONLY, Links::Follow)
 }
 
-/// Opens the file `name` in `dir`; where there is none, a new one.
+/// Opens the file `name` in `dir`, or creates it.
 ///
 /// # Errors
 /// As [`open_in`].
@@ -150,7 +150,7 @@ pub fn open_or_create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access)
     checked(dir, name.as_ref(), access.flags() | OFlags::CREATE, Links::Refuse)
 }
 
-/// Opens a pipe that the caller has seen at `name`, for writing, and waits for no reader.
+/// Opens a pipe that the caller has seen at `name`, for writing, without waiting for a reader.
 ///
 /// # Errors
 /// The file system's.
@@ -158,43 +158,43 @@ pub fn open_pipe_for_writing(dir: impl AsFd, name: &str) -> io::Result<OwnedFd> 
     Ok(openat(dir, name, OFlags::WRONLY | ALWAYS, Mode::empty())?)
 }
 
-/// Makes a file in `dir`.
+/// Creates a file in `dir`.
 ///
 /// # Errors
 /// `AlreadyExists`, or the file system's.
 pub fn create_in(dir: impl AsFd, name: impl AsRef<Path>, access: Access, mode: Mode) -> io::Result<File> {
-    // O_EXCL opens nothing that is there, and follows no link.
+    // O_EXCL never opens an existing file and never follows a link.
     let flags = access.flags() | OFlags::CREATE | OFlags::EXCL | ALWAYS;
     Ok(File::from(openat(dir, name.as_ref(), flags, mode)?))
 }
 
-/// Makes a private file without a name in the directory `dir` below `at`.
+/// Creates a private file without a name in the directory `dir` below `at`.
 ///
 /// # Errors
-/// The file system's: overlayfs before Linux 6.10 and NFS know none.
+/// The file system's: overlayfs before Linux 6.10 and NFS cannot do it.
 pub fn create_nameless_in(at: impl AsFd, dir: impl AsRef<Path>, access: Access) -> io::Result<File> {
     Ok(File::from(openat(at, dir.as_ref(), access.flags() | OFlags::TMPFILE | ALWAYS, PRIVATE)?))
 }
 
-/// Holds a directory: for paths below it, not for its names.
+/// Holds a directory for paths below it. Its names cannot be listed by this descriptor.
 ///
 /// # Errors
-/// When there is none.
+/// When there is no such directory.
 pub fn hold_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | links.flags().0;
     Ok(openat(at, path.as_ref(), flags, Mode::empty())?)
 }
 
-/// Holds a directory below `root`, as a process with that root sees it: an absolute link begins there, too.
+/// Holds a directory below `root`, as a process with that root sees it. Absolute links start at `root`, too.
 ///
 /// # Errors
-/// When there is none; ENOSYS before Linux 5.6.
+/// When there is no such directory; ENOSYS before Linux 5.6.
 pub fn hold_dir_below(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?)
 }
 
-/// Opens a file below `root`, as a process with that root sees it, for reading: links are followed.
+/// Opens a file below `root` for reading, as a process with that root sees it. Links are followed.
 ///
 /// # Errors
 /// As `openat(2)`; ENOSYS before Linux 5.6.
@@ -203,10 +203,10 @@ pub fn open_below(root: impl AsFd, path: &str) -> io::Result<File> {
     open_named(Path::new(&format!("/proc/self/fd/{}", held.as_raw_fd())))
 }
 
-/// What has the name `name` in `dir`; a link is not followed.
+/// Returns the metadata of `name` in `dir`. A link is not followed.
 ///
 /// # Errors
-/// When nothing has it.
+/// When no file has this name.
 pub fn metadata_in(dir: impl AsFd, name: impl AsRef<Path>) -> io::Result<Metadata> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     File::from(openat(dir, name.as_ref(), flags, Mode::empty())?).metadata()
@@ -215,7 +215,7 @@ pub fn metadata_in(dir: impl AsFd, name: impl AsRef<Path>) -> io::Result<Metadat
 /// Opens a directory, to list, lock or sync it.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// When there is no such directory, or it cannot be read.
 pub fn open_dir_in(at: impl AsFd, path: impl AsRef<Path>, links: Links) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | ALWAYS | links.flags().0;
     Ok(File::from(openat(at, path.as_ref(), flags, Mode::empty())?))
@@ -229,7 +229,7 @@ pub fn read_named(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
     read_bounded(open_named(path.as_ref())?, max)
 }
 
-/// Reads all of what has at most `max` bytes, whatever it says of its length.
+/// Reads all bytes, if there are at most `max`. The length that the file system reports does not count.
 ///
 /// # Errors
 /// [`TooLong`], or the file system's.
@@ -239,20 +239,21 @@ pub fn read_bounded(from: impl Read, max: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > max { Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLong(max))) } else { Ok(bytes) }
 }
 
-/// The text in these bytes.
+/// Converts the bytes to text.
 ///
 /// # Errors
-/// `InvalidData` when they are no UTF-8.
+/// `InvalidData` when the bytes are not UTF-8.
 pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text"))
 }
 
-/// Looked at before it is opened, for to open some devices does something; and once more, for it may be another one.
+/// Opens a regular file. The kind is checked before the open, because opening some devices has effects. The kind is
+/// checked again after it, because the name may belong to another file by then.
 fn checked(dir: impl AsFd, path: &Path, flags: OFlags, links: Links) -> io::Result<File> {
     let (open_flags, stat_flags) = links.flags();
     match statat(&dir, path, stat_flags) {
         Ok(stat) => must_be_regular(stat.st_mode)?,
-        // A new one.
+        // There is no file yet; openat(2) creates it.
         Err(rustix::io::Errno::NOENT) if flags.contains(OFlags::CREATE) => {}
         Err(error) => return Err(error.into()),
     }

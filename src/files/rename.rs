@@ -7,9 +7,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
-/// Both names are below `dir`. Where the file system cannot say it in one call (renameat2(2), EINVAL: NFS, for
-/// example), the file gets its new name by a link, which never replaces one. A directory has no links: its new name is
-/// looked for first.
+/// Renames `from` to `to`, both below `dir`, and never replaces a file. Some file systems, such as NFS, cannot do this
+/// in one call (renameat2(2), EINVAL). There the file gets its new name by a hard link, which never replaces a file. A
+/// directory has no hard links, so its new name is checked first.
 ///
 /// # Errors
 /// `AlreadyExists` when the new name is taken; or the file system's.
@@ -17,7 +17,7 @@ pub fn rename_new(dir: impl AsFd, from: impl AsRef<Path>, to: impl AsRef<Path>) 
     rename_new_between(&dir, from, &dir, to)
 }
 
-/// The same for a name in one directory and a new one in another.
+/// Renames as [`rename_new`] does, from one directory into another.
 ///
 /// # Errors
 /// As [`rename_new`].
@@ -38,7 +38,7 @@ fn rename_by_link(from_dir: BorrowedFd<'_>, from: &Path, to_dir: BorrowedFd<'_>,
     match linkat(from_dir, from, to_dir, to, AtFlags::empty()) {
         Ok(()) => return Ok(unlinkat(from_dir, from, AtFlags::empty())?),
         Err(Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
-        // A directory, or a file system without links.
+        // The file is a directory, or the file system has no hard links.
         Err(_) => {}
     }
     match statat(to_dir, to, AtFlags::SYMLINK_NOFOLLOW) {

@@ -1,5 +1,5 @@
-//! A companion of a run: this program once more, as a process of its own under a name of its own. A socket joins the
-//! two; the companion knows by its end that the run is over.
+//! A companion of a run: a second process of this program, with a name of its own. A socket connects the two. When the
+//! socket closes, the companion knows that the run is over.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -24,27 +24,28 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::base::sys;
 use crate::base::waiting::until;
 
-/// The program itself, whatever became of its file (proc_pid_exe(5)).
+/// This program, even if its file was replaced (proc_pid_exe(5)).
 const EXE: &str = "/proc/self/exe";
 
-/// How long a companion's own end may take.
+/// Longest time for a companion to end.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// No message carries more descriptors.
+/// Most descriptors in one message.
 const FDS_MAX: usize = 2;
 
-/// Larger than any settings; the kernel takes packets of this size at its default (socket(7), wmem_default).
+/// Longest message. The settings of a run are smaller, and the kernel accepts packets of this size by default
+/// (socket(7), wmem_default).
 const MESSAGE_MAX: usize = 64 << 10;
 
-/// What a companion sees of the run's environment variables.
+/// The environment variables that a companion gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
     Inherited,
-    /// They may hold a store's keys.
+    /// No variables, because they may hold the keys of a store.
     Empty,
 }
 
-/// The run's side.
+/// The run's end of a companion.
 #[derive(Debug)]
 pub struct Companion {
     name: &'static str,
@@ -53,14 +54,15 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// Starts it; `main` tells by `name` what it is to do.
+    /// Starts the companion. `main` chooses its task by `name`.
     ///
     /// # Errors
-    /// When there can be no further process.
+    /// When no process can be started.
     pub fn start(name: &'static str, environment: Environment) -> io::Result<Self> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        // A process that was put into a container has its parent outside: a runtime, which waits for whatever child it
-        // gets. The container's first process may be the JVM, which would leave an orphan as a zombie.
+        // A process without a visible parent was started in the container from outside, by the container runtime. The
+        // runtime reaps each of its children, so the companion becomes its child. As an orphan, the companion would
+        // become a child of the container's first process. That may be the JVM, which would never reap the zombie.
         if getppid().is_none()
             && let Ok(pid) = sys::spawn_sibling(EXE, name, environment == Environment::Inherited, theirs.as_fd())
         {
@@ -70,21 +72,23 @@ impl Companion {
         Ok(Self { name, control, pid })
     }
 
-    /// Its number in this process's pid namespace.
+    /// Returns the pid in the pid namespace of this process.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
+    /// Sends a message to the companion.
+    ///
     /// # Errors
-    /// When it is gone.
+    /// When the companion is gone.
     pub fn send(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         send(self.control.as_fd(), message, fds)
     }
 
-    /// Its next message. The caller has seen that there is one.
+    /// Receives the next message. The caller has seen that there is one.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When the companion is gone.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<T> {
         let (message, _) = receive(&self.control)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(message)
@@ -100,17 +104,19 @@ impl Companion {
         rustix::io::retry_on_intr(poll_once) == Ok(1)
     }
 
-    /// Ends it, and waits until it has closed its end of the socket and is no zombie.
+    /// Ends the companion. Waits until it has closed its end of the socket and is no zombie.
     pub fn end(&mut self) {
-        // The other end may be gone.
+        // The companion may be gone already.
         let _ = shutdown(&self.control, Shutdown::Write);
-        // It says nothing more, so that all there can be to read is its end, by which alone gVisor tells of it.
+        // The companion sends nothing more, so the only event to read is its end. gVisor reports the end in no other
+        // way.
         if !self.is_gone_within(END_WITHIN, PollFlags::IN) {
             log::warn!("{} has not ended within {} s", self.name, END_WITHIN.as_secs());
             return;
         }
         let pid = Pid::from_raw(self.pid.cast_signed());
-        // A sibling is no child of ours, but in gVisor, which knows no CLONE_PARENT.
+        // A sibling is no child of this process, so waitpid fails at once. In gVisor, which ignores CLONE_PARENT, it is
+        // a child.
         let _ = until(END_WITHIN, || (!matches!(waitpid(pid, WaitOptions::NOHANG), Ok(None))).then_some(()));
     }
 }
@@ -121,7 +127,7 @@ impl AsFd for Companion {
     }
 }
 
-/// All its standard streams are the control socket: none of ours stays open with it.
+/// Starts a child. All its standard streams are the control socket, so it keeps no stream of ours open.
 fn spawn_child(name: &str, environment: Environment, theirs: &OwnedFd) -> io::Result<Child> {
     let stream = || theirs.try_clone().map(Stdio::from);
     let mut command = Command::new(EXE);
@@ -131,7 +137,7 @@ fn spawn_child(name: &str, environment: Environment, theirs: &OwnedFd) -> io::Re
     command.arg0(name).stdin(stream()?).stdout(stream()?).stderr(stream()?).spawn()
 }
 
-/// What ends the run, the end of its terminal session included, is not for its companions.
+/// Protects a companion from everything that ends the run: its signals, and the end of its terminal session.
 pub fn stay_alive() {
     sys::new_session();
     for signal in [SIGTERM, SIGINT, SIGHUP] {
@@ -139,7 +145,7 @@ pub fn stay_alive() {
     }
 }
 
-/// One packet, as JSON, with descriptors beside it (unix(7), SCM_RIGHTS).
+/// Sends one packet of JSON, with descriptors (unix(7), SCM_RIGHTS).
 ///
 /// # Errors
 /// When the other end is gone.
@@ -154,10 +160,10 @@ pub fn send(control: BorrowedFd<'_>, message: &impl Serialize, fds: &[BorrowedFd
     Ok(())
 }
 
-/// The next message and its descriptors; `None` when the other end is gone.
+/// Receives the next message and its descriptors; `None` when the other end is gone.
 ///
 /// # Errors
-/// When it cannot be read or understood.
+/// When the message cannot be read or parsed.
 pub fn receive<T: DeserializeOwned>(control: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut bytes = vec![0; MESSAGE_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];

@@ -1,4 +1,4 @@
-//! What a run tells its guard: one packet each, with descriptors beside it.
+//! The messages of a run to its guard. Each is one packet, with descriptors.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -11,34 +11,34 @@ use crate::jvm::layout::Layout;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
-    /// The first one: how long the guard may go on alone.
+    /// The first message: the longest time for which the guard goes on without the run.
     Start { limit: Duration },
-    /// What is to be undone when the run dies. It is told before it is done.
+    /// A change that the guard must undo if the run dies. Sent before the change is made.
     Note { id: u64, undo: Undo },
-    /// That is undone, or is to stay.
+    /// The run has undone the change itself, or the change shall stay.
     Forget { id: u64 },
-    /// The JVM has been told to dump; beside it, the connection on which it will answer.
+    /// The JVM dumps now. Descriptor: the connection on which it will answer.
     Dumping { layout: Layout },
-    /// Beside it, a file that the JVM writes to.
+    /// A file that the JVM writes. Descriptor: that file.
     Hold { section: Section },
-    /// The JVM is done, or its dump is given up: nothing is to be held any more.
+    /// The JVM has finished, or its dump is given up. The guard closes the files that it holds.
     LetGo,
-    /// The run is over, and has undone everything itself but what is still noted.
+    /// The run is over. It has undone all its changes except those that are still noted.
     End,
 }
 
-/// What a run leaves behind when it is killed.
+/// A change that remains when a run is killed.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Undo {
-    /// Beside it: its directory, and the one in which the JVM will make its socket.
+    /// The attach file. Descriptors: its directory, and the directory in which the JVM will make its socket.
     AttachFile { name: String, socket: String, identity: Identity },
-    /// A /tmp that was missing. Beside it: the root directory, and /tmp.
+    /// A missing /tmp that the run has made. Descriptors: the root directory, and /tmp.
     Tmp { socket: String, identity: Identity },
-    /// The private directory of the dump. Beside it: its parent.
+    /// The private directory of the dump. Descriptor: its parent.
     DumpDir { name: String, identity: Identity },
-    /// Directories, each in the one before it, if they are empty; and files in the last one of them. Beside it: the
-    /// directory that holds the first.
+    /// Directories, each inside the one before it, and files in the last one. Only empty directories are removed.
+    /// Descriptor: the directory that holds the first one.
     Names { dirs: Vec<OsString>, files: Vec<OsString> },
-    /// An upload that is not complete, in the words of the store, which aborts it.
+    /// An upload that is not complete, as the store describes it. The store aborts it.
     Upload(serde_json::Value),
 }

@@ -1,8 +1,8 @@
-//! The guard: a companion that is started before anything is done to the JVM. It holds the files that the JVM writes
-//! to, and knows what the run has made. When the run is killed, the guard releases these files until the JVM is done,
-//! removes what is left, and ends.
+//! The guard: a companion that starts before the run does anything to the JVM. The guard holds the files that the JVM
+//! writes, and knows the changes that the run has made. If the run is killed, the guard gives back the room of these
+//! files until the JVM has finished. Then it undoes the changes and ends.
 //!
-//! There is one run in a process, and so one guard. Without one, as in the other commands, nothing is noted.
+//! A process has one run, and so one guard. Without a guard, as in most other commands, nothing is noted.
 
 pub mod companion;
 pub mod message;
@@ -19,7 +19,7 @@ use crate::compress::spool::Section;
 use crate::jvm::layout::Layout;
 use companion::{Companion, Environment};
 
-/// By this name the program is the guard.
+/// The process name of a guard.
 pub const NAME: &str = "jmap-dump-tool-guard";
 
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
@@ -28,18 +28,18 @@ static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 struct Guard {
     companion: Companion,
     next: u64,
-    /// The JVM is at its dump.
+    /// True while the JVM dumps.
     dumping: bool,
 }
 
-/// While it lives, the guard does.
+/// Ends the guard when it is dropped.
 #[derive(Debug)]
 pub struct Watch(());
 
-/// Starts the guard of this run. Alone, it goes on for `limit`.
+/// Starts the guard of this run. Without the run, the guard goes on for `limit` at most.
 ///
 /// # Errors
-/// When there can be no second process.
+/// When no second process can be started.
 pub fn start(limit: Duration) -> io::Result<Watch> {
     let companion = Companion::start(NAME, Environment::Inherited)?;
     companion.send(&Message::Start { limit }, &[])?;
@@ -57,12 +57,12 @@ fn tell(guard: &Guard, message: &Message, fds: &[BorrowedFd<'_>]) {
     }
 }
 
-/// What was made and is not yet undone; forgotten in `Drop`.
+/// A change that the guard knows. Dropping the note means that the change is undone.
 #[derive(Debug)]
 #[must_use]
 pub struct Note(Option<u64>);
 
-/// Notes what is to be undone when this run is killed, before it is done.
+/// Tells the guard about a change, before the change is made.
 pub fn note(undo: Undo, fds: &[BorrowedFd<'_>]) -> Note {
     let mut guard = lock();
     Note(guard.as_mut().map(|guard| {
@@ -80,7 +80,7 @@ impl Drop for Note {
     }
 }
 
-/// The JVM has been told to dump, and will answer on `connection`.
+/// Tells the guard that the JVM dumps, and will answer on `connection`.
 pub fn dumping(layout: Layout, connection: BorrowedFd<'_>) {
     if let Some(guard) = lock().as_mut() {
         guard.dumping = true;
@@ -88,14 +88,14 @@ pub fn dumping(layout: Layout, connection: BorrowedFd<'_>) {
     }
 }
 
-/// The JVM writes to the file `fd`.
+/// Tells the guard that the JVM writes the file `fd`.
 pub fn hold(section: Section, fd: BorrowedFd<'_>) {
     if let Some(guard) = lock().as_ref() {
         tell(guard, &Message::Hold { section }, &[fd]);
     }
 }
 
-/// The JVM is done, or its dump is given up.
+/// Tells the guard that the JVM has finished, or that its dump is given up.
 pub fn let_go() {
     if let Some(guard) = lock().as_mut() {
         guard.dumping = false;
@@ -106,7 +106,7 @@ pub fn let_go() {
 impl Drop for Watch {
     fn drop(&mut self) {
         let Some(mut guard) = lock().take() else { return };
-        // A JVM that still dumps is left to the guard.
+        // If the JVM still dumps, the guard stays and finishes alone.
         if !guard.dumping {
             tell(&guard, &Message::End, &[]);
             guard.companion.end();

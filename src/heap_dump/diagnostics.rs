@@ -110,11 +110,19 @@ pub(super) fn growth(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadlin
         if FLATTENING.iter().any(|name| flags::is_on_in_list(&all, name)) {
             return Ok(Growth::FlatValues);
         }
+        if vm.jvm().target.thread_names().iter().any(|name| name.starts_with(OF_VIRTUAL_THREADS)) {
+            return Ok(Growth::VirtualThreads);
+        }
     }
     let answer = vm.execute(&AttachOperation::printflag("UseCompactObjectHeaders"), deadline)?.message;
     let is_compact = flags::is_on(&answer, "UseCompactObjectHeaders") == Some(true);
     Ok(if is_compact { Growth::CompactHeaders } else { Growth::Common })
 }
+
+/// The thread that a JVM starts with its first virtual thread: `VirtualThread-unparker`, from JDK 26 on
+/// `VirtualThread-unblocker` (JDK: `VirtualThread.java`). HotSpot keeps the first seven bytes and the last six of a long name
+/// (JDK: `os_linux.cpp`, `os::set_native_thread_name`).
+const OF_VIRTUAL_THREADS: &str = "Virtual";
 
 /// Each lets the JVM hold value objects without headers (JDK 28: `globals.hpp`).
 const FLATTENING: [&str; 2] = ["UseArrayFlattening", "UseFieldFlattening"];

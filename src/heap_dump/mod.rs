@@ -44,13 +44,14 @@ pub use room::{Room, RoomError};
 
 use choice::{Candidate, Prospect, choose};
 use diagnostics::{growth, processors};
-use estimate::{Growth, Heap};
+use estimate::Heap;
 
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::base::units::Bytes;
+use crate::compress::gzip;
 use crate::files::regular_file::NotRegular;
-use crate::hprof::Malformed;
+use crate::hprof::{Malformed, Summary};
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 
@@ -63,8 +64,8 @@ pub enum DumpError {
     HolderDied { pid: i32, path: String, words: String },
     #[error("pid {pid} ended during its dump")]
     Died { pid: i32, source: AttachError },
-    #[error("the dump {path} is not whole: its end record is missing after {bytes} bytes")]
-    Truncated { path: String, bytes: u64 },
+    #[error("the dump {path} is not whole: {}", .damage.clone().unwrap_or_else(|| no_end(*.bytes)))]
+    Truncated { path: String, bytes: u64, damage: Option<String> },
     #[error("the dump {path} is damaged")]
     Malformed { path: String, source: Malformed },
     #[error("pid {pid} did not take the flag {flag}: {words}")]
@@ -81,7 +82,16 @@ pub enum DumpError {
     Read { path: String, source: io::Error },
 }
 
+fn no_end(bytes: u64) -> String {
+    format!("its end record is missing after {bytes} bytes")
+}
+
 impl DumpError {
+    /// What a walk has not found whole.
+    pub fn truncated(path: String, walk: &Summary) -> Self {
+        Self::Truncated { path, bytes: walk.bytes, damage: walk.damage.clone() }
+    }
+
     /// The dump at `path` could not be opened or read.
     pub fn unreadable(path: String, source: io::Error) -> Self {
         match NotRegular::of(&source) {
@@ -115,7 +125,10 @@ impl DumpError {
                 "no JVM makes that: look for what else writes there as its user; nothing was read, and it was removed"
                     .into()
             }
-            Self::Read { .. } => "look into the file system's state, or name another directory with --dir".into(),
+            Self::Read { source, .. } if gzip::is_damage(source) => {
+                "do not rely on it; copy or fetch it again, or dump again".into()
+            }
+            Self::Read { .. } => "look into the state of the file system on which it lies, and try again".into(),
         }
     }
 }
@@ -139,6 +152,8 @@ pub struct Plan {
     pub dir: DumpDir,
     pub room: Room,
     pub estimate: Option<Estimate>,
+    /// Why the dump may become larger than the estimate says.
+    pub no_bound: Option<&'static str>,
     pub warnings: Vec<String>,
 }
 
@@ -166,10 +181,6 @@ pub struct PlanRequest<'a> {
     pub no_disk: bool,
     pub run_id: &'a str,
 }
-
-/// Said wherever the largest size of a dump would be told.
-pub const NO_BOUND: &str = "no bound of the dump's size is known: this JVM holds value objects flat in arrays and fields, \
-                            and dumps each as a record of its own";
 
 /// Any reason why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -199,8 +210,8 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
     // A heap is resident, as far as it is used.
     let heap = Heap { used: used.unwrap_or(jvm.resident_bytes), growth };
     let raw_upper = heap.raw_upper().unwrap_or(u64::MAX);
-    if growth == Growth::FlatValues {
-        warnings.push(NO_BOUND.to_owned());
+    if heap.raw_upper().is_none() {
+        warnings.extend(growth.why_no_bound().map(str::to_owned));
     }
     let needed = estimate.filter(|_| !request.no_disk);
     let prospect = Prospect { layout, estimate: needed, raw_upper, processors: processors(jvm) };
@@ -225,7 +236,16 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
         Some(shortage) => warnings.push(format!("the kernel may kill the application: {shortage}")),
         None => {}
     }
-    Ok(Plan { processors: prospect.processors, layout, manner, dir, room, estimate, warnings })
+    Ok(Plan {
+        processors: prospect.processors,
+        layout,
+        manner,
+        dir,
+        room,
+        estimate,
+        no_bound: growth.why_no_bound(),
+        warnings,
+    })
 }
 
 /// Characters that mean nothing to the parser of diagnostic commands (JDK: `diagnosticFramework.cpp`).

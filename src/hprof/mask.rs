@@ -1,5 +1,6 @@
 //! What of a page is overwritten, behind the walker.
 
+use super::doubt::{ID, is_address};
 use super::redact::Redactor;
 
 /// What every character becomes: a string is still one, and of its length.
@@ -14,6 +15,10 @@ pub enum Fill {
     Chars([u8; 2]),
     /// Nothing: the values of a String, which tell how its text is encoded.
     String,
+    /// Nothing, if the references of an instance are some; the span has the identifier of its class.
+    Instance,
+    /// References that are none.
+    References,
 }
 
 impl Fill {
@@ -41,6 +46,9 @@ impl Span {
             }
             return;
         }
+        if matches!(self.fill, Fill::Instance | Fill::References) {
+            return self.doubt(from, bytes, redactor);
+        }
         if redactor.keeps(self, bytes) {
             return;
         }
@@ -48,6 +56,18 @@ impl Span {
             self.fill = Fill::UTF16;
         }
         self.fill(from, bytes);
+    }
+
+    /// Of what two pages share, the rest of the other one is taken for good.
+    fn doubt(&self, from: u64, bytes: &mut [u8], redactor: &mut Redactor) {
+        if self.fill == Fill::References {
+            let other = (self.at.wrapping_sub(from) % ID as u64) as usize;
+            let other = other.min(bytes.len());
+            let (ids, _) = bytes[other..].as_chunks_mut::<ID>();
+            ids.iter_mut().filter(|id| !is_address(u64::from_be_bytes(**id))).for_each(|id| *id = [0; ID]);
+        } else if bytes.len() as u64 == self.bytes && !redactor.has_references(self.id, bytes) {
+            bytes.fill(0);
+        }
     }
 
     fn fill(&self, from: u64, bytes: &mut [u8]) {
@@ -62,7 +82,7 @@ impl Span {
                 whole.fill(star);
                 rest.fill(star[0]);
             }
-            Fill::String => {}
+            Fill::String | Fill::Instance | Fill::References => {}
         }
     }
 }

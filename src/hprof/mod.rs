@@ -1,5 +1,6 @@
 //! The HPROF format, pure: bytes in, values out.
 
+mod doubt;
 mod encoding;
 mod histogram;
 mod ids;
@@ -8,6 +9,7 @@ mod lookout;
 mod mask;
 mod mender;
 pub mod names;
+mod out_of_memory;
 mod record_start;
 pub mod records;
 mod redact;

@@ -94,6 +94,11 @@ pub fn load_class_body(id: usize) -> usize {
     4 + id + 4 + id
 }
 
+/// Frame, method's name, its signature, source file, class (u4), line (u4): a FRAME behind its header.
+pub fn frame_body(id: usize) -> usize {
+    4 * id + 8
+}
+
 /// An identifier: 4 or 8 bytes.
 #[inline(always)]
 pub fn identifier(b: &[u8], at: usize, id: usize) -> u64 {

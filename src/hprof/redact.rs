@@ -5,10 +5,12 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::doubt::{ID, is_address, is_likely};
 use super::encoding::Encodings;
 use super::ids::{IdMap, IdSet};
 use super::layouts::{Layouts, NoLayout};
 use super::mask::{Fill, Mask, Span};
+use super::records::identifier;
 use super::structure::{Structure, TEXTS};
 use super::tally::{Body, Tally};
 use super::types;
@@ -58,6 +60,8 @@ struct Primitives {
     length: u64,
     /// As (from, bytes).
     ranges: Box<[(u32, u32)]>,
+    /// Where references of eight bytes are.
+    references: Box<[u32]>,
 }
 
 /// What was zeroed although it might stay: instances with their references, for nobody could tell which of their values
@@ -99,6 +103,8 @@ pub struct Redactor {
     primitives: IdMap<Primitives>,
     pub blanked: Blanked,
     open: OpenClass,
+    /// The dump may be damaged.
+    doubts: bool,
     /// Of the last instance: those of one class often come in a row.
     last: u64,
 }
@@ -131,8 +137,16 @@ impl Redactor {
             primitives: IdMap::default(),
             blanked: Blanked::default(),
             open: OpenClass::default(),
+            doubts: false,
             last: 0,
         }
+    }
+
+    /// For a dump that may be damaged, where text may stand in the place of anything else: what cannot be what its record
+    /// says ends the walk, or is overwritten.
+    #[must_use]
+    pub fn doubting(self) -> Self {
+        Self { doubts: true, ..self }
     }
 
     /// Nothing that the head of the dump will tell yet is needed for its heap.
@@ -142,13 +156,13 @@ impl Redactor {
 
     fn symbol(&mut self, id: u64, text: &[u8]) {
         let names_field = self.structure.symbol(id, text);
-        self.blanked.sizes |= names_field && !self.primitives.is_empty();
+        self.blanked.sizes |= names_field && self.what == Redact::All && !self.primitives.is_empty();
         self.encodings.symbol(id, text);
     }
 
     fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
         self.encodings.class(class_id, loader_id == 0);
-        if self.what == Redact::All {
+        if self.what == Redact::All || self.doubts {
             self.layouts.class(class_id, super_id, loader_id);
             self.open = OpenClass { is_kept: self.keep.classes.contains(&class_id), is_jdk: loader_id == 0 };
         }
@@ -156,7 +170,7 @@ impl Redactor {
 
     fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
         self.encodings.field(name_id, basic_type, bytes);
-        if self.what == Redact::All {
+        if self.what == Redact::All || self.doubts {
             self.layouts.field(name_id, basic_type, bytes);
         }
     }
@@ -166,9 +180,33 @@ impl Redactor {
         if self.encodings.is_string(class_id) {
             mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::String });
         }
+        if self.doubts {
+            mask.add(Span { id: class_id, at: body.at, bytes: body.bytes, fill: Fill::Instance });
+        }
         if self.what == Redact::All && !self.keep.classes.contains(&class_id) {
             self.fields(class_id, body, mask);
+        } else if self.doubts {
+            self.must_fit(class_id, body, mask);
         }
+    }
+
+    /// What is longer than its class says, or has none, may have eaten a text.
+    fn must_fit(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
+        let known = if self.last == class_id { Ok(()) } else { self.learn(class_id) };
+        self.last = if known.is_ok() { class_id } else { 0 };
+        if known.is_err() || self.primitives.get(&class_id).is_none_or(|class| class.length != body.bytes) {
+            *self.blanked.reason(known) += 1;
+            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::Zero });
+        }
+    }
+
+    /// Whether the references of an instance are some, as far as its class is known.
+    pub(super) fn has_references(&self, class_id: u64, values: &[u8]) -> bool {
+        let Some(class) = self.primitives.get(&class_id) else { return true };
+        class.references.iter().all(|at| {
+            let at = *at as usize;
+            at + ID > values.len() || is_address(identifier(values, at, ID))
+        })
     }
 
     fn fields(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
@@ -176,7 +214,7 @@ impl Redactor {
         let known = if self.last == class_id { Ok(()) } else { self.learn(class_id) };
         self.last = if known.is_ok() { class_id } else { 0 };
         match (known, self.primitives.get(&class_id)) {
-            (Ok(()), Some(Primitives { length, ranges })) if *length == body.bytes => {
+            (Ok(()), Some(Primitives { length, ranges, .. })) if *length == body.bytes => {
                 for (from, bytes) in ranges {
                     mask.add(zero(body.at + u64::from(*from), u64::from(*bytes)));
                 }
@@ -194,16 +232,26 @@ impl Redactor {
         if self.primitives.contains_key(&class_id) {
             return Ok(());
         }
-        let (mut length, mut ranges) = (0, Vec::new());
+        let (mut length, mut ranges, mut references) = (0, Vec::new(), Vec::new());
         self.layouts.each_field(class_id, |class, field| {
             length = u64::from(field.at + field.bytes);
+            if field.is_reference() && field.bytes as usize == ID {
+                references.push(field.at);
+            }
             if !field.is_reference() && !self.structure.keeps_field(class, field.name_id, field.basic_type) {
                 ranges.push((field.at, field.bytes));
             }
         })?;
         let ranges = joined(ranges.into_iter());
-        self.primitives.insert(class_id, Primitives { length, ranges });
+        self.primitives.insert(class_id, Primitives { length, ranges, references: references.into() });
         Ok(())
+    }
+
+    #[inline(always)]
+    fn references(&self, body: Body, mask: &mut Mask) {
+        if self.doubts {
+            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::References });
+        }
     }
 
     #[inline(always)]
@@ -292,6 +340,21 @@ impl<T: Tally> Tally for Redacting<'_, T> {
     #[inline(always)]
     fn object_array(&mut self, class_id: u64, bytes: u64) {
         self.tally.object_array(class_id, bytes);
+    }
+
+    #[inline(always)]
+    fn references(&mut self, body: Body) {
+        self.redactor.references(body, self.mask);
+        self.tally.references(body);
+    }
+
+    #[inline(always)]
+    fn admits(&self, id: u64) -> bool {
+        !self.redactor.doubts || is_address(id)
+    }
+
+    fn admits_record(&self, record: u8, bytes: u64, id_size: usize) -> bool {
+        !self.redactor.doubts || is_likely(record, bytes, id_size)
     }
 
     #[inline(always)]

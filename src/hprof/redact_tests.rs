@@ -209,3 +209,62 @@ fn names_that_come_too_late_are_told() {
     assert!(redactor.blanked.sizes && !redactor.knows_names() && !holds(&dump, b"SIZE"));
     assert!(Redactor::new(Redact::Strings, Keep::default()).knows_names());
 }
+
+/// Texts, each behind an object and an array that refer to it.
+fn texts() -> Vec<u8> {
+    let fields = [(1, types::OBJECT), (2, types::OBJECT), (3, 10)];
+    let sample = Sample::new().class(CLASS, 5, 0, &fields).class(0x20, 6, 0, &[]).stack(2);
+    let text = |sample: Sample, n: u64| {
+        let (object, text) = (0xf000_0000 + 0x100 * n, 0xf000_0080 + 0x100 * n);
+        let values = [&text.to_be_bytes()[..], &[0; 8], &[0, 0, 0, 7]].concat();
+        let sample = sample.instance(object, CLASS, &values).references(object + 0x20, 0x20, &[text, 0, object]);
+        sample.array(text, types::BYTE, 1, b" #!SECRET\tand more\n of it")
+    };
+    (0..40).fold(sample, text).build()
+}
+
+/// As [`redacted`], of what need not be a dump to its end.
+fn redacted_remains(dump: &[u8], what: Redact) -> Vec<u8> {
+    let (mut walker, mut mask, mut out) = (Walker::new(), Mask::default(), Vec::new());
+    let mut redactor = Redactor::new(what, Keep::default()).doubting();
+    let mut is_sound = true;
+    for page in dump.chunks(1 << 20) {
+        let mut page = page.to_vec();
+        if !is_sound {
+            break;
+        }
+        let walked = walker.push_to(&page, &mut Redacting { tally: &mut (), redactor: &mut redactor, mask: &mut mask });
+        if let Err(error) = walked {
+            mask.blank(&mut page, error.offset);
+            is_sound = false;
+        }
+        mask.apply(&mut page, &mut redactor);
+        out.extend(page);
+    }
+    out
+}
+
+/// Lost and added bytes at each place, and lengths, numbers and classes that are others.
+#[test]
+fn damaged_dump_has_nothing_of_its_texts() {
+    let dump = texts();
+    let secret = b"#!SECRET\tand";
+    assert!(holds(&dump, secret));
+    let name = dump.windows(11).position(|window| window == b"SECRET-like").unwrap();
+    let check = |damaged: &[u8], what: &str| {
+        for redact in [Redact::Strings, Redact::All] {
+            assert!(!holds(&redacted_remains(damaged, redact), secret), "{what}, {redact:?}");
+        }
+    };
+    check(&dump, "nothing");
+    for at in name..dump.len() {
+        for lost in [1, 2, 7, 30, 100] {
+            let mut damaged = dump.clone();
+            damaged.drain(at..(at + lost).min(dump.len()));
+            check(&damaged, &format!("{lost} bytes lost at {at}"));
+        }
+        let mut damaged = dump.clone();
+        damaged.splice(at..at, *b"more");
+        check(&damaged, &format!("bytes more at {at}"));
+    }
+}

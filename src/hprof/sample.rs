@@ -66,6 +66,14 @@ impl Sample {
         self
     }
 
+    /// An array of references.
+    pub fn references(mut self, id: u64, class: u64, ids: &[u64]) -> Self {
+        self.heap.push(sub::OBJ_ARRAY_DUMP);
+        self.heap.extend([&id.to_be_bytes()[..], &TRACE, &(ids.len() as u32).to_be_bytes()].concat());
+        self.heap.extend([class].iter().chain(ids).flat_map(|id| id.to_be_bytes()));
+        self
+    }
+
     pub fn thread_root(mut self, id: u64) -> Self {
         self.heap.push(sub::ROOT_THREAD_OBJ);
         self.heap.extend([&id.to_be_bytes()[..], &[0; 8]].concat());

@@ -55,7 +55,7 @@ impl Records {
 }
 
 /// What the walk saw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub bytes: u64,
     /// The end record was the last thing seen.
@@ -66,6 +66,9 @@ pub struct Summary {
     /// A segment had no length, and what stands here was found behind it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mended: bool,
+    /// An OutOfMemoryError made the JVM write the dump.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_memory: bool,
     pub records: Records,
     /// Where they were counted and their names can be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +78,7 @@ pub struct Summary {
 impl Summary {
     /// Of bytes that need not be a dump, and so are all there is to them.
     pub fn of_anything(bytes: u64) -> Self {
-        Self { bytes, complete: true, damage: None, mended: false, records: Records::default(), classes: None }
+        Self { bytes, complete: true, ..Self::default() }
     }
 }
 

@@ -35,11 +35,25 @@ pub trait Tally {
 
     fn instance(&mut self, _class_id: u64, _body: Body) {}
 
+    /// What an array of references of eight bytes holds.
+    fn references(&mut self, _body: Body) {}
+
     /// Its class is that of the array.
     fn object_array(&mut self, _class_id: u64, _bytes: u64) {}
 
     /// It has a basic type and no class.
     fn primitive_array(&mut self, _basic_type: u8, _body: Body) {}
+
+    /// Whether an object or a class may have this identifier. What has another one is no record, and ends the walk.
+    #[inline(always)]
+    fn admits(&self, _id: u64) -> bool {
+        true
+    }
+
+    /// Whether a record outside of the heap may have so many bytes behind its header.
+    fn admits_record(&self, _record: u8, _bytes: u64, _id_size: usize) -> bool {
+        true
+    }
 }
 
 /// Nobody is told.

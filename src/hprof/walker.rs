@@ -5,6 +5,7 @@
 
 mod class_dump;
 
+use super::out_of_memory::{OutOfMemoryFrame, frame_body};
 use super::records::{
     FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, identifier, instance_head, is_cut, load_class_body,
     object_array_head, primitive_array_head, root_width, sub, tag, value_width,
@@ -23,6 +24,9 @@ pub struct Malformed {
 /// Longest piece that must be looked at in one go: a CLASS_DUMP up to its constant pool count, 8-byte ids.
 const CARRY: usize = 96;
 
+/// Bytes of an identifier of a 64-bit JVM.
+const LONG_ID: usize = 8;
+
 #[derive(Debug, Clone, Copy)]
 enum State {
     FileHeader,
@@ -33,6 +37,8 @@ enum State {
     Symbol(usize),
     /// The body of a LOAD CLASS of the right length.
     LoadClass,
+    /// The body of a FRAME of the right length.
+    Frame,
     /// At a sub-record.
     Sub,
     /// Opaque bytes of a sub-record.
@@ -42,7 +48,6 @@ enum State {
     Statics(u16),
     FieldCount,
     Fields(u16),
-    End,
 }
 
 /// What one look at the bytes gave.
@@ -62,10 +67,13 @@ pub struct Walker {
     segment_left: u64,
     /// The last record is a HEAP_DUMP, and holds something.
     ends_with_heap_dump: bool,
+    /// An end record was seen, and no heap dump or segment since.
+    has_ended: bool,
     offset: u64,
     carry: [u8; CARRY],
     carried: usize,
     records: Records,
+    out_of_memory: OutOfMemoryFrame,
 }
 
 impl Default for Walker {
@@ -81,10 +89,12 @@ impl Walker {
             id_size: 8,
             segment_left: 0,
             ends_with_heap_dump: false,
+            has_ended: false,
             offset: 0,
             carry: [0; CARRY],
             carried: 0,
             records: Records::default(),
+            out_of_memory: OutOfMemoryFrame::default(),
         }
     }
 
@@ -157,13 +167,13 @@ impl Walker {
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
         let complete = !walkers.is_empty();
-        let records = Records::default();
-        let mut joined = Summary { bytes: 0, complete, damage: None, mended: false, records, classes: None };
+        let mut joined = Summary { complete, ..Summary::default() };
         for (index, walker) in walkers.into_iter().enumerate() {
-            let between = walker.is_between_records();
+            let between = walker.is_between_records() && !walker.has_ended;
             let summary = walker.finish();
             joined.complete &= if index == last { summary.complete } else { between };
             joined.bytes += summary.bytes;
+            joined.out_of_memory |= summary.out_of_memory;
             joined.records.add(&summary.records);
         }
         joined
@@ -174,11 +184,12 @@ impl Walker {
         matches!(self.state, State::Top) && self.carried == 0
     }
 
-    /// The end record was the last thing seen. A dump that is one HEAP_DUMP needs none: its length says where it ends
-    /// (JDK: `HeapHprofBinWriter.java`, as `jhsdb jmap --binaryheap` uses it; HPROF 1.0.1 has no end record).
+    /// The end record was seen. Whole records may follow it: the `hprof` agent of JDK 8 writes profiles and further dumps
+    /// into the same file (JDK: `hprof_io.c`). A dump that is one HEAP_DUMP needs no end record: its length says where it
+    /// ends (JDK: `HeapHprofBinWriter.java`, as `jhsdb jmap --binaryheap` uses it; HPROF 1.0.1 has no end record).
     fn is_at_end(&self) -> bool {
         let is_one = self.ends_with_heap_dump && self.records.segments == 1;
-        matches!(self.state, State::End) && self.carried == 0 || is_one && self.is_between_records()
+        self.is_between_records() && (self.has_ended || is_one)
     }
 
     pub fn records(&self) -> &Records {
@@ -190,10 +201,9 @@ impl Walker {
         Summary {
             bytes: self.offset + self.carried as u64,
             complete: self.is_at_end(),
-            damage: None,
-            mended: false,
+            out_of_memory: self.out_of_memory.seen,
             records: self.records,
-            classes: None,
+            ..Summary::default()
         }
     }
 
@@ -203,10 +213,11 @@ impl Walker {
     fn step(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
         match self.state {
             State::FileHeader => self.file_header(b),
-            State::Top => self.top(b),
+            State::Top => self.top(b, tally),
             State::Body(left) => Ok(self.body(b, left)),
             State::Symbol(bytes) => Ok(self.symbol(b, bytes, tally)),
             State::LoadClass => Ok(self.load_class(b, tally)),
+            State::Frame => Ok(self.frame(b)),
             State::Sub => self.sub_record(b, tally),
             State::SubBody(left) => Ok(self.sub_body(b, left)),
             State::ConstantPool(left) => self.constant_pool(b, left, tally),
@@ -214,7 +225,6 @@ impl Walker {
             State::Statics(left) => self.statics(b, left, tally),
             State::FieldCount => self.count(b, State::Fields),
             State::Fields(left) => self.fields(b, left, tally),
-            State::End => Err(self.malformed("bytes after the end of the dump")),
         }
     }
 
@@ -241,21 +251,31 @@ impl Walker {
         Ok(Step::Used(FILE_HEADER))
     }
 
-    fn top(&mut self, b: &[u8]) -> Result<Step, Malformed> {
+    fn top(&mut self, b: &[u8], tally: &impl Tally) -> Result<Step, Malformed> {
+        if self.has_ended && !is_record(b[0]) {
+            return Err(self.malformed("bytes after the end of the dump"));
+        }
         if b.len() < TOP_HEADER {
             return Ok(Step::Need(TOP_HEADER));
         }
         let length = u64::from(be32(b, 5));
         self.ends_with_heap_dump = b[0] == tag::HEAP_DUMP && length > 0;
         self.state = match b[0] {
-            tag::HEAP_DUMP_END if length == 0 => State::End,
+            tag::HEAP_DUMP_END if length == 0 => {
+                self.has_ended = true;
+                State::Top
+            }
             tag::HEAP_DUMP_END => return Err(self.malformed("an end record with a body")),
             tag::HEAP_DUMP | tag::HEAP_DUMP_SEGMENT => {
                 self.records.segments += 1;
+                self.has_ended = false;
                 self.segment_left = length;
                 if length == 0 { State::Top } else { State::Sub }
             }
-            0x01..=tag::CONTROL_SETTINGS => {
+            tag::UTF8..=tag::CONTROL_SETTINGS if !tally.admits_record(b[0], length, self.id_size) => {
+                return Err(self.malformed(format!("a record {:#04x} of {length} bytes", b[0])));
+            }
+            tag::UTF8..=tag::CONTROL_SETTINGS => {
                 self.count_top(b[0]);
                 self.top_body(b[0], length)
             }
@@ -272,6 +292,7 @@ impl Walker {
         match record {
             tag::UTF8 if told.contains(&length) => State::Symbol(length as usize),
             tag::LOAD_CLASS if length == load_class_body(self.id_size) as u64 => State::LoadClass,
+            tag::FRAME if length == frame_body(self.id_size) as u64 => State::Frame,
             _ => State::Body(length),
         }
     }
@@ -298,7 +319,9 @@ impl Walker {
         if b.len() < bytes {
             return Step::Need(bytes);
         }
-        tally.symbol(identifier(b, 0, self.id_size), &b[self.id_size..bytes]);
+        let (id, text) = (identifier(b, 0, self.id_size), &b[self.id_size..bytes]);
+        self.out_of_memory.symbol(id, text);
+        tally.symbol(id, text);
         self.state = State::Top;
         Step::Used(bytes)
     }
@@ -309,7 +332,19 @@ impl Walker {
         if b.len() < body {
             return Step::Need(body);
         }
-        tally.load_class(identifier(b, 4, id), identifier(b, body - id, id));
+        let name = identifier(b, body - id, id);
+        self.out_of_memory.load_class(be32(b, 0), name);
+        tally.load_class(identifier(b, 4, id), name);
+        self.state = State::Top;
+        Step::Used(body)
+    }
+
+    fn frame(&mut self, b: &[u8]) -> Step {
+        let body = frame_body(self.id_size);
+        if b.len() < body {
+            return Step::Need(body);
+        }
+        self.out_of_memory.frame(b, self.id_size);
         self.state = State::Top;
         Step::Used(body)
     }
@@ -336,6 +371,7 @@ impl Walker {
                 if b.len() < head {
                     return Ok(Step::Need(head));
                 }
+                self.must_be_ids(&[identifier(b, 1, id), identifier(b, 5 + id, id)], tally)?;
                 self.records.instances += 1;
                 let body = u64::from(be32(b, head - 4));
                 let body = Body { id: identifier(b, 1, id), at: self.offset + head as u64, bytes: body };
@@ -348,11 +384,17 @@ impl Walker {
                 if b.len() < head {
                     return Ok(Step::Need(head));
                 }
+                let (array, class) = (identifier(b, 1, id), identifier(b, head - id, id));
+                self.must_be_ids(&[array, class], tally)?;
                 self.records.object_arrays += 1;
                 let body = u64::from(be32(b, 5 + id)) * id as u64;
+                let at = self.offset + head as u64;
                 self.records.cut_arrays += u64::from(is_cut(head, body, id));
                 let step = self.with_body(b, head, body)?;
-                tally.object_array(identifier(b, head - id, id), body);
+                if id == LONG_ID {
+                    tally.references(Body { id: array, at, bytes: body });
+                }
+                tally.object_array(class, body);
                 Ok(step)
             }
             sub::PRIM_ARRAY_DUMP => {
@@ -361,6 +403,7 @@ impl Walker {
                     return Ok(Step::Need(head));
                 }
                 let width = self.width(b[head - 1])?;
+                self.must_be_ids(&[identifier(b, 1, id)], tally)?;
                 self.records.primitive_arrays += 1;
                 let bytes = u64::from(be32(b, 5 + id)) * width as u64;
                 self.records.cut_arrays += u64::from(is_cut(head, bytes, width));
@@ -396,6 +439,7 @@ impl Walker {
         if b.len() <= width {
             return Ok(Step::Need(1 + width));
         }
+        self.must_be_ids(&[identifier(b, 1, self.id_size)], tally)?;
         self.records.roots += 1;
         if tag == sub::ROOT_THREAD_OBJ {
             tally.thread_root(identifier(b, 1, self.id_size));
@@ -406,9 +450,22 @@ impl Walker {
     }
 
     #[inline(always)]
+    pub(super) fn must_be_ids(&self, ids: &[u64], tally: &impl Tally) -> Result<(), Malformed> {
+        match ids.iter().find(|id| !tally.admits(**id)) {
+            Some(id) => Err(self.malformed(format!("identifier {id:#018x}, which is no address"))),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
     fn width(&self, basic_type: u8) -> Result<usize, Malformed> {
         value_width(basic_type, self.id_size).ok_or_else(|| self.malformed(format!("unknown basic type {basic_type}")))
     }
+}
+
+/// Whether a record of a dump may begin so.
+fn is_record(record: u8) -> bool {
+    matches!(record, tag::UTF8..=tag::CONTROL_SETTINGS | tag::HEAP_DUMP_SEGMENT | tag::HEAP_DUMP_END)
 }
 
 #[cfg(test)]

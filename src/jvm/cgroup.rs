@@ -1,24 +1,23 @@
-//! What a container may still use of memory and processors, from the files of its cgroup
-//! (kernel: Documentation/admin-guide/cgroup-v2.rst, "Memory" and "CPU"; cgroup-v1/memory.rst;
-//! scheduler/sched-bwc.rst).
+//! Memory and processors that a container may still use, by the files of its cgroup (kernel:
+//! Documentation/admin-guide/cgroup-v2.rst, "Memory" and "CPU"; cgroup-v1/memory.rst; scheduler/sched-bwc.rst).
 
 use super::condition::Reading;
 use super::target::Target;
 use crate::base::identity::Identity;
 use crate::files::regular_file::{TEXT_MAX, read_named};
 
-/// How a version of cgroups tells of memory.
+/// The memory files of a version of cgroups.
 struct Version {
-    /// Where it is mounted, below the process's root.
+    /// The directory of its mount, below the process's root.
     dir: &'static str,
-    /// What the kernel kills at, as the first one, and what it stops the processes at (v2: `memory.high`): the pages of
-    /// a tmpfs cannot be given back, so nothing would go on above that.
+    /// Files with a limit. At the first one the kernel kills. At `memory.high` (v2) it throttles the processes and frees
+    /// memory. The pages of a tmpfs cannot be freed, so nothing would go on.
     limits: &'static [&'static str],
     usage: &'static str,
-    /// The name in `memory.stat` of what is given back at need.
+    /// The field of `memory.stat` with the memory that the kernel frees when needed.
     reclaimable: &'static str,
     active: &'static str,
-    /// The name there of the lowest limit of all groups above.
+    /// The field of `memory.stat` with the lowest limit of all groups above.
     limit_above: Option<&'static str>,
 }
 
@@ -41,10 +40,10 @@ const VERSIONS: [Version; 2] = [
     },
 ];
 
-/// The text of a file below a `/proc/PID`; `None` when it cannot be read.
+/// Reads the text of a file below a `/proc/PID`; `None` if it cannot be read.
 pub type ReadFile<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Used bytes of the target's container and their limit.
+/// Returns the used bytes of the target's container and their limit.
 pub fn memory(target: &Target, identity: Identity) -> Reading {
     let seen = VERSIONS.iter().find_map(|version| {
         let read = |name: &str| read(target, identity, version.dir, name);
@@ -58,8 +57,8 @@ pub fn memory(target: &Target, identity: Identity) -> Reading {
     seen.unwrap_or_default()
 }
 
-/// Bytes that a process may still take before the kernel kills in its group, or in one above it that can be seen. Swap
-/// does not count. `None` where no limit is seen: version 2 shows nothing of the groups above a container.
+/// Returns the bytes that a process may still take before the kernel kills in its group, or in a visible group above
+/// it. Swap does not count. `None` without a visible limit: version 2 hides the groups above a container.
 pub fn free_memory(read: &ReadFile<'_>) -> Option<u64> {
     let group = read("cgroup").and_then(|text| memory_group(&text)).unwrap_or_default();
     VERSIONS.iter().find_map(|version| {
@@ -68,14 +67,15 @@ pub fn free_memory(read: &ReadFile<'_>) -> Option<u64> {
     })
 }
 
-/// Whether both processes are charged to the same group, by what this process sees as their `/proc/PID/cgroup`.
+/// Returns whether the memory of both processes is charged to the same group, by their `/proc/PID/cgroup` as this
+/// process sees it.
 pub fn is_same_group(ours: &ReadFile<'_>, theirs: &ReadFile<'_>) -> bool {
     let group = |read: &ReadFile<'_>| read("cgroup").and_then(|text| memory_group(&text));
-    // Where that is not told, one limit has to do for both.
+    // If the group is unknown, one limit is assumed for both processes.
     group(ours) == group(theirs)
 }
 
-/// Reads the target's files, with its identity where ours does not suffice.
+/// Returns a reader of the target's files. The reader takes the target's identity if our own rights are not enough.
 pub fn files_of(target: &Target, identity: Identity) -> impl Fn(&str) -> Option<String> {
     move |path| {
         let read = || match path.strip_prefix("root/") {
@@ -87,28 +87,29 @@ pub fn files_of(target: &Target, identity: Identity) -> impl Fn(&str) -> Option<
     }
 }
 
-/// Reads this process's own files.
+/// Reads a file below `/proc/self`.
 pub fn own_file(path: &str) -> Option<String> {
     let bytes = read_named(format!("/proc/self/{path}"), TEXT_MAX).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Version {
-    /// What is left in the group whose files are read; `None` where it has no limit or is not there.
+    /// Returns the free bytes of one group; `None` without a limit or without the files of the group.
     fn free(&self, read: &ReadFile<'_>) -> Option<u64> {
         let stat = read("memory.stat").unwrap_or_default();
         let above = self.limit_above.and_then(|name| number_in(&stat, name));
         let limits = self.limits.iter().filter_map(|name| read(name)?.trim().parse().ok());
         let limit = limits.chain(above).min().filter(|limit| *limit < NO_LIMIT)?;
         let usage: u64 = read(self.usage)?.trim().parse().ok()?;
-        // Files of a disk that are read often go before the kernel kills, too; those of a tmpfs count as neither.
+        // The kernel frees the page cache before it kills, so it counts as free. Files of a tmpfs are not in these two
+        // fields.
         let [read_once, read_often] = [self.reclaimable, self.active].map(|name| number_in(&stat, name).unwrap_or(0));
         Some(limit.saturating_sub(usage.saturating_sub(read_once + read_often)))
     }
 }
 
-/// The group that is charged for memory, of a `/proc/PID/cgroup` (cgroups(7)): the line of version 1's controller, or
-/// else that of version 2.
+/// Returns the group that is charged for memory, from a `/proc/PID/cgroup` (cgroups(7)). The line of version 1's
+/// controller counts before that of version 2.
 fn memory_group(text: &str) -> Option<String> {
     let lines = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let first = lines().find(|(controllers, _)| controllers.split(',').any(|name| name == "memory"));
@@ -116,8 +117,8 @@ fn memory_group(text: &str) -> Option<String> {
     first.or_else(second).map(|(_, path)| path.to_owned())
 }
 
-/// The directories of a group and of those above it. In a container, the last one is the container's own: the others
-/// are not there. A path out of this process's namespace leads nowhere.
+/// Returns the paths of a group and of all groups above it. A container sees only its own group, at the last path. A
+/// path with `..` leads out of the namespace, so only the root is returned for it.
 fn levels(group: &str) -> impl Iterator<Item = &str> {
     let seen = if group.split('/').any(|name| name == "..") { "" } else { group.trim_end_matches('/') };
     std::iter::successors(Some(seen), |level| level.rfind('/').map(|end| &level[..end]))
@@ -128,7 +129,7 @@ fn number_in(stat: &str, name: &str) -> Option<u64> {
     pairs.find(|(other, _)| *other == name).and_then(|(_, number)| number.trim().parse().ok())
 }
 
-/// Processors that the target's container may use at a time; `None` without a quota, or where it cannot be seen.
+/// Returns the processors that the target's container may use at a time; `None` without a visible quota.
 pub fn processors(target: &Target, identity: Identity) -> Option<f64> {
     let second = read(target, identity, "sys/fs/cgroup", "cpu.max").and_then(|text| quota(&text));
     second.or_else(|| {
@@ -141,17 +142,17 @@ fn read(target: &Target, identity: Identity, dir: &str, name: &str) -> Option<St
     files_of(target, identity)(&format!("root/{dir}/{name}"))
 }
 
-/// Of "quota period"; `max` is the second version's word for no quota, -1 the first one's.
+/// Parses "quota period". Without a quota, version 2 says `max` and version 1 says -1.
 fn quota(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
     let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
-/// The first version's word for no limit is a number larger than any memory.
+/// Values from here on mean no limit: version 1 reports a number larger than any memory.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// `max` is the second version's word for no limit.
+/// Computes used bytes and limit. Without a limit, version 2 says `max`.
 fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<Reading> {
     let limit: u64 = if limit.trim() == "max" { u64::MAX } else { limit.trim().parse().ok()? };
     if limit >= NO_LIMIT {
@@ -166,7 +167,7 @@ fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<Readi
 mod tests {
     use super::*;
 
-    /// A `/proc/PID` with these files.
+    /// Returns [`free_memory`] of a `/proc/PID` with these files.
     fn free(files: &[(&str, &str)]) -> Option<u64> {
         free_memory(&|path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned()))
     }
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(container("1000\n", "800\n"), Some(300));
         assert_eq!(container("max\n", "600\n"), Some(100));
         assert_eq!(container("max\n", "400\n"), Some(0));
-        // A limit of the pod, or of a slice: nothing in the container's own group tells it.
+        // A limit of the pod or of a slice. The container's own group does not show it.
         assert_eq!(container("max\n", "max\n"), None);
     }
 

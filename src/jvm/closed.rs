@@ -1,7 +1,8 @@
-//! A process whose mappings are closed to us: it is not dumpable (prctl(2), PR_SET_DUMPABLE), as after it has changed
-//! its user (jsvc), or it has capabilities that we have not (ptrace(2), "Ptrace access mode checking"). Its root,
-//! current directory, program and environment are closed as well. What is left are its name, its command line, the
-//! names of its threads, and hsperfdata where it sees the same file system as we do.
+//! A process whose mappings are closed to us. It is not dumpable (prctl(2), PR_SET_DUMPABLE), for example after it
+//! changed its user (jsvc). Or it has capabilities that we lack (ptrace(2), "Ptrace access mode checking").
+//!
+//! Its root, current directory, program and environment are closed as well. Still visible are its name, its command
+//! line, and the names of its threads. hsperfdata is visible if both processes see the same file system.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -19,22 +20,22 @@ use super::temp_dir::{Start, TMP};
 use crate::base::identity::Identity;
 use crate::files::regular_file::{Access, Links, hold_dir_in, open_dir_in, open_in, read_bounded};
 
-/// Every HotSpot has this thread (JDK: `vmThread.cpp`), and no other JVM.
+/// Every HotSpot JVM has this thread (JDK: `vmThread.cpp`), and no other JVM has it.
 const VM_THREAD: &str = "VM Thread";
 
-/// So many users may have a JVM here.
+/// Most users whose directories are searched.
 const USERS_MAX: usize = 1000;
 
-/// A clock may have been set since the process began.
+/// Tolerance for a clock that was set after the process started.
 const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
-/// hsperfdata that was found by its name.
+/// hsperfdata that was found by the name of its file.
 pub struct Found {
     pub data: PerfData,
     pub temp_dir: String,
 }
 
-/// Whether it is a HotSpot JVM as far as names tell: of the process, of a word of its command line, of its threads.
+/// Returns whether names suggest a HotSpot JVM: that of the process, of a word of its command line, or of a thread.
 pub fn is_named_like_a_jvm(target: &Target, status: &ProcStatus, line: &CommandLine) -> bool {
     status.name == "java" || line.names_libjvm() || has_vm_thread(target)
 }
@@ -43,8 +44,8 @@ fn has_vm_thread(target: &Target) -> bool {
     target.thread_names().iter().any(|name| name == VM_THREAD)
 }
 
-/// Looks for hsperfdata of the process where it would keep it: the directory is listed, for the user's name in the
-/// file's path may be any.
+/// Searches the directories where the process would keep hsperfdata. Each directory is listed, because the file's path
+/// contains a user name that may be any.
 pub fn perf_data(start: &Start<'_>, target: &Target, identity: Identity, ns_pid: i32) -> Option<Found> {
     let dirs = start.line.alt_temp_dir().into_iter().chain([TMP]);
     dirs.into_iter().find_map(|temp_dir: &str| {
@@ -63,7 +64,7 @@ fn in_dir(target: &Target, identity: Identity, temp_dir: &str, ns_pid: i32) -> i
         let user_dir = hold_dir_in(&dir, OsStr::from_bytes(user.to_bytes()), Links::Refuse)?;
         let file = open_in(&user_dir, ns_pid.to_string(), Access::Read)?;
         let owner = file.metadata()?.uid();
-        // It may have been root when it made the file.
+        // The process may have been root when it created the file.
         if owner != identity.uid && owner != 0 {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -74,7 +75,8 @@ fn in_dir(target: &Target, identity: Identity, temp_dir: &str, ns_pid: i32) -> i
     Ok(parsed.find(|data| is_of_this_life(data, target)))
 }
 
-/// A file that an earlier process of the same number has left tells of a VM that began before this process.
+/// Returns whether hsperfdata belongs to this process. A file that an earlier process with the same pid has left has an
+/// older start time.
 fn is_of_this_life(data: &PerfData, target: &Target) -> bool {
     let begun = data.long("sun.rt.createVmBeginTime").and_then(|millis| u64::try_from(millis).ok());
     let (Some(begun), Some(age)) = (begun, target.age()) else { return false };

@@ -1,5 +1,5 @@
-//! The command line of a JVM, pure: the options that the VM gets, from where it gets them, and what is run
-//! (JDK: `src/java.base/share/native/libjli/java.c` and `args.c`; `src/hotspot/share/runtime/arguments.cpp`).
+//! Parses the command line of a JVM: the options of the VM, all their sources, and the main class. No I/O (JDK:
+//! `src/java.base/share/native/libjli/java.c` and `args.c`; `src/hotspot/share/runtime/arguments.cpp`).
 
 /// Options of the launcher whose value is the next word (JDK: `java.c`, `IsWhiteSpaceOption` and its callers).
 const WITH_VALUE: &[&str] = &[
@@ -18,27 +18,28 @@ const WITH_VALUE: &[&str] = &[
     "--enable-native-access",
 ];
 
-/// Where the JVM keeps its socket, its attach file and hsperfdata, from JDK 28 on (JDK-8384557).
+/// The option for the directory of socket, attach file and hsperfdata, from JDK 28 on (JDK-8384557).
 const ALT_TEMP_DIR: &str = "-XX:AltTempDir=";
 
-/// More files than anybody names.
+/// Most option files that are read. No real command line names so many.
 const FILES_MAX: usize = 64;
 
-/// What a process was started with.
+/// The command line of a process, with its options from all sources.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
-    /// What the VM may take for its options, in its order: the last of two counts. Of a program that is not the launcher
-    /// all words are among them.
+    /// The options that the VM may read, in its order: the last of two counts. For a program that is not the launcher,
+    /// all its words.
     options: Vec<String>,
-    /// Main class, jar or module; of a program that is not called java, its name. No arguments: they may be secrets.
+    /// The main class, jar or module; the name of a program that is not called java. Without arguments, because they
+    /// may be secrets.
     pub main: Option<String>,
 }
 
-/// Reads something by its name: a variable of the process, a file as it sees it. `None` when that is not there.
+/// Reads a variable or a file of the process by its name. `None` if it does not exist.
 type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl CommandLine {
-    /// From `/proc/PID/cmdline`, and from what that and the environment name.
+    /// Parses `/proc/PID/cmdline`, and the variables and files that add options.
     pub fn of(cmdline: &[u8], variable: Read<'_>, file: Read<'_>) -> Self {
         let text = String::from_utf8_lossy(cmdline);
         let mut words = text.split('\0').filter(|word| !word.is_empty()).map(str::to_owned);
@@ -46,12 +47,12 @@ impl CommandLine {
         let program = program.rsplit('/').next().unwrap_or_default();
         let of_variable = |name: &str| variable(name).map(|text| split(&text, Style::Options)).unwrap_or_default();
         let (options, main) = if program == "java" {
-            // The launcher puts the words of its own variable first.
+            // The launcher puts the words of its variable before the command line.
             let words = of_variable("JDK_JAVA_OPTIONS").into_iter().chain(words);
             of_launcher(&expanded(words, file))
         } else {
-            // Behind another program's name stand arguments of its own, which may be secrets. The JDK's tools hand on
-            // what follows -J.
+            // The arguments of another program are not returned, because they may be secrets. The tools of the JDK pass
+            // on the rest of a word after -J.
             let options = words.map(|word| word.strip_prefix("-J").map_or(word.clone(), str::to_owned)).collect();
             (options, Some(program.to_owned()))
         };
@@ -59,8 +60,8 @@ impl CommandLine {
         Self { options: with_files(all, file), main }
     }
 
-    /// The directory that the VM was told to use instead of /tmp. One that does not begin at the root is ignored
-    /// (JDK 28, of itself: "AltTempDir is ignored because it must be an absolute pathname").
+    /// Returns the directory that the VM uses instead of /tmp. A relative path is ignored (JDK 28's own message:
+    /// "AltTempDir is ignored because it must be an absolute pathname").
     pub fn alt_temp_dir(&self) -> Option<&str> {
         let told = self.options.iter().rev().find_map(|word| word.strip_prefix(ALT_TEMP_DIR))?;
         told.starts_with('/').then_some(told)
@@ -72,13 +73,14 @@ impl CommandLine {
         self.options.iter().rev().find_map(of_word) == Some(true)
     }
 
-    /// Whether some word names the library of a JVM.
+    /// Returns whether a word is the path of a JVM's library.
     pub fn names_libjvm(&self) -> bool {
         self.options.iter().any(|word| word.rsplit('/').next() == Some("libjvm.so"))
     }
 }
 
-/// Options, and what is run: what stands behind it is the application's own.
+/// Splits the words of the launcher into options and main class. All words after the main class belong to the
+/// application.
 fn of_launcher(words: &[String]) -> (Vec<String>, Option<String>) {
     let (mut options, mut words) = (Vec::new(), words.iter());
     while let Some(word) = words.next() {
@@ -96,8 +98,8 @@ fn of_launcher(words: &[String]) -> (Vec<String>, Option<String>) {
     (options, None)
 }
 
-/// With the options of the files that options name: those of a flags file come before all others, those of another one
-/// in its place.
+/// Adds the options of the files that options name. Those of a flags file come before all others. Those of an options
+/// file stand in its place.
 fn with_files(options: Vec<String>, file: Read<'_>) -> Vec<String> {
     let (mut first, mut all, mut files) = (Vec::new(), Vec::new(), 0);
     for option in options {
@@ -117,8 +119,8 @@ fn with_files(options: Vec<String>, file: Read<'_>) -> Vec<String> {
     first
 }
 
-/// With the words of files in the place of `@FILE`; `@@` begins a word with one `@`. A file's own words are not looked
-/// into (JDK: `args.c`, `JLI_PreprocessArg`).
+/// Replaces `@FILE` by the words of the file. `@@` stands for a word that begins with `@`. The words of a file are not
+/// expanded again (JDK: `args.c`, `JLI_PreprocessArg`).
 fn expanded(words: impl Iterator<Item = String>, file: Read<'_>) -> Vec<String> {
     let (mut all, mut files, mut expands) = (Vec::new(), 0, true);
     for word in words {
@@ -138,12 +140,12 @@ fn expanded(words: impl Iterator<Item = String>, file: Read<'_>) -> Vec<String> 
     all
 }
 
-/// How a text is divided into words.
+/// The rules by which a text is split into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// At white space outside of quotes.
+    /// Splits at white space outside of quotes.
     Options,
-    /// The same, with comments, and escapes in quotes.
+    /// As `Options`, with comments, and with escapes in quotes.
     ArgFile,
 }
 
@@ -154,7 +156,7 @@ fn split(text: &str, style: Style) -> Vec<String> {
         match (c, quote) {
             (c, Some(open)) if c == open => quote = None,
             ('\\', Some(_)) if style == Style::ArgFile => match chars.next() {
-                // At the end of a line: it goes on in the next one.
+                // A backslash at the end of a line: the word goes on in the next line.
                 Some('\n' | '\r') => chars = skipped(chars),
                 Some(c) => word.get_or_insert_default().push(unescaped(c)),
                 None => {}
@@ -209,7 +211,7 @@ mod tests {
         assert_eq!(main_of(b""), None);
     }
 
-    /// Of which `dir` is told where the sources say what `files` and `variables` do.
+    /// Returns the `dir` of a command line, by the text of its files and variables.
     fn told(cmdline: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> Option<String> {
         let of = |all: &[(&str, &str)], name: &str| {
             all.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned())

@@ -1,38 +1,38 @@
-//! `--if`: whether a dump is worth its pause, told by what the JVM and its container use. A hook that runs at every
-//! rollout must not dump healthy pods. Pure: numbers come in.
+//! Conditions of `--if`: whether a dump is worth its pause. A hook that runs at every rollout must not dump healthy
+//! pods. No I/O: the caller passes the numbers.
 
 use std::fmt;
 
 use crate::base::units::Bytes;
 
-/// What is measured.
+/// The quantity that a condition compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// The old generation after its last collection, of its maximum: what is there to stay.
+    /// The old generation after its last collection, in percent of its maximum: the objects that stay.
     Heap,
-    /// What the container uses of its memory, without the page cache that it would give back.
+    /// The memory that the container uses, without the page cache, which the kernel frees when needed.
     Memory,
 }
 
-/// Above so many percent.
+/// A condition: the measure is above `percent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
     pub measure: Measure,
     pub percent: u8,
 }
 
-/// What is known of a measure.
+/// The known value of a measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reading {
     #[default]
     Unknown,
-    /// There is nothing that it could be near to.
+    /// The measure has no limit, so no condition on it can hold.
     NoLimit,
-    /// Used and largest possible bytes.
+    /// Used bytes and the maximum.
     Of(u64, u64),
 }
 
-/// Of each measure.
+/// The readings of all measures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub heap: Reading,
@@ -40,10 +40,10 @@ pub struct Usage {
 }
 
 impl Condition {
-    /// Reads `heap>85%`.
+    /// Parses `heap>85%`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason, as text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || "neither heap>PERCENT% nor memory>PERCENT%".to_owned();
         let (name, percent) = text.trim().split_once('>').ok_or_else(wrong)?;
@@ -56,7 +56,7 @@ impl Condition {
         Ok(Self { measure, percent: percent.ok_or_else(wrong)? })
     }
 
-    /// `None` when it cannot be told.
+    /// Returns whether the condition holds; `None` if that is unknown.
     pub fn holds(self, usage: &Usage) -> Option<bool> {
         match self.measure.of(usage) {
             Reading::NoLimit => Some(false),
@@ -66,7 +66,7 @@ impl Condition {
 }
 
 impl Condition {
-    /// `heap>85%: 93.0 % (372.0 MiB of 400.0 MiB)`.
+    /// Returns the condition with its reading: `heap>85%: 93.0 % (372.0 MiB of 400.0 MiB)`.
     fn told_as_held(self, usage: &Usage) -> String {
         let reading = self.measure.of(usage);
         match (reading, reading.percent()) {
@@ -112,20 +112,20 @@ impl fmt::Display for Condition {
     }
 }
 
-/// What became of the conditions.
+/// The result of all conditions together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
     /// There is no condition.
     Unconditional,
-    /// Those that hold, with what was measured.
+    /// The conditions that hold, with their readings.
     Worth(String),
-    /// None holds, as far as can be told, but one cannot.
+    /// No condition holds, but one of them is unknown.
     Unknown(String),
-    /// In words.
+    /// No condition holds. The text has the readings.
     NotWorth(String),
 }
 
-/// One that holds suffices.
+/// Evaluates the conditions. One that holds is enough.
 pub fn judge(conditions: &[Condition], usage: &Usage) -> Judged {
     if conditions.is_empty() {
         return Judged::Unconditional;
@@ -145,7 +145,7 @@ pub fn judge(conditions: &[Condition], usage: &Usage) -> Judged {
     Judged::NotWorth(told.collect::<Vec<_>>().join(", "))
 }
 
-/// Whether the heap, of which nothing is known, would decide.
+/// Returns whether the heap is unknown and its value would decide.
 pub fn lacks_heap(conditions: &[Condition], usage: &Usage) -> bool {
     usage.heap == Reading::Unknown
         && conditions.iter().any(|condition| condition.measure == Measure::Heap)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_holds_suffices_and_none_says_what_was_measured() {
+    fn one_true_condition_suffices_and_result_has_readings() {
         let usage = Usage { heap: Reading::Of(50, 100), memory: Reading::Of(95, 100) };
         assert_eq!(judge(&[], &usage), Judged::Unconditional);
         let held = Judged::Worth("memory>90%: 95.0 % (95 B of 100 B)".into());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_told_leaves_it_open_unless_another_one_holds() {
+    fn unknown_condition_stays_unknown_unless_another_holds() {
         let usage = Usage { heap: Reading::Unknown, memory: Reading::Of(95, 100) };
         assert!(matches!(judge(&conditions(&["memory>99%", "heap>85%"]), &usage), Judged::Unknown(_)));
         assert!(matches!(judge(&conditions(&["memory>90%", "heap>85%"]), &usage), Judged::Worth(_)));
@@ -183,14 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_there_is_none_to_be_near_to() {
+    fn condition_without_a_limit_never_holds() {
         let usage = Usage { heap: Reading::Of(1, 100), memory: Reading::NoLimit };
         let told = judge(&conditions(&["heap>85%", "memory>0%"]), &usage);
         assert_eq!(told, Judged::NotWorth("not heap>85%: 1 %, not memory>0%: there is no limit".into()));
     }
 
     #[test]
-    fn the_jvm_is_asked_for_its_heap_only_when_that_decides() {
+    fn heap_is_asked_for_only_when_it_decides() {
         let lacks = |texts: &[&str], heap, memory| lacks_heap(&conditions(texts), &Usage { heap, memory });
         assert!(lacks(&["heap>85%", "memory>90%"], Reading::Unknown, Reading::Of(1, 100)));
         assert!(!lacks(&["heap>85%", "memory>90%"], Reading::Unknown, Reading::Of(91, 100)));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn text_that_is_no_condition_is_refused() {
         for text in ["", "heap", "heap>", "heap>101%", "cpu>3%", "heap<3%", "heap>-1"] {
             assert!(Condition::parse(text).is_err(), "{text}");
         }

@@ -1,16 +1,16 @@
-//! Whether an ELF file has a section, pure: the caller reads (elf(5), 64-bit little-endian only, as are all
-//! machines that we build for).
+//! Finds a section in an ELF file (elf(5)). Does no I/O: the caller passes a read function. Only 64-bit little-endian
+//! files, as on all machines that we build for.
 
 /// The section in which a GraalVM native image keeps its heap (graal: `NativeImage.java`, `SectionName.SVM_HEAP`).
 pub const SVM_HEAP: &str = ".svm_heap";
 
-/// More sections than any real file has.
+/// Most sections that are accepted; real files have fewer.
 const SECTIONS_MAX: u16 = 2000;
 
-/// Longest table of section names that is looked at.
+/// Most bytes of the table of section names that are read.
 const NAMES_MAX: u64 = 1 << 20;
 
-/// Whether the section's name is in the table of names. `read` gives `len` bytes at an offset.
+/// Returns whether the table of section names contains `name`. `read` returns `len` bytes at an offset.
 pub fn has_section(name: &str, read: impl Fn(u64, usize) -> Option<Vec<u8>>) -> bool {
     section_names(read).is_some_and(|names| names.split(|byte| *byte == 0).any(|entry| entry == name.as_bytes()))
 }

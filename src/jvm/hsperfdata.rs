@@ -1,5 +1,5 @@
-//! hsperfdata, pure: the JVM's own counters in a file that needs no attach to be read
-//! (JDK: `perfMemory.hpp`, `PerfDataPrologue` and `PerfDataEntry`; written in the byte order of the machine).
+//! hsperfdata: the JVM's counters in a file that is readable without an attach. No I/O (JDK: `perfMemory.hpp`,
+//! `PerfDataPrologue` and `PerfDataEntry`; written in the byte order of the machine).
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ const MAGIC: [u8; 4] = [0xca, 0xfe, 0xc0, 0xc0];
 const PROLOGUE: usize = 32;
 const ENTRY_HEADER: usize = 20;
 
-/// A heap of G1 is a whole number of regions of at least 1 MiB (JDK: `heapRegionBounds.hpp`). Up to JDK 20 its counters
-/// add some bytes, so that nobody divides by zero (JDK: `g1MonitoringSupport.hpp`, `pad_capacity`).
+/// Smallest region of a G1 heap in bytes. A heap is a whole number of regions (JDK: `heapRegionBounds.hpp`). Up to JDK
+/// 20 its counters are some bytes larger, against a division by zero (JDK: `g1MonitoringSupport.hpp`, `pad_capacity`).
 const G1_REGION_MIN: u64 = 1 << 20;
 
-/// Why the bytes are no hsperfdata.
+/// Reasons why the bytes are not hsperfdata.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PerfDataError {
     #[error("the magic number is missing")]
@@ -22,26 +22,26 @@ pub enum PerfDataError {
     Short(usize),
 }
 
-/// A counter's value.
+/// The value of a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Long(i64),
     Text(String),
 }
 
-/// The prologue and the counters.
+/// The prologue and the counters of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PerfData {
-    /// The VM is up: its counters are complete.
+    /// True once the VM is up and its counters are complete.
     pub accessible: bool,
     counters: BTreeMap<String, Value>,
 }
 
 impl PerfData {
-    /// Reads the bytes of the file. Entries that do not fit end the list: the JVM may be writing them.
+    /// Parses the bytes of the file. An entry that does not fit ends the list, because the JVM may be writing it.
     ///
     /// # Errors
-    /// When these are no hsperfdata of version 2, which all JVMs from 5 on write.
+    /// When the bytes are not hsperfdata of version 2. All JVMs from 5 on write version 2.
     pub fn parse(bytes: &[u8]) -> Result<Self, PerfDataError> {
         let prologue = bytes.get(..PROLOGUE).ok_or(PerfDataError::Short(bytes.len()))?;
         if prologue[..4] != MAGIC {
@@ -77,12 +77,12 @@ impl PerfData {
         }
     }
 
-    /// Whether the JVM allows attaching: the first character of its capabilities (JDK: `MonitoredVmUtil`).
+    /// Returns whether the JVM allows attaching: the first character of its capabilities (JDK: `MonitoredVmUtil`).
     pub fn is_attachable(&self) -> Option<bool> {
         Some(self.text("sun.rt.jvmCapabilities")?.starts_with('1'))
     }
 
-    /// Main class or jar, without its arguments: they may be secrets.
+    /// Returns the main class or jar. Without its arguments, because they may be secrets.
     pub fn main_class(&self) -> Option<&str> {
         self.text("sun.rt.javaCommand")?.split(' ').next().filter(|word| !word.is_empty())
     }
@@ -91,24 +91,26 @@ impl PerfData {
         self.text("java.property.java.vm.version")
     }
 
-    /// The largest size of the heap: `-Xmx`, as the JVM has rounded it.
+    /// Returns the largest heap in bytes: `-Xmx`, as the JVM has rounded it.
     pub fn heap_max(&self) -> Option<u64> {
         let [young, old] = [0, 1].map(|generation| self.generation_max(generation).unwrap_or(0));
         let all = if self.divides_heap() { young.saturating_add(old) } else { young.max(old) };
         (all > 0).then_some(all)
     }
 
-    /// Used and largest possible bytes of the old generation, as of its last collection. ZGC and Shenandoah without
-    /// generations call all of their heap the old one.
+    /// Returns the used and the largest bytes of the old generation, as of its last collection. Without generations,
+    /// ZGC and Shenandoah report the whole heap as the old one.
     pub fn old_generation(&self) -> Option<(u64, u64)> {
         let used = self.long("sun.gc.generation.1.space.0.used")?.max(0).cast_unsigned();
         Some((used, self.generation_max(1).or_else(|| self.heap_max())?))
     }
 
-    /// Whether the generations have a part of the heap each. Those of G1, ZGC and Shenandoah share it, and each tells
-    /// the whole. Serial, Parallel and CMS name two collectors: `Copy:MSC`, `ParScav:MSC`, `ParNew:CMS`
-    /// (JDK: `serialHeap.cpp`, `parallelScavengeHeap.cpp`, `cmsHeap.cpp`; 8: `collectorPolicy.cpp`). From JDK 28 on,
-    /// the young generation of Parallel may shrink to nothing, and its old one take the whole.
+    /// Returns whether each generation has a part of the heap. Those of G1, ZGC and Shenandoah share it, and each
+    /// reports the whole.
+    ///
+    /// Serial, Parallel and CMS name two collectors: `Copy:MSC`, `ParScav:MSC`, `ParNew:CMS` (JDK: `serialHeap.cpp`,
+    /// `parallelScavengeHeap.cpp`, `cmsHeap.cpp`; 8: `collectorPolicy.cpp`). From JDK 28 on, the young generation of
+    /// Parallel may shrink to nothing. Its old generation may then take the whole heap.
     fn divides_heap(&self) -> bool {
         self.text("sun.gc.policy.name").is_some_and(|name| name.contains(':'))
             && self.long("sun.gc.generation.0.minCapacity") != Some(0)
@@ -121,7 +123,7 @@ impl PerfData {
         Some(if is_g1 { max / G1_REGION_MIN * G1_REGION_MIN } else { max })
     }
 
-    /// Used bytes of the heap's spaces, as of the last collection: a lower-bound hint.
+    /// Returns the used bytes of all spaces, as of the last collection. Serves as a hint of a lower bound.
     pub fn heap_used(&self) -> Option<u64> {
         let spaces = (0..2).flat_map(|generation| {
             (0..3).map(move |space| format!("sun.gc.generation.{generation}.space.{space}.used"))
@@ -148,7 +150,7 @@ impl Order {
     }
 }
 
-/// The entry's length and, when its type is known, its counter.
+/// Parses one entry. Returns its length and, if its type is known, its counter.
 fn entry(bytes: &[u8], order: Order) -> Option<(usize, Option<(String, Value)>)> {
     let length = order.size(bytes, 0).filter(|length| *length > ENTRY_HEADER)?;
     let bytes = bytes.get(..length)?;
@@ -208,7 +210,7 @@ mod tests {
         assert_eq!(data.heap_used(), Some(12));
     }
 
-    /// Policy and maxima of both generations as JDK 8 to 25 told them with `-Xmx400m`.
+    /// Policy and maxima of both generations, as JDK 8 to 25 reported them with `-Xmx400m`.
     #[test]
     fn largest_heap_is_that_of_the_command_line() {
         const MIB: i64 = 1 << 20;

@@ -1,16 +1,16 @@
-//! How a JVM lays out the files of its dump.
+//! The layout of a dump: which files a JVM writes, and in which order.
 
 use serde::{Deserialize, Serialize};
 
-/// How a JVM writes its dump, told by the options of its `GC.heap_dump`.
+/// The way in which a JVM writes its dump. The options of its `GC.heap_dump` show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
-    /// In a way that is not known: native images. It is read when it is done.
+    /// An unknown way, as of native images. The dump is read once it is complete.
     Unknown,
-    /// It goes back to write the lengths of its segments: JDK 8, 11.0.0 to 11.0.12.
+    /// Segment lengths are written late, so the JVM goes back in the file: JDK 8, 11.0.0 to 11.0.12.
     Patched,
-    /// One file from front to end: JDK 11.0.13 to 21.
+    /// One file, written from front to end: JDK 11.0.13 to 21.
     Sequential,
-    /// The heap beside the head: JDK 22 and later.
+    /// The heap in files beside the head: JDK 22 and later.
     Parts,
 }

@@ -1,10 +1,10 @@
-//! `/proc/PID/limits`, pure (proc_pid_limits(5)): what the kernel keeps a process from.
+//! Parses `/proc/PID/limits` (proc_pid_limits(5)). No I/O.
 
-/// Bytes that a file may have which the process writes (RLIMIT_FSIZE, setrlimit(2)); `None` without a limit.
+/// Returns the largest file in bytes that the process may write (RLIMIT_FSIZE, setrlimit(2)); `None` without a limit.
 pub fn max_file_size(text: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(text);
     let values = text.lines().find_map(|line| line.strip_prefix("Max file size"))?;
-    // The soft limit counts.
+    // The first column is the soft limit, which the kernel enforces.
     values.split_whitespace().next()?.parse().ok()
 }
 

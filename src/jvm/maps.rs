@@ -1,6 +1,6 @@
-//! `/proc/PID/maps`, pure (proc_pid_maps(5)): what a process maps tells what it is.
+//! Parses `/proc/PID/maps` (proc_pid_maps(5)): the files that a process maps show whether it is a JVM. No I/O.
 
-/// The start of the directory's name (JDK: `perfMemory_posix.cpp`).
+/// Start of the name of the hsperfdata directory (JDK: `perfMemory_posix.cpp`).
 const PERF_DIR: &[u8] = b"/hsperfdata_";
 
 /// The virtual machine in a process.
@@ -8,7 +8,7 @@ const PERF_DIR: &[u8] = b"/hsperfdata_";
 pub enum Vm {
     HotSpot,
     OpenJ9,
-    /// A GraalVM native image with attach support: known by its file, not by what it maps.
+    /// A GraalVM native image with attach support. Its program file shows it, not its mappings.
     NativeImage,
 }
 
@@ -22,26 +22,26 @@ impl std::fmt::Display for Vm {
     }
 }
 
-/// Longest line that is looked at: a path of 4,096 bytes (PATH_MAX), each of which may be escaped by four.
+/// Longest line in bytes: a path of 4,096 bytes (PATH_MAX), in which the kernel may escape each byte by four.
 const LINE_MAX: usize = 32 << 10;
 
-/// Reads the text in pieces of any length.
+/// Parses the text in pieces of any length.
 #[derive(Debug, Default)]
 pub struct MapsReader {
     mapped: Mapped,
-    /// Its number in its own pid namespace: the name of its own hsperfdata. Others may be mapped, too.
+    /// The process's pid in its own pid namespace: the name of its hsperfdata. It may map the file of another JVM, too.
     own: String,
-    /// The start of a line whose end is still to come.
+    /// The start of a line whose end has not come yet.
     line: Vec<u8>,
 }
 
 impl MapsReader {
-    /// For the process that has this number in its own pid namespace.
+    /// Returns a reader for the process with this pid in its own pid namespace.
     pub fn of(ns_pid: i32) -> Self {
         Self { own: ns_pid.to_string(), ..Self::default() }
     }
 
-    /// Takes the next piece.
+    /// Parses the next piece.
     pub fn push(&mut self, piece: &[u8]) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             let room = LINE_MAX.saturating_sub(self.line.len());
@@ -52,7 +52,7 @@ impl MapsReader {
         }
     }
 
-    /// What all pieces told.
+    /// Returns the result of all pieces.
     pub fn finish(mut self) -> Mapped {
         self.end_line();
         self.mapped
@@ -64,7 +64,7 @@ impl MapsReader {
     }
 }
 
-/// What the mappings tell.
+/// The result of the mappings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mapped {
     pub vm: Option<Vm>,
@@ -75,7 +75,7 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// As a process sees it whose root is `root` for the kernel.
+    /// Removes the path `root` from the paths, so that they are as a process with that root sees them.
     #[must_use]
     pub fn below(self, root: &str) -> Self {
         let root = root.trim_end_matches('/');
@@ -87,7 +87,7 @@ impl Mapped {
     }
 
     fn see_line(&mut self, line: &[u8], own: &str) {
-        // A path is the sixth column, and begins with the first slash of its line.
+        // The path is the sixth column. It begins with the first slash of the line.
         if let Some(slash) = line.iter().position(|byte| *byte == b'/') {
             self.see(&line[slash..], own);
         }
@@ -100,7 +100,7 @@ impl Mapped {
             self.vm = Some(Vm::HotSpot);
             self.library = Some(as_text(path));
         } else if name.starts_with(b"libj9vm") {
-            // OpenJ9 ships a libjvm.so of its own beside it.
+            // OpenJ9 has a libjvm.so of its own in the same directory.
             self.vm = Some(Vm::OpenJ9);
         } else if (self.hsperfdata.is_none() || name == own.as_bytes())
             && path.windows(PERF_DIR.len()).any(|part| part == PERF_DIR)
@@ -110,7 +110,7 @@ impl Mapped {
     }
 }
 
-/// A newline is written as three octal digits (proc_pid_maps(5)).
+/// Decodes a path. The kernel writes a newline as three octal digits (proc_pid_maps(5)).
 fn as_text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).replace("\\012", "\n")
 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jvm_is_known_by_its_library_even_when_the_file_was_replaced() {
+    fn jvm_is_known_by_its_library_even_when_replaced() {
         let text = b"7f00-7f01 r-xp 00000000 08:01 9 /opt/jre/lib/server/libjvm.so (deleted)\n";
         assert_eq!(parse(text).vm, Some(Vm::HotSpot));
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_any_length_tell_the_same() {
+    fn pieces_of_any_length_give_the_same_result() {
         let text = b"1-2 r-xp 0 08:01 9 /opt/jre/lib/server/libjvm.so\n1-2 rw-s 0 08:01 9 /tmp/hsperfdata_u/12\n";
         for length in 1..text.len() {
             let mut reader = MapsReader::default();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_only_sounds_like_it_is_none() {
+    fn library_with_a_similar_name_is_no_jvm() {
         assert_eq!(parse(b"1-2 r-xp 0 08:01 9 /opt/libjvm.so.bak\n"), Mapped::default());
     }
 }

@@ -1,5 +1,5 @@
-//! Files that are memory (tmpfs(5)): how much of it is free, and an end to what this program writes there before the
-//! kernel kills for it.
+//! File systems whose files are memory (tmpfs(5)): how much is free, and a limit on our writes there. Without it, the
+//! kernel would kill a process.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,46 +12,46 @@ use sysinfo::System;
 use super::cgroup;
 use crate::base::units::Bytes;
 
-/// statfs(2), `TMPFS_MAGIC`.
+/// The type of tmpfs: statfs(2), `TMPFS_MAGIC`.
 const TMPFS: u64 = 0x0102_1994;
 
-/// statfs(2), `RAMFS_MAGIC`. It has no size, and takes no holes.
+/// The type of ramfs: statfs(2), `RAMFS_MAGIC`. It has no size limit and no holes.
 const RAMFS: u64 = 0x8584_58f6;
 
-/// Left to the application and to this program when a file is begun whose size is known.
+/// Bytes that stay free for the application and this program when a file of known size is begun.
 pub const HEADROOM: u64 = 64 << 20;
 
-/// Left to them, whatever they have taken since, while a file grows.
+/// Bytes that stay free for both while a file grows.
 const RESERVE: u64 = 32 << 20;
 
-/// So much is written before it is looked again.
+/// Bytes that are written between two checks of the free memory.
 const STEP: u64 = 4 << 20;
 
-/// Whether files of the file system are memory.
+/// Returns whether files of the file system are memory.
 pub fn is_memory(fs: &StatFs) -> bool {
     [TMPFS, RAMFS].contains(&(fs.f_type as u64))
 }
 
-/// Whether a file, or what lies in a directory, is memory.
+/// Returns whether the file or directory lies in memory.
 pub fn holds(file: impl AsFd) -> bool {
     fstatfs(file).is_ok_and(|fs| is_memory(&fs))
 }
 
-/// Whether what is read there can be given back.
+/// Returns whether room of a file can be given back while it is read.
 pub fn takes_holes(fs: &StatFs) -> bool {
     fs.f_type as u64 != RAMFS
 }
 
-/// What is free of a container's memory, or of the machine's, whichever is less.
+/// Free memory of a container or of the machine: the smaller of the two.
 #[derive(Debug, Clone, Copy)]
 pub struct FreeMemory {
     pub bytes: u64,
-    /// The machine has less than the container, or no limit is seen.
+    /// True if the machine has less than the container, or the container has no visible limit.
     pub of_machine: bool,
 }
 
 impl FreeMemory {
-    /// Of the container whose files are read.
+    /// Returns the free memory of the container whose files `read` returns.
     pub fn of(read: &cgroup::ReadFile<'_>) -> Self {
         let machine = free_on_machine();
         match cgroup::free_memory(read) {
@@ -60,13 +60,13 @@ impl FreeMemory {
         }
     }
 
-    /// Of this process's own container.
+    /// Returns the free memory of this process's container.
     pub fn own() -> Self {
         Self::of(&cgroup::own_file)
     }
 }
 
-/// Nothing is known to be free where the kernel does not tell.
+/// Returns the free memory of the machine. 0 if the kernel does not say.
 fn free_on_machine() -> u64 {
     System::new().map_or(0, |mut system| {
         system.refresh_memory();
@@ -74,10 +74,10 @@ fn free_on_machine() -> u64 {
     })
 }
 
-/// Fails when `bytes` written to `file` would leave too little memory.
+/// Fails if `bytes` written to `file` would leave too little memory.
 ///
 /// # Errors
-/// `StorageFull`, as of a disk, with what is free.
+/// `StorageFull`, as on a full disk, with the free bytes.
 pub fn must_hold(file: impl AsFd, bytes: u64) -> io::Result<()> {
     if holds(file) { must_be_free(bytes.saturating_add(HEADROOM)) } else { Ok(()) }
 }
@@ -91,7 +91,7 @@ fn must_be_free(bytes: u64) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, text))
 }
 
-/// What may be written to a file that grows: anything, unless it is memory and little is left.
+/// A limit for a file that grows. Only a file in memory has one.
 #[derive(Debug)]
 pub struct Ration {
     is_memory: bool,
@@ -103,7 +103,7 @@ impl Ration {
         Self { is_memory: holds(file), taken: AtomicU64::new(0) }
     }
 
-    /// To be called before `bytes` are written.
+    /// Checks the free memory now and then. Callers call it before they write `bytes`.
     ///
     /// # Errors
     /// As [`must_hold`].
@@ -117,7 +117,7 @@ impl Ration {
     }
 }
 
-/// A file that is written to within its ration.
+/// A writer to a file, limited by its ration.
 #[derive(Debug)]
 pub struct Rationed<'a> {
     file: &'a File,

@@ -1,5 +1,5 @@
-//! Which processes are JVMs, and which of them is taken. A JVM is known by what it maps (`libjvm.so`), not by
-//! its name; hsperfdata adds facts and is never required.
+//! Finds the JVMs among the processes, and selects one. A JVM is known by what it maps (`libjvm.so`), not by its name.
+//! hsperfdata adds facts and is never required.
 
 pub mod cgroup;
 mod closed;
@@ -40,19 +40,19 @@ pub const PROC: &str = "/proc";
 #[derive(Debug)]
 pub struct Jvm {
     pub target: Target,
-    /// Its number in its own pid namespace: the one in its file names.
+    /// The JVM's pid in its own pid namespace, which is a part of the names of its files.
     pub ns_pid: i32,
     pub identity: Identity,
     pub vm: Vm,
-    /// Its mappings are closed to us: it is taken for a JVM by its name, or that of one of its threads.
+    /// True if its mappings are closed to us. The name of the process or of a thread then shows that it is a JVM.
     pub by_name_only: bool,
-    /// Where it keeps its attach socket, as it sees it.
+    /// The directory of its attach socket, as the JVM sees it.
     pub temp_dir: String,
-    /// Its options have -XX:+DisableAttachMechanism, as far as they can be told.
+    /// True if its visible options contain -XX:+DisableAttachMechanism.
     pub disables_attach: bool,
     pub resident_bytes: u64,
     pub perf_data: Option<PerfData>,
-    /// Main class or jar; no arguments, they may be secrets.
+    /// Main class or jar. Without arguments, because they may be secrets.
     pub main_class: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Jvm {
         self.target.pid()
     }
 
-    /// One line that tells this JVM from others.
+    /// Returns one line that identifies this JVM.
     pub fn describe(&self) -> String {
         let main_class = self.main_class.as_deref().unwrap_or("unknown main class");
         let version = self.perf_data.as_ref().and_then(PerfData::vm_version);
@@ -70,7 +70,7 @@ impl Jvm {
     }
 }
 
-/// All JVMs that can be seen, by process number; never this process itself.
+/// Returns all visible JVMs, ordered by pid. Never this process itself.
 ///
 /// # Errors
 /// When the process list cannot be read.
@@ -88,17 +88,16 @@ fn others(proc_root: &Path) -> Result<impl Iterator<Item = i32>, DiscoveryError>
     Ok(pids.filter(|pid: &i32| pid.unsigned_abs() != std::process::id()))
 }
 
-/// How many of them are named.
+/// Most closed processes that a message names.
 const CLOSED_MAX: usize = 5;
 
-/// Processes that may be JVMs, for all that can be told: we may not look into them, though they are our own or we are
-/// root.
+/// Returns the processes that may be JVMs but are closed to us, although they are our own or we are root.
 fn closed_to_us(proc_root: &Path) -> Result<Vec<String>, DiscoveryError> {
     let ours = Identity::current().uid;
     let closed = |pid: i32| {
         let target = Target::open(proc_root, pid).ok()?;
         let status = target.status().ok()?;
-        // A JVM has several threads, and catches the signal; without attach support (-Xrs) it is no use to us.
+        // A JVM has several threads and catches SIGQUIT. One without attach support (-Xrs) cannot be dumped anyway.
         let may_be = status.has_memory && status.threads != Some(1) && status.catches(SIGQUIT) != Some(false);
         let is_ours = ours == 0 || status.euid == Some(ours);
         let error = (may_be && is_ours).then(|| target.read("maps").err())??;
@@ -107,7 +106,7 @@ fn closed_to_us(proc_root: &Path) -> Result<Vec<String>, DiscoveryError> {
     Ok(others(proc_root)?.filter_map(closed).take(CLOSED_MAX).collect())
 }
 
-/// The one JVM that was asked for by its number.
+/// Returns the JVM with the pid that the user named.
 fn only(proc_root: &Path, pid: i32) -> Result<Jvm, DiscoveryError> {
     let ours = pid.unsigned_abs() == std::process::id();
     let found = if ours { None } else { look_at(proc_root, pid) };
@@ -117,7 +116,7 @@ fn only(proc_root: &Path, pid: i32) -> Result<Jvm, DiscoveryError> {
     Ok(jvm)
 }
 
-/// sysinfo looks at each process in many files, so it is asked about JVMs only.
+/// Adds the resident memory of the JVMs. Only of them, because sysinfo reads many files of each process.
 fn add_memory(jvms: &mut [Jvm]) {
     let pids: Vec<SysPid> = jvms.iter().map(|jvm| SysPid::from_u32(jvm.pid().unsigned_abs())).collect();
     let Ok(mut system) = System::new() else { return };
@@ -128,7 +127,7 @@ fn add_memory(jvms: &mut [Jvm]) {
     }
 }
 
-/// What this process is, when it is a JVM. One that ends while we look is none.
+/// Returns the JVM in this process. `None` if it is no JVM, or ends meanwhile.
 fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     let target = Target::open(proc_root, pid).ok()?;
     let status = target.status().ok()?;
@@ -139,7 +138,7 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     }
     let ns_pid = status.ns_pid.unwrap_or(pid);
     let mapped = mapped(&target, ns_pid).or_else(|error| match error.kind() {
-        // The process's own user may look.
+        // The process's own user may read its mappings.
         io::ErrorKind::PermissionDenied => identity.io(|| mapped(&target, ns_pid)),
         _ => Err(error),
     });
@@ -147,7 +146,7 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
         Ok(mapped) => {
             let vm = match mapped.vm {
                 Some(vm) => vm,
-                // One that does not catch SIGQUIT has no attach support.
+                // A native image that does not catch SIGQUIT has no attach support.
                 None if status.catches(SIGQUIT) == Some(true) && is_native_image(identity, &target) => Vm::NativeImage,
                 None => return None,
             };
@@ -161,7 +160,7 @@ fn look_at(proc_root: &Path, pid: i32) -> Option<Jvm> {
     }
 }
 
-/// A JVM that we may look into.
+/// Returns a JVM whose mappings are readable.
 fn open_jvm(target: Target, ns_pid: i32, identity: Identity, vm: Vm, mapped: Mapped) -> Jvm {
     target.hold_dirs();
     let start = Start::of(&target, identity);
@@ -170,7 +169,7 @@ fn open_jvm(target: Target, ns_pid: i32, identity: Identity, vm: Vm, mapped: Map
     jvm(target, ns_pid, identity, vm, perf_data, temp_dir, line)
 }
 
-/// One whose mappings are closed to us.
+/// Returns a JVM whose mappings are closed to us; `None` if nothing shows that it is one.
 fn closed_jvm(target: Target, status: &ProcStatus, ns_pid: i32, identity: Identity) -> Option<Jvm> {
     let start = Start::of(&target, identity);
     let found = closed::perf_data(&start, &target, identity, ns_pid);
@@ -195,7 +194,7 @@ fn jvm(
     temp_dir: String,
     line: CommandLine,
 ) -> Jvm {
-    // Taken now: later it tells whether the number still means this process.
+    // The start time is read now. Later it shows whether the pid still belongs to this process.
     target.start_ticks();
     let main_class = perf_data.as_ref().and_then(PerfData::main_class).map(str::to_owned);
     let disables_attach = line.disables_attach();
@@ -204,7 +203,7 @@ fn jvm(
     Jvm { target, ns_pid, identity, vm, by_name_only, temp_dir, disables_attach, resident_bytes, perf_data, main_class }
 }
 
-/// Why a process that was asked for by number is not in the list of JVMs.
+/// Returns the reason why the process that the user named is no JVM.
 fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
     if pid.unsigned_abs() == std::process::id() {
         return DiscoveryError::Ourselves { pid };
@@ -212,7 +211,7 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
     let look = || {
         let target = Target::open(proc_root, pid)?;
         let status = target.status()?;
-        // It maps nothing any more. A thread of the kernel has no memory either.
+        // The process has ended and maps nothing. A thread of the kernel has no memory either.
         if status.is_zombie() || !status.has_memory && status.name == "java" {
             return Err(rustix::io::Errno::SRCH.into());
         }
@@ -231,7 +230,7 @@ fn why_no_jvm(proc_root: &Path, pid: i32) -> DiscoveryError {
     }
 }
 
-/// Whether its file is a GraalVM native image.
+/// Returns whether the program is a GraalVM native image.
 fn is_native_image(identity: Identity, target: &Target) -> bool {
     let Ok(exe) = target.open_exe().or_else(|_| identity.io(|| target.open_exe())) else { return false };
     elf::has_section(elf::SVM_HEAP, |at, len| {
@@ -240,7 +239,7 @@ fn is_native_image(identity: Identity, target: &Target) -> bool {
     })
 }
 
-/// A process may map hundreds of thousands of files, so the text is never held as a whole.
+/// Reads the mappings in pieces, because a process may map hundreds of thousands of files.
 fn mapped(target: &Target, ns_pid: i32) -> io::Result<Mapped> {
     let mut reader = MapsReader::of(ns_pid);
     target.read_pieces("maps", |piece| {
@@ -250,7 +249,7 @@ fn mapped(target: &Target, ns_pid: i32) -> io::Result<Mapped> {
     Ok(reader.finish())
 }
 
-/// The counters, when the JVM keeps a file that we can read.
+/// Returns the counters, if the JVM has a file that we can read.
 fn perf_data(target: &Target, identity: Identity, path: Option<String>) -> Option<PerfData> {
     let path = path?;
     let bytes = target.read_inside(&path).or_else(|_| identity.io(|| target.read_inside(&path)));

@@ -1,16 +1,16 @@
-//! `/proc/PID/mountinfo`, pure (proc_pid_mountinfo(5)): on what a directory lies, and how long that lives.
+//! Parses `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): the mount of a directory, and how long its files live. No I/O.
 
-/// What container engines mount as a root; elsewhere it is a directory of a larger file system.
+/// File systems that container engines mount as a root. Elsewhere the root is a directory of a larger file system.
 const LAYERED: &[&str] = &["overlay", "aufs", "fuse.fuse-overlayfs", "9p", "virtiofs", "zfs"];
 
-/// How long a file there lives.
+/// The lifetime of files on a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// In the container's own layer: gone when the container restarts.
+    /// Files in the container's own layer are lost when the container restarts.
     Container,
-    /// In an emptyDir: gone with the pod.
+    /// Files in an emptyDir or in memory are lost with the pod.
     Pod,
-    /// In a volume that the pod does not own, or on a machine that is no container.
+    /// Files on a volume that the pod does not own outlive the pod, as do those outside of any container.
     OutlivesPod,
 }
 
@@ -28,15 +28,15 @@ impl std::fmt::Display for Lifetime {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub mount_point: String,
-    /// What of the file system is mounted there.
+    /// The path inside the file system that is mounted there.
     root: String,
     pub fs_type: String,
-    /// The root of the same process is that of a container.
+    /// True if the root of the process is that of a container.
     in_container: bool,
 }
 
 impl Mount {
-    /// The mount of `path` in the text of the file: the last one with the longest mount point above it.
+    /// Returns the mount of `path`: the last one of those with the longest mount point above it.
     pub fn of(path: &str, mountinfo: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(mountinfo);
         let above = |path: &str| {
@@ -47,13 +47,13 @@ impl Mount {
         above(path).map(|mount| Self { in_container, ..mount })
     }
 
-    /// Id, parent, device, root, mount point, options, optional fields, `-`, type, source, super options.
+    /// Parses id, parent, device, root, mount point, options, optional fields, `-`, type, source, super options.
     fn parse(line: &str) -> Option<Self> {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(3);
         let root = unescape(left.next()?);
         let mount_point = unescape(left.next()?);
-        // The options.
+        // Skips the options.
         left.next()?;
         let fs_type = right.split(' ').next()?.to_owned();
         Some(Self { mount_point, root, fs_type, in_container: false })
@@ -64,24 +64,26 @@ impl Mount {
         path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Files there are memory.
+    /// Returns whether files on the mount are memory.
     pub fn is_memory(&self) -> bool {
         matches!(self.fs_type.as_str(), "tmpfs" | "ramfs")
     }
 
-    /// The node's own disk, which the kubelet watches: the container's layer, or an emptyDir.
+    /// Returns whether the mount is the node's own disk, which the kubelet watches: the container's layer, or an
+    /// emptyDir.
     pub fn is_node_disk(&self) -> bool {
         !self.is_memory() && self.lifetime() != Lifetime::OutlivesPod
     }
 
-    /// Whether bytes there count against a limit that was told for the whole container. Its layer and its emptyDirs do,
-    /// other volumes and memory do not. On a machine that is no container, the limit is for wherever the dump goes.
+    /// Returns whether bytes on the mount count against the disk limit of the container. Its layer and its emptyDirs
+    /// do. Other volumes and memory do not. Outside of a container, the limit counts for every mount.
     pub fn counts_for_container(&self) -> bool {
         self.is_node_disk() || !self.in_container
     }
 
-    /// The kubelet mounts volumes from a directory that is named after their kind
-    /// (Kubernetes: `pkg/kubelet/kubelet_getters.go`, `getPodVolumesDir`; `pkg/volume/util`, `EscapeQualifiedName`).
+    /// Returns the lifetime of files on the mount. The kubelet mounts volumes from a directory with the kind of the
+    /// volume in its name (Kubernetes: `pkg/kubelet/kubelet_getters.go`, `getPodVolumesDir`; `pkg/volume/util`,
+    /// `EscapeQualifiedName`).
     pub fn lifetime(&self) -> Lifetime {
         if self.mount_point == "/" && (LAYERED.contains(&&*self.fs_type) || self.root != "/") {
             Lifetime::Container
@@ -93,7 +95,7 @@ impl Mount {
     }
 }
 
-/// Blank, tab, newline and backslash are written as three octal digits.
+/// Decodes blank, tab, newline and backslash, which the kernel writes as three octal digits.
 fn unescape(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_place_lives_as_long_as_what_it_lies_on() {
+    fn lifetime_of_a_file_is_that_of_its_mount() {
         assert_eq!(mount("/var/tmp").lifetime(), Lifetime::Container);
         assert_eq!(mount("/dumps/a").lifetime(), Lifetime::Pod);
         assert_eq!(mount("/tmp").lifetime(), Lifetime::Pod);
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_of_a_container_counts_for_no_volume_and_outside_for_all() {
+    fn container_limit_counts_for_no_volume_but_any_host_mount() {
         let counts = |path: &str| mount(path).counts_for_container();
         assert!(counts("/var/tmp") && counts("/dumps"));
         assert!(!counts("/data x") && !counts("/tmp"));

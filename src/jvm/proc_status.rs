@@ -1,13 +1,13 @@
-//! `/proc/PID/status`, pure (proc_pid_status(5)). What a kernel does not tell is `None`.
+//! Parses `/proc/PID/status` (proc_pid_status(5)). No I/O. A field that a kernel does not have is `None`.
 
-/// Signal numbers, the same on all architectures that we build for (signal(7)).
+/// Number of the signal, the same on all architectures that we build for (signal(7)).
 pub const SIGQUIT: u32 = 3;
 
-/// The fields that matter for attaching.
+/// The fields that an attach needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcStatus {
     pub name: String,
-    /// The effective one.
+    /// The effective uid.
     pub euid: Option<u32>,
     pub egid: Option<u32>,
     /// The supplementary ones.
@@ -18,12 +18,12 @@ pub struct ProcStatus {
     /// Mask of the signals that a handler catches.
     pub sig_cgt: Option<u64>,
     pub state: Option<char>,
-    /// Gone early when a process ends (Linux: `fs/proc/array.c` tells of memory only where there is some).
+    /// False early when a process ends (Linux: `fs/proc/array.c` writes the fields of memory only where there is some).
     pub has_memory: bool,
 }
 
 impl ProcStatus {
-    /// Reads the text of the file.
+    /// Parses the text of the file.
     pub fn parse(text: &[u8]) -> Self {
         let mut status = Self::default();
         for line in String::from_utf8_lossy(text).lines() {
@@ -48,23 +48,23 @@ impl ProcStatus {
         }
     }
 
-    /// Whether a handler catches the signal; `None` where the kernel does not say.
+    /// Returns whether a handler catches the signal; `None` if the kernel does not say.
     pub fn catches(&self, signal: u32) -> Option<bool> {
         self.sig_cgt.map(|mask| mask & (1 << (signal - 1)) != 0)
     }
 
-    /// Stopped by a signal or by a debugger: it handles nothing before it goes on.
+    /// Returns whether a signal or a debugger has stopped the process. It handles nothing until it goes on.
     pub fn is_stopped(&self) -> bool {
         matches!(self.state, Some('T' | 't'))
     }
 
-    /// It runs, or could: a process that ends gives up its memory first, then its sockets (Linux: `kernel/exit.c`,
-    /// `do_exit`).
+    /// Returns whether the process runs or could run. A process that ends gives up its memory first, then its sockets
+    /// (Linux: `kernel/exit.c`, `do_exit`).
     pub fn is_alive(&self) -> bool {
         !self.is_zombie() && self.has_memory
     }
 
-    /// Dead, but not yet reaped.
+    /// Returns whether the process is dead but not yet reaped.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, Some('Z' | 'X'))
     }
@@ -74,8 +74,8 @@ fn column(value: &str, index: usize) -> Option<u32> {
     value.split_whitespace().nth(index)?.parse().ok()
 }
 
-/// Field 22 of `/proc/PID/stat`: the start time in clock ticks since boot (proc_pid_stat(5)).
-/// The name in field 2 may hold blanks and parentheses, so counting starts behind the last one.
+/// Returns field 22 of `/proc/PID/stat`: the start time in clock ticks since boot (proc_pid_stat(5)). The name in field
+/// 2 may contain blanks and parentheses, so counting starts after the last parenthesis.
 pub fn start_ticks(stat: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(stat);
     let (_, rest) = text.rsplit_once(')')?;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_old_kernel_does_not_tell_is_unknown_not_zero() {
+    fn field_missing_in_old_kernels_is_unknown_not_zero() {
         let status = ProcStatus::parse(b"Name:\tjava\n");
         assert_eq!((status.ns_pid, status.catches(SIGQUIT), status.euid), (None, None, None));
     }

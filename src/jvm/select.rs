@@ -1,11 +1,11 @@
-//! Which of several JVMs is taken.
+//! Selects one of several JVMs.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Jvm, closed_to_us, discover, only};
 
-/// No JVM, or not the one asked for.
+/// There is no JVM, or not the one that the user named.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     #[error("cannot list the processes in {}", .proc_root.display())]
@@ -59,7 +59,7 @@ impl DiscoveryError {
     }
 }
 
-/// Which one when several fit.
+/// The choice when several JVMs match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Preference {
     #[default]
@@ -68,7 +68,7 @@ pub enum Preference {
     Largest,
 }
 
-/// What was asked for.
+/// The user's choice of the JVM.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub pid: Option<i32>,
@@ -77,10 +77,10 @@ pub struct Selection {
     pub preference: Preference,
 }
 
-/// Finds the JVMs and takes one; with several, all are logged and the choice is said.
+/// Finds the JVMs and selects one. If there are several, the log has all of them and the choice.
 ///
 /// # Errors
-/// When there is none, or not the one asked for.
+/// When there is no JVM, or not the one that the user named.
 pub fn select(proc_root: &Path, selection: &Selection) -> Result<Jvm, DiscoveryError> {
     if let Some(pid) = selection.pid {
         return only(proc_root, pid);
@@ -111,7 +111,7 @@ fn matches(jvm: &Jvm, text: &str) -> bool {
     cmdline.contains(text) || jvm.main_class.as_deref().is_some_and(|class| class.contains(text))
 }
 
-/// `jvms` is ordered by pid, so the first of equals is the lowest.
+/// Selects by preference. `jvms` is ordered by pid, so the lowest pid wins among equals.
 fn prefer(jvms: Vec<Jvm>, preference: Preference) -> Option<Jvm> {
     let mut jvms = jvms.into_iter();
     let first = jvms.next()?;

@@ -1,5 +1,5 @@
-//! The one door to another process: a held `/proc/PID` directory, reads, its file system, signals, liveness.
-//! A process that ended, even if its number was given to another, answers "no such process" through it.
+//! Another process, held by its `/proc/PID` directory: its files, its file system, signals, liveness. If the process
+//! has ended, every call fails with "no such process", even if another process has its pid.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,38 +16,39 @@ use super::proc_status::{ProcStatus, start_ticks};
 use crate::base::faults::door;
 use crate::files::regular_file::{self, Access, Links};
 
-/// A page: what the kernel makes at once for a file of `/proc` (Linux: `fs/seq_file.c`).
+/// One page: the piece that the kernel returns at once for a file of `/proc` (Linux: `fs/seq_file.c`).
 const READ_STEP: usize = 4096;
 
-/// Longest file of `/proc/PID` that is held as a whole. Command lines have at most 6 MiB (execve(2)), unless the process
-/// moves their ends (PR_SET_MM, prctl(2)); a namespace has at most 100,000 mounts (Linux:
+/// Longest file of `/proc/PID` that is read into memory. Command lines have at most 6 MiB (execve(2)), unless the
+/// process moves their ends (PR_SET_MM, prctl(2)). A namespace has at most 100,000 mounts (Linux:
 /// `Documentation/admin-guide/sysctl/fs.rst`, mount-max).
 const PROC_MAX: usize = 16 << 20;
 
-/// Longest file that is read in the process's own file system: hsperfdata, which has 32 KiB by default and 2 MiB at most
+/// Longest file that is read in the process's own file system: hsperfdata. It has 32 KiB by default and 2 MiB at most
 /// (JDK: `globals.hpp`, PerfDataMemorySize).
 pub const INSIDE_MAX: u64 = 2 << 20;
 
-/// How much of a file is looked through at a time.
+/// Bytes of a file that are searched at a time.
 const PIECE: usize = 1 << 20;
 
-/// A process that we look at, and perhaps signal.
+/// A process that is looked at, and perhaps gets a signal.
 #[derive(Debug)]
 pub struct Target {
     pid: i32,
     proc_dir: OwnedFd,
-    /// As it was when first asked for.
+    /// The start time, as read at the first call.
     start_ticks: OnceLock<Option<u64>>,
-    /// Held with our own rights, where the process's own user may not: it is not dumpable (proc(5)).
+    /// Root directory, held with our own rights. The process's own user may not open it if the process is not dumpable
+    /// (proc(5)).
     root: OnceLock<OwnedFd>,
     cwd: OnceLock<OwnedFd>,
 }
 
 impl Target {
-    /// Holds the process; it may be gone already.
+    /// Holds the process, which may have ended already.
     ///
     /// # Errors
-    /// When there is no such process, or `/proc` is not there.
+    /// When there is no such process, or no `/proc`.
     pub fn open(proc_root: &Path, pid: i32) -> io::Result<Self> {
         let path = proc_root.join(pid.to_string());
         let proc_dir = door("open /proc/PID", || regular_file::hold_dir_in(CWD, path, Links::Refuse))?;
@@ -65,7 +66,7 @@ impl Target {
     /// Reads a whole file below `/proc/PID`.
     ///
     /// # Errors
-    /// ESRCH when the process ended, EACCES when we may not look, `FileTooLarge` beyond 16 MiB.
+    /// ESRCH when the process has ended, EACCES when we may not read, `FileTooLarge` beyond 16 MiB.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_pieces(name, |piece| {
@@ -75,7 +76,7 @@ impl Target {
         Ok(bytes)
     }
 
-    /// Reads a file below `/proc/PID` of any length, in the order of its bytes.
+    /// Reads a file of any length below `/proc/PID`, and passes its pieces to `each` in order.
     ///
     /// # Errors
     /// As [`Target::read`], and those of `each`.
@@ -94,10 +95,11 @@ impl Target {
         })
     }
 
-    /// Reads a small file of the process's own file system, where it may have made anything: `path` as it sees it.
+    /// Reads a small file in the process's own file system, which may contain anything. `path` is as the process sees
+    /// it.
     ///
     /// # Errors
-    /// As [`Target::open_dir`]; `NotRegular`, or longer than 2 MiB.
+    /// As [`Target::open_dir`]; `NotRegular`, or when the file is longer than 2 MiB.
     pub fn read_inside(&self, path: &str) -> io::Result<Vec<u8>> {
         let (dir, name) = path.rsplit_once('/').ok_or(io::ErrorKind::InvalidInput)?;
         let dir = self.open_dir(dir)?;
@@ -105,8 +107,8 @@ impl Target {
         door("read", || regular_file::read_bounded(file, INSIDE_MAX))
     }
 
-    /// Reads a small file that the process itself was told by this path: relative to its current directory, perhaps by
-    /// links.
+    /// Reads a small file by a path that the process was given. The path may be relative to its current directory and
+    /// may contain links.
     ///
     /// # Errors
     /// As [`Target::read_inside`].
@@ -115,7 +117,7 @@ impl Target {
         door("read", || regular_file::read_bounded(file, INSIDE_MAX))
     }
 
-    /// Whether the file has these bytes, which are no longer than a piece, in its first `max`.
+    /// Returns whether the first `max` bytes of the file contain `wanted`, which must not be longer than one piece.
     ///
     /// # Errors
     /// As [`Target::read_inside`].
@@ -132,7 +134,7 @@ impl Target {
             if starts.into_iter().any(|(at, _)| piece[at..filled].starts_with(wanted)) {
                 return Ok(true);
             }
-            // It may straddle two pieces.
+            // The wanted bytes may lie across two pieces.
             kept = filled.min(wanted.len() - 1);
             piece.copy_within(filled - kept..filled, 0);
         }
@@ -152,7 +154,7 @@ impl Target {
         }
     }
 
-    /// Holds root and current directory with our own rights, for whoever may not look there.
+    /// Holds root and current directory with our own rights. Later calls as another user may lack them.
     pub fn hold_dirs(&self) {
         for (place, held) in [("root", &self.root), ("cwd", &self.cwd)] {
             if let Ok(dir) = self.open_dir_at(place) {
@@ -161,6 +163,8 @@ impl Target {
         }
     }
 
+    /// Reads the status of the process.
+    ///
     /// # Errors
     /// As [`Target::read`].
     pub fn status(&self) -> io::Result<ProcStatus> {
@@ -171,7 +175,7 @@ impl Target {
         self.status().is_ok_and(|status| status.is_alive())
     }
 
-    /// What the threads of the process are called; a kernel cuts a name to 15 bytes (prctl(2), PR_SET_NAME).
+    /// Returns the names of the process's threads. The kernel cuts a name to 15 bytes (prctl(2), PR_SET_NAME).
     pub fn thread_names(&self) -> Vec<String> {
         let opened = door("task", || regular_file::open_dir_in(&self.proc_dir, "task", Links::Refuse));
         let entries = opened.and_then(|dir| Ok(rustix::fs::Dir::read_from(&dir)?)).into_iter().flatten();
@@ -180,16 +184,16 @@ impl Target {
         names.map(|name| String::from_utf8_lossy(&name).trim_end().to_owned()).collect()
     }
 
-    /// Holds a directory of the process's own file system: `path` as the process sees it.
+    /// Holds a directory in the process's own file system. `path` is as the process sees it.
     ///
     /// # Errors
-    /// When it is not there, no directory, or `/proc/PID/root` is closed to us.
+    /// When it does not exist, is no directory, or `/proc/PID/root` is closed to us.
     pub fn open_dir(&self, path: &str) -> io::Result<OwnedFd> {
         let root = self.open_root()?;
         let inside = path.trim_start_matches('/');
-        // A link to an absolute path means one below the process's root, not below ours.
+        // A link to an absolute path must start at the process's root, not at ours.
         match door(inside, || regular_file::hold_dir_below(&root, inside)) {
-            // Before Linux 5.6, or where a seccomp profile does not know the call.
+            // Before Linux 5.6, or where a seccomp profile forbids the call.
             Err(error) if [Errno::NOSYS, Errno::PERM].contains(&errno_of(&error)) => {
                 door(inside, || regular_file::hold_dir_in(&root, inside, Links::Follow))
             }
@@ -212,8 +216,8 @@ impl Target {
         }
     }
 
-    /// Whether the process sees the same mounts as this one, from the same root: its paths are ours. Each mount has a
-    /// number of its own in the whole kernel (proc_pid_mountinfo(5)), and anybody may read the table.
+    /// Returns whether the process sees the same mounts as this one, from the same root: then its paths are ours. Mount
+    /// ids are unique in the whole kernel (proc_pid_mountinfo(5)), and any process may read the table.
     pub fn shares_our_root(&self) -> bool {
         let ours = regular_file::read_named("/proc/self/mountinfo", PROC_MAX as u64).unwrap_or_default();
         !ours.is_empty() && self.read("mountinfo").is_ok_and(|theirs| theirs == ours)
@@ -236,7 +240,7 @@ impl Target {
         door(inside, || regular_file::hold_dir_in(&self.proc_dir, inside, Links::Follow))
     }
 
-    /// Opens the process's program for reading, whatever its path is by now.
+    /// Opens the process's program for reading, even if its path has changed.
     ///
     /// # Errors
     /// As [`Target::read`].
@@ -244,7 +248,7 @@ impl Target {
         door("exe", || regular_file::open_named_in(&self.proc_dir, Path::new("exe")))
     }
 
-    /// Where the symbolic link `name` below `/proc/PID` points to.
+    /// Returns the target of the symbolic link `name` below `/proc/PID`.
     ///
     /// # Errors
     /// As [`Target::read`].
@@ -253,24 +257,24 @@ impl Target {
         Ok(PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(target.as_bytes()).into_owned())))
     }
 
-    /// How this process can name `path` of the other one: for messages.
+    /// Returns the name of the process's `path` as this process can reach it, for messages.
     pub fn seen_from_here(&self, path: &str) -> String {
         if self.shares_our_root() { path.to_owned() } else { format!("/proc/{}/root{path}", self.pid) }
     }
 
-    /// Sends SIGQUIT to this process and no other.
+    /// Sends SIGQUIT to this process and to no other.
     ///
     /// # Errors
-    /// When it ended, or we may not signal it.
+    /// When the process has ended, or we may not signal it.
     pub fn send_quit(&self) -> io::Result<()> {
         door("kill", || match pidfd_send_signal(&self.proc_dir, Signal::QUIT) {
-            // Before Linux 5.1, or where a seccomp profile does not know the call.
+            // Before Linux 5.1, or where a seccomp profile forbids the call.
             Err(Errno::NOSYS | Errno::PERM | Errno::BADF) => self.send_quit_without_proc_fd(),
             other => Ok(other?),
         })
     }
 
-    /// By a pidfd of its own, else by number; the start time tells that it is still the same process.
+    /// Sends the signal by a pidfd, or else by pid. The start time shows that it is still the same process.
     fn send_quit_without_proc_fd(&self) -> io::Result<()> {
         let pid = Pid::from_raw(self.pid).ok_or(io::ErrorKind::InvalidInput)?;
         let held = pidfd_open(pid, PidfdFlags::empty());
@@ -283,7 +287,7 @@ impl Target {
         }
     }
 
-    /// How long ago it started; `None` where the kernel does not tell.
+    /// Returns the time since the process started; `None` if the kernel does not say.
     pub fn age(&self) -> Option<Duration> {
         let uptime = regular_file::read_named("/proc/uptime", regular_file::TEXT_MAX).ok()?;
         let uptime = String::from_utf8(uptime).ok()?;

@@ -1,5 +1,5 @@
-//! Where a JVM keeps its attach socket, its attach file and hsperfdata: in /tmp, whatever java.io.tmpdir says, or from
-//! JDK 28 on where `-XX:AltTempDir` says (JDK-8384557; `os_linux.cpp`, `os::get_temp_directory`).
+//! Finds the directory of a JVM's attach socket, attach file and hsperfdata. It is /tmp, whatever java.io.tmpdir says.
+//! From JDK 28 on `-XX:AltTempDir` can name another one (JDK-8384557; `os_linux.cpp`, `os::get_temp_directory`).
 
 use std::io;
 
@@ -8,16 +8,16 @@ use super::maps::Mapped;
 use super::target::Target;
 use crate::base::identity::Identity;
 
-/// Where nothing says otherwise.
+/// The default directory.
 pub const TMP: &str = "/tmp";
 
-/// A JVM that knows the option has its name in its library, as it has those of all others (JDK: `jvmFlag.cpp`).
+/// The name of the option. The library of a JVM that knows an option contains its name (JDK: `jvmFlag.cpp`).
 const OPTION: &[u8] = b"AltTempDir";
 
-/// Longest library that is looked through: 30 MB were seen; with symbols of its own it may be ten times as long.
+/// Most bytes of the library that are searched. 30 MB were seen; a library with debug symbols may be ten times as long.
 const LIBRARY_MAX: u64 = 512 << 20;
 
-/// What a process tells of its own start, as far as we may look.
+/// The visible facts of a process's start.
 pub struct Start<'a> {
     target: &'a Target,
     identity: Identity,
@@ -40,11 +40,11 @@ impl<'a> Start<'a> {
         Self { target, identity, line }
     }
 
-    /// Where it keeps its files. What it maps tells best: that is where it keeps hsperfdata.
+    /// Returns the directory. The mapped hsperfdata is the best proof of it.
     pub fn temp_dir(&self, mapped: &Mapped) -> String {
         let kept_in = mapped.hsperfdata.as_deref().and_then(dir_of).map(str::to_owned);
         let told = || self.line.alt_temp_dir().filter(|_| self.knows_the_option(mapped)).map(str::to_owned);
-        // The kernel may tell a path that the process itself does not know, as of another root.
+        // The kernel may report a path that the process does not know, for example under another root.
         kept_in.filter(|dir| self.has(dir)).or_else(told).unwrap_or_else(|| TMP.to_owned())
     }
 
@@ -54,7 +54,7 @@ impl<'a> Start<'a> {
         opened.is_ok_and(|_| true)
     }
 
-    /// An older JVM ignores the option, if it is told to ignore what it does not know (IgnoreUnrecognizedVMOptions).
+    /// Returns whether the JVM knows the option. An older JVM may ignore it (IgnoreUnrecognizedVMOptions).
     fn knows_the_option(&self, mapped: &Mapped) -> bool {
         let Some(library) = &mapped.library else { return true };
         let look = || self.target.finds_inside(library, OPTION, LIBRARY_MAX);
@@ -66,7 +66,7 @@ fn as_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `DIR/hsperfdata_USER/PID`.
+/// Returns DIR of `DIR/hsperfdata_USER/PID`.
 fn dir_of(hsperfdata: &str) -> Option<&str> {
     let (user_dir, _) = hsperfdata.rsplit_once('/')?;
     let (dir, _) = user_dir.rsplit_once('/')?;

@@ -1,5 +1,5 @@
-//! What fills the heap: the histogram of a walk gets its names from the head of the dump, which is read once more when
-//! it is whole.
+//! The largest classes of a heap. A walk counts the instances. The names come from the head of the dump, which is read
+//! again once the dump is whole.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -9,21 +9,21 @@ use crate::compress::gunzip::Gunzip;
 use crate::compress::spool::Spool;
 use crate::hprof::{Histogram, TopClasses, names};
 
-/// So many classes are in a receipt.
+/// Number of classes in a receipt.
 const LISTED: usize = 30;
 
-/// So many of them are shown to people.
+/// Number of classes that are shown as text.
 const SHOWN: usize = 10;
 
-/// A name in a line of text is not longer; whole names are in the JSON.
+/// Longest class name in a line of text. JSON contains whole names.
 const NAME_SHOWN: usize = 120;
 
-/// Of a dump whose spool is sealed: its members are read in the order of the object.
+/// Returns the largest classes of a dump whose spool is sealed: its members are read in the order of the object.
 pub fn of_spool(histogram: &Histogram, spool: &Spool) -> Option<TopClasses> {
     named(histogram, Gunzip::new(spool.reader()))
 }
 
-/// Of a plain or gzipped dump in a file.
+/// Returns the largest classes of a plain or gzipped dump in a file.
 pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> Option<TopClasses> {
     if let Err(error) = file.rewind() {
         log::warn!("the dump cannot be read again for the names of its classes: {error}");
@@ -32,7 +32,8 @@ pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> Option<
     if gzipped { named(histogram, Gunzip::new(file)) } else { named(histogram, file) }
 }
 
-/// Numbers without names are worth more than none; without objects there are none.
+/// Adds the names to the histogram. If the names cannot be read, the numbers alone are returned. `None` for a dump
+/// without objects.
 fn named(histogram: &Histogram, head: impl Read) -> Option<TopClasses> {
     let ranking = histogram.top(LISTED);
     if ranking.total.instances == 0 {
@@ -45,7 +46,7 @@ fn named(histogram: &Histogram, head: impl Read) -> Option<TopClasses> {
     Some(ranking.named(&names))
 }
 
-/// A line for each of the largest classes: `12.3 MiB in 13678731 of java.lang.String`.
+/// Returns a line for each of the largest classes: `12.3 MiB in 13678731 of java.lang.String`.
 pub fn lines(classes: &TopClasses) -> Vec<String> {
     let shown = || classes.top.iter().take(SHOWN);
     let width = shown().map(|share| share.amount.instances.to_string().len()).max().unwrap_or(0);

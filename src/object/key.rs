@@ -1,15 +1,15 @@
-//! Where an object lies, pure. Sorted by name is sorted by time; the run id makes the key unique.
+//! The key of an object. No I/O. Keys sorted by name are sorted by time. The run id makes the key unique.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Longest project, app or environment.
+/// Longest project, app or environment in bytes.
 const NAME_MAX: usize = 128;
 
 /// Longest name of a file (Linux: `include/uapi/linux/limits.h`, NAME_MAX).
 const FILE_NAME_MAX: usize = 255;
 
-/// What a file of that name gets around it: `unverified-`, a run's id and `-`; `.gz`, `.upload`, `.abcdef.new`.
+/// Bytes around the name of a waiting file: `unverified-`, a run id and `-`; `.gz`, `.upload`, `.abcdef.new`.
 const AROUND: usize = 48;
 
 /// A name that cannot be part of a key.
@@ -30,6 +30,8 @@ pub struct Place {
 }
 
 impl Place {
+    /// Checks the three names.
+    ///
     /// # Errors
     /// When a name is empty, too long, begins with a dot or holds anything but letters, digits, `.`, `_`, `-`.
     pub fn new(project: &str, app: &str, env: &str) -> Result<Self, NameError> {
@@ -44,14 +46,14 @@ impl std::fmt::Display for Place {
 }
 
 impl Place {
-    /// As it stands in a key.
+    /// Parses a place in the form that it has in a key.
     pub fn parse(text: &str) -> Option<Self> {
         let names: Vec<&str> = text.split('/').collect();
         let [project, app, env] = names[..] else { return None };
         Self::new(project, app, env).ok()
     }
 
-    /// Of what nobody has named a place for.
+    /// Returns the place of a dump for which nobody has named one.
     pub fn unknown() -> Self {
         let unknown = || "unknown".to_owned();
         Self { project: unknown(), app: unknown(), env: unknown() }
@@ -74,17 +76,75 @@ fn name(what: &'static str, text: &str) -> Result<String, NameError> {
     }
 }
 
-/// The JVM's number, where its own name for a dump tells it (JDK: `heapDumper.cpp`, `java_pid<pid>.hprof`).
+/// Returns the pid in the file name that the JVM gives a dump; 0 without one (JDK: `heapDumper.cpp`,
+/// `java_pid<pid>.hprof`).
 pub fn pid_of(name: &str) -> i32 {
     let digits = name.split("_pid").nth(1).unwrap_or_default();
     let end = digits.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().unwrap_or(0)
 }
 
-/// The key of the receipt beside an object, told by the object's.
+/// Returns the key of the receipt of the object `key`.
 pub fn receipt_of(key: &str) -> String {
     let stem = key.strip_suffix(DUMP_TAIL).or_else(|| key.strip_suffix(".gz")).unwrap_or(key);
     format!("{stem}{RECEIPT_TAIL}")
+}
+
+/// The key of the context beside a heap dump, told by the dump's.
+pub fn context_of(key: &str) -> Option<String> {
+    key.strip_suffix(DUMP_TAIL).map(|stem| format!("{stem}{CONTEXT_TAIL}"))
+}
+
+/// Project, app and environment of a key that has all three.
+pub fn place_of(key: &str) -> Option<Place> {
+    let (dir, _name) = key.rsplit_once('/')?;
+    Place::parse(dir)
+}
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Artefact {
+    HeapDump,
+    /// What a JVM writes about its crash (JDK: `vmError.cpp`, `hs_err_pid<pid>.log`).
+    ErrorLog,
+    /// Of JDK Flight Recorder.
+    FlightRecording,
+    /// A process image, of the kernel's or of OpenJ9 (`core.*.dmp`).
+    Core,
+    Log,
+    Other,
+}
+
+impl Artefact {
+    /// By the object's name.
+    pub fn of_key(key: &str) -> Self {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let Some(stem) = name.strip_suffix(".gz") else { return Self::Other };
+        if name.ends_with(DUMP_TAIL) {
+            return Self::HeapDump;
+        }
+        match stem.rsplit('.').next().unwrap_or_default() {
+            "log" if stem.contains("hs_err") => Self::ErrorLog,
+            "jfr" => Self::FlightRecording,
+            "core" | "dmp" => Self::Core,
+            "log" | "txt" => Self::Log,
+            _ if stem.contains("_core.") => Self::Core,
+            _ => Self::Other,
+        }
+    }
+
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::HeapDump => "heap dump",
+            Self::ErrorLog => "crash log",
+            Self::FlightRecording => "flight recording",
+            Self::Core => "core file",
+            Self::Log => "log",
+            Self::Other => "other file",
+        }
+    }
 }
 
 /// The time that an object's name begins with.
@@ -97,7 +157,7 @@ fn clean(name: &str) -> String {
     name.bytes().map(|byte| if is_name_byte(byte) { byte as char } else { '-' }).take(NAME_MAX).collect()
 }
 
-/// Pod and pid, between the time and the run id.
+/// Returns pod and pid: the text between the time and the run id.
 fn process_of(stem: &str) -> Option<&str> {
     let (_time, rest) = stem.split_once('_')?;
     rest.rsplit_once('_').map(|(process, _run_id)| process)
@@ -107,27 +167,27 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-/// What the name of a compressed dump ends with.
+/// End of the name of a compressed dump.
 const DUMP_TAIL: &str = ".hprof.gz";
 
-/// The first part of the name.
+/// Format of the time at the start of the name.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
-/// Stands before the name of a file that is no heap dump, while it waits; never in a key.
+/// Separates the stem from the file name in the name of a waiting file that is no heap dump. Never in a key.
 const OTHER: char = '+';
 
-/// The same of its receipt.
+/// End of the name of a receipt.
 pub const RECEIPT_TAIL: &str = ".json";
 
-/// The same of what the run found beside the dump: threads, flags, memory.
+/// End of the name of the text beside the dump: threads, flags, memory.
 pub const CONTEXT_TAIL: &str = ".txt";
 
-/// Of what lies beside a dump, by the end of its name.
+/// Returns the content type of a text beside a dump, by the end of its name.
 pub fn content_type_of(tail: &str) -> &'static str {
     if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" }
 }
 
-/// The key of a dump, or of another file, without the store's prefix.
+/// The key of a dump or of another file, without the prefix of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectKey {
     dir: String,
@@ -143,7 +203,7 @@ impl ObjectKey {
         Self { dir: place.to_string(), stem, tail: DUMP_TAIL.to_owned() }
     }
 
-    /// The same for a file of this name that is no heap dump.
+    /// Changes the key to that of a file `name` that is no heap dump.
     #[must_use]
     pub fn of_other(self, name: &str) -> Self {
         let room = FILE_NAME_MAX.saturating_sub(AROUND + self.stem.len());
@@ -151,7 +211,8 @@ impl ObjectKey {
         Self { tail: format!("_{name}.gz"), ..self }
     }
 
-    /// The key that a file's own name tells: one of ours that was kept, or taken over for the store.
+    /// Parses the key in the name of a file that this tool has kept or taken over for the store. `None` for other
+    /// names.
     pub fn of_file(place: &Place, name: &str) -> Option<Self> {
         let (stem, other) = match name.split_once(OTHER) {
             Some((stem, other)) => (stem, Some(other)),
@@ -169,7 +230,7 @@ impl ObjectKey {
         (is_ours && key.is_sound()).then_some(key)
     }
 
-    /// The name under which a file waits to be stored, from which [`ObjectKey::of_file`] tells the key again.
+    /// Returns the name under which a file waits for the store. [`ObjectKey::of_file`] parses the key from it.
     pub fn waiting_name(&self, gzipped: bool) -> String {
         match self.tail.strip_prefix('_') {
             Some(other) if gzipped => format!("{}{OTHER}{other}", self.stem),
@@ -179,60 +240,59 @@ impl ObjectKey {
         }
     }
 
-    /// One that was written down: it must not lead anywhere else.
+    /// Returns whether a key that was read from a file is valid: it must not lead out of its place.
     pub fn is_sound(&self) -> bool {
         let whole = format!("{}{}", self.stem, self.tail);
         Place::parse(&self.dir).is_some() && !whole.starts_with('.') && whole.bytes().all(is_name_byte)
     }
 
-    /// The place that it is in.
+    /// Returns the place of the key.
     pub fn dir(&self) -> &str {
         &self.dir
     }
 
-    /// No heap dump.
+    /// Returns whether the file is no heap dump.
     pub fn is_other(&self) -> bool {
         self.tail != DUMP_TAIL
     }
 
-    /// The run's own part of the name.
     pub fn run_id(&self) -> &str {
         self.stem.rsplit('_').next().unwrap_or_default()
     }
 
-    /// Whether the dump of this key is of the same pod and process, by its name.
+    /// Returns whether the dump `dump` comes from the same pod and process, by its name.
     pub fn is_of_same_process(&self, dump: &str) -> bool {
         let stem = dump.rsplit('/').next().and_then(|name| name.strip_suffix(DUMP_TAIL)).unwrap_or_default();
         process_of(stem).is_some_and(|process| Some(process) == process_of(&self.stem))
     }
 
-    /// What the names of the object and of all that lies beside it begin with.
+    /// Returns the common start of the names of the object and of the texts beside it.
     pub fn stem(&self) -> &str {
         &self.stem
     }
 
-    /// The compressed dump.
+    /// Returns the key of the compressed dump.
     pub fn dump(&self) -> String {
         format!("{}/{}", self.dir, self.dump_name())
     }
 
-    /// What lies beside it, by the end of its name.
+    /// Returns the key of a text beside the object; `tail` is the end of its name.
     pub fn beside(&self, tail: &str) -> String {
         let own = if self.is_other() { self.tail.trim_end_matches(".gz") } else { "" };
         format!("{}/{}{own}{tail}", self.dir, self.stem)
     }
 
-    /// The receipt beside it.
+    /// Returns the key of the receipt.
     pub fn receipt(&self) -> String {
         self.beside(RECEIPT_TAIL)
     }
 
-    /// The last part of [`ObjectKey::dump`].
+    /// Returns the last name in [`ObjectKey::dump`].
     pub fn dump_name(&self) -> String {
         format!("{}{}", self.stem, self.tail)
     }
 
-    /// The same for a dump that was not compressed.
+    /// Returns the file name of a dump that is not compressed.
     pub fn raw_name(&self) -> String {
         format!("{}.hprof", self.stem)
     }
@@ -254,13 +314,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_tells_place_and_kind() {
+        let of = |name: &str| Artefact::of_key(&format!("p/a/e/20260101T000000Z_pod_7_00ff00{name}"));
+        assert_eq!((of(".hprof.gz"), of("_hs_err_pid7.log.gz")), (Artefact::HeapDump, Artefact::ErrorLog));
+        assert_eq!((of("_a.jfr.gz"), of("_core.7.gz")), (Artefact::FlightRecording, Artefact::Core));
+        assert_eq!((of("_gc.log.gz"), of("_x.gz"), of(".txt")), (Artefact::Log, Artefact::Other, Artefact::Other));
+        assert_eq!(place_of("p/a/e/x.gz"), Place::new("p", "a", "e").ok());
+        assert_eq!((place_of("p/a/x.gz"), place_of("p/a/e/f/x.gz"), place_of("x")), (None, None, None));
+        assert_eq!(context_of("p/a/e/x.hprof.gz").as_deref(), Some("p/a/e/x.txt"));
+    }
+
+    #[test]
     fn a_bad_name_is_shown_short_and_harmless() {
         let error = Place::new(&"\u{1b}[2J".repeat(1000), "a", "e").unwrap_err().to_string();
         assert!(error.len() < 400 && !error.contains('\u{1b}'));
     }
 
     #[test]
-    fn the_name_under_which_a_file_waits_tells_its_key_again() {
+    fn key_is_parsed_from_the_name_of_a_waiting_file() {
         let place = Place::new("shop", "cart", "prod").unwrap();
         let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         for pod in ["cart-7f", "a_b.c", "x_1_abcdef"] {

@@ -1,4 +1,4 @@
-//! The object in the store: its key, its parts, what is stored, and the receipt that tells of it.
+//! The object in the store: its key, the sizes of its parts, its digest and its receipt.
 
 pub mod classes;
 pub mod key;

@@ -1,12 +1,12 @@
 //! The sizes of the parts in which an object is sent.
 
-/// The smallest part that S3 takes, but for the last (AWS: "Amazon S3 multipart upload limits").
+/// The smallest part that S3 accepts, except for the last one (AWS: "Amazon S3 multipart upload limits").
 pub const PART_MIN: u64 = 5 << 20;
 
-/// The most parts that S3 takes (the same page); Azure takes more.
+/// Most parts of an object in S3 (the same page). Azure accepts more.
 const PARTS_MAX: u64 = 10_000;
 
-/// Part size with which `upper_bytes` fit into the number of parts that a store takes, in whole MiB.
+/// Returns the part size, in whole MiB, with which `upper_bytes` fit into the number of parts that a store accepts.
 pub fn part_size(upper_bytes: Option<u64>) -> u64 {
     let needed = upper_bytes.unwrap_or(0).div_ceil(PARTS_MAX);
     needed.next_multiple_of(1 << 20).max(PART_MIN)

@@ -1,4 +1,4 @@
-//! Who we are: the pod, as far as the Downward API or the host name tells.
+//! The pod of this process, by the Downward API or the host name.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// (Kubernetes: "Expose Pod Information to Containers Through Environment Variables").
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
-    /// The pod's name; without the variable the host name, which is the same by default.
+    /// The pod's name, or the host name, which is the same by default.
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_namespace: Option<String>,
@@ -15,7 +15,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// From this process's environment and host name.
+    /// Reads the environment and the host name of this process.
     pub fn current() -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! What a run says at its end, as far as it came: as text for people, as JSON for machines and beside the object.
+//! The receipt: the result of a run, complete or not. Text for people; JSON for machines and for the store.
 
 use std::fmt::{self, Display};
 
@@ -11,6 +11,9 @@ use crate::base::units::Bytes;
 use crate::hprof::{Blanked, Summary};
 use crate::object::stored::{StoredObject, Verified};
 
+/// The reason of a dump that the JVM has written by itself.
+pub const OUT_OF_MEMORY: &str = "OutOfMemoryError";
+
 /// See the module's words. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -20,26 +23,26 @@ pub struct Receipt {
     /// `project/app/env`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// Why there is a dump.
+    /// The user's reason for the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The key of the text beside the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
-    /// What was taken out of the dump: strings or all.
+    /// The data that was redacted: strings or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
-    /// By which anybody can get the dump, and until when, where that is known. Never in what is stored beside it.
+    /// A URL by which anybody can download the dump. Never in the receipt that is stored beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_until: Option<String>,
-    /// When the run began, RFC 3339.
+    /// Start of the run, RFC 3339.
     pub started: String,
-    /// When this receipt was put beside its object, RFC 3339.
+    /// Time at which this receipt was stored beside its object, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<String>,
-    /// A hash of the JVM and of what was asked for: a run that waited for this one knows its own wish by it.
+    /// A hash of the JVM and of the requested dump. A run that waited for this one compares it with its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wish: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +54,7 @@ pub struct Receipt {
     pub pod: Pod,
     #[serde(default)]
     pub seconds: Vec<StageTime>,
-    /// The source is damaged: it stays where it is. Only within the run; the walk and a warning tell it to others.
+    /// The source is damaged, so its file stays. Used only within the run; others read it in the walk and in a warning.
     #[serde(skip)]
     pub is_damaged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +63,7 @@ pub struct Receipt {
     pub warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// A dry run, or a condition that was not met: nothing was dumped, and that is right.
+    /// Set by a dry run, or when no condition was met. No dump was made, and that is no error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nothing_done: Option<String>,
 }
@@ -72,10 +75,10 @@ pub struct DumpFacts {
     pub live_only: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub walk: Option<Summary>,
-    /// The JVM's own words.
+    /// The JVM's own message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
-    /// The pause in the JVM's own words, in seconds.
+    /// The pause in seconds, as the JVM reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<f64>,
 }
@@ -88,12 +91,12 @@ pub struct JvmFacts {
     pub uid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Without arguments: they may be secrets.
+    /// The main class, without arguments: they may contain secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub main_class: Option<String>,
 }
 
-/// How long a stage took.
+/// The time that a stage took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageTime {
     pub stage: String,
@@ -105,9 +108,9 @@ pub struct StageTime {
 pub struct Kept {
     pub path: String,
     pub bytes: u64,
-    /// Whether the place outlives the pod.
+    /// The lifetime of files in that directory, as text.
     pub lifetime: String,
-    /// What stores it.
+    /// The command that stores the dump.
     pub resume: String,
 }
 
@@ -125,7 +128,7 @@ impl Receipt {
         self.warnings.push(warning);
     }
 
-    /// Instances that were redacted with their references.
+    /// Warns of instances whose references were redacted, too.
     pub fn warn_of_blanked(&mut self, blanked: Blanked) {
         for (instances, why) in [
             (blanked.early, "come before their classes"),
@@ -144,7 +147,7 @@ impl Receipt {
         }
     }
 
-    /// The JVM says so in its own log only.
+    /// Warns of cut arrays. The JVM writes that only into its own log.
     pub fn warn_of_cut_arrays(&mut self, cut: u64) {
         if cut > 0 {
             self.warn(format!(
@@ -158,10 +161,10 @@ impl Receipt {
         self.seconds.push(StageTime { stage: stage.to_owned(), seconds });
     }
 
-    /// One line of JSON.
+    /// Returns the receipt as one line of JSON.
     ///
     /// # Errors
-    /// When a number has no JSON form, which none of these has.
+    /// When a number has no JSON form. No number of a receipt is of that kind.
     pub fn to_json(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
     }

@@ -1,24 +1,24 @@
-//! An object as the store has it: its size, its digest, and how far the store could prove it.
+//! An object as the store has it: its size, its digest, and how far the store has proved it.
 
 use serde::{Deserialize, Serialize};
 
-/// How far the store could prove what it has.
+/// The proof that the store has the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verified {
-    /// The store's own checksum of the object is ours.
+    /// The store's own checksum of the object is equal to ours.
     Checksum,
-    /// The store has as many bytes as we sent.
+    /// The store's size of the object is equal to ours.
     Size,
-    /// The store said that it has the object.
+    /// The store said that it has the object. Nothing else proves it.
     Acknowledged,
 }
 
-/// What was put into the store, as computed on the way.
+/// Size and checksum of the bytes that were sent, computed during the upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     pub bytes: u64,
-    /// `None` when the bytes were not seen in their order.
+    /// `None` if the bytes were not sent in their order.
     pub sha256: Option<String>,
 }
 
@@ -33,7 +33,8 @@ pub struct StoredObject {
 }
 
 impl StoredObject {
-    /// Whether nothing but the store's word says that it has the object. Whoever reads standard output verifies it.
+    /// Returns whether only the store's word says that it has the object. Standard output does not count: its reader
+    /// verifies.
     pub fn is_unverified(&self) -> bool {
         self.verified == Verified::Acknowledged && self.url != "-"
     }

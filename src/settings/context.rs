@@ -1,8 +1,8 @@
-//! What is asked of a JVM besides its heap.
+//! Facts of a JVM that are stored beside its dump.
 
 use super::values::choice;
 
-/// What can be asked of a JVM besides its heap.
+/// A kind of facts that the JVM reports beside its heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
     Threads,

@@ -1,4 +1,4 @@
-//! Files of settings: TOML with one plain value for each key.
+//! Settings files: TOML with one plain value or list for each key.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -23,7 +23,7 @@ pub(super) fn read_config(path: &str) -> io::Result<String> {
     regular_file::text(bytes?)
 }
 
-/// The file beside the program counts only when nobody else can have written it: it decides where dumps go.
+/// Reads the settings file beside the program. It must be safe from other users, because it decides where dumps go.
 pub(super) fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>, UsageError> {
     let error = |source| UsageError::ConfigRead { path: shown.to_owned(), source };
     let file = match regular_file::open_named(path) {
@@ -48,7 +48,7 @@ pub(super) fn read_trusted(path: &Path, shown: &str) -> Result<Option<String>, U
 pub(super) fn parse(text: &str, path: &str) -> Result<Values, UsageError> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| UsageError::ConfigSyntax {
         path: path.to_owned(),
-        // The offending line might hold a secret, so only its place and the reason are told.
+        // The wrong line may contain a secret, so the message has only its number and the reason.
         why: format!("{}{}", error.message(), error.span().map(|span| line_of(text, span.start)).unwrap_or_default()),
     })?;
     let mut values = Values::default();
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_with_a_misspelt_key_or_no_toml_is_refused_without_showing_its_text() {
+    fn bad_settings_file_is_refused_without_showing_its_text() {
         assert!(matches!(parse("stroe = 's3://b'", "f"), Err(UsageError::UnknownKey { .. })));
         let error = parse("secret_access_key = hunter2\n", "f").unwrap_err().to_string();
         assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");

@@ -1,5 +1,5 @@
-//! Where settings come from, the strongest first: flags, environment, the file given by `--config`, the file
-//! beside the program, built-in defaults.
+//! The sources of settings, the strongest first: flags, environment, the file of `--config`, the file beside the
+//! program, built-in defaults.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use crate::files::given_file;
 use crate::files::regular_file::{self, TEXT_MAX};
 use crate::store::Secret;
 
-/// What begins the name of each environment variable of ours.
+/// Prefix of this program's environment variables.
 const ENV_PREFIX: &str = "JMAP_DUMP_";
 
-/// Keys that are no flags: secrets, the files that hold one, and what belongs to one store only.
+/// Keys that are not flags: secrets, files that contain a secret, and keys of a single store.
 const FILE_KEYS: &[&str] = &[
     "access_key_id",
     "access_key_id_file",
@@ -31,15 +31,16 @@ const FILE_KEYS: &[&str] = &[
     "cname",
 ];
 
-/// Defaults that were built in: never a secret.
+/// Defaults that were set at build time. They never contain a secret.
 const BUILT_IN: &[(&str, Option<&str>)] = &[
     ("store", option_env!("JMAP_DUMP_BUILTIN_STORE")),
     ("endpoint", option_env!("JMAP_DUMP_BUILTIN_ENDPOINT")),
     ("region", option_env!("JMAP_DUMP_BUILTIN_REGION")),
     ("path_style", option_env!("JMAP_DUMP_BUILTIN_PATH_STYLE")),
+    ("account", option_env!("JMAP_DUMP_BUILTIN_ACCOUNT")),
 ];
 
-/// One source of settings; the order is their strength.
+/// A source of settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Flag,
@@ -52,12 +53,13 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The user said it for this run.
+    /// Returns whether the user gave the setting for this run.
     pub fn is_by_hand(&self) -> bool {
         matches!(self, Self::Flag | Self::Environment)
     }
 
-    /// Flags and environment are one: secrets cannot be flags.
+    /// Returns the strength of a source; 0 is the strongest. Flags and environment are equal, because secrets cannot be
+    /// flags.
     fn rank(&self) -> u8 {
         match self {
             Self::Flag | Self::Environment => 0,
@@ -79,7 +81,7 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// Keys and their texts.
+/// The settings of one source: keys and their texts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Values(pub(super) BTreeMap<String, String>);
 
@@ -89,20 +91,22 @@ impl Values {
     }
 }
 
-/// A setting and where it was said.
+/// The text of a setting, and its source.
 #[derive(Debug, Clone)]
 pub struct Value {
     pub text: String,
     pub origin: Origin,
 }
 
-/// All sources.
+/// All sources of settings, the strongest first.
 #[derive(Debug, Clone)]
 pub struct Layers(Vec<(Origin, Values)>);
 
 impl Layers {
+    /// Reads all sources.
+    ///
     /// # Errors
-    /// When a file cannot be read, is not to be trusted, or says what makes no sense.
+    /// When a file cannot be read, is not trusted, or contains an invalid setting.
     pub fn read(flags: &Flags, config: Option<&str>) -> Result<Self, UsageError> {
         let mut layers = vec![(Origin::Flag, Values(flags.0.clone())), (Origin::Environment, environment())];
         let by_environment = || std::env::var(format!("{ENV_PREFIX}CONFIG")).ok().filter(|path| !path.is_empty());
@@ -125,20 +129,22 @@ impl Layers {
         Ok(Self(layers))
     }
 
-    /// Flags alone.
+    /// Returns the flags as the only source.
     pub fn of_flags(flags: &Flags) -> Self {
         Self(vec![(Origin::Flag, Values(flags.0.clone()))])
     }
 
-    /// The strongest source that says anything about `key`.
+    /// Returns the value of `key` from the strongest source that has one.
     pub fn get(&self, key: &str) -> Option<Value> {
         debug_assert!(KNOWN_KEYS.iter().any(|known| known == key), "{key} is neither a flag nor a key of files");
         let mut all = self.0.iter().filter_map(|(origin, values)| Some((origin, values.0.get(key)?)));
         all.next().map(|(origin, text)| Value { text: text.clone(), origin: origin.clone() })
     }
 
+    /// Parses the value of `key`.
+    ///
     /// # Errors
-    /// When the text has no value.
+    /// When the text is not a valid value.
     pub fn parse<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, UsageError> {
         let Some(Value { text, origin }) = self.get(key) else { return Ok(None) };
         parse(text.trim()).map(Some).map_err(|why| {
@@ -147,8 +153,8 @@ impl Layers {
         })
     }
 
-    /// Only the sources that are at least as strong as `origin`. Built-in defaults hold no secrets, so whatever
-    /// completes a built-in store may come from anywhere.
+    /// Returns only the sources that are at least as strong as `origin`. A built-in store has no secrets, so any source
+    /// may complete it.
     #[must_use]
     pub fn down_to(&self, origin: &Origin) -> Self {
         Self(self.0.iter().filter(|(other, _)| other.rank() <= origin.rank()).cloned().collect())
@@ -156,10 +162,10 @@ impl Layers {
 }
 
 impl Layers {
-    /// A secret: its text, or that of the file which `KEY_file` names. The stronger source counts.
+    /// Returns a secret: its own text, or the text of the file that `KEY_file` names. The stronger source counts.
     ///
     /// # Errors
-    /// When one source says both, or the file gives nothing.
+    /// When one source has both, or the file is unreadable or empty.
     pub fn secret(&self, key: &str) -> Result<Option<Secret>, UsageError> {
         let twin = format!("{key}_file");
         match (self.get(key), self.get(&twin)) {
@@ -174,7 +180,7 @@ impl Layers {
         }
     }
 
-    /// As if nobody had said anything about `key`.
+    /// Returns all sources without `key`.
     #[must_use]
     pub fn without(&self, key: &str) -> Self {
         let without = |(origin, values): &(Origin, Values)| {
@@ -206,7 +212,7 @@ fn environment() -> Values {
     let mut values = Values::default();
     for key in KNOWN_KEYS.iter() {
         let text = std::env::var(format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())).ok();
-        // An empty variable is one that was not set: manifests cannot unset them.
+        // An empty variable counts as not set, because a manifest cannot unset a variable.
         values.set(key, text.as_deref().filter(|text| !text.is_empty()));
     }
     values
@@ -237,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weaker_source_adds_nothing_to_the_store_that_a_stronger_one_named() {
+    fn weaker_source_adds_nothing_to_store_of_stronger_one() {
         let own = layers().down_to(&Origin::Config("c".into()));
         assert_eq!(own.get("access_key_id").unwrap().text, "env");
         assert_eq!(own.get("region").unwrap().text, "r");

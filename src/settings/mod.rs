@@ -1,8 +1,9 @@
-//! Flags, environment, files and built-in defaults to one set of settings; every cross-check.
+//! Builds the settings of each command from flags, environment, files and defaults, and checks that they fit together.
 
 mod context;
 mod file;
 mod layers;
+mod policy;
 mod reading;
 mod store;
 mod upload;
@@ -28,6 +29,7 @@ use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;
 use crate::store::StoreSettings;
 use context::contexts;
+use policy::Policy;
 use store::store;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
@@ -39,7 +41,7 @@ pub enum Output {
     Json,
 }
 
-/// What a run that stores a dump needs.
+/// Settings of every command that stores a dump.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub place: Place,
@@ -47,54 +49,52 @@ pub struct Settings {
     pub level: u32,
     pub deadline: Duration,
     pub output: Output,
-    /// What is taken out of a dump.
+    /// The data to redact in a dump.
     pub redact: Option<Redaction>,
-    /// Of what this process sees itself.
+    /// Disk limits of the directories, as this process sees them.
     pub disk_limits: DiskLimits,
 }
 
-/// Which JVM, and what of it.
+/// Settings that choose the JVM and the content of its dump.
 #[derive(Debug, Clone)]
 pub struct TargetSettings {
     pub selection: Selection,
     pub live: bool,
-    /// As the JVM sees them.
+    /// Candidate directories for the dump, as the JVM sees them.
     pub dirs: Vec<String>,
-    /// By the user.
+    /// True if the user named the directories.
     pub dirs_named: bool,
     pub disk_limits: DiskLimits,
     pub attach_timeout: Duration,
 }
 
-/// What a dump needs besides.
 #[derive(Debug, Clone)]
 pub struct DumpSettings {
     pub common: Settings,
     pub target: TargetSettings,
     pub force: bool,
-    /// Dump even when the store is unusable.
+    /// Dump even if the store is unusable.
     pub keep_when_store_is_down: bool,
     pub dry_run: bool,
-    /// One of them has to hold, if there are any.
+    /// If there are any conditions, at least one must hold.
     pub conditions: Vec<Condition>,
-    /// Dump also when none holds and one cannot be told.
+    /// Dump also if no condition holds and one of them is unknown.
     pub dump_if_unknown: bool,
-    /// What is to be asked besides.
+    /// The facts that are stored beside the dump.
     pub with: Vec<Context>,
-    /// Why there is a dump, in the user's words.
+    /// The user's reason for the dump.
     pub reason: Option<String>,
-    /// How long a link to it is to be valid, if there is to be one.
+    /// Lifetime of the link in the receipt; `None` for no link.
     pub link: Option<Duration>,
-    /// Through pipes, straight to the store.
+    /// Stream the dump through pipes to the store.
     pub no_disk: bool,
-    /// Of the application, when it has to wait for the store.
+    /// Longest time for which the application waits for the store.
     pub max_pause: Duration,
 }
 
-/// What `check` needs.
 #[derive(Debug, Clone)]
 pub struct CheckSettings {
-    /// Without a place, there is no store to try.
+    /// `None` without a place: then no store is tried.
     pub common: Option<Settings>,
     pub target: TargetSettings,
     pub deadline: Duration,
@@ -103,7 +103,7 @@ pub struct CheckSettings {
 }
 
 impl Settings {
-    /// The same for another place.
+    /// Returns these settings with another place.
     #[must_use]
     pub fn at(&self, place: Place) -> Self {
         Self { place, ..self.clone() }
@@ -133,7 +133,9 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     if what.is_none() && layers.get("keep_class").is_some_and(|value| value.origin == Origin::Flag) {
         return Err(UsageError::KeepClassAlone);
     }
-    Ok(what.map(|what| Redaction { what, keep_classes }))
+    // Either of the two may loosen what is built in.
+    let said = layers.get("keep_class").or_else(|| layers.get("redact")).map(|value| value.origin);
+    Policy::built_in()?.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
 }
 
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
@@ -154,10 +156,10 @@ fn deadline(layers: &Layers) -> Result<Duration, UsageError> {
 }
 
 impl TargetSettings {
-    /// Settings of `arm`.
+    /// Returns the settings of `arm`.
     ///
     /// # Errors
-    /// When something makes no sense.
+    /// When a setting is invalid.
     pub fn of_arm(flags: &Flags) -> Result<Self, UsageError> {
         Self::read(&Layers::of_flags(flags))
     }
@@ -180,7 +182,7 @@ impl TargetSettings {
         })
     }
 
-    /// What these settings say of the place for a dump, whose copy lies beside it.
+    /// Returns the request to plan a dump with its compressed copy in the same directory.
     pub fn plan_request<'a>(&'a self, run_id: &'a str) -> PlanRequest<'a> {
         PlanRequest {
             dirs: &self.dirs,
@@ -197,10 +199,10 @@ impl TargetSettings {
 }
 
 impl CheckSettings {
-    /// Settings of `check`.
+    /// Returns the settings of `check`.
     ///
     /// # Errors
-    /// When something makes no sense.
+    /// When a setting is invalid.
     pub fn of_check(args: &CheckArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = match args.place.as_slice() {
@@ -218,10 +220,10 @@ impl CheckSettings {
 }
 
 impl DumpSettings {
-    /// Settings of `dump`.
+    /// Returns the settings of `dump`.
     ///
     /// # Errors
-    /// When something is missing or makes no sense.
+    /// When a setting is missing or invalid.
     pub fn of_dump(args: &DumpArgs, flags: &Flags) -> Result<Self, UsageError> {
         let place = place(&args.place)?;
         let layers = Layers::read(flags, args.common.config.as_deref())?;
@@ -256,10 +258,10 @@ impl DumpSettings {
     }
 }
 
-/// The form of the answer of a command that needs no other settings.
+/// Returns the form of the answer, for a command that needs no other settings.
 ///
 /// # Errors
-/// When there is no such form.
+/// When the form is unknown.
 pub fn output_of(flags: &Flags) -> Result<Output, UsageError> {
     output(&Layers::of_flags(flags))
 }

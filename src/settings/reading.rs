@@ -1,4 +1,4 @@
-//! What `list` and `fetch` need.
+//! Settings of `list`, `fetch` and `presign`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,18 +18,16 @@ pub enum Form {
     Html,
 }
 
-/// What `list` needs.
 #[derive(Debug, Clone)]
 pub struct ListSettings {
     pub common: Settings,
     /// `project`, `project/app` or `project/app/env`.
     pub under: String,
     pub form: Form,
-    /// How long links are to be valid, if there are to be any.
+    /// Lifetime of the links; `None` for no links.
     pub links: Option<Duration>,
 }
 
-/// What `fetch` needs.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
     pub common: Settings,
@@ -38,21 +36,23 @@ pub struct FetchSettings {
     pub gunzip: bool,
 }
 
-/// What `presign` needs.
 #[derive(Debug, Clone)]
 pub struct PresignSettings {
     pub common: Settings,
-    /// How long the URL is to be valid.
+    /// Lifetime of the URL.
     pub valid: Duration,
 }
 
 impl PresignSettings {
+    /// Returns the settings of `presign`.
+    ///
     /// # Errors
-    /// When something is missing or makes no sense.
+    /// When a setting is missing or invalid.
     pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(place(&args.place)?, &layers)?;
-        // Also when a file says it that other commands share: the dump would lie there otherwise than it demands.
+        // A signed URL cannot demand encryption, so the store would ignore these settings. They count even if they come
+        // from a file that other commands share.
         if common.store.encryption.is_some() || common.store.kms_key_id.is_some() {
             return Err(UsageError::SignedEncryption);
         }
@@ -61,8 +61,10 @@ impl PresignSettings {
 }
 
 impl ListSettings {
+    /// Returns the settings of `list`.
+    ///
     /// # Errors
-    /// When something is missing or makes no sense.
+    /// When a setting is missing or invalid.
     pub fn of_list(args: &ListArgs, flags: &Flags) -> Result<Self, UsageError> {
         let names = [Some(&args.project), args.app.as_ref(), args.env.as_ref()];
         let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
@@ -72,15 +74,17 @@ impl ListSettings {
         let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
-        // A receipt is no page.
+        // `Settings` knows only the forms of a receipt, and `html` is no such form.
         let common = Settings::read(Place::unknown(), &layers.without("output"))?;
         Ok(Self { common, under: names.join("/"), form, links })
     }
 }
 
 impl FetchSettings {
+    /// Returns the settings of `fetch`.
+    ///
     /// # Errors
-    /// When something is missing or makes no sense.
+    /// When a setting is missing or invalid.
     pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(Place::unknown(), &layers)?;

@@ -1,9 +1,10 @@
-//! The store and what belongs to it, of all sources of settings.
+//! Reads the settings of the store from all sources.
 
 use std::time::Duration;
 
 use super::UsageError;
 use super::layers::{Layers, Origin};
+use super::policy::Policy;
 use super::values::{boolean, choice, duration};
 use crate::base::sys::{self, Standard};
 use crate::store::url::StoreUrl;
@@ -12,7 +13,8 @@ use crate::store::{Encryption, READER_TIMEOUT, StoreSettings};
 const ENCRYPTIONS: &[(&str, Encryption)] =
     &[("sse", Encryption::Store), ("sse-kms", Encryption::Kms), ("dsse-kms", Encryption::DoubleKms)];
 
-/// Rust opens /dev/null for a standard stream that is closed, so that a dump could go there unseen.
+/// Checks that standard output can take a dump. If it was closed, Rust has opened /dev/null for it: the dump would be
+/// lost.
 fn stdout_takes_a_dump() -> Result<(), UsageError> {
     let out = std::io::stdout();
     let mode = rustix::fs::fcntl_getfl(&out).map(|flags| flags & rustix::fs::OFlags::RWMODE);
@@ -27,8 +29,8 @@ fn stdout_takes_a_dump() -> Result<(), UsageError> {
     }
 }
 
-/// The store and what belongs to it, which counts only from the source that named the store or a stronger one:
-/// a key for another store, or the application's, must not get in.
+/// Reads the settings of the store. They count only from the source that named the store, or from a stronger one.
+/// Otherwise a key for another store, or a key of the application, could be sent to this store.
 pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
@@ -84,6 +86,7 @@ pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };
+    let settings = Policy::built_in()?.store(settings, &named.origin)?;
     settings.check()?;
     Ok(settings)
 }

@@ -1,4 +1,4 @@
-//! What `upload` needs.
+//! Settings of `upload`.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,13 @@ use crate::compress::redaction::Redaction;
 use crate::object::key::Place;
 use crate::store::url::StoreUrl;
 
-/// See the module's words.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
     pub common: Settings,
     pub files: Vec<PathBuf>,
-    /// What was left there is to be finished.
+    /// The directory with the uploads of earlier runs to finish.
     pub resume: Option<PathBuf>,
-    /// Whether the place was named, and not only what was left tells it.
+    /// True if the user named a place. Otherwise the journals of earlier runs name it.
     pub has_place: bool,
     pub truncated: bool,
     pub delete: bool,

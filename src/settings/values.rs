@@ -1,4 +1,4 @@
-//! From the text of one setting to its value, pure.
+//! Parses the text of one setting. No I/O.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::object::key::NameError;
 use crate::store::url::StoreUrlError;
 use crate::store::{CredentialsError, LINK_MAX, SettingsError};
 
-/// Longest deadline that makes sense; also keeps clock arithmetic from overflowing.
+/// Longest time of a setting. It also keeps clock arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The settings cannot work.
@@ -19,6 +19,10 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 pub enum UsageError {
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error("the policy of {by}, built into this program, refuses it: {what}")]
+    Policy { what: String, by: String },
+    #[error("JMAP_DUMP_BUILTIN_{key} = '{text}', built into this program: {why}")]
+    BuiltIn { key: &'static str, text: String, why: String },
     #[error("no store is named")]
     NoStore,
     #[error("{origin}: {source}")]
@@ -83,6 +87,10 @@ impl UsageError {
                               store = \"s3://BUCKET/PREFIX\"          in jmap-dump-tool.toml beside the program\n\
                               or write the dump to standard output with --store -"
                 .into(),
+            Self::Policy { by, .. } => {
+                format!("keep to it, or ask {} for another build: nothing else changes it", printable(by))
+            }
+            Self::BuiltIn { .. } => "build this program again with another value".into(),
             Self::Name(_) => "use letters, digits, '.', '_' and '-', 1 to 128 bytes, not beginning with '.'".into(),
             Self::Store { .. } => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')".into(),
             Self::NoDiskStore => {
@@ -157,8 +165,8 @@ pub(super) fn patterns(text: &str) -> Result<Vec<glob::Pattern>, String> {
     text.split(',').map(|pattern| glob::Pattern::new(pattern.trim()).map_err(|error| error.to_string())).collect()
 }
 
-/// Patterns of the names of classes, and whole names of primitive arrays. Those with the texts would leave all that is
-/// to go.
+/// Parses patterns of class names, and whole names of primitive arrays. `byte[]` and `char[]` are refused: they contain
+/// all strings, so nothing would be redacted.
 pub(super) fn kept_classes(text: &str) -> Result<Vec<String>, String> {
     let one = |name: &str| match name {
         "byte[]" | "char[]" => Err(format!("{name} holds the strings: name the classes that refer to them")),
@@ -168,7 +176,7 @@ pub(super) fn kept_classes(text: &str) -> Result<Vec<String>, String> {
     text.split(',').map(|name| one(name.trim())).collect()
 }
 
-/// Bytes, or a number with a unit as Kubernetes writes it (Kubernetes: "Resource units", memory).
+/// Parses bytes, or a number with a unit of Kubernetes (Kubernetes: "Resource units", memory).
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor: u64 = match &text[digits.len()..] {
@@ -186,7 +194,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| "not a size such as 2Gi".into())
 }
 
-/// `SIZE` for the container, `DIR=SIZE` for a directory, or several with ',' between.
+/// Parses `SIZE` for the container, `DIR=SIZE` for a directory, or several with ',' between.
 pub(super) fn disk_limits(text: &str) -> Result<DiskLimits, String> {
     let mut limits = DiskLimits::default();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -200,7 +208,7 @@ pub(super) fn disk_limits(text: &str) -> Result<DiskLimits, String> {
     Ok(limits)
 }
 
-/// Stores sign no link for longer than a week.
+/// Parses the lifetime of a link. Stores sign no link for longer than 7 days.
 pub(super) fn link_time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| if time > LINK_MAX { Err("links end after 7 days".into()) } else { Ok(time) })
 }

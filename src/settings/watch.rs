@@ -1,4 +1,4 @@
-//! What `watch` needs.
+//! Settings of `watch`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use crate::cli::{Flags, WatchArgs};
 use crate::store::url::StoreUrl;
 use crate::watch::WAITING;
 
-/// See the module's words.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
     pub common: Settings,
@@ -21,13 +20,15 @@ pub struct WatchSettings {
     pub keep: bool,
     pub max_local: Option<usize>,
     pub status: PathBuf,
-    /// After the signal to end.
+    /// Time to go on storing after the signal to end.
     pub grace: Duration,
 }
 
 impl WatchSettings {
+    /// Returns the settings of `watch`.
+    ///
     /// # Errors
-    /// When something is missing or makes no sense.
+    /// When a setting is missing or invalid.
     pub fn of_watch(args: &WatchArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
         let common = Settings::read(place(&args.place)?, &layers)?;

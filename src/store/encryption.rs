@@ -1,5 +1,5 @@
-//! How a store encrypts what it keeps: by its own keys, or by one of a key service. Nothing said is the bucket's own
-//! setting.
+//! Encryption on the side of the store: with the store's own keys, or with a key of a key service. Without a setting,
+//! the bucket decides.
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use serde::{Deserialize, Serialize};
@@ -9,19 +9,19 @@ use super::remote::client::ExtraHeader;
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
 
-/// Whose key it is.
+/// The owner of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encryption {
-    /// The store's.
+    /// A key of the store.
     Store,
-    /// One of the key service.
+    /// A key of the key service.
     Kms,
-    /// Amazon's double encryption with one of the key service.
+    /// Amazon's double encryption with a key of the key service.
     DoubleKms,
 }
 
 impl Encryption {
-    /// As the settings have it.
+    /// Returns the word in the settings.
     pub fn word(self) -> &'static str {
         match self {
             Self::Store => "sse",
@@ -31,8 +31,8 @@ impl Encryption {
     }
 }
 
-/// For S3, and for OBS, whose own clients send the same headers (AWS: "Specifying server-side encryption";
-/// huaweicloud-sdk-go-obs, `const.go`).
+/// Adds the encryption to the client of S3, or of OBS, whose own clients send the same headers (AWS: "Specifying
+/// server-side encryption"; huaweicloud-sdk-go-obs, `const.go`).
 ///
 /// # Errors
 /// When the settings contradict each other.
@@ -48,14 +48,14 @@ pub fn encrypted(builder: AmazonS3Builder, settings: &StoreSettings) -> Result<A
     })
 }
 
-/// The header's own value, without a key.
+/// Sets the value of the header directly, without a key.
 fn by_name(builder: AmazonS3Builder, value: &str) -> Result<AmazonS3Builder, SettingsError> {
     let key: Result<AmazonS3ConfigKey, _> = "aws_server_side_encryption".parse();
     Ok(builder.with_config(key.map_err(|source| SettingsError::Client { source: Box::new(source) })?, value))
 }
 
-/// For stores whose client knows nothing of it: on what creates an object, and on no part (Alibaba Cloud:
-/// "Server-side encryption"; Google: "XML API reference headers").
+/// Returns the headers for stores whose client does not support encryption. They belong on requests that create an
+/// object, and on no part (Alibaba Cloud: "Server-side encryption"; Google: "XML API reference headers").
 ///
 /// # Errors
 /// When the settings contradict each other.
@@ -77,10 +77,10 @@ pub fn headers(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, SettingsErr
         .ok_or(SettingsError::Encryption("kms_key_id holds characters that no key's name has"))
 }
 
-/// Which one it is to be.
+/// Returns the encryption that the settings demand.
 ///
 /// # Errors
-/// When the store cannot do it.
+/// When the store does not support it.
 pub fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsError> {
     let wanted = settings.encryption.or(settings.kms_key_id.as_ref().map(|_| Encryption::Kms));
     let why = match (&settings.url, wanted) {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_cannot_do_is_said_and_not_left_out() {
+    fn unsupported_encryption_is_refused_and_not_left_out() {
         for (url, encryption, key) in [
             ("az://c", Some(Encryption::Kms), Some("k")),
             ("/d", Some(Encryption::Store), None),

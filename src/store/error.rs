@@ -1,4 +1,4 @@
-//! What can go wrong with a store, and what to do then.
+//! Errors of a store, and the next step for each.
 
 use std::io;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::remote::object_error::ObjectError;
 use crate::base::deadline::Stopped;
 use crate::base::waiting::MORE_THREADS;
 
-/// Settings that cannot work, whatever the store says.
+/// Settings that cannot work, whatever the store answers.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The key says where it is from: a setting, or a vendor's variable.
+    /// `key` is the name of a setting or of a vendor's variable.
     #[error("{key} {why}")]
     Value { key: String, why: String },
     #[error("{scheme}:// needs a region, such as {example}, or an endpoint")]
@@ -47,7 +47,7 @@ impl SettingsError {
     }
 }
 
-/// The store did not do what it should.
+/// A store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(transparent)]
@@ -119,8 +119,8 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// What a store answers that knows a multipart upload or one of its parts no more (AWS: "Error responses",
-    /// NoSuchUpload and InvalidPart; others call it forbidden).
+    /// Returns whether the store no longer knows a multipart upload or one of its parts (AWS: "Error responses",
+    /// NoSuchUpload and InvalidPart; other stores answer that it is forbidden).
     pub fn is_of_lost_upload(&self) -> bool {
         let Self::Remote { source, .. } = self else { return false };
         source.is_not_found() || source.is_forbidden() || source.code() == Some("InvalidPart")
@@ -128,7 +128,7 @@ impl StoreError {
 }
 
 fn remote_hint(scheme: &str, error: &ObjectError) -> &'static str {
-    // AWS: "Error responses"; the others say it alike.
+    // Codes of AWS ("Error responses"). The other stores use the same ones.
     match error.code() {
         Some("RequestTimeTooSkewed" | "RequestExpired") => {
             "set this machine's clock: the store takes no request that is minutes off"
@@ -144,7 +144,7 @@ fn remote_hint(scheme: &str, error: &ObjectError) -> &'static str {
     }
 }
 
-/// By what the store's credentials are called there.
+/// Returns a hint with the store's own names of credentials.
 fn credentials_hint(scheme: &str) -> &'static str {
     match scheme {
         "az" => "check the account, its key and its rights: putting objects below the prefix must be allowed",
@@ -154,7 +154,7 @@ fn credentials_hint(scheme: &str) -> &'static str {
     }
 }
 
-/// By what the place of objects is called there.
+/// Returns a hint with the store's own name of a bucket.
 fn place_hint(scheme: &str) -> &'static str {
     match scheme {
         "az" => "check the container's name, the account and the endpoint",

@@ -1,4 +1,4 @@
-//! A local directory as store: the compressed dump is spooled where it will stay, and gets its name only when it
+//! A local directory as store. The compressed dump is spooled where it will stay. It gets its final name only when it
 //! is whole and on disk.
 
 use std::ffi::OsString;
@@ -21,28 +21,29 @@ use crate::kept::ledger::Ledger;
 use crate::object::key::ObjectKey;
 use crate::object::stored::{Digest, StoredObject, Verified};
 
-/// A file without its final name; removed in `Drop` while it has none.
+/// A file without its final name. `Drop` removes it, unless it got its name.
 #[derive(Debug)]
 pub struct LocalUpload {
     key: ObjectKey,
     file: File,
     temporary: Entry,
-    /// The object's name.
+    /// The final name.
     named: Entry,
-    /// Directories that were made for this object, the outermost first.
+    /// Directories that were created for this object, the outermost first.
     made: Vec<Entry>,
-    /// It has its name.
+    /// True once the file has its final name.
     stored: bool,
     ledger: Ledger,
-    /// The file is the spool.
+    /// True if the file is the spool.
     spooled: bool,
-    /// And it may be the only copy of a whole dump: then it stays when the last steps fail.
+    /// True if the file may be the only copy of a whole dump. It then stays if the last steps fail.
     only_copy: bool,
     stays: bool,
 }
 
 impl LocalUpload {
-    /// Directories of the store are held from its base on: whoever exchanges one for a link leads nothing astray.
+    /// Opens a file for the object. Each directory is held from the base of the store on, so that an exchange of one
+    /// for a link leads nowhere else.
     pub(super) fn open(dir: &str, key: &ObjectKey, ledger: Ledger) -> Result<Self, StoreError> {
         let path = Path::new(dir).join(key.dir());
         let unmade = |source| error("create the directory", &path, source);
@@ -83,7 +84,7 @@ impl LocalUpload {
         self.ledger.clone()
     }
 
-    /// The file for the spool, empty.
+    /// Returns the empty file for the spool.
     pub(super) fn spool_file(&mut self, only_copy: bool) -> Result<(File, Entry), StoreError> {
         let file = self.file.set_len(0).and_then(|()| self.file.try_clone());
         let file = file.map_err(|source| error("empty", &self.temporary.path(), source))?;
@@ -95,8 +96,8 @@ impl LocalUpload {
         self.only_copy.then(|| self.temporary.clone())
     }
 
-    /// The temporary name and the journal go when the receipt lies beside the object: whoever goes on after a crash
-    /// before that writes it.
+    /// Gives the object its name. The temporary name and the journal go only after the receipt is there. If the process
+    /// dies before, the next run writes the receipt.
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         self.stays = self.only_copy;
         let (whole, file) = self.whole_file(spool)?;
@@ -107,7 +108,7 @@ impl LocalUpload {
             return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
         }
         let sent_before = self.ledger.sent_before();
-        // What has the object's name already is what was sent first.
+        // A file that already has the object's name has the digest that was noted first.
         if sent_before.is_none() || !self.named.exists() {
             self.ledger.note_whole(digest);
         }
@@ -126,8 +127,9 @@ impl LocalUpload {
         Ok(Finished { object, beside: Beside::Local(self) })
     }
 
-    /// A file with the whole object in its order. A dump that came in parts has its head behind its heap: its spool stays
-    /// as its journal describes it until the object has its name.
+    /// Returns a file with the bytes of the object in order. The spool of a dump in parts has its head after its heap,
+    /// so this function makes a sorted copy. The spool itself stays as its journal describes it, until the object has
+    /// its name.
     fn whole_file(&self, spool: &Spool) -> Result<(Entry, File), StoreError> {
         let unwritten = |source| error("write", &self.temporary.path(), source);
         if !self.spooled {
@@ -142,14 +144,14 @@ impl LocalUpload {
         Ok((sorted, file))
     }
 
-    /// What a process sent that died before it could tell, if that has the object's name.
+    /// Returns the digest of an earlier process's object, if a file of that size has the object's name.
     fn named_before(&self, error: &io::Error, sent: Digest) -> Option<Digest> {
         let same = || self.named.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == sent.bytes);
         let found = error.kind() == io::ErrorKind::AlreadyExists && self.ledger.is_resumed() && same();
         found.then_some(sent)
     }
 
-    /// What of it has no name of its own, and the journal that would have outlived us.
+    /// Removes the files without a final name, and the journal.
     fn remove_temporary(&self) {
         let files = [self.temporary.clone(), sorted(&self.temporary), self.temporary.journal()];
         let _note = note(self.temporary.dir(), &[], &files.each_ref());
@@ -162,7 +164,8 @@ impl LocalUpload {
         }
     }
 
-    /// Nobody sees it before it is complete. One that is there is replaced only beside our own object.
+    /// Writes a text beside the object. Nobody sees it before it is complete. An existing one is replaced only beside
+    /// our own object.
     pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let key = self.key.beside(tail);
         let name = key.rsplit('/').next().unwrap_or_default();
@@ -182,7 +185,7 @@ impl LocalUpload {
 impl Drop for LocalUpload {
     fn drop(&mut self) {
         if self.stays && !self.stored {
-            // A copy, and perhaps what has filled the disk.
+            // The sorted file is only a copy, and may have filled the disk.
             let _ = sorted(&self.temporary).remove();
             return;
         }
@@ -193,7 +196,7 @@ impl Drop for LocalUpload {
     }
 }
 
-/// For the guard: what a run that is killed leaves below `from`. The files are in the last one of the directories.
+/// Tells the guard which names below `from` a killed run leaves. The files are in the last one of the directories.
 fn note(from: &HeldDir, dirs: &[OsString], files: &[&Entry]) -> Note {
     let files = files.iter().map(|file| file.name().to_owned()).collect();
     guard::note(Undo::Names { dirs: dirs.to_vec(), files }, &[from.as_fd()])
@@ -209,7 +212,8 @@ fn temporaries(key: &ObjectKey) -> impl Iterator<Item = String> + use<> {
     first.chain((2..10).map(move |n| format!(".{name}.{n}.part")))
 }
 
-/// What a killed process has left of the same upload. What has a journal is a spool that waits.
+/// Removes the files of the same upload that a killed process has left. A file with a journal is a spool that waits, so
+/// it stays.
 fn remove_left(dir: &Arc<HeldDir>, key: &ObjectKey) {
     let left = temporaries(key).map(|name| dir.entry(name));
     for file in left.filter(|file| !file.journal().exists()) {
@@ -218,13 +222,13 @@ fn remove_left(dir: &Arc<HeldDir>, key: &ObjectKey) {
     }
 }
 
-/// What was spooled in `dir` and not named in time may be what is stored now.
+/// Returns a temporary name that is free in `dir`. An existing file of that name may be the dump that is stored now.
 fn free_name(dir: Option<&Arc<HeldDir>>, key: &ObjectKey) -> String {
     let free = temporaries(key).find(|name| dir.is_none_or(|dir| !dir.entry(name).exists()));
     free.unwrap_or_else(|| format!(".{}.part", key.dump_name()))
 }
 
-/// See [`crate::store::clear_spool`].
+/// Implements [`crate::store::clear_spool`].
 pub(super) fn clear_beside(spool: &Entry) {
     if spool.name().to_string_lossy().ends_with(".hprof.gz.part") {
         let _ = sorted(spool).remove();
@@ -239,17 +243,17 @@ fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Local { what, path: path.display().to_string(), source }
 }
 
-/// One more name, never that of an existing object.
+/// Gives the file a second name, and never replaces an object.
 fn name_file(from: &Entry, to: &Entry) -> io::Result<()> {
     from.link_new(to)?;
-    // The name is safe only when its directory is on disk; some directories can be written but not opened.
+    // A new name survives a crash only once its directory is synced. Some directories can be written but not opened.
     if let Err(error) = open_dir_in(to.dir(), ".", Links::Refuse).and_then(|dir| slowly(|| dir.sync_all())) {
         log::info!("cannot sync {}: {error}", to.dir().path().display());
     }
     Ok(())
 }
 
-/// Makes the directories of these names, one in the other; says which it has made, the outermost first.
+/// Creates the directories, one inside the other. Returns the innermost, and those that were new, the outermost first.
 fn make_dirs(from: Arc<HeldDir>, names: &[OsString]) -> io::Result<(Arc<HeldDir>, Vec<Entry>)> {
     let (mut dir, mut made) = (from, Vec::new());
     for name in names {
@@ -267,7 +271,7 @@ fn make_dirs(from: Arc<HeldDir>, names: &[OsString]) -> io::Result<(Arc<HeldDir>
     Ok((dir, made))
 }
 
-/// Those that another run uses by now are not empty, and stay.
+/// Removes the directories that are empty. Those that another run uses by now stay.
 fn remove_dirs(made: &[Entry]) {
     for dir in made.iter().rev() {
         let _ = dir.remove_dir();

@@ -36,14 +36,14 @@ fn an_object_that_is_there_is_never_overwritten() {
         assert_eq!(upload.finish(&digest, &spool).is_ok(), works);
     }
     assert_eq!(std::fs::read(dir.path().join(key().dump())).unwrap(), b"first");
-    // The second may be a whole dump that is nowhere else.
+    // The second file may be the only copy of a whole dump.
     let left = std::fs::read_dir(dir.path().join("p/a/e")).unwrap();
     assert_eq!(left.filter(|entry| entry.as_ref().unwrap().path().extension() == Some("part".as_ref())).count(), 1);
 }
 
-/// With another level, or another build, the same file becomes another object.
+/// With another gzip level or another build, the same file becomes another object.
 #[test]
-fn what_an_earlier_process_has_named_is_the_object_however_this_one_compresses() {
+fn object_of_earlier_process_stays_with_any_gzip_level() {
     let dir = tempfile::tempdir().unwrap();
     let sent = Digest { bytes: 5, sha256: Some("first".into()) };
     std::fs::create_dir_all(dir.path().join("p/a/e")).unwrap();
@@ -63,7 +63,7 @@ fn what_an_earlier_process_has_named_is_the_object_however_this_one_compresses()
 }
 
 #[test]
-fn what_lies_beside_an_object_is_whole_and_is_replaced_only_by_who_goes_on() {
+fn text_beside_is_whole_and_only_a_resumed_run_replaces_it() {
     let dir = tempfile::tempdir().unwrap();
     let receipt = || std::fs::read_to_string(dir.path().join(key().beside(".json"))).unwrap();
     for (begun, works) in [(Begun::Never, true), (Begun::Perhaps, false), (Begun::ByUs, true)] {

@@ -1,5 +1,5 @@
-//! Where dumps are kept. A store takes numbered parts, or one sealed whole; nothing but [`Upload::finish`] with a
-//! verdict completes an object. The async runtime lives in here alone.
+//! Stores of dumps. A store takes numbered parts, or one sealed whole. Only [`Upload::finish`] with a verdict completes
+//! an object. The async runtime is used only in this layer.
 
 mod credentials;
 mod encryption;
@@ -41,7 +41,7 @@ use remote::single_put::WholeUpload;
 use stdout::ToReader;
 use url::StoreUrl;
 
-/// A multipart upload that is not complete, and what is needed to abort it.
+/// A multipart upload that is not complete, with all that is needed to abort it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OpenMultipart {
     settings: StoreSettings,
@@ -50,18 +50,18 @@ pub struct OpenMultipart {
 }
 
 impl OpenMultipart {
-    /// For the guard, which hands it back to [`abort()`].
+    /// Returns the upload for the guard, which passes it to [`abort()`].
     fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 }
 
-/// Removes what a killed process may have left beside a spool in a local store, which is stored by now.
+/// Removes the files that a killed process may have left beside a spool in a local store. Its object is already stored.
 pub fn clear_spool(spool: &Entry) {
     local::clear_beside(spool);
 }
 
-/// Aborts an upload that another process left.
+/// Aborts an upload that another process has left.
 ///
 /// # Errors
 /// When the store refuses, or does not answer.
@@ -70,7 +70,7 @@ pub fn abort(open: &Value) -> Result<(), StoreError> {
     remote::abort::abort(&open)
 }
 
-/// The same of one that is known by its key.
+/// Aborts an upload that is known by its key and id.
 ///
 /// # Errors
 /// As [`abort()`].
@@ -79,19 +79,19 @@ pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), Sto
     remote::abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
 }
 
-/// The stage in which the object's bytes go to the store.
+/// Name of the stage that sends the object's bytes to the store.
 pub const UPLOADING: &str = "uploading";
 
-/// What is left when a dump is compressed and whole, in a word for people.
+/// The last stage, after the dump is compressed and whole. Its text is for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastStage {
-    /// The store takes all of the spool.
+    /// The store reads the whole spool in this stage.
     Reads(&'static str),
-    /// It has the bytes, and completes the object.
+    /// The store already has the bytes, and completes the object.
     Completes(&'static str),
 }
 
-/// An object that is being put into the store. Dropped without [`Upload::finish`], it is as if it had never been.
+/// An object on its way into the store. Dropped without [`Upload::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub enum Upload {
     Remote(RemoteUpload),
@@ -101,7 +101,7 @@ pub enum Upload {
 }
 
 impl Upload {
-    /// Opens the upload at its final key: the probe of the store, with the rights that the upload needs.
+    /// Opens the upload at its final key. This is the probe of the store, with the rights that the upload needs.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -114,7 +114,7 @@ impl Upload {
         Self::go_on(settings, key, part_size, deadline, Ledger::default())
     }
 
-    /// The same, from where `ledger` says that an earlier process has left it.
+    /// Opens the upload where an earlier process stopped, by its `ledger`.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -135,7 +135,7 @@ impl Upload {
         }
     }
 
-    /// Where it is written down what has happened; `None` when nothing can be gone on with.
+    /// Returns the ledger of the upload; `None` if the upload cannot be resumed.
     pub fn ledger(&self) -> Option<Ledger> {
         match self {
             Self::Remote(upload) => Some(upload.ledger()),
@@ -145,15 +145,15 @@ impl Upload {
         }
     }
 
-    /// Whether parts can go out before the dump is known to be whole.
+    /// Returns whether the store takes parts before the dump is known to be whole.
     pub fn takes_parts_early(&self) -> bool {
         matches!(self, Self::Remote(_))
     }
 
-    /// What [`Upload::finish`] will do.
+    /// Returns the stage of [`Upload::finish`].
     pub fn last_stage(&self) -> LastStage {
         match self {
-            // The last parts are still on their way.
+            // The last parts may still be in flight.
             Self::Remote(_) => LastStage::Completes(UPLOADING),
             Self::Local(_) => LastStage::Completes("finishing the file"),
             Self::Whole(_) => LastStage::Reads(UPLOADING),
@@ -161,13 +161,13 @@ impl Upload {
         }
     }
 
-    /// Whether any part has gone out.
+    /// Returns whether a part was sent.
     pub fn has_parts(&self) -> bool {
         matches!(self, Self::Remote(upload) if upload.has_parts())
     }
 
-    /// Where the compressed dump is spooled, when it will stay there: an empty file and its name. It may become the
-    /// `only_copy`, which is then left there when the upload fails at its very end.
+    /// Returns an empty file for the spool, and its name, if the compressed dump stays in the store's directory. If the
+    /// file may become the `only_copy` of the dump, it stays when the upload fails at its very end.
     ///
     /// # Errors
     /// When the store's directory fails.
@@ -178,7 +178,7 @@ impl Upload {
         }
     }
 
-    /// Where the compressed dump is, when it was spooled in the store.
+    /// Returns the file of the spool, if it is in the store's directory and may be the only copy.
     pub fn spooled_at(&self) -> Option<Entry> {
         match self {
             Self::Local(upload) => upload.spooled_at(),
@@ -186,10 +186,10 @@ impl Upload {
         }
     }
 
-    /// Sends the part of this number, counted from 0. In the end there must be no gap.
+    /// Sends part `number`, counted from 0. At the end no number may be missing.
     ///
     /// # Errors
-    /// When the store failed, with this part or an earlier one.
+    /// When the store failed, at this part or an earlier one.
     pub fn put_part(&mut self, number: usize, part: Bytes, is_over: &dyn Fn() -> bool) -> Result<(), StoreError> {
         match self {
             Self::Remote(upload) => upload.put_part(number, part, is_over),
@@ -197,10 +197,10 @@ impl Upload {
         }
     }
 
-    /// Completes the object; the verdict says that the dump is whole. Without a `spool`, all parts were sent.
+    /// Completes the object. The verdict proves that the dump is whole. Without a `spool`, all parts were sent already.
     ///
     /// # Errors
-    /// When the store does not confirm it.
+    /// When the store does not confirm the object.
     pub fn finish(self, _: &Verdict, digest: &Digest, spool: Option<&Spool>) -> Result<Finished, StoreError> {
         match (self, spool) {
             (Self::Remote(upload), _) => upload.finish(digest),
@@ -212,7 +212,7 @@ impl Upload {
     }
 }
 
-/// A confirmed object, and the way to put its receipt beside it.
+/// A confirmed object, with the way to store texts beside it.
 #[derive(Debug)]
 pub struct Finished {
     pub object: StoredObject,
@@ -228,10 +228,10 @@ enum Beside {
 }
 
 impl Finished {
-    /// Puts something beside the dump: its receipt, for example.
+    /// Stores a text beside the dump, for example its receipt.
     ///
     /// # Errors
-    /// When the store refuses; the dump itself is stored all the same.
+    /// When the store refuses. The dump itself is stored all the same.
     pub fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         match &mut self.beside {
             Beside::Remote(upload) => upload.put_beside(tail, bytes),

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The first pause. object_store begins alike (`BackoffConfig::default`).
+/// The first pause, as in object_store (`BackoffConfig::default`).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest pause: an on-call engineer waits for the store to come back.
+/// The longest pause. Short, because an on-call engineer waits for the store to come back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Counts the tries of one request.
 #[derive(Debug)]
 pub(crate) struct Retry {
     within: Duration,
-    /// When the time began that bounds the tries. `None` before the first failure, if that is what begins it.
+    /// Start of the time that bounds the tries. `None` if the first failure starts it and has not happened yet.
     since: Option<Instant>,
     next: Duration,
 }
@@ -28,8 +28,8 @@ impl Retry {
         Self { within, since: None, next: FIRST_PAUSE }
     }
 
-    /// Returns the pause before the next try after a failure. `None` says that there is none: the failure is final, or
-    /// the time is over.
+    /// Returns the pause before the next try. `None` if there is no next try, because the failure is final or the time
+    /// is over.
     pub fn pause(&mut self, may_pass: bool) -> Option<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let pause = jittered(self.next);
@@ -39,7 +39,8 @@ impl Retry {
     }
 }
 
-/// From three quarters of the pause to five quarters: watchers of many pods must not come back at the same moment.
+/// Returns three quarters to five quarters of the pause, so that the watchers of many pods do not return at the same
+/// moment.
 fn jittered(pause: Duration) -> Duration {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     pause.mul_f64(0.75 + f64::from(nanos % 1000) / 2000.0)

@@ -1,5 +1,5 @@
-//! What of a store's settings cannot become a URL or a header: object_store panics at it, or signs a link that nobody
-//! can use. All verbs check it once, before any client exists.
+//! Checks settings that cannot become a URL or a header. object_store would panic at them, or sign a link that nobody
+//! can use. Every verb runs these checks once, before any client exists.
 
 use http::Uri;
 use object_store::aws::AmazonS3ConfigKey;
@@ -13,34 +13,34 @@ use super::settings::{Secret, StoreSettings};
 use super::url::{StoreUrl, path_of};
 use super::{SettingsError, encryption};
 
-/// Longest endpoint: what follows it must still fit into a URL of 64 KiB (http: `Uri`).
+/// Longest endpoint in bytes. With the rest, it must fit into a URL of 64 KiB (http: `Uri`).
 const ENDPOINT_MAX: usize = 2048;
 
-/// Longest secret: session tokens have 1 to 4 kB, a header about 400 kB at most.
+/// Longest secret in bytes. Session tokens have 1 to 4 kB, and a header at most about 400 kB.
 const SECRET_MAX: usize = 16 << 10;
 
-/// Longest region, account and the like.
+/// Longest region, account or similar name in bytes.
 const NAME_MAX: usize = 255;
 
-/// Longest label of a host (RFC 1035, section 2.3.4).
+/// Longest label of a host in bytes (RFC 1035, section 2.3.4).
 const LABEL_MAX: usize = 63;
 
-/// What a vendor's variable becomes.
+/// The use of a vendor's variable.
 enum Use {
-    /// Of the store, where our own settings have none.
+    /// The endpoint of the store, if our settings have none.
     Endpoint,
-    /// Of a token service.
+    /// The URL of a token service.
     Service,
-    /// Where our own settings have none.
+    /// The region, if our settings have none.
     Region,
     Name,
     Header,
 }
 
-/// Checks all of them.
+/// Checks all settings of a store.
 ///
 /// # Errors
-/// When one cannot work, whatever the store says.
+/// When a setting cannot work, whatever the store answers.
 pub fn check(settings: &StoreSettings) -> Result<(), SettingsError> {
     encryption::check(settings)?;
     let in_host = matches!(settings.url, StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. });
@@ -93,9 +93,9 @@ fn check_texts(settings: &StoreSettings) -> Result<(), SettingsError> {
     }
 }
 
-/// Checks a proxy: the client goes around one of a scheme that it does not know.
+/// Checks a proxy. The client would silently bypass a proxy with an unknown scheme.
 fn proxy(key: &str, text: &str) -> Result<(), SettingsError> {
-    // It may hold a password.
+    // The URL may contain a password.
     let wrong = |why: &str| Err(error(key, None, why));
     let scheme = text.split_once("://").map_or("http", |(scheme, _)| scheme);
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
@@ -107,15 +107,9 @@ fn proxy(key: &str, text: &str) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// What object_store and our own clients read of a vendor's variables.
+/// Checks the vendor's variables that object_store and our own clients read.
 fn check_environment(settings: &StoreSettings, environment: &Environment) -> Result<(), SettingsError> {
-    let vendor = match settings.url {
-        StoreUrl::S3 { .. } => "AWS_",
-        StoreUrl::Oss { .. } => "ALIBABA_CLOUD_",
-        StoreUrl::Gs { .. } => "GOOGLE_",
-        StoreUrl::Az { .. } => "AZURE_",
-        _ => return Ok(()),
-    };
+    let Some(vendor) = vendor_of(settings) else { return Ok(()) };
     for (key, text) in environment.beginning_with(vendor) {
         if text.chars().any(char::is_control) {
             return Err(error(key, None, "holds a line end or another control character"));
@@ -129,12 +123,35 @@ fn check_environment(settings: &StoreSettings, environment: &Environment) -> Res
             Some(Use::Endpoint | Use::Region) | None => {}
         }
     }
-    // Of App Service; Azure's other variables begin with the vendor's name.
+    // Variables of App Service, which do not begin with AZURE_.
     if matches!(settings.url, StoreUrl::Az { .. }) {
         environment.get("IDENTITY_ENDPOINT").map_or(Ok(()), |text| endpoint("IDENTITY_ENDPOINT", text))?;
         environment.get("IDENTITY_HEADER").map_or(Ok(()), |text| header("IDENTITY_HEADER", text))?;
     }
     Ok(())
+}
+
+/// What the variables of the store's vendor begin with.
+fn vendor_of(settings: &StoreSettings) -> Option<&'static str> {
+    match settings.url {
+        StoreUrl::S3 { .. } => Some("AWS_"),
+        StoreUrl::Oss { .. } => Some("ALIBABA_CLOUD_"),
+        StoreUrl::Gs { .. } => Some("GOOGLE_"),
+        StoreUrl::Az { .. } => Some("AZURE_"),
+        _ => None,
+    }
+}
+
+/// The variable that takes requests to another endpoint than the settings do. Azure's switches for an emulator and for
+/// Fabric do so beside any endpoint.
+pub fn vendor_endpoint(settings: &StoreSettings) -> Option<String> {
+    let vendor = vendor_of(settings).filter(|_| settings.vendor_environment)?;
+    let environment = Environment::of_process();
+    let names = |name: &str| match name.to_ascii_lowercase().parse() {
+        Ok(AzureConfigKey::UseEmulator | AzureConfigKey::UseFabricEndpoint) if vendor == "AZURE_" => true,
+        _ => settings.endpoint.is_none() && matches!(use_of(name), Some(Use::Endpoint)),
+    };
+    environment.beginning_with(vendor).map(|(name, _)| name.to_owned()).find(|name| names(name))
 }
 
 /// By the names that object_store knows.
@@ -169,13 +186,13 @@ fn use_of(variable: &str) -> Option<Use> {
     }
 }
 
-/// Checks a URL that other text is put before and behind.
+/// Checks a URL that becomes a part of longer URLs.
 ///
 /// # Errors
-/// With the key, when no request could go there.
+/// When no request could be sent there. The error names the key.
 pub fn endpoint(key: &str, text: &str) -> Result<(), SettingsError> {
     let wrong = |why: &str| Err(error(key, Some(text), why));
-    // Those that a URL has (RFC 3986, section 2), without '?' and '#'.
+    // The characters of a URL (RFC 3986, section 2), without '?' and '#'.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]@%!$&'()*+,;=".contains(&byte);
     if text.len() > ENDPOINT_MAX {
         return wrong("is longer than 2048 bytes");
@@ -194,7 +211,7 @@ pub fn endpoint(key: &str, text: &str) -> Result<(), SettingsError> {
         Ok(url) => {
             let (_, rest) = text.split_once("://").unwrap_or_default();
             let host = rest.split('/').next().unwrap_or_default();
-            // object_store does not decode it, as a URL's parser does, and panics.
+            // object_store panics at it, because it does not decode a host as a URL parser does.
             if host.contains('%') {
                 return wrong("has a '%' in its host");
             }
@@ -208,7 +225,7 @@ pub fn endpoint(key: &str, text: &str) -> Result<(), SettingsError> {
     }
 }
 
-/// Labels of letters, digits, '-' and, as some use it, '_'.
+/// Returns whether all labels consist of letters, digits, '-' and '_', which some hosts use.
 fn is_host(domain: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     domain.split('.').all(|label| {
@@ -218,17 +235,17 @@ fn is_host(domain: &str) -> bool {
 }
 
 fn name(key: &str, text: &str) -> Result<(), SettingsError> {
-    // It becomes a part of a host.
+    // The name becomes a part of a host.
     if text.len() > NAME_MAX || !is_host(text) {
         return Err(error(key, Some(text), "is no name of letters, digits, '-', '_' and '.' that a host can have"));
     }
     Ok(())
 }
 
-/// Checks what goes into a header as it is.
+/// Checks a value that becomes a header unchanged.
 ///
 /// # Errors
-/// With the key alone: it may be a secret.
+/// The error names only the key, because the value may be a secret.
 pub fn header(key: &str, text: &str) -> Result<(), SettingsError> {
     if text.len() > SECRET_MAX {
         return Err(error(key, None, "is longer than 16 KiB"));
@@ -239,14 +256,14 @@ pub fn header(key: &str, text: &str) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// `text` is no secret, if it is told.
+/// Returns an error. A secret must not be passed as `text`, which is shown.
 fn error(key: &str, text: Option<&str>, why: &str) -> SettingsError {
     let shown = |text: &str| text.chars().take(80).flat_map(char::escape_debug).collect::<String>();
     let said = text.map(|text| format!(" = '{}'", shown(text))).unwrap_or_default();
     SettingsError::Value { key: format!("{key}{said}"), why: why.to_owned() }
 }
 
-/// The bucket is in the endpoint, and the client puts it into the path once more.
+/// Returns whether the endpoint contains the bucket, although the client adds it to the path, too.
 fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let by_path = match settings.url {
@@ -341,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_that_stands_twice_is_seen() {
+    fn bucket_in_endpoint_and_path_is_found() {
         let twice = |url: &str, endpoint: &str, path_style| {
             let settings = StoreSettings { path_style, account: Some("acc".into()), ..of(url) };
             stands_twice(&settings, endpoint, "b")

@@ -1,4 +1,4 @@
-//! What a store needs to be reached.
+//! The settings of a store.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::encryption::Encryption;
 use super::url::StoreUrl;
 use super::{SettingsError, setting_checks};
 
-/// A value that is never printed. Serialised, it goes to the run's own guard and nowhere else.
+/// A value that is never printed. It is serialised only for the run's own guard.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Blank space around it is dropped: files end with a newline, some with two characters of it.
+    /// Removes the blanks and newlines around the text: files end with a newline.
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())
     }
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// All of one store; what is `None` was not said.
+/// All settings of one store. `None` means not set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StoreSettings {
     pub url: StoreUrl,
@@ -43,40 +43,47 @@ pub struct StoreSettings {
     /// Azure: the storage account and its key.
     pub account: Option<String>,
     pub account_key: Option<Secret>,
-    /// WebDAV: who puts.
+    /// WebDAV: the user who stores the objects.
     pub username: Option<String>,
     pub password: Option<Secret>,
-    /// Google: the file of a service account's key.
+    /// Google: the key file of a service account.
     pub service_account_file: Option<String>,
-    /// How the store encrypts, and by which key of its key service.
+    /// The encryption on the side of the store, and the id of its key in the key service.
     pub encryption: Option<Encryption>,
     pub kms_key_id: Option<String>,
-    /// The endpoint's host is the bucket's own domain.
+    /// True if the endpoint's host is the bucket's own domain.
     pub cname: bool,
     pub proxy: Option<String>,
     /// PEM file of the certificate authorities to trust, instead of the system's.
     pub ca_file: Option<String>,
-    /// The user named the store for this run.
+    /// True if the user named the store for this run.
     pub by_hand: bool,
-    /// The settings file that `--config` named, when the store stands there.
+    /// The settings file of `--config`, if it names the store.
     pub config: Option<String>,
-    /// Whether a vendor's environment variables and the system's proxy variables count: only when the user named
-    /// the store there, too, and gave no credentials. They may be the application's.
+    /// True if a vendor's variables and the system's proxy variables count. They may belong to the application. So they
+    /// count only if the user named the store for this run and gave no credentials.
     pub vendor_environment: bool,
-    /// How long a store that fails is tried again.
+    /// Longest time for which a failing store is tried again.
     pub retry_for: Duration,
-    /// How long a reader of standard output may take nothing.
+    /// Longest time for which a reader of standard output may accept nothing.
     pub reader_timeout: Duration,
 }
 
-/// The default of `reader_timeout`: shorter than the two minutes by which a hook's or a console's request ends.
+/// Default of `reader_timeout`. Shorter than the two minutes after which the request of a hook or a console ends.
 pub const READER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl StoreSettings {
+    /// Checks the settings.
+    ///
     /// # Errors
-    /// When they contradict each other, or the store cannot do what they say.
+    /// When they contradict each other, or the store does not support them.
     pub fn check(&self) -> Result<(), SettingsError> {
         setting_checks::check(self)
+    }
+
+    /// The vendor's variable that would name the store's endpoint, where these settings name none.
+    pub fn vendor_endpoint(&self) -> Option<String> {
+        setting_checks::vendor_endpoint(self)
     }
 
     /// A store without any credentials.

@@ -1,4 +1,4 @@
-//! `--store -`: the dump itself on standard output, once it is known to be whole.
+//! `--store -`: writes the dump to standard output, once it is known to be whole.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,16 +12,17 @@ use crate::compress::spool::Spool;
 use crate::object::stored::{Digest, StoredObject, Verified};
 use crate::terminal::output::write_some;
 
-/// What is read from the spool at a time.
+/// Bytes that are read from the spool at a time.
 const PIECE: u64 = 1 << 20;
 
-/// How often it is said that the reader is waited for.
+/// Interval of the message that the run waits for the reader.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
-/// Whoever reads standard output.
+/// The reader of standard output.
 #[derive(Debug)]
 pub struct ToReader {
-    /// Taking nothing for so long, it counts as gone: a kubelet whose client has gone neither reads nor closes.
+    /// Time after which a reader that accepts nothing counts as gone. A kubelet whose client is gone neither reads nor
+    /// closes.
     timeout: Duration,
     deadline: Deadline,
 }

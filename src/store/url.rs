@@ -1,4 +1,4 @@
-//! What names a store, pure.
+//! The URL of a store. No I/O.
 
 use std::path::Path;
 
@@ -10,14 +10,15 @@ use super::StoreError;
 use super::remote::presigned::shown;
 use super::settings::Secret;
 
-/// Longest key, prefix included: S3 and its kin take 1024 bytes, Azure 1024 characters of up to four (AWS: "Naming Amazon
-/// S3 objects"; Azure: "Naming and referencing containers, blobs, and metadata"). Escaped, it still fits into a URL.
+/// Longest key in bytes, with its prefix. S3 and compatible stores take 1024 bytes, Azure 1024 characters of up to four
+/// bytes (AWS: "Naming Amazon S3 objects"; Azure: "Naming and referencing containers, blobs, and metadata"). It fits
+/// into a URL even when it is escaped.
 pub const KEY_MAX: usize = 4096;
 
-/// Longest store. Its keys have up to 600 bytes more.
+/// Longest store URL in bytes. A key adds up to 600 bytes.
 const STORE_MAX: usize = 2048;
 
-/// Longest signed URL: those with a session token have about 2 kB.
+/// Longest signed URL in bytes. One with a session token has about 2 kB.
 const SIGNED_MAX: usize = 16 << 10;
 
 /// A store, as `--store` names it.
@@ -49,7 +50,7 @@ pub enum StoreUrl {
     Dav {
         base: String,
     },
-    /// One object, for which somebody else has signed.
+    /// One object, by a URL that somebody has signed.
     Presigned {
         url: Secret,
     },
@@ -59,7 +60,7 @@ pub enum StoreUrl {
     Stdout,
 }
 
-/// It names no store.
+/// The text names no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
     #[error("the store is empty")]
@@ -85,8 +86,10 @@ pub enum StoreUrlError {
 }
 
 impl StoreUrl {
+    /// Parses the text of `--store`.
+    ///
     /// # Errors
-    /// When `text` names no store that we know.
+    /// When the text names no known store.
     pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
         let text = text.trim();
         match text.split_once("://") {
@@ -104,13 +107,13 @@ impl StoreUrl {
         }
     }
 
-    /// With a query it is one that somebody signed, without it WebDAV.
+    /// Parses a web URL: with a query it is a signed URL, without a query it is WebDAV.
     fn web(text: &str) -> Result<Self, StoreUrlError> {
         let url = Url::parse(text).map_err(|_| StoreUrlError::Url)?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(StoreUrlError::Url);
         }
-        // A user part might be a credential: it is never shown.
+        // The user part may be a credential, so the error does not show it.
         if url.has_authority() && (!url.username().is_empty() || url.password().is_some()) {
             return Err(StoreUrlError::Extra('@'));
         }
@@ -119,7 +122,7 @@ impl StoreUrl {
             (Some(_), None) => Ok(Self::Presigned { url: Secret::new(text) }),
             (None, None) => {
                 let base = with_whole_escapes(url.as_str().trim_end_matches('/'));
-                // A client of object_store would read it as two names, and a server as one.
+                // A client of object_store would read `%2F` as the end of a name. A server would not.
                 if path_of(&base).to_ascii_lowercase().contains("%2f") {
                     return Err(StoreUrlError::Segment(url.path().to_owned()));
                 }
@@ -138,7 +141,7 @@ impl StoreUrl {
             "az" => |container, prefix| Self::Az { container, prefix },
             other => return Err(StoreUrlError::Scheme(other.chars().take(20).collect())),
         };
-        // A query or user part might be a credential: it is never shown.
+        // A query or a user part may be a credential, so the error does not show it.
         if let Some(extra) = rest.chars().find(|c| matches!(c, '?' | '#' | '@')) {
             return Err(StoreUrlError::Extra(extra));
         }
@@ -158,7 +161,7 @@ impl StoreUrl {
         Ok(make(bucket.to_owned(), prefix.to_owned()))
     }
 
-    /// Where `key` lies, for people.
+    /// Returns the URL of a key, for messages.
     pub fn of_key(&self, key: &str) -> String {
         let (scheme, bucket, prefix) = match self {
             Self::S3 { bucket, prefix } => ("s3", bucket, prefix),
@@ -180,12 +183,12 @@ impl StoreUrl {
         }
     }
 
-    /// Whether it is good for one object alone.
+    /// Returns whether the URL is valid for a single object only.
     pub fn is_presigned(&self) -> bool {
         matches!(self, Self::Presigned { .. })
     }
 
-    /// The directory, where the store is one: what is compressed lies there from the start.
+    /// Returns the directory of a local store. The compressed dump is spooled there from the start.
     pub fn local_dir(&self) -> Option<&Path> {
         match self {
             Self::Local { dir } => Some(Path::new(dir)),
@@ -193,12 +196,12 @@ impl StoreUrl {
         }
     }
 
-    /// Whether an object can be sent in parts, before it is whole.
+    /// Returns whether an object can be sent in parts before it is whole.
     pub fn takes_parts(&self) -> bool {
         !matches!(self, Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout)
     }
 
-    /// The bucket or container, where there is one.
+    /// Returns the bucket or container, if the store has one.
     pub fn bucket(&self) -> Option<&str> {
         match self {
             Self::S3 { bucket, .. } | Self::Oss { bucket, .. } | Self::Obs { bucket, .. } | Self::Gs { bucket, .. } => {
@@ -209,7 +212,7 @@ impl StoreUrl {
         }
     }
 
-    /// The object of `key` for a client of object_store, which encodes it for its requests: it goes there as it is.
+    /// Returns the path of `key` for a client of object_store. The path is not encoded, because the client encodes it.
     ///
     /// # Errors
     /// When no client can ask for such a key.
@@ -222,7 +225,7 @@ impl StoreUrl {
         Location::parse(path).map_err(|_| error("it has an empty or relative part, or a control character"))
     }
 
-    /// `key` below the prefix: the name inside the bucket, or on the WebDAV server.
+    /// Returns the key below the prefix: the name inside the bucket, or on the WebDAV server.
     fn object_path(&self, key: &str) -> String {
         match self {
             Self::S3 { prefix, .. }
@@ -244,7 +247,7 @@ impl StoreUrl {
     }
 }
 
-/// A '%' that begins no escape is encoded: servers would read it one way, and object_store another.
+/// Encodes each '%' that begins no escape: servers would read it in one way, and object_store in another.
 fn with_whole_escapes(url: &str) -> String {
     let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
     let mut parts = url.split('%');
@@ -252,7 +255,7 @@ fn with_whole_escapes(url: &str) -> String {
     parts.fold(first, |whole, rest| whole + if is_escape(rest) { "%" } else { "%25" } + rest)
 }
 
-/// What stands behind the host, with its first slash.
+/// Returns the path of a URL, from its first slash on.
 pub fn path_of(url: &str) -> &str {
     let behind = url.find("://").map_or(0, |at| at + 3);
     url[behind..].find('/').map_or("", |at| &url[behind + at..])
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_refused() {
+    fn text_that_names_no_store_is_refused() {
         assert_eq!(StoreUrl::parse(" "), Err(StoreUrlError::Empty));
         assert!(matches!(StoreUrl::parse("s3:/bucket"), Err(StoreUrlError::NoScheme(_))));
         assert!(matches!(StoreUrl::parse("ftp://x/y"), Err(StoreUrlError::Scheme(_))));

@@ -1,4 +1,5 @@
-//! `--log-to`: what a run says, once more in another place. The output of an exec'ed hook is lost; the pod's log is not.
+//! `--log-to`: a second copy of the messages. The output of a hook that runs by exec is lost; the log of the pod is
+//! not.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,28 +12,28 @@ use super::output::{Stderr, write_within};
 use crate::base::printable::printable_lines;
 use crate::files::given_file;
 
-/// How long its reader may take nothing before it misses the rest of a text.
+/// Longest time for which the reader may accept nothing. After that it misses the rest of the text.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 static COPY: OnceLock<File> = OnceLock::new();
 
-/// From now on everything goes there, too.
+/// Copies all messages from now on to the file at `path`.
 ///
 /// # Errors
-/// When it cannot be opened for writing.
+/// When the file cannot be opened for writing.
 pub fn start(path: &OsStr) -> io::Result<()> {
     let _ = COPY.set(given_file::append(Path::new(path))?);
     Ok(())
 }
 
-/// What cannot be written there is lost: the run matters more.
+/// Writes to the copy. A text that cannot be written is lost, because the run matters more.
 pub fn add(text: &str) {
     if let Some(copy) = COPY.get() {
         let _ = write_within(copy, printable_lines(text).as_bytes(), PATIENCE);
     }
 }
 
-/// Standard error and the copy: for the log.
+/// The writer of the log: standard error and the copy.
 #[derive(Debug)]
 pub struct Both;
 

@@ -1,5 +1,5 @@
-//! What a run says on standard output and standard error. A reader may be slow, or gone; and the kubelet's exec neither
-//! reads nor closes when its client has gone (Kubernetes 1.36, WebSocket path): a write would wait for ever.
+//! Writes to standard output and standard error. Each write has a time limit, because a reader may be slow or gone. The
+//! kubelet's exec even stops reading without closing when its client is gone (Kubernetes 1.36, WebSocket path).
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,16 +10,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
+use crate::base::sys::{Standard, was_closed};
+
 /// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
 const PIPE_BUF: usize = 4096;
 
-/// How long a reader of standard error may take nothing before it misses a line.
+/// Longest time for which a reader of standard error may accept nothing. After that it misses the line.
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Its reader took nothing the last time: until it does, nothing waits for it.
+/// True if the reader of standard error was too slow for the last line. Until it reads again, no line waits for it.
 static STDERR_IS_STUCK: AtomicBool = AtomicBool::new(false);
 
-/// Writes at most as much as cannot block once `out` says that it takes something.
+/// Writes as much as cannot block once poll(2) reports `out` as writable.
 ///
 /// # Errors
 /// When the reader is gone.
@@ -34,10 +36,10 @@ pub fn write_some(out: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Writes all of it for a reader that takes something at least every `patience`.
+/// Writes all bytes for a reader that accepts some at least every `patience`.
 ///
 /// # Errors
-/// When the reader is gone, or takes nothing for so long: then it misses the rest.
+/// When the reader is gone, or accepts nothing for `patience`. It then misses the rest.
 pub fn write_within(out: impl AsFd, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
     let mut since = Instant::now();
     while !bytes.is_empty() {
@@ -57,6 +59,17 @@ pub fn write_within(out: impl AsFd, mut bytes: &[u8], patience: Duration) -> io:
     Ok(())
 }
 
+/// Writes to standard output, for which nothing stands in.
+///
+/// # Errors
+/// As [`write_within`], and when it was closed from the start.
+pub fn write_answer(bytes: &[u8], patience: Duration) -> io::Result<()> {
+    if was_closed(Standard::Output) {
+        return Err(io::Error::other("it was closed when this program was started"));
+    }
+    write_within(io::stdout().lock(), bytes, patience)
+}
+
 /// Standard error. What nobody takes in time is lost: the run matters more.
 #[derive(Debug, Clone, Copy)]
 pub struct Stderr;
@@ -64,7 +77,7 @@ pub struct Stderr;
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let stderr = io::stderr().lock();
-        // A line is begun only when there is somebody to read its end.
+        // A line begins only if the reader can accept it, so that no half lines appear.
         if STDERR_IS_STUCK.load(Ordering::Relaxed) && !takes_something(&stderr) {
             return Ok(bytes.len());
         }

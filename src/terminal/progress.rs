@@ -1,5 +1,5 @@
-//! What the run is at: a bar on a terminal, elsewhere a line every few seconds, so that no proxy cuts an idle
-//! exec stream. A reader that went away is no reason to stop.
+//! Progress of the run: a bar on a terminal, elsewhere a line every few seconds. The lines keep proxies from cutting an
+//! idle exec stream. A reader that is gone does not stop the run.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::base::printable::printable;
 use crate::base::units::Bytes;
 use crate::base::waiting::joined_within;
 
-/// How long the last line may take.
+/// Longest time to print the last line.
 const PRINTS_WITHIN: Duration = Duration::from_secs(2);
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -25,10 +25,11 @@ const BAR_WIDTH: usize = 30;
 struct Stage {
     name: String,
     begun: Instant,
-    /// Bytes when it began, and those by now where somebody else counts them.
+    /// Bytes at the start of the stage. If another part of the program counts the bytes, `counted` has the current
+    /// number.
     from: u64,
     counted: Option<Arc<AtomicU64>>,
-    /// What 100 % is, where it is known.
+    /// The bytes that are 100 %, if known.
     total: Option<u64>,
     over: bool,
 }
@@ -40,7 +41,7 @@ struct Shared {
     bytes: AtomicU64,
 }
 
-/// Prints until it is dropped.
+/// Prints the progress until it is dropped.
 #[derive(Debug)]
 pub struct Progress {
     shared: Arc<Shared>,
@@ -48,36 +49,36 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Prints to stderr.
+    /// Starts a thread that prints to stderr.
     pub fn start() -> Self {
         let mut progress = Self::silent();
         let shared = Arc::clone(&progress.shared);
-        // A run without it is as good.
+        // If no thread can be started, the run goes on without progress.
         progress.printer = std::thread::Builder::new().spawn(move || shared.print_until_over()).ok();
         progress
     }
 
-    /// Prints nothing.
+    /// Returns a progress that prints nothing.
     pub fn silent() -> Self {
         let stage = Stage::new("", 0, None);
         let shared = Shared { stage: Mutex::new(stage), ended: Condvar::new(), bytes: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), printer: None }
     }
 
-    /// A new stage begins, at zero bytes.
+    /// Begins a new stage at zero bytes.
     pub fn stage(&self, name: &str, total: Option<u64>) {
         let mut stage = self.lock();
         self.shared.bytes.store(0, Ordering::Relaxed);
         *stage = Stage::new(name, 0, total);
     }
 
-    /// The same work goes on under another name: its bytes count on.
+    /// Gives the running work a new name. Its bytes count on.
     pub fn go_on(&self, name: &str, total: Option<u64>) {
         let mut stage = self.lock();
         *stage = Stage::new(name, self.shared.bytes.load(Ordering::Relaxed), total);
     }
 
-    /// A new stage begins, whose bytes are counted elsewhere.
+    /// Begins a new stage whose bytes are counted in `counted`.
     pub fn stage_counted(&self, name: &str, counted: Arc<AtomicU64>, total: u64) {
         counted.store(0, Ordering::Relaxed);
         *self.lock() = Stage { counted: Some(counted), ..Stage::new(name, 0, Some(total)) };
@@ -103,7 +104,7 @@ impl Drop for Progress {
         self.lock().over = true;
         self.shared.ended.notify_all();
         if let Some(printer) = self.printer.take() {
-            // It prints and waits, nothing else: a panic there would be a defect of its own, told by its message.
+            // A panic of the printer is already noted and reported by its hook.
             let _ = joined_within(printer, PRINTS_WITHIN);
         }
     }
@@ -142,18 +143,18 @@ impl Stage {
         Self { name: name.to_owned(), begun: Instant::now(), from, counted: None, total, over: false }
     }
 
-    /// `bytes` is what the stages count themselves.
+    /// Returns the line to print. `bytes` counts the bytes of a stage without its own counter.
     fn line(&self, bytes: u64) -> String {
         let bytes = self.counted.as_ref().map_or(bytes, |counted| counted.load(Ordering::Relaxed));
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
-        // A stage that counts no bytes has no rate either.
+        // A stage without bytes has no rate.
         if bytes == 0 && self.total.is_none() {
             return format!("{}: {seconds:.0} s", printable(&self.name));
         }
         let done = bytes.saturating_sub(self.from);
         let rate = Bytes((done as f64 / seconds) as u64);
         let bar = self.total.filter(|total| *total > 0).map(|total| bar(bytes, total)).unwrap_or_default();
-        // A stage may be named after a file or an object.
+        // The name of a stage may contain the name of a file or an object.
         let name = printable(&self.name);
         format!("{name}: {bar}{} in {seconds:.0} s, {rate}/s", Bytes(done))
     }

@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
 use glob::Pattern;
 
 use super::parts::{is_part, parts_of};
+use crate::compress::gunzip::Gunzip;
 use crate::files::entry::HeldDir;
 use crate::files::leases::is_written;
 use crate::files::regular_file::{Access, NotRegular};
@@ -104,19 +104,35 @@ fn age_of(file: &File, parts: &[File]) -> io::Result<Duration> {
     ages.reduce(|one, other| Ok(one?.min(other?))).unwrap_or(Ok(Duration::ZERO))
 }
 
+/// A member's header may hold 64 KiB beside names and comments (RFC 1952, section 2.3.1), and members without content may
+/// come first.
+const HEAD_MAX: u64 = 256 << 10;
+
 /// Whether it is a heap dump, and whether it is gzipped.
 fn magic(file: &File) -> io::Result<(bool, bool)> {
-    let mut head = [0; 512];
+    let mut head = [0; MAGIC.len()];
     let n = file.read_at(&mut head, 0)?;
-    let gzipped = head[..n].starts_with(&crate::compress::gzip::MAGIC);
-    let mut raw = Vec::new();
-    if gzipped {
-        // A cut end is no matter: the first bytes are all that is wanted.
-        let _ = GzDecoder::new(&head[..n]).take(MAGIC.len() as u64).read_to_end(&mut raw);
-    } else {
-        raw.extend_from_slice(&head[..n]);
+    if !head[..n].starts_with(&crate::compress::gzip::MAGIC) {
+        return Ok((head[..n].starts_with(MAGIC), false));
     }
-    Ok((raw.starts_with(MAGIC), gzipped))
+    // A cut end is no matter: the first bytes are all that is wanted.
+    let mut raw = Vec::new();
+    let _ = Gunzip::new(FromStart { file, at: 0 }.take(HEAD_MAX)).take(MAGIC.len() as u64).read_to_end(&mut raw);
+    Ok((raw.starts_with(MAGIC), true))
+}
+
+/// A file from its start, wherever its own position is.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buf, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
 }
 
 fn has_end(file: &File, len: u64) -> io::Result<bool> {

@@ -1,6 +1,7 @@
 //! A real browser without a screen, driven over WebDriver (W3C: "WebDriver"): it opens pages, clicks, and downloads.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -50,6 +51,63 @@ impl Browser {
     #[track_caller]
     pub fn open(&self, url: &str) {
         self.post("/url", &json!({ "url": url }));
+    }
+
+    /// As a window of this size shows it, however small.
+    #[track_caller]
+    pub fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    #[track_caller]
+    pub fn dark(&self, on: bool) {
+        let value = if on { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        self.devtools("Emulation.setEmulatedMedia", &media);
+    }
+
+    /// For the pages that are opened from now on; [`Self::eval`] works all the same.
+    #[track_caller]
+    pub fn scripts(&self, on: bool) {
+        self.devtools("Emulation.setScriptExecutionDisabled", &json!({ "value": !on }));
+    }
+
+    #[track_caller]
+    pub fn devtools(&self, command: &str, params: &Value) -> Value {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": params }))
+    }
+
+    /// The value of an expression in the page.
+    #[track_caller]
+    pub fn eval(&self, expression: &str) -> Value {
+        let asked = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let answer = self.devtools("Runtime.evaluate", &asked);
+        assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// A picture of what the window shows.
+    #[track_caller]
+    pub fn picture(&self, to: &Path) {
+        let answer = self.devtools("Page.captureScreenshot", &json!({}));
+        let text = answer["data"].as_str().expect("a picture");
+        let (file, mut decode) = (File::create(to).expect("a picture can be written"), Command::new("base64"));
+        let mut decoder = decode.arg("-d").stdin(Stdio::piped()).stdout(file).spawn().expect("base64 can be started");
+        decoder.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("base64 reads");
+        assert!(decoder.wait().is_ok_and(|ended| ended.success()));
+    }
+
+    /// Presses a key on whatever has the focus.
+    #[track_caller]
+    pub fn press(&self, key: &str, code: &str, text: &str) {
+        let of = |kind: &str| {
+            json!({ "type": kind, "key": key, "code": code, "windowsVirtualKeyCode": match key {
+            "Tab" => 9, "Enter" => 13, " " => 32, _ => 0 }, "text": if kind == "keyDown" { text } else { "" } })
+        };
+        for kind in ["keyDown", "keyUp"] {
+            self.devtools("Input.dispatchKeyEvent", &of(kind));
+        }
     }
 
     #[track_caller]

@@ -25,6 +25,7 @@ pub mod preload;
 pub mod recorder;
 pub mod relay;
 pub mod s3;
+pub mod schema;
 pub mod secrets;
 pub mod tokens;
 pub mod tool;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::secrets;
+use super::{schema, secrets};
 
 /// Longer than any run here takes; a run that hangs fails its test.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -97,7 +97,13 @@ impl Ended {
     /// Where the dump was stored, by the receipt.
     #[track_caller]
     pub fn stored(&self) -> PathBuf {
-        PathBuf::from(self.receipt()["object"]["url"].as_str().unwrap_or_else(|| panic!("nothing stored: {self:?}")))
+        let url = self.receipt()["object"]["url"].as_str().map(PathBuf::from);
+        let stored = url.unwrap_or_else(|| panic!("nothing stored: {self:?}"));
+        // The receipt beside it is one like that which was printed.
+        let beside = stored.to_string_lossy().replace(".hprof.gz", ".json");
+        let beside = std::fs::read(beside).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        beside.into_iter().for_each(schema::assert_known);
+        stored
     }
 }
 
@@ -204,6 +210,7 @@ impl Run {
             .unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap_or_default());
         let (stderr, stdout) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
         secrets::assert_told_in_none(&[&stderr, &stdout]);
+        schema::assert_described(&output.stdout, &stderr);
         Ended { code, stderr: secrets::as_asked_for(&stderr, verbosity), stdout: output.stdout }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{Builder, TestJvm};
-use crate::common::tool::Tool;
+use crate::common::tool::{Tool, binary};
+use crate::containers::{INSIDE, census_of};
 
 /// A directory that each user may write to.
 fn open_dir() -> tempfile::TempDir {
@@ -129,4 +131,26 @@ fn attaching_that_a_variable_forbids_is_not_tried() {
     assert!(ended.stderr.contains("DisableAttachMechanism"), "{}", ended.stderr);
     assert_eq!(jvm.say("ping"), "pong");
     assert!(!jvm.log().contains("Full thread dump"), "{}", jvm.log());
+}
+
+/// From inside, from a sidecar that sees its processes, and from the node. The root is read-only, and there is no /tmp.
+#[test]
+fn directory_of_a_container_s_jvm_is_followed() {
+    for (uid, perf_data) in [(0, true), (1000, true), (1000, false)] {
+        let (Some(jvm), Some(sidecar)) = (Container::builder("28"), Container::builder("17")) else { return };
+        let what = format!("uid {uid}, hsperfdata {perf_data}");
+        let jvm =
+            jvm.uid(uid).gid(uid).read_only_root().no_tmp().tmpfs("/alt dir", "64m").jvm_arg("-XX:AltTempDir=/alt dir");
+        let jvm = if perf_data { jvm } else { jvm.jvm_arg("-XX:-UsePerfData") };
+        let jvm = jvm.bind_read_only(binary(), INSIDE).arg("markers=37").start();
+        let sidecar = sidecar.share_pid_ns_of(&jvm).bind_read_only(binary(), INSIDE).busybox().idle().start();
+        let words = [INSIDE, "--attach-timeout", "5s", "--dir", "/alt dir", "--store", "-", "shop", "cart", "prod"];
+        for (place, container) in [("inside", &jvm), ("sidecar", &sidecar)] {
+            let ended = container.exec(&words);
+            assert_eq!(ended.code, 0, "{what}, {place}: {}", ended.stderr);
+            assert_eq!(census_of(&ended.stdout).of("Marker"), 37, "{what}, {place}");
+        }
+        assert!(!jvm.log().contains("Full thread dump"), "{what}: {}", jvm.log());
+        assert_eq!(jvm.say("ping"), "pong");
+    }
 }

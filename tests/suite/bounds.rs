@@ -6,6 +6,7 @@ use crate::common::bed::cannot_run;
 use crate::common::jvm::TestJvm;
 use crate::common::tool::{Ended, Tool};
 use crate::full_volume::Volume;
+use crate::newest::compiles;
 
 const MIB: u64 = 1 << 20;
 
@@ -106,4 +107,39 @@ fn flat_value_objects_leave_the_dump_without_a_bound() {
     assert!(line["state"] == "unknown" && line["found"].as_str().unwrap().contains("no bound"), "{line}");
     let Some(plain) = checked("28", &[]) else { return };
     assert_eq!(size_line(&plain)["state"], "ok");
+}
+
+/// Two thousand stacks of a thousand small frames.
+const STACKS: &str = "
+    public final class Stacks {
+        static int deep(int n, boolean parks) {
+            if (n > 0) return deep(n - 1, parks) + 1;
+            if (parks) java.util.concurrent.locks.LockSupport.park();
+            return 0;
+        }
+        public static void main(String[] args) throws Exception {
+            for (int i = 0; i < 20_000; i++) deep(200, false);
+            var parked = new java.util.ArrayList<Thread>();
+            for (int i = 0; i < 2_000; i++) parked.add(Thread.ofVirtual().start(() -> deep(1_000, true)));
+            for (Thread thread : parked) while (thread.getState() != Thread.State.WAITING) Thread.sleep(1);
+            Heap.main(args);
+        }
+    }
+";
+
+/// Each frame is a record, and compiled code holds several frames in one.
+#[test]
+fn stacks_of_virtual_threads_leave_no_bound() {
+    let Some(jvm) = TestJvm::builder("28") else { return };
+    let classes = tempfile::tempdir().unwrap();
+    if !compiles("Stacks", STACKS, &[], classes.path()) {
+        return;
+    }
+    let jvm = jvm.jvm_arg("-XX:-UseCompactObjectHeaders").jvm_arg("-XX:+UseSerialGC");
+    let jvm = jvm.jvm_arg("-Xmx200m").program("Stacks", classes.path()).start();
+    jvm.say("gc");
+    let check = Tool::new(&["check", "--pid", &jvm.pid().to_string(), "--output", "json"]).run().expect(0);
+    let line = size_line(&check);
+    let found = line["found"].as_str().unwrap();
+    assert!(line["state"] == "unknown" && found.contains("no bound"), "{line}");
 }

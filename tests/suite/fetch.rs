@@ -238,7 +238,7 @@ fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
     std::fs::write(&page, &html).unwrap();
     let Some(dom) = browser(&["--dump-dom".as_ref(), format!("file://{}", page.display()).as_ref()]) else { return };
     // The script has run: it shows the filter and makes the titles buttons.
-    assert!(dom.contains("<button>Time</button>") && !dom.contains("hidden=\"\" type=\"search\""), "{dom}");
+    assert!(dom.contains(">Time</button>") && dom.contains("1 of 1 shown"), "{dom}");
     let downloads = tempfile::tempdir().unwrap();
     let Some(driven) = Browser::start(downloads.path()) else { return };
     driven.open(&format!("file://{}", page.display()));
@@ -249,18 +249,10 @@ fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
     };
     wait_until("the download", || downloaded().is_some());
     assert_eq!(sha256(&downloaded().unwrap()), shelf.receipt["object"]["sha256"].as_str().unwrap());
-    drop(driven);
-    for (width, height) in [(390, 844), (1280, 800)] {
-        let shot = screenshots().join(format!("list-{width}.png"));
-        let size = format!("--window-size={width},{height}");
-        let to = format!("--screenshot={}", shot.display());
-        browser(&[size.as_ref(), to.as_ref(), format!("file://{}", page.display()).as_ref()]);
-        assert!(std::fs::metadata(&shot).is_ok_and(|meta| meta.len() > 5000), "{}", shot.display());
-    }
 }
 
 /// Kept, to be looked at.
-fn screenshots() -> PathBuf {
+pub fn screenshots() -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
     std::fs::create_dir_all(&dir).unwrap();
     dir

@@ -1,5 +1,6 @@
 //! JDK 26, 27 and 28, early access: what the matrix of the older ones does, and what is new in them.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::common::bed;
@@ -53,15 +54,15 @@ const VALUES: &str = "
     }
 ";
 
-/// Compiles for the newest JVM, by the compiler that it brings.
-fn compiled_values(dir: &std::path::Path) -> bool {
-    let source = dir.join("Values.java");
-    std::fs::write(&source, VALUES).unwrap();
+/// Compiles a class for the newest JVM, by the compiler that it brings.
+pub fn compiles(name: &str, text: &str, options: &[&str], dir: &Path) -> bool {
+    let source = dir.join(format!("{name}.java"));
+    std::fs::write(&source, text).unwrap();
     let mut javac = Command::new(bed::home("28").join("bin/java"));
-    javac.args(["-m", "jdk.compiler/com.sun.tools.javac.Main", "--enable-preview", "--release", "28", "-cp"]);
+    javac.args(["-m", "jdk.compiler/com.sun.tools.javac.Main"]).args(options).arg("-cp");
     let output = javac.arg(bed::classes()).arg("-d").args([dir, &source]).output().unwrap();
     if !output.status.success() {
-        bed::skip(&format!("this JDK 28 has no value classes: {}", String::from_utf8_lossy(&output.stderr)));
+        bed::skip(&format!("this JDK 28 does not compile {name}: {}", String::from_utf8_lossy(&output.stderr)));
     }
     output.status.success()
 }
@@ -70,7 +71,7 @@ fn compiled_values(dir: &std::path::Path) -> bool {
 fn dump_with_value_objects_is_whole() {
     let Some(jvm) = TestJvm::builder("28") else { return };
     let (classes, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    if !compiled_values(classes.path()) {
+    if !compiles("Values", VALUES, &["--enable-preview", "--source", "28"], classes.path()) {
         return;
     }
     let jvm = jvm.jvm_arg("--enable-preview").program("Values", classes.path()).arg(format!("markers={MARKERS}"));

@@ -16,7 +16,7 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::tool::{Ended, Tool, binary};
 use crate::watch::{Pod, SOON, Watcher, wait_until};
 
-fn gz(raw: &[u8]) -> Vec<u8> {
+pub fn gz(raw: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(raw).unwrap();
     encoder.finish().unwrap()

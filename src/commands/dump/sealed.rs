@@ -78,7 +78,7 @@ impl Run<'_> {
             walk: Some(summary.clone()),
             ..sealed.begin.receipt.dump.clone().unwrap_or_default()
         });
-        let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len() };
+        let truncated = || DumpError::Truncated { path: path.clone(), bytes: spool.stored_len(), damage: None };
         let verdict = verdict.ok_or_else(truncated)?;
         let mut upload = upload.map_err(|error| self.still_sealed(path, error))?;
         let sent = Delivery::of_compressed(spool, summary, self.part_size(), &mut upload, &self.progress);

@@ -214,7 +214,7 @@ impl Run<'_> {
         }
         match Verdict::of(&piped.walk) {
             Some(_) => Ok(()),
-            None => Err(DumpError::Truncated { path: dump.path.clone(), bytes: piped.walk.bytes }.into()),
+            None => Err(DumpError::truncated(dump.path.clone(), &piped.walk).into()),
         }
     }
 

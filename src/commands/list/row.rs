@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
-use crate::hprof::ClassShare;
-use crate::object::key::time_of;
-use crate::object::receipt::Receipt;
+use crate::hprof::{ClassShare, element_of};
+use crate::object::key::{Artefact, context_of, place_of, time_of};
+use crate::object::receipt::{OUT_OF_MEMORY, Receipt};
 use crate::store::Listed;
 
 /// So many of its classes say what a heap is full of.
@@ -16,11 +16,19 @@ const CLASSES: usize = 3;
 /// Most characters of one text of a receipt. Names of classes and reasons are shorter.
 const TEXT_MAX: usize = 500;
 
-/// See the module's words.
+/// What the names of the JDK's own classes begin with.
+const JDK: [&str; 5] = ["java.", "javax.", "jdk.", "sun.", "com.sun."];
+
+/// See the module's words. The fields are described in docs/console.md.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     pub key: String,
     pub url: String,
+    pub kind: Artefact,
+    /// `None` when the key does not have all three.
+    pub project: Option<String>,
+    pub app: Option<String>,
+    pub env: Option<String>,
     /// By its name, else its last change; RFC 3339.
     pub time: String,
     pub bytes: u64,
@@ -32,9 +40,20 @@ pub struct Row {
     pub main_class: Option<String>,
     pub pod: Option<String>,
     pub reason: Option<String>,
+    /// By the dump itself or its reason.
+    pub out_of_memory: bool,
+    pub redacted: Option<String>,
+    /// Seconds.
+    pub pause: Option<f64>,
+    /// The key of threads, flags and memory beside the dump.
+    pub context: Option<String>,
     pub top_classes: Vec<ClassShare>,
+    /// The largest that are not the JDK's.
+    pub application_classes: Vec<ClassShare>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_until: Option<String>,
     /// Why there is none, or why it may not last as long as was asked for.
@@ -44,9 +63,18 @@ pub struct Row {
 
 impl Row {
     pub fn of(object: &Listed, url: String) -> Self {
+        let place = place_of(&object.key);
+        let (project, app, env) = match place {
+            Some(place) => (Some(place.project), Some(place.app), Some(place.env)),
+            None => (None, None, None),
+        };
         Self {
             key: object.key.clone(),
             url,
+            kind: Artefact::of_key(&object.key),
+            project,
+            app,
+            env,
             time: time_of(&object.key).unwrap_or(object.modified).to_rfc3339_opts(SecondsFormat::Secs, true),
             bytes: object.bytes,
             complete: None,
@@ -56,8 +84,14 @@ impl Row {
             main_class: None,
             pod: None,
             reason: None,
+            out_of_memory: false,
+            redacted: None,
+            pause: None,
+            context: None,
             top_classes: Vec::new(),
+            application_classes: Vec::new(),
             link: None,
+            context_link: None,
             link_until: None,
             link_warning: None,
         }
@@ -80,9 +114,16 @@ impl Row {
         self.main_class = jvm.and_then(|jvm| jvm.main_class.as_ref()).map(&mut short);
         self.pod = Some(short(&receipt.pod.name));
         self.reason = receipt.reason.as_ref().map(&mut short);
-        let top = walk.and_then(|walk| walk.classes.as_ref()).into_iter().flat_map(|classes| &classes.top);
-        self.top_classes =
-            top.take(CLASSES).map(|class| ClassShare { name: short(&class.name), ..class.clone() }).collect();
+        self.redacted = receipt.redacted.as_ref().map(&mut short);
+        self.pause = receipt.dump.as_ref().and_then(|dump| dump.pause);
+        let tells_error = self.reason.as_ref().is_some_and(|reason| reason.contains(OUT_OF_MEMORY));
+        self.out_of_memory = tells_error || walk.is_some_and(|walk| walk.out_of_memory);
+        // Another key would make whoever lists sign a link to it.
+        self.context = context_of(&self.key).filter(|own| receipt.context.as_ref() == Some(own));
+        let top = || walk.and_then(|walk| walk.classes.as_ref()).into_iter().flat_map(|classes| &classes.top);
+        let mut named = |class: &ClassShare| ClassShare { name: short(&class.name), ..class.clone() };
+        self.top_classes = top().take(CLASSES).map(&mut named).collect();
+        self.application_classes = top().filter(|class| is_application(&class.name)).take(CLASSES).map(named).collect();
         told
     }
 
@@ -104,6 +145,12 @@ impl Row {
         let share = |class: &ClassShare| format!("{} {}", Bytes(class.amount.bytes), class.name);
         self.top_classes.iter().map(share).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A class, or an array of one, that does not belong to the JDK.
+fn is_application(name: &str) -> bool {
+    let element = name.trim_end_matches("[]");
+    element_of(&format!("{element}[]")).is_none() && !JDK.iter().any(|jdk| element.starts_with(jdk))
 }
 
 /// A line for each, and one below it for its link.
@@ -143,6 +190,31 @@ mod tests {
         assert_eq!(receipt_of(&row.key), "p/a/e/20231114T221320Z_pod_7_00ff00.json");
         assert_eq!(receipt_of("x/y_hs_err.log.gz"), "x/y_hs_err.log.json");
         assert_eq!(Row::of(&listed("p/odd.gz"), "u".into()).time, "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn classes_of_the_application_are_not_the_jdk_s() {
+        for (name, is_its_own) in [
+            ("byte[]", false),
+            ("long[][]", false),
+            ("java.lang.Object[]", false),
+            ("com.sun.proxy.X", false),
+            ("com.example.Cart", true),
+            ("com.example.Cart[][]", true),
+            ("Main", true),
+        ] {
+            assert_eq!(is_application(name), is_its_own, "{name}");
+        }
+    }
+
+    #[test]
+    fn context_of_another_object_is_not_taken() {
+        let mut row = Row::of(&listed("p/a/e/x.hprof.gz"), "u".into());
+        let receipt = |key: &str| Receipt { context: Some(key.into()), ..Receipt::default() };
+        for (key, taken) in [("p/a/e/x.txt", true), ("p/b/e/y.txt", false), ("p/a/e/../x.txt", false)] {
+            row.tell(&receipt(key));
+            assert_eq!(row.context.as_deref(), taken.then_some("p/a/e/x.txt"), "{key}");
+        }
     }
 
     #[test]

@@ -11,9 +11,11 @@ impl Walker {
         if b.len() < head {
             return Ok(Step::Need(head));
         }
+        let class = [identifier(b, 1, id), identifier(b, 1 + id + 4, id), identifier(b, 1 + 2 * id + 4, id)];
+        self.must_be_ids(&class, tally)?;
         self.records.classes += 1;
         self.book(head as u64)?;
-        tally.class(identifier(b, 1, id), identifier(b, 1 + id + 4, id), identifier(b, 1 + 2 * id + 4, id));
+        tally.class(class[0], class[1], class[2]);
         self.state = State::ConstantPool(be16(b, head - 2));
         self.skip_empty();
         Ok(Step::Used(head))

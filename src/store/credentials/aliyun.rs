@@ -1,5 +1,5 @@
-//! Credentials of Aliyun OSS: a key in the variables of Alibaba Cloud's own tools, or a role for a service account
-//! (RRSA), whose token goes to STS.
+//! Credentials of Aliyun OSS: a key in the variables of Alibaba Cloud's own tools, or a role of a service account
+//! (RRSA). STS exchanges the service account's token for the role.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use super::error::{CredentialsError, TokenError};
 use super::exchange::{FORM, ask, form, token_file};
 use super::refreshed::{Ends, Lease, Refreshed, TokenSource};
 
-/// The operation and the version of its interface; it is not signed, the token proves who asks
+/// The operation of STS, and the version of its interface. The request is not signed: the token proves the identity
 /// (Alibaba Cloud: "AssumeRoleWithOIDC", `help/en/ram/developer-reference/api-sts-2015-04-01-assumerolewithoidc`).
 const ACTION: &str = "AssumeRoleWithOIDC";
 const VERSION: &str = "2015-04-01";
 
-/// For how long a role is asked for, the interface's own default (the same page, DurationSeconds).
+/// Lifetime of the credentials in seconds: the interface's own default (the same page, DurationSeconds).
 const SECONDS: &str = "3600";
 
 /// A role that a service account may take.
@@ -49,13 +49,13 @@ struct Credentials {
     expiration: DateTime<Utc>,
 }
 
-/// A credential, and itself once more when it ends.
+/// A provider of credentials. The second value tells when they end, if they end.
 pub type Found = (AwsCredentialProvider, Option<Arc<dyn Ends>>);
 
-/// What Alibaba Cloud's variables give: a key, else a role; `None` when they give nothing.
+/// Returns the credentials in Alibaba Cloud's variables: a key, or else a role. `None` if the variables have neither.
 ///
 /// # Errors
-/// When they give a half of something.
+/// When a key or a role is incomplete.
 pub fn credentials(environment: &Environment, client: Client) -> Result<Option<Found>, CredentialsError> {
     if let Some(id) = environment.get("ALIBABA_CLOUD_ACCESS_KEY_ID") {
         let secret = need(environment, "ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")?;
@@ -73,7 +73,8 @@ fn need(environment: &Environment, given: &'static str, name: &'static str) -> R
     environment.get(name).map(str::to_owned).ok_or(CredentialsError::Half(given, name))
 }
 
-/// Where STS is (ACK: "Use RRSA to authorize different pods", the variables that ack-pod-identity-webhook injects).
+/// Returns the URL of STS (ACK: "Use RRSA to authorize different pods", the variables that ack-pod-identity-webhook
+/// injects).
 fn sts(environment: &Environment) -> String {
     let region = environment.get("ALIBABA_CLOUD_STS_REGION");
     let host = match (environment.get("ALIBABA_CLOUD_STS_ENDPOINT"), region) {
@@ -84,7 +85,7 @@ fn sts(environment: &Environment) -> String {
         (None, Some(region)) => format!("sts.{region}.aliyuncs.com"),
         (None, None) => "sts.aliyuncs.com".to_owned(),
     };
-    // The variable holds a host; with a scheme, it is as it stands.
+    // The variable normally contains only a host. A value with a scheme is used unchanged.
     if host.contains("://") { host } else { format!("https://{host}") }
 }
 
@@ -105,7 +106,7 @@ impl RoleSource {
     async fn ask(&self) -> Result<Lease<AwsCredential>, TokenError> {
         let token = token_file(&self.token_file)?;
         let request = || {
-            // Each try is a request of its own: STS wants the time, and a number that it has not seen.
+            // Each try needs a new request: STS checks the time, and refuses a nonce that it has seen.
             let now = Utc::now();
             let body = form(&[
                 ("Action", ACTION),
@@ -148,7 +149,7 @@ mod tests {
     use crate::store::url::StoreUrl;
 
     #[test]
-    fn sts_is_where_the_variables_say() {
+    fn sts_url_follows_the_variables() {
         let of = |variables: &[(&str, &str)]| sts(&Environment::from_iter(variables.iter().copied()));
         let (endpoint, region) = ("ALIBABA_CLOUD_STS_ENDPOINT", ("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou"));
         assert_eq!(of(&[]), "https://sts.aliyuncs.com");
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_of_a_role_or_of_a_key_is_an_error() {
+    fn half_a_role_or_half_a_key_is_an_error() {
         let settings = StoreSettings::of(StoreUrl::Stdout);
         let client = Connector::new(&settings, 0).unwrap().client();
         let of = |variables: &[(&str, &str)]| {

@@ -1,5 +1,5 @@
-//! Which credentials an S3 store gets. object_store reads keys out of AWS's variables itself; whatever ends is ours, so
-//! that its end is known.
+//! Chooses the credentials of an S3 store. object_store itself reads keys in AWS's variables. This module fetches all
+//! credentials that end, so that their end is known.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use super::refreshed::{Ends, Refreshed, TokenSource};
 use super::web_identity::WebIdentitySource;
 use crate::store::{Secret, SettingsError, StoreError, StoreSettings, setting_checks};
 
-/// EC2's (AWS: "Instance metadata and user data").
+/// Address of EC2's metadata service (AWS: "Instance metadata and user data").
 const METADATA: &str = "http://169.254.169.254";
 
-/// Where an ECS task asks (AWS: "Task IAM role").
+/// Address of the credentials of an ECS task (AWS: "Task IAM role").
 const TASK_METADATA: &str = "http://169.254.170.2";
 
-/// Where credentials come from, besides our own settings.
+/// A source of credentials other than our own settings.
 #[derive(Debug)]
 enum Source {
-    /// A key in the variables, or none wanted.
+    /// A key in the variables, or no signature wanted.
     Variables,
-    /// Variables that name a role and a token; the token goes to STS.
+    /// Variables that name a role and a token. STS exchanges the token.
     WebIdentity,
     Profile(ProfileCredentials),
-    /// An address to ask, as ECS gives it to a task and EKS Pod Identity to a pod.
+    /// A URL that gives credentials. ECS gives one to a task, and EKS Pod Identity to a pod.
     Container {
         url: String,
         authorization: Authorization,
@@ -39,13 +39,13 @@ enum Source {
     Metadata,
 }
 
-/// A builder, and the credential in it that ends.
+/// A builder. The second value tells when its credentials end, if they end.
 pub type Equipped = (AmazonS3Builder, Option<Arc<dyn Ends>>);
 
-/// The same builder with the credentials that AWS's own tools would take, unless our settings have a key.
+/// Adds the credentials that AWS's own tools would use, unless our settings have a key.
 ///
 /// # Errors
-/// When there are none, or they come from where we cannot take them.
+/// When there are none, or they come from a source that is not supported.
 pub fn with_credentials(
     builder: AmazonS3Builder,
     settings: &StoreSettings,
@@ -78,7 +78,7 @@ fn leased<S: TokenSource<Credential = AwsCredential>>(builder: AmazonS3Builder, 
     (builder.with_credentials(refreshed.clone()), Some(refreshed))
 }
 
-/// By what the builder has read of it.
+/// Adds the role that the builder's own configuration names.
 fn with_web_identity(builder: AmazonS3Builder, client: Client) -> Equipped {
     match WebIdentitySource::of(&builder, client) {
         Some(source) => leased(builder, source),
@@ -86,12 +86,13 @@ fn with_web_identity(builder: AmazonS3Builder, client: Client) -> Equipped {
     }
 }
 
-/// A path that gives nothing: any answer will do.
+/// Returns a question to the container's agent, to see whether it answers. The path `/` gives no credentials.
 fn container(url: &str) -> Service<'_> {
     Service { cloud: "the container's agent", url, question: "GET /", header: "Accept: application/json" }
 }
 
-/// In the order of AWS's own tools (AWS SDK for Java 2.x: "Default credentials provider chain").
+/// Returns the source of credentials, in the order of AWS's own tools (AWS SDK for Java 2.x: "Default credentials
+/// provider chain").
 fn source(
     environment: &Environment,
     profile: Result<Option<Profile>, CredentialsError>,
@@ -121,7 +122,7 @@ fn source(
     Ok(Source::Container { url: url.to_owned(), authorization: file.or_else(value).unwrap_or(Authorization::Nothing) })
 }
 
-/// A region from our settings or the variables is the stronger one.
+/// Adds the region of a profile. A region in our settings or in the variables is stronger.
 fn with_region(builder: AmazonS3Builder, region: Option<&str>) -> AmazonS3Builder {
     match region {
         Some(region) if builder.get_config_value(&AmazonS3ConfigKey::Region).is_none() => builder.with_region(region),
@@ -139,7 +140,7 @@ fn with_profile(
             for (key, text) in [("aws_access_key_id", Some(&id)), ("aws_session_token", token.as_ref())] {
                 text.map(Secret::reveal).map_or(Ok(()), |text| setting_checks::header(key, text))?;
             }
-            // Not with the builder's own setters: a session token in the variables would belong to another key.
+            // The builder's own setters would keep a session token of the variables, which belongs to another key.
             let token = token.map(|token| token.reveal().to_owned());
             let credential =
                 AwsCredential { key_id: id.reveal().to_owned(), secret_key: secret.reveal().to_owned(), token };
@@ -158,11 +159,11 @@ fn with_profile(
     })
 }
 
-/// The role of the machine, which a store that only speaks like S3 has no use for: there, the address of the
-/// metadata service has to be set.
+/// Returns the role of the machine. A store that is only compatible with S3 does not know such roles. For it, the
+/// address of the metadata service must be set.
 fn machine(settings: &StoreSettings, environment: &Environment, client: Client) -> Result<MachineSource, StoreError> {
     let named = environment.get("AWS_METADATA_ENDPOINT");
-    // As AWS's own tools call it (AWS SDKs and Tools Reference Guide: "IMDS credential provider").
+    // The variable of AWS's own tools (AWS SDKs and Tools Reference Guide: "IMDS credential provider").
     let named = named.or_else(|| environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"));
     let elsewhere = settings.endpoint.is_some() && named.is_none();
     if elsewhere || environment.is_on("AWS_EC2_METADATA_DISABLED") {
@@ -175,7 +176,7 @@ fn machine(settings: &StoreSettings, environment: &Environment, client: Client) 
         question: "PUT /latest/api/token",
         header: "X-aws-ec2-metadata-token-ttl-seconds: 1",
     })?;
-    // As object_store calls the switch.
+    // The variable of object_store.
     let falls_back = environment.is_on("AWS_IMDSV1_FALLBACK");
     Ok(MachineSource { url: url.to_owned(), falls_back, client })
 }
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_that_of_aws_s_own_tools() {
+    fn sources_have_the_order_of_aws_tools() {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join(".aws")).unwrap();
         let keys = "[default]\naws_access_key_id=a\naws_secret_access_key=b\n";

@@ -1,5 +1,5 @@
-//! Which credentials an Azure store gets. object_store knows all of them; here it is kept from waiting for a metadata
-//! service that is not there.
+//! Checks the credentials of an Azure store. object_store supports all of them. This module only prevents a long wait
+//! for a metadata service that does not exist.
 
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
@@ -11,25 +11,25 @@ use crate::files::regular_file::{TEXT_MAX, is_refused, read_named};
 /// The instance metadata service (Azure: "How to use managed identities on a VM to acquire an access token").
 const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 
-/// The same builder, after a look at whom it will ask.
+/// Returns the builder, if the service that it will ask for credentials answers.
 ///
 /// # Errors
-/// When it would ask a metadata service that does not answer, or read a token where there is no file.
+/// When the metadata service does not answer, or the path of the token is no regular file.
 pub fn with_credentials(builder: MicrosoftAzureBuilder) -> Result<MicrosoftAzureBuilder, CredentialsError> {
     let builder = with_plain_authority(builder);
-    // object_store opens it, and would wait for the other end of a FIFO.
+    // object_store would open the file itself, and would wait at a FIFO.
     if let Some(path) = builder.get_config_value(&AzureConfigKey::FederatedTokenFile)
         && let Err(error) = read_named(&path, TEXT_MAX)
         && is_refused(&error)
     {
         return Err(CredentialsError::AccountSyntax { path, why: error.to_string() });
     }
-    // Without an account, object_store says so at once.
+    // Without an account, object_store fails at once with a clear message.
     let account = builder.get_config_value(&AzureConfigKey::AccountName);
     if account.is_some() && asks_metadata(&builder) {
         let named = builder.get_config_value(&AzureConfigKey::MsiEndpoint);
         let url = named.as_deref().unwrap_or(METADATA);
-        // Without the header that the service wants, the answer is a refusal, which is an answer.
+        // The question has no `Metadata` header, so the service refuses it. A refusal is an answer, too.
         let question =
             Service { cloud: "Azure", url, question: "GET /metadata/instance", header: "Accept: application/json" };
         expect_answer(question)?;
@@ -37,8 +37,8 @@ pub fn with_credentials(builder: MicrosoftAzureBuilder) -> Result<MicrosoftAzure
     Ok(builder)
 }
 
-/// The address of the authority without its last '/', which AKS injects into pods and object_store would double
-/// (Azure Workload Identity: "Mutating Admission Webhook", AZURE_AUTHORITY_HOST).
+/// Removes the last '/' from the address of the authority. AKS injects the address with it, and object_store would
+/// double it (Azure Workload Identity: "Mutating Admission Webhook", AZURE_AUTHORITY_HOST).
 fn with_plain_authority(builder: MicrosoftAzureBuilder) -> MicrosoftAzureBuilder {
     match builder.get_config_value(&AzureConfigKey::AuthorityHost) {
         Some(host) if host.ends_with('/') => builder.with_authority_host(host.trim_end_matches('/')),
@@ -46,7 +46,7 @@ fn with_plain_authority(builder: MicrosoftAzureBuilder) -> MicrosoftAzureBuilder
     }
 }
 
-/// Whether object_store is left with the managed identity of the machine: in the order of its own
+/// Returns whether object_store would use the managed identity of the machine, in the order of its
 /// `resolve_credential_auto`.
 fn asks_metadata(builder: &MicrosoftAzureBuilder) -> bool {
     use AzureConfigKey as Key;

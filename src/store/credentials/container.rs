@@ -1,6 +1,6 @@
-//! Credentials of a container by a full address: EKS Pod Identity and its kin (AWS SDKs and Tools Reference Guide:
-//! "Container credential provider"). object_store asks only when there is a token file, and panics when that ends
-//! with a newline (its retry.rs: "request must be valid").
+//! Credentials from a full URL in a container: EKS Pod Identity and similar agents (AWS SDKs and Tools Reference Guide:
+//! "Container credential provider"). object_store asks only if there is a token file. It panics if the token ends with
+//! a newline (its retry.rs: "request must be valid").
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -13,17 +13,17 @@ use super::exchange::{ask, token_file};
 use super::refreshed::{Lease, TokenSource};
 use crate::store::Secret;
 
-/// What the request proves itself with.
+/// The secret that the request sends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Authorization {
-    /// The path in AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE; read again each time.
+    /// The path in AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE. The file is read again for each request.
     File(String),
-    /// AWS_CONTAINER_AUTHORIZATION_TOKEN, the value of a header.
+    /// AWS_CONTAINER_AUTHORIZATION_TOKEN, the value of the header.
     Value(Secret),
     Nothing,
 }
 
-/// Asks the address in AWS_CONTAINER_CREDENTIALS_FULL_URI.
+/// Fetches credentials from the URL in AWS_CONTAINER_CREDENTIALS_FULL_URI.
 #[derive(Debug)]
 pub struct ContainerSource {
     pub url: String,
@@ -31,7 +31,7 @@ pub struct ContainerSource {
     pub client: Client,
 }
 
-/// As the metadata service of EC2 gives it, too.
+/// The answer of an agent, and of EC2's metadata service.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Answer {
@@ -45,7 +45,7 @@ impl From<Answer> for Lease<AwsCredential> {
     fn from(answer: Answer) -> Self {
         let Answer { access_key_id, secret_access_key, token, expiration } = answer;
         let credential = AwsCredential { key_id: access_key_id, secret_key: secret_access_key, token };
-        // Keys without an end do not change.
+        // Keys without an end never change.
         Self::until(credential, expiration.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 }

@@ -1,8 +1,9 @@
-//! Why there are no credentials. No error holds a secret; the addresses of token services may be told.
+//! Reasons why there are no credentials. No error contains a secret. Errors may contain the addresses of token
+//! services.
 
 use std::io;
 
-/// Found out before any request.
+/// An error that was found before any request.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     #[error("there are no credentials: none are set, and nobody answers at {address}, where {cloud} gives them")]
@@ -43,7 +44,7 @@ impl CredentialsError {
     }
 }
 
-/// A token service did not give a token.
+/// The error of a token service that gave no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("cannot read the token in {path}")]
@@ -61,7 +62,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Another try may have another answer.
+    /// Returns whether another try may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Silent { .. } => true,
@@ -70,7 +71,8 @@ impl TokenError {
         }
     }
 
-    /// For a store's client: what no later try changes is an identity that the store does not know.
+    /// Converts the error for object_store. A final refusal becomes `Unauthenticated`: the store does not know this
+    /// identity.
     pub fn into_store_error(self, store: &'static str) -> object_store::Error {
         match self {
             error @ Self::Refused { .. } if !error.may_pass() => {

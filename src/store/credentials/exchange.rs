@@ -12,28 +12,28 @@ use crate::store::Secret;
 use crate::store::remote::body::{self, ANSWER_MAX, BodyError};
 use crate::store::retry::Retry;
 
-/// Token services answer at once, or something is wrong with them.
+/// Longest time for an answer. Token services that work answer at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A token service that is busy answers again soon; a run has other things to do with its time.
+/// Longest time of all tries. A busy token service recovers soon, and the run needs its time for the dump.
 const RETRY_FOR: Duration = Duration::from_secs(2);
 
-/// Most characters of a refusal that are told.
+/// Most characters of a refusal in a message.
 const TOLD: usize = 200;
 
 /// The media type of [`form`].
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The body of a form: a URL's query is encoded in the same way (WHATWG: "URL Standard", 5).
+/// Returns the body of a form. Its encoding is that of a URL's query (WHATWG: "URL Standard", 5).
 pub fn form(pairs: &[(&str, &str)]) -> String {
     let url = Url::parse_with_params("http://form/", pairs).ok();
     url.and_then(|url| url.query().map(str::to_owned)).unwrap_or_default()
 }
 
-/// A token out of a mounted file, which may be another one the next time.
+/// Reads a token from a mounted file. The file may have another token the next time.
 ///
 /// # Errors
-/// When it cannot be read, or is empty.
+/// When the file cannot be read, or is empty.
 pub fn token_file(path: &str) -> Result<Secret, TokenError> {
     let read = regular_file::read_named(path, regular_file::TEXT_MAX).and_then(regular_file::text);
     let text = read.map_err(|source| TokenError::File { path: path.to_owned(), source })?;
@@ -41,22 +41,22 @@ pub fn token_file(path: &str) -> Result<Secret, TokenError> {
     if token.reveal().is_empty() { Err(TokenError::NoToken { path: path.to_owned() }) } else { Ok(token) }
 }
 
-/// Sends what `request` makes until there is an answer that another try would not change, and reads it as JSON.
-/// `secret` is what the request proves itself with: a refusal that repeats it is told without it.
+/// Sends the request until the answer is final, and parses it as JSON. `secret` is the secret in the request; it is
+/// removed from the message of a refusal.
 ///
 /// # Errors
-/// When the service does not answer, refuses, or says something else than `T`.
+/// When the service does not answer, refuses, or the answer is no `T`.
 pub async fn ask<T: DeserializeOwned>(
     url: &str,
     secret: &Secret,
     request: impl Fn() -> RequestBuilder,
 ) -> Result<T, TokenError> {
     let bytes = ask_bytes(url, secret, request).await?;
-    // What serde_json says might hold a part of the answer.
+    // The message of serde_json may contain a part of the answer.
     serde_json::from_slice(&bytes).map_err(|_| TokenError::Answer { url: shown(url) })
 }
 
-/// The same for an answer that may not be JSON.
+/// Sends the request as [`ask`] does, and returns the bytes of the answer.
 ///
 /// # Errors
 /// When the service does not answer, or refuses.
@@ -87,14 +87,14 @@ async fn once(url: &str, secret: &Secret, request: RequestBuilder) -> Result<Byt
     Err(TokenError::Refused { url: shown(url), status: status.as_u16(), why: refusal(&bytes, secret) })
 }
 
-/// Without its query, which may hold a secret.
+/// Returns the URL without its query, which may contain a secret.
 fn shown(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
 }
 
-/// What the service says in the fields that such services have: RFC 6749, 5.2 (Google, Azure), Google's
-/// `error.message`, Alibaba's `Code` and `Message`, the container services' `code` and `message`; AWS STS says the
-/// latter in XML.
+/// Returns the reason of a refusal, from the fields that such services use. They are those of RFC 6749, 5.2 (Google,
+/// Azure), Google's `error.message`, and Alibaba's `Code` and `Message`. Container services use `code` and `message`;
+/// AWS STS writes `Code` and `Message` in XML.
 fn refusal(body: &[u8], secret: &Secret) -> String {
     let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let text = String::from_utf8_lossy(body);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_without_the_secret_that_it_repeats() {
+    fn refusal_is_shown_without_the_secret_in_it() {
         let secret = Secret::new("eyJhbGciOi");
         let said = refusal(br#"{"Code":"Invalid","Message":"eyJhbGciOi\n is bad","RequestId":"1"}"#, &secret);
         assert_eq!(said, ": Invalid: [secret] is bad");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newline_at_the_end_of_a_token_file_is_none_of_the_token() {
+    fn token_ends_before_the_newline_of_its_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "token\r\n").unwrap();
         let path = file.path().to_str().unwrap();

@@ -1,5 +1,5 @@
-//! Which credentials a Google store gets. object_store knows the keys of service accounts and gcloud's own file;
-//! workload identity federation is ours, and so is the metadata service.
+//! Chooses the credentials of a Google store. object_store supports keys of service accounts and gcloud's own file.
+//! This program itself does workload identity federation and the metadata service.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ use crate::files::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::StoreSettings;
 use crate::store::setting_checks::endpoint;
 
-/// Where gcloud puts its own file (Google: "How Application Default Credentials works").
+/// Path of gcloud's own file below HOME (Google: "How Application Default Credentials works").
 const WELL_KNOWN: &str = ".config/gcloud/application_default_credentials.json";
 
-/// What a file of credentials says that it is.
+/// The type of a credentials file.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    /// Also what says nothing: files for emulators.
+    /// Also a file without a type, as emulators have it.
     ServiceAccount,
     AuthorizedUser,
     ExternalAccount,
-    /// No file, or none that can be read.
+    /// No file, or one that cannot be read.
     Unknown,
 }
 
-/// The same builder with the credentials that Google's own tools would take.
+/// Adds the credentials that Google's own tools would use.
 ///
 /// # Errors
-/// When a file says what we cannot do, or a metadata service would be asked that does not answer.
+/// When a file needs a source that is not supported, or a metadata service does not answer.
 pub fn with_credentials(
     builder: GoogleCloudStorageBuilder,
     settings: &StoreSettings,
@@ -76,19 +76,20 @@ fn with_account(
     client: Client,
 ) -> Result<GoogleCloudStorageBuilder, CredentialsError> {
     let account = AccountSource::read(path, client)?;
-    // Links are signed by Google in the account's name; without one there are none, and nobody else is to be asked.
+    // Google signs links in the name of the service account. Without an account there are no links, and object_store
+    // must ask no other service.
     let signer = GcpSigningCredential { email: account.email().unwrap_or_default().to_owned(), private_key: None };
     let builder = builder.with_signing_credentials(Arc::new(StaticCredentialProvider::new(signer)));
     Ok(builder.with_credentials(Arc::new(Refreshed::new(account))))
 }
 
-/// gcloud's own file, when it is there.
+/// Returns the path of gcloud's own file, if it exists.
 fn well_known(environment: &Environment) -> Option<String> {
     let path = Path::new(environment.get("HOME")?).join(WELL_KNOWN);
     path.exists().then(|| path.display().to_string())
 }
 
-/// An emulator's address in the file of a key; object_store panics at one that is no URL.
+/// Checks the address of an emulator in a key file. object_store panics if it is no URL.
 fn check_base_url(file: &serde_json::Value) -> Result<(), CredentialsError> {
     match file.get("gcs_base_url").and_then(serde_json::Value::as_str) {
         Some(url) => endpoint("gcs_base_url", url).map_err(CredentialsError::Endpoint),
@@ -98,7 +99,7 @@ fn check_base_url(file: &serde_json::Value) -> Result<(), CredentialsError> {
 
 fn kind(path: &str) -> Result<Kind, CredentialsError> {
     let text = match read_named(path, TEXT_MAX) {
-        // object_store would open it once more, and wait, or read all of it.
+        // object_store would open the file again. It would wait at a FIFO, or read a file of any length.
         Err(error) if is_refused(&error) => {
             return Err(CredentialsError::AccountSyntax { path: path.to_owned(), why: error.to_string() });
         }
@@ -117,9 +118,9 @@ fn kind(path: &str) -> Result<Kind, CredentialsError> {
     }
 }
 
-/// Named to object_store, which would look for gcloud's file otherwise, whoever named the store. By its number, as
-/// Google's own tools look for it: without a metadata service its name may take long to look up (google-auth:
-/// "Environment Variables", GCE_METADATA_IP).
+/// Adds the credentials of the metadata service. Otherwise object_store would look for gcloud's file, even where a
+/// vendor's files must not count. The address is a number, as in Google's own tools. Outside of Google Cloud, the
+/// lookup of its name may take long (google-auth: "Environment Variables", GCE_METADATA_IP).
 fn with_metadata(
     builder: GoogleCloudStorageBuilder,
     environment: &Environment,
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_says_what_it_is() {
+    fn type_of_a_credentials_file_is_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
         let of = |text: &str| {

@@ -1,5 +1,5 @@
-//! Workload identity federation: the token of another identity provider becomes one of Google's
-//! (AIP-4117, "External Account Credentials (Workload Identity Federation)").
+//! Workload identity federation: exchanges the token of another identity provider for a token of Google (AIP-4117,
+//! "External Account Credentials (Workload Identity Federation)").
 
 use std::collections::BTreeMap;
 
@@ -17,18 +17,18 @@ use super::refreshed::{Lease, TokenSource};
 use crate::files::regular_file::{TEXT_MAX, read_named};
 use crate::store::Secret;
 
-/// What a token may be used for, as object_store asks it for service accounts.
+/// The rights of a token; object_store asks for the same.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// RFC 8693, 2.1 and 3.
+/// Constants of the token exchange (RFC 8693, 2.1 and 3).
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// How long a service account's token is valid, unless the file says otherwise (AIP-4117,
+/// Lifetime of a service account's token in seconds, unless the file sets another one (AIP-4117,
 /// `token_lifetime_seconds`).
 const SECONDS: u64 = 3600;
 
-/// The identity that a file describes.
+/// The identity in a credentials file.
 pub struct AccountSource {
     path: String,
     account: Account,
@@ -51,12 +51,12 @@ struct Impersonation {
     token_lifetime_seconds: Option<u64>,
 }
 
-/// Where the other provider's token is.
+/// The source of the other provider's token.
 #[derive(Deserialize)]
 struct Source {
     file: Option<String>,
     url: Option<String>,
-    /// A role of AWS: its requests are signed, and one of them is the token.
+    /// Set for a role of AWS, whose token is a signed request. Not supported.
     environment_id: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -64,7 +64,7 @@ struct Source {
     format: Format,
 }
 
-/// How it is written there: as it is, or in a field of JSON.
+/// The format of the token: plain, or a field of JSON.
 #[derive(Default, Deserialize)]
 struct Format {
     subject_token_field_name: Option<String>,
@@ -73,7 +73,7 @@ struct Format {
 #[derive(Deserialize)]
 struct Exchanged {
     access_token: String,
-    /// Seconds.
+    /// Lifetime in seconds.
     expires_in: Option<u64>,
 }
 
@@ -85,12 +85,14 @@ struct Impersonated {
 }
 
 impl AccountSource {
+    /// Reads a credentials file.
+    ///
     /// # Errors
-    /// When the file describes no such identity, or one whose token comes from where we cannot take it.
+    /// When the file has no such identity, or its token has a source that is not supported.
     pub fn read(path: &str, client: Client) -> Result<Self, CredentialsError> {
         let syntax = |why: String| CredentialsError::AccountSyntax { path: path.to_owned(), why };
         let text = read_named(path, TEXT_MAX).map_err(|error| syntax(error.to_string()))?;
-        // What serde_json says might hold a header of the file, so only the place is told.
+        // The message of serde_json may contain a header of the file, so only the position is shown.
         let account: Account = serde_json::from_slice(&text)
             .map_err(|error| syntax(format!("line {}, column {}", error.line(), error.column())))?;
         let source = &account.credential_source;
@@ -101,8 +103,8 @@ impl AccountSource {
         Ok(Self { path: path.to_owned(), account, client })
     }
 
-    /// The service account whose rights are taken: its address is in that of the interface
-    /// (IAM Service Account Credentials API: `projects/-/serviceAccounts/EMAIL:generateAccessToken`).
+    /// Returns the service account whose rights are used. Its address is a part of the URL (IAM Service Account
+    /// Credentials API: `projects/-/serviceAccounts/EMAIL:generateAccessToken`).
     pub fn email(&self) -> Option<&str> {
         let url = self.account.service_account_impersonation_url.as_deref()?;
         url.rsplit('/').next()?.split(':').next()
@@ -186,7 +188,7 @@ impl AccountSource {
     }
 }
 
-/// The file's name only: it may hold headers that are secrets.
+/// Prints only the path of the file, because its headers may be secrets.
 impl std::fmt::Debug for AccountSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccountSource").field("path", &self.path).finish_non_exhaustive()
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_read_as_text_or_out_of_a_field() {
+    fn tokens_are_read_as_text_or_from_a_field() {
         let text = read(r#"{"file": "/t"}"#).unwrap();
         assert_eq!(text.of_format("token\n", "/t").unwrap().reveal(), "token");
         assert_eq!(text.email(), Some("a@p.iam"));
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_and_what_is_no_account_are_told_apart() {
+    fn unsupported_source_and_bad_file_are_different_errors() {
         assert!(matches!(
             read(r#"{"environment_id": "aws1", "url": "http://x/"}"#),
             Err(CredentialsError::AccountFile { .. })

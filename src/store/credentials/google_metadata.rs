@@ -1,6 +1,6 @@
-//! The identity of a workload on Google Cloud, out of its metadata service (Google: "Access to metadata servers").
-//! object_store asks the same, but a file of gcloud's first, and wherever a variable says: both may be the
-//! application's.
+//! The identity of a workload on Google Cloud, from its metadata service (Google: "Access to metadata servers").
+//! object_store would first read gcloud's file, and would use the address in any variable. Both may belong to the
+//! application.
 
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ use crate::store::Secret;
 
 const ACCOUNT: &str = "computeMetadata/v1/instance/service-accounts/default";
 
-/// Asks the metadata service at an address.
+/// Asks the metadata service at `url`.
 #[derive(Debug, Clone)]
 pub struct GoogleMetadata {
     url: String,
     client: Client,
 }
 
-/// Gives the account's tokens.
+/// Gives the tokens of the account.
 #[derive(Debug)]
 pub struct AccountTokens(pub GoogleMetadata);
 
-/// Gives the account's name, in which Google signs.
+/// Gives the name of the account in whose name Google signs.
 #[derive(Debug)]
 pub struct AccountName(pub GoogleMetadata);
 
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
-    /// Seconds.
+    /// Lifetime in seconds.
     expires_in: u64,
 }
 
@@ -57,7 +57,7 @@ impl GoogleMetadata {
         let url = format!("{}/email", self.url);
         let name = ask_bytes(&url, &Secret::new(""), || self.get(&url)).await?;
         let email = String::from_utf8_lossy(&name).trim().to_owned();
-        // A name does not end.
+        // The name of an account never changes.
         Ok(Lease { credential: GcpSigningCredential { email, private_key: None }, valid_for: Duration::MAX })
     }
 }

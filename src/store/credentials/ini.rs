@@ -1,17 +1,17 @@
-//! The form of AWS's shared files, pure (AWS SDKs and Tools Reference Guide: "Shared config and credentials files",
-//! format of the config file).
+//! Parses AWS's shared files. No I/O (AWS SDKs and Tools Reference Guide: "Shared config and credentials files", format
+//! of the config file).
 
 use std::collections::BTreeMap;
 
-/// Sections and their keys. What stands twice counts as it stands last.
+/// Sections with their keys. If a key is there twice, the last one counts.
 pub type Sections = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Reads what can be read: a line that says nothing is passed over, as AWS's tools do.
+/// Parses the text. A line that makes no sense is skipped, as AWS's tools do.
 pub fn parse(text: &str) -> Sections {
     let mut sections = Sections::new();
     let mut current: Option<String> = None;
     for line in text.trim_start_matches('\u{feff}').lines() {
-        // An indented line belongs to the value before it, which is then a list of settings of one service.
+        // An indented line belongs to the value above it, which is a list of settings of one service.
         if line.starts_with([' ', '\t', '#', ';']) || line.trim().is_empty() {
             continue;
         }
@@ -28,12 +28,12 @@ pub fn parse(text: &str) -> Sections {
     sections
 }
 
-/// `profile   x` is the same section as `profile x`.
+/// Returns the name with single blanks: `profile   x` and `profile x` are the same section.
 fn one_space(name: &str) -> String {
     name.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A comment behind a value begins with blank space: keys may hold a '#'.
+/// Removes a comment after a value. A blank must precede it, because keys may contain '#'.
 fn without_comment(value: &str) -> &str {
     let begins = |mark: &str| value.find(mark);
     let at = [" #", "\t#", " ;", "\t;"].into_iter().filter_map(begins).min();

@@ -1,5 +1,5 @@
-//! The role of a machine on EC2, out of its metadata service (AWS: "Use the Instance Metadata Service to access
-//! instance metadata"). object_store asks the same, and tells nobody when the answer ends.
+//! The role of a machine on EC2, from its metadata service (AWS: "Use the Instance Metadata Service to access instance
+//! metadata"). object_store can ask the same service, but does not tell when the credentials end.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -14,14 +14,14 @@ use crate::store::Secret;
 
 const ROLES: &str = "latest/meta-data/iam/security-credentials";
 
-/// Of the service's own token: enough for three requests.
+/// Lifetime of the service's session token in seconds. Enough for three requests.
 const SECONDS: &str = "600";
 
 /// Asks the metadata service at `url`.
 #[derive(Debug)]
 pub struct MachineSource {
     pub url: String,
-    /// Goes on without the service's own token where that is forbidden.
+    /// Goes on without a session token if the service refuses to give one.
     pub falls_back: bool,
     pub client: Client,
 }
@@ -37,7 +37,7 @@ impl MachineSource {
         Ok(answer.into())
     }
 
-    /// The service's own token, empty where there is none.
+    /// Returns the service's session token; empty if the service has none.
     async fn session(&self) -> Result<Secret, TokenError> {
         let url = format!("{}/latest/api/token", self.url);
         let request = || self.client.put(&url).header("X-aws-ec2-metadata-token-ttl-seconds", SECONDS);

@@ -1,5 +1,5 @@
-//! Whether a cloud's metadata service is there, before object_store asks it: it would try for as long as it tries a
-//! store, and where there is no such service, its address is a black hole.
+//! Checks that a cloud's metadata service exists, before object_store asks it. object_store would try as long as it
+//! tries a store. Where there is no such service, a request to its address gets neither an answer nor an error.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -11,15 +11,15 @@ use reqwest::Url;
 
 use super::error::CredentialsError;
 
-/// How long the first byte of an answer may take.
+/// Longest time until the first byte of an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// A metadata service and a question to it that gives no secret away.
+/// A metadata service, and a question to it that reveals no secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Service<'a> {
-    /// For people.
+    /// The name of the cloud, for messages.
     pub cloud: &'static str,
-    /// Address, with or without a path.
+    /// The address, with or without a path.
     pub url: &'a str,
     /// Method and path.
     pub question: &'static str,
@@ -27,9 +27,9 @@ pub struct Service<'a> {
     pub header: &'static str,
 }
 
-/// Waits at most two seconds for any answer. The TCP connection alone says nothing: in a container on EC2 it is made,
-/// and the answer does not get past the hop limit (AWS: "Use IMDS", "Considerations", containers and the hop limit).
-/// No proxy is asked: these addresses are the machine's own.
+/// Waits at most two seconds for any answer. A TCP connection alone proves nothing. In a container on EC2 the
+/// connection succeeds, but the hop limit stops the answer (AWS: "Use IMDS", "Considerations", containers and the hop
+/// limit). No proxy is used, because these addresses belong to the machine itself.
 ///
 /// # Errors
 /// When nobody answers.
@@ -41,14 +41,14 @@ pub fn expect_answer(service: Service<'_>) -> Result<(), CredentialsError> {
         "{} HTTP/1.1\r\nHost: {name}:{port}\r\n{}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         service.question, service.header
     );
-    // An IPv6 address stands in brackets there.
+    // In a URL, an IPv6 address stands in brackets.
     let host = name.trim_start_matches('[').trim_end_matches(']').to_owned();
-    // What is encrypted is asked by the real client.
+    // Over TLS, only the connection is checked. The real client then asks.
     let request = (url.scheme() == "http").then_some(request);
     let (said, answer) = mpsc::channel();
-    // A thread, because the look-up of a name has no time-out. It ends by itself.
+    // The lookup of a name has no time-out, so it runs on a thread of its own, which ends by itself.
     let asking = thread::Builder::new().name("metadata".into()).spawn(move || {
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _ = said.send(ask(&host, port, request.as_deref()));
     });
     let answer = asking.and_then(|_| answer.recv_timeout(ANSWER_WITHIN).map_err(io::Error::other)?);
@@ -70,7 +70,7 @@ fn ask(host: &str, port: u16, request: Option<&str>) -> io::Result<()> {
     stream.read_exact(&mut [0])
 }
 
-/// Without user and query.
+/// Returns the URL without user and query.
 fn shown(url: &str) -> String {
     let url = url.split('?').next().unwrap_or_default();
     match url.split_once("://") {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn any_answer_is_one() {
+    fn any_answer_is_enough() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/a/path", listener.local_addr().unwrap());
         let answering = thread::spawn(move || {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_and_a_silent_service_are_told_in_time() {
+    fn missing_and_silent_service_fail_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = format!("http://{}", listener.local_addr().unwrap());
         let begun = Instant::now();

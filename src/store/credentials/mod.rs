@@ -1,6 +1,6 @@
-//! Credentials that nobody wrote into our settings: from a vendor's variables and files, from token services, and
-//! from the metadata service of a cloud. object_store knows most of them; here is what it lacks, and what keeps it
-//! from waiting for a metadata service that is not there.
+//! Credentials from outside of our settings: variables and files of a vendor, token services, and the metadata service
+//! of a cloud. object_store supports most of them. This module adds those that it lacks, and prevents long waits for a
+//! metadata service that does not exist.
 
 pub mod aliyun;
 pub mod aws;

@@ -1,4 +1,4 @@
-//! A profile of AWS's shared files (AWS SDKs and Tools Reference Guide: "Shared config and credentials files").
+//! A profile in AWS's shared files (AWS SDKs and Tools Reference Guide: "Shared config and credentials files").
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use super::ini::{Sections, parse};
 use crate::files::regular_file::{TEXT_MAX, is_refused, read_named};
 use crate::store::Secret;
 
-/// One profile, out of both files.
+/// One profile, merged from both files.
 pub struct Profile {
     name: String,
     keys: BTreeMap<String, String>,
 }
 
-/// What a profile gives.
+/// The credentials in a profile.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ProfileCredentials {
     Keys { id: Secret, secret: Secret, token: Option<Secret> },
@@ -23,10 +23,11 @@ pub enum ProfileCredentials {
 }
 
 impl Profile {
-    /// The profile that AWS_PROFILE names, else `default`; `None` when there is no such one and none was named.
+    /// Returns the profile that AWS_PROFILE names, or else `default`. `None` if no profile was named and there is no
+    /// default one.
     ///
     /// # Errors
-    /// When a profile was named that is not there.
+    /// When the named profile does not exist.
     pub fn find(environment: &Environment) -> Result<Option<Self>, CredentialsError> {
         let named = environment.get("AWS_PROFILE").or_else(|| environment.get("AWS_DEFAULT_PROFILE"));
         let config = file(environment, "AWS_CONFIG_FILE", "config");
@@ -45,10 +46,11 @@ impl Profile {
         self.get("region")
     }
 
-    /// A role comes before keys, as in AWS's own tools: the keys may be those that assume it.
+    /// Returns the credentials of the profile. A role is stronger than keys, as in AWS's own tools: the keys may only
+    /// serve to assume it.
     ///
     /// # Errors
-    /// When the profile takes its credentials from where we cannot.
+    /// When the profile has a source that is not supported.
     pub fn credentials(&self) -> Result<Option<ProfileCredentials>, CredentialsError> {
         let text = |key: &str| self.get(key).map(str::to_owned);
         match (text("role_arn"), text("web_identity_token_file")) {
@@ -84,25 +86,25 @@ impl Profile {
     }
 }
 
-/// Its name only: a profile holds secrets.
+/// Prints only the name, because a profile contains secrets.
 impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Profile").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// The file that a variable names, else the one below the home directory.
+/// Returns the path in a variable, or else that of the file below the home directory.
 fn file(environment: &Environment, variable: &str, name: &str) -> Option<PathBuf> {
     let below_home = || Some(Path::new(environment.get("HOME")?).join(".aws").join(name));
     environment.get(variable).map(PathBuf::from).or_else(below_home)
 }
 
-/// A file that cannot be read is none: it may be the application's.
+/// Reads the sections of a file. A file that cannot be read counts as empty, because it may belong to the application.
 fn sections(path: Option<&Path>) -> Sections {
     let Some(path) = path else { return Sections::new() };
     match read_named(path, TEXT_MAX) {
         Ok(bytes) => parse(&String::from_utf8_lossy(&bytes)),
-        // It is not taken for an absent one: somebody has put it there.
+        // A FIFO, for example, is not a missing file: somebody has put it there. So there is a warning.
         Err(error) if is_refused(&error) => {
             log::warn!("no profiles are read from {}: {error}", path.display());
             Sections::new()
@@ -114,8 +116,8 @@ fn sections(path: Option<&Path>) -> Sections {
     }
 }
 
-/// The keys of both files; the file of credentials is the stronger one. In the other file, all profiles but the
-/// default one have a word before their names.
+/// Merges the keys of both files. The credentials file is stronger. In the config file, the word `profile` precedes the
+/// name of every profile but the default one.
 fn merged(name: &str, config: &Sections, credentials: &Sections) -> Option<BTreeMap<String, String>> {
     let prefixed = config.get(&format!("profile {name}"));
     let in_config = prefixed.or_else(|| config.get(name).filter(|_| name == "default"));
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_from_the_file_of_credentials_and_the_region_from_the_other_one() {
+    fn keys_come_from_credentials_file_and_region_from_config() {
         let credentials =
             "[dev]\naws_access_key_id = AKIA\naws_secret_access_key = s3cret\naws_session_token = t0ken\n";
         let found =
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_of_a_web_identity_is_told() {
+    fn role_of_a_web_identity_is_read() {
         let config = "[profile x]\nrole_arn = arn:aws:iam::1:role/r\nweb_identity_token_file = /t\n";
         let Some(ProfileCredentials::WebIdentity { role_arn, token_file, session_name }) =
             profile("x", config, "").unwrap().credentials().unwrap()
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_program_cannot_do_is_named() {
+    fn unsupported_source_of_a_profile_is_named() {
         let cases = [
             ("sso_session = corp\n", "IAM Identity Center"),
             ("credential_process = /bin/x\n", "another program"),
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_profile_must_be_there_and_the_default_one_need_not() {
+    fn named_profile_must_exist_and_default_need_not() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().to_str().unwrap();
         assert!(Profile::find(&Environment::from_iter([("HOME", home)])).unwrap().is_none());

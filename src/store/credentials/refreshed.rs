@@ -1,4 +1,4 @@
-//! Credentials that end, kept until shortly before.
+//! Credentials that end. They are stored until shortly before their end, then replaced.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,19 +12,18 @@ use tokio::sync::Mutex;
 
 use super::error::TokenError;
 
-/// How long before its end a credential is replaced. A request goes out as it was signed, and object_store may repeat
-/// it for two minutes.
+/// Time before its end at which a credential is replaced. object_store may repeat a signed request for two minutes.
 const BEFORE_END: Duration = Duration::from_secs(5 * 60);
 
-/// Longest token; a header has room for more.
+/// Longest token in bytes. A header has room for more.
 const TOKEN_MAX: usize = 16 << 10;
 
-/// No token lives longer; keeps clock arithmetic from overflowing.
+/// Longest lifetime of a token. It also keeps clock arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What a token service has given, and object_store puts into headers.
+/// A credential of a token service, which object_store puts into headers.
 pub trait Credential: Send + Sync + 'static {
-    /// The texts that become headers; object_store panics at one that cannot.
+    /// Returns the texts that become headers. object_store panics at a text that no header can contain.
     fn headers(&self) -> Vec<&str>;
 }
 
@@ -46,32 +45,31 @@ impl Credential for GcpSigningCredential {
     }
 }
 
-/// A credential and how long it is valid from now on.
+/// A credential, and how long it is valid from now on.
 pub struct Lease<C> {
     pub credential: C,
     pub valid_for: Duration,
 }
 
 impl<C> Lease<C> {
-    /// One that ends at a time of day.
+    /// Returns a lease that ends at a point in time.
     pub fn until(credential: C, end: DateTime<Utc>) -> Self {
         Self { credential, valid_for: (end - Utc::now()).to_std().unwrap_or_default() }
     }
 }
 
-/// Where new credentials come from. Its `Debug` output shows no secret.
+/// A source of new credentials. Its `Debug` output shows no secret.
 pub trait TokenSource: std::fmt::Debug + Send + Sync + 'static {
     type Credential: Credential;
 
-    /// The store's name in errors.
+    /// The name of the store in errors.
     const STORE: &'static str;
 
-    /// Asks for a new credential.
     fn fetch(&self) -> BoxFuture<'_, Result<Lease<Self::Credential>, TokenError>>;
 }
 
-/// Gives the credential of a source, a new one from five minutes before its end on. One that lives shorter is asked
-/// for with each request.
+/// Gives the credential of a source, and fetches a new one five minutes before its end. A credential with a shorter
+/// lifetime is fetched for each request.
 pub struct Refreshed<S: TokenSource> {
     source: S,
     kept: Mutex<Option<Kept<S::Credential>>>,
@@ -87,7 +85,7 @@ impl<S: TokenSource> Refreshed<S> {
         Self { source, kept: Mutex::new(None) }
     }
 
-    /// Whoever comes while another one asks waits for that answer.
+    /// Returns a valid credential. While one caller fetches it, the others wait for the same answer.
     async fn credential(&self) -> Result<Arc<S::Credential>, TokenError> {
         let mut kept = self.kept.lock().await;
         let now = Instant::now();
@@ -117,17 +115,17 @@ fn usable<S: TokenSource>(lease: Lease<S::Credential>) -> Result<Lease<S::Creden
     if all.into_iter().all(is_token) { Ok(lease) } else { Err(TokenError::Odd { store: S::STORE.to_owned() }) }
 }
 
-/// Whether a header can hold it.
+/// Returns whether a header can contain the text.
 pub fn is_token(text: &str) -> bool {
     text.len() <= TOKEN_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// How long a token lives at most.
+/// Returns the longest lifetime of a token in seconds.
 pub const fn longest_seconds() -> u64 {
     LONGEST.as_secs()
 }
 
-/// When the credential ends that a provider gave last.
+/// Tells when the current credential ends.
 pub trait Ends: Send + Sync {
     fn end(&self) -> BoxFuture<'_, Option<DateTime<Utc>>>;
 }
@@ -148,7 +146,7 @@ impl<S: TokenSource> std::fmt::Debug for Refreshed<S> {
     }
 }
 
-/// Written out as the trait's own macro (async-trait) writes it.
+/// Written out as the macro of the trait (async-trait) would write it.
 impl<S: TokenSource> CredentialProvider for Refreshed<S> {
     type Credential = S::Credential;
 
@@ -175,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives its answers in their order: how many seconds a credential is valid, or none.
+    /// Gives its answers in order: the lifetime of a credential in seconds, or an error.
     #[derive(Debug)]
     struct Answers(Vec<Option<u64>>, AtomicUsize);
 
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_replaced_is_used_to_its_end() {
+    fn credential_without_replacement_is_used_to_its_end() {
         assert_eq!(asked(&[Some(299), None, Some(3600)], 3), [Some(0), Some(0), Some(2)]);
         assert_eq!(asked(&[Some(0), None], 2), [Some(0), None]);
     }

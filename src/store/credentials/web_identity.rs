@@ -1,5 +1,5 @@
-//! A role by the token of a web identity: how EKS gives one to a service account (AWS STS API Reference:
-//! "AssumeRoleWithWebIdentity"). object_store asks the same, and tells nobody when the answer ends.
+//! A role by the token of a web identity, as EKS gives it to a service account (AWS STS API Reference:
+//! "AssumeRoleWithWebIdentity"). object_store can ask the same service, but does not tell when the credentials end.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -11,16 +11,16 @@ use super::error::TokenError;
 use super::exchange::{FORM, ask_bytes, form, token_file};
 use super::refreshed::{Lease, TokenSource};
 
-/// The interface's version.
+/// Version of the interface.
 const VERSION: &str = "2011-06-15";
 
-/// For how long a role is asked for, the interface's own default.
+/// Lifetime of the credentials in seconds: the interface's own default.
 const SECONDS: &str = "3600";
 
-/// Where the region says nothing, as object_store has it.
+/// The region if none is set, as in object_store.
 const REGION: &str = "us-east-1";
 
-/// A role, and the token that takes it.
+/// A role, and the token with which it is assumed.
 #[derive(Debug)]
 pub struct WebIdentitySource {
     role_arn: String,
@@ -52,7 +52,7 @@ struct Credentials {
 }
 
 impl WebIdentitySource {
-    /// What the builder has of one.
+    /// Returns the role in the builder's configuration; `None` if there is none.
     pub fn of(builder: &AmazonS3Builder, client: Client) -> Option<Self> {
         let get = |key: AmazonS3ConfigKey| builder.get_config_value(&key).filter(|text| !text.is_empty());
         let region = get(AmazonS3ConfigKey::Region).unwrap_or_else(|| REGION.to_owned());
@@ -77,7 +77,7 @@ impl WebIdentitySource {
         ]);
         let request = || self.client.post(&self.sts).header("Content-Type", FORM).body(body.clone());
         let bytes = ask_bytes(&self.sts, &token, request).await?;
-        // What the parser says might hold a part of the answer.
+        // The message of the parser may contain a part of the answer.
         let answer: Answer = quick_xml::de::from_reader(&*bytes)
             .map_err(|_| TokenError::Answer { url: self.sts.split('?').next().unwrap_or_default().to_owned() })?;
         let credentials = answer.assume_role_with_web_identity_result.credentials;
@@ -90,8 +90,8 @@ impl WebIdentitySource {
     }
 }
 
-/// STS in China has a domain of its own (AWS: "AWS STS Regions and endpoints", and "Endpoints and ARNs for AWS in
-/// China").
+/// Returns the URL of STS. China has a domain of its own (AWS: "AWS STS Regions and endpoints", and "Endpoints and ARNs
+/// for AWS in China").
 fn sts_of(region: &str) -> String {
     let partition = if region.starts_with("cn-") { ".cn" } else { "" };
     format!("https://sts.{region}.amazonaws.com{partition}")

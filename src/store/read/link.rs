@@ -1,4 +1,4 @@
-//! A link that somebody without keys can follow, and when it really ends.
+//! A link that works without credentials, and the time at which it really ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +9,23 @@ use reqwest::Url;
 
 use crate::store::credentials::Ends;
 
-/// What Google signs in an account's name is good for so long; its keys may change then (Google: "Create signatures").
+/// Lifetime of a signature that Google makes in an account's name. Its keys may change then (Google: "Create
+/// signatures").
 const BY_GOOGLE: Duration = Duration::from_secs(12 * 3600);
 
-/// Longest time for which a store signs (AWS: "Download and upload objects with presigned URLs", 7 days).
+/// Longest lifetime for which a store signs (AWS: "Download and upload objects with presigned URLs", 7 days).
 pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// By what a store's links are signed. A delegation of Azure's outlives the token that asked for it, so there is
-/// nothing to know of it (Azure: "Create a user delegation SAS").
+/// The signer of a store's links. Azure needs no entry: its delegation outlives the token that asked for it (Azure:
+/// "Create a user delegation SAS").
 #[derive(Clone, Default)]
 pub struct SignedBy {
-    /// A credential of AWS's kind that ends.
+    /// A temporary credential of AWS or a similar store.
     pub lease: Option<Arc<dyn Ends>>,
     pub google: Option<GcpSigningCredentialProvider>,
 }
 
-/// When a signature ends, whatever the link says.
+/// The real end of a signature, which may be before the end in the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     AsItSays,
@@ -33,14 +34,14 @@ enum End {
 }
 
 impl SignedBy {
-    /// Google signs in a service account's name, and nothing for an identity that takes the rights of none.
+    /// Returns whether there is an account in whose name Google signs. An identity without a service account has none.
     pub async fn has_name(&self) -> bool {
         let Some(google) = &self.google else { return true };
-        // What fails here fails where it signs.
+        // An error here will come again at the signature, and is reported there.
         google.get_credential().await.map_or(true, |signer| !signer.email.is_empty())
     }
 
-    /// The link that was signed for `valid` from `begun` on.
+    /// Returns the link that was signed at `begun` for `valid`.
     pub async fn link(&self, url: &Url, begun: DateTime<Utc>, valid: Duration) -> Link {
         let end = if url.query_pairs().any(|(name, _)| name == "X-Amz-Security-Token") {
             self.end_of_token().await
@@ -66,11 +67,11 @@ impl SignedBy {
     }
 }
 
-/// See the module's words.
+/// A signed link, and its real end.
 pub struct Link {
     pub url: String,
     until: Option<DateTime<Utc>>,
-    /// What ends before the time that was asked for.
+    /// The credential or key that ends before the requested time.
     ends_with: Option<&'static str>,
 }
 
@@ -84,12 +85,12 @@ impl Link {
         Self { url, until, ends_with }
     }
 
-    /// RFC 3339; `None` when nobody knows.
+    /// Returns the end in RFC 3339; `None` if it is unknown.
     pub fn until(&self) -> Option<String> {
         Some(self.until?.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
-    /// Why it does not last as long as was asked for, or may not.
+    /// Returns a warning if the link may end before the requested time.
     pub fn warning(&self) -> Option<String> {
         match (self.until(), self.ends_with) {
             (Some(until), Some(what)) => Some(format!("the link ends at {until} already, with {what}")),
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_ends_with_what_signs_it_and_not_later_than_was_asked() {
+    fn link_ends_with_its_signer_or_at_requested_time() {
         let said = DateTime::UNIX_EPOCH + Duration::from_secs(7200);
         let of = |end| {
             let link = Link::new("u".into(), said, end);

@@ -1,4 +1,4 @@
-//! All objects below a path, and never a part of them that looks like all.
+//! Lists all objects below a path. A listing that cannot be complete fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,31 +19,31 @@ use crate::store::remote::page_filter::check_depth;
 use crate::store::retry::Retry;
 use crate::store::url::KEY_MAX;
 
-/// Most objects of one answer (AWS: "ListObjectsV2"; Huawei Cloud: "Listing Objects in a Bucket").
+/// Most objects in one answer (AWS: "ListObjectsV2"; Huawei Cloud: "Listing Objects in a Bucket").
 const PAGE: usize = 1000;
 
-/// A request goes out as soon as it is signed.
+/// Lifetime of a signature. A request is sent as soon as it is signed.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
 
-/// Most bytes of keys that a listing may have, and of what is kept with each: those of about 250,000 dumps.
+/// Most bytes of a listing, including [`WITH_KEY`] for each key: about 250,000 dumps.
 pub const LISTING_MAX: usize = 64 << 20;
 
-/// What is kept with a key: size, time, ETag.
+/// Bytes that are stored with a key: size, time, ETag.
 const WITH_KEY: usize = 128;
 
-/// Most objects of a listing, wanted or not: with 1000 at a time, hours.
+/// Most objects that a listing reads, wanted or not. At 1000 per answer that takes hours.
 const SEEN_MAX: usize = 20_000_000;
 
-/// Bytes that a listing keeps of an object.
+/// Returns the bytes that a listing stores for an object.
 pub fn kept_with(listed: &Listed) -> usize {
     listed.key.len() + listed.e_tag.as_ref().map_or(0, String::len) + WITH_KEY
 }
 
-/// What a listing has found so far, within its bound.
+/// The objects that a listing has found so far, within its limits.
 pub struct Found<W> {
     wanted: W,
     listed: Vec<Listed>,
-    /// Whatever was in the answers counts, wanted or not: only so a listing without an end has one.
+    /// Counts all objects in the answers, wanted or not: only so an endless listing ends.
     seen: usize,
     bytes: usize,
 }
@@ -66,27 +66,28 @@ impl<W: Fn(ObjectMeta) -> Option<Listed>> Found<W> {
         if self.bytes > LISTING_MAX || self.seen > SEEN_MAX { Err(ListError::TooLong) } else { Ok(()) }
     }
 
-    /// Forgets all: it is listed once more in another way.
+    /// Forgets all objects, because the listing starts again in another way.
     fn clear(&mut self) {
         (self.seen, self.bytes) = (0, 0);
         self.listed.clear();
     }
 }
 
-/// How a store is listed.
+/// The way in which a store is listed.
 pub enum Listing {
-    /// As object_store does it, which goes on by the token that each answer gives.
+    /// The way of object_store: it goes on with the token in each answer.
     ByToken,
-    /// The same, but what is as many as fit into answers without a token is asked for once more.
+    /// As `ByToken`. If the number of objects is a multiple of full answers, the token may be missing, so the listing
+    /// is repeated by marker.
     Checked(Pages),
-    /// Huawei's OBS has no token: object_store would stop after the first answer (minio/minio-go#1703).
+    /// Huawei's OBS has no token, so object_store would stop after the first answer (minio/minio-go#1703).
     ByMarker(Pages),
-    /// WebDAV is asked collection by collection: many servers refuse to list all at once (RFC 4918, section 9.1,
-    /// `Depth: infinity`).
+    /// WebDAV is listed collection by collection, because many servers refuse to list all at once (RFC 4918, section
+    /// 9.1, `Depth: infinity`).
     ByCollection,
 }
 
-/// It could not be listed.
+/// The store could not be listed.
 pub enum ListError {
     Store(object_store::Error),
     Http(HttpError),
@@ -100,7 +101,7 @@ impl From<object_store::Error> for ListError {
 }
 
 impl Listing {
-    /// Every object below `path`.
+    /// Adds every object below `path` to `found`.
     pub async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
         &self,
         store: &dyn ObjectStore,
@@ -146,7 +147,7 @@ async fn by_collection<W: Fn(ObjectMeta) -> Option<Listed>>(
             Err(object_store::Error::NotFound { .. }) => continue,
             other => other?,
         };
-        // A server that shows a collection within itself would be listed for ever.
+        // A server that shows a collection inside itself would be listed forever.
         let below = listed
             .common_prefixes
             .into_iter()
@@ -159,7 +160,7 @@ async fn by_collection<W: Fn(ObjectMeta) -> Option<Listed>>(
             return Err(ListError::TooLong);
         }
         for meta in listed.objects {
-            // What begins with a dot has no name yet.
+            // A name with a leading dot belongs to an object that is not complete.
             if meta.location.filename().is_some_and(|name| !name.starts_with('.')) {
                 found.add(meta)?;
             }
@@ -168,12 +169,12 @@ async fn by_collection<W: Fn(ObjectMeta) -> Option<Listed>>(
     Ok(())
 }
 
-/// The first version of S3's listing, which goes on behind the last name of each answer (AWS: "ListObjects"). The
-/// requests are links to the bucket that we sign for ourselves.
+/// Version 1 of S3's listing. It goes on after the last key of each answer (AWS: "ListObjects"). Its requests are URLs
+/// of the bucket that this program signs for itself.
 pub struct Pages {
     pub client: Client,
     pub signer: Arc<dyn Signer>,
-    /// For people.
+    /// The URL of the store, for messages.
     pub shown: String,
     pub retry_for: Duration,
 }
@@ -251,8 +252,8 @@ impl Pages {
 }
 
 impl Page {
-    /// Behind which name the next answer begins; what does not come further would never end. S3 itself names it only
-    /// where names are grouped.
+    /// Returns the key after which the next answer begins. Fails if that is no progress, because the listing would
+    /// never end. S3 names this key only for grouped keys, so else it is the last key.
     fn next(&self, marker: &str) -> Result<Option<String>, ListError> {
         if !self.is_truncated {
             return Ok(None);
@@ -265,7 +266,7 @@ impl Page {
 }
 
 impl Entry {
-    /// `None` for a name that none of ours is like.
+    /// Converts the entry. `None` for a key that this program cannot have made.
     fn meta(self) -> Option<ObjectMeta> {
         let location = Path::parse(&self.key).ok();
         let location = location.filter(|path| path.as_ref().len() <= KEY_MAX && path.as_ref() == self.key);
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_goes_on_behind_its_last_name_or_fails() {
+    fn listing_goes_on_after_its_last_key_or_fails() {
         let whole = page("<IsTruncated>false</IsTruncated>");
         assert_eq!(whole.contents[0].key, "p/a&b.gz");
         assert!(matches!(whole.next(""), Ok(None)));

@@ -1,4 +1,4 @@
-//! What lies in a directory that is a store.
+//! Lists the objects in a directory that is a store.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -16,10 +16,10 @@ use crate::files::regular_file::NotRegular;
 use crate::store::StoreError;
 use crate::store::remote::stop::Stop;
 
-/// Levels of directories below the store: a key has project, app, environment and a name.
+/// Levels of directories below the store. A key has project, app, environment and a name.
 const LEVELS_MAX: usize = 4;
 
-/// A walk through the directories. No link of another user is followed.
+/// A walk through the directories. Links of other users are not followed.
 pub struct LocalListing<'a, W> {
     base: &'a Path,
     stop: &'a Stop,
@@ -29,10 +29,10 @@ pub struct LocalListing<'a, W> {
 }
 
 impl<'a, W: Fn(&str) -> bool> LocalListing<'a, W> {
-    /// The wanted ones of those below `dir`. A directory that is not there has nothing in it.
+    /// Returns the wanted objects below `dir`. A missing directory has none.
     ///
     /// # Errors
-    /// When `dir` cannot be listed, has too much, or the run is stopped.
+    /// When `dir` cannot be listed, there are too many objects, or the run is stopped.
     pub fn of(base: &'a Path, dir: &str, stop: &'a Stop, wanted: W) -> Result<Vec<Listed>, StoreError> {
         let mut walk = Self { base, stop, wanted, found: Vec::new(), bytes: 0 };
         match HeldDir::named(&base.join(dir)) {
@@ -45,12 +45,13 @@ impl<'a, W: Fn(&str) -> bool> LocalListing<'a, W> {
         Ok(walk.found)
     }
 
-    /// A directory below that cannot be read is left out: whoever may write to the store may have made it.
+    /// Lists one directory. Subdirectories that cannot be read are left out: any user who may write to the store may
+    /// have made them.
     fn list(&mut self, dir: &Arc<HeldDir>, key: &str, levels: usize) -> Result<(), StoreError> {
         self.stop.deadline.check(&self.stop.waiting_for)?;
         let names = dir.names().map_err(|source| unlisted(dir.path(), source))?;
         for entry in names.map(|name| dir.entry(name)) {
-            // Nobody could ask for a key that is not the file's name.
+            // A name that is not UTF-8 cannot be a key.
             let Some(name) = entry.name().to_str() else { continue };
             let key = if key.is_empty() { name.to_owned() } else { format!("{key}/{name}") };
             match entry.metadata() {
@@ -63,7 +64,7 @@ impl<'a, W: Fn(&str) -> bool> LocalListing<'a, W> {
                         other => other?,
                     }
                 }
-                // What begins with a dot has no name yet.
+                // A name with a leading dot belongs to an object that is not complete.
                 Ok(meta) if meta.is_file() && !name.starts_with('.') => self.add(key, &meta)?,
                 _ => {}
             }
@@ -89,10 +90,10 @@ fn unlisted(path: &Path, source: std::io::Error) -> StoreError {
     StoreError::Local { what: "list", path: path.display().to_string(), source }
 }
 
-/// A file of the store by its key.
+/// Returns the object in a file of the store.
 ///
 /// # Errors
-/// When it is none.
+/// When the file does not exist or is not a regular file.
 pub fn listed_file(file: &Entry, key: String) -> Result<Listed, StoreError> {
     let error = |source| StoreError::Local { what: "find", path: file.path().display().to_string(), source };
     let meta = file.metadata().map_err(error)?;

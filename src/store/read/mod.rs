@@ -1,4 +1,4 @@
-//! The reading side of a store.
+//! Reading from a store.
 
 pub mod link;
 pub mod listing;

@@ -1,4 +1,4 @@
-//! The reading side of a store: what is there, its bytes, and links to it.
+//! Reads from a store: lists objects, reads their bytes, and signs links to them.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -34,23 +34,23 @@ use crate::store::{SettingsError, StoreError, StoreSettings};
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
 
-/// Longest ETag that is kept; one of several parts has about 40 bytes.
+/// Longest ETag that is stored. That of a multipart upload has about 40 bytes.
 const E_TAG_MAX: usize = 1024;
 
-/// A receipt is a few kilobytes; whatever is longer is none.
+/// Most bytes of a small object. A receipt has a few kilobytes.
 const SMALL: u64 = 1 << 20;
 
-/// An object that is there.
+/// An object in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Without the store's prefix.
+    /// The key without the store's prefix.
     pub key: String,
     pub bytes: u64,
     pub modified: DateTime<Utc>,
     pub e_tag: Option<String>,
 }
 
-/// See the module's words.
+/// A store from which objects are read.
 pub struct Shelf {
     settings: StoreSettings,
     place: Place,
@@ -69,7 +69,7 @@ struct Remote {
 }
 
 impl Remote {
-    /// Has time for so many bytes that are asked for at once.
+    /// Opens the client. Its time-outs allow for `at_once` bytes in flight.
     fn open(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
         let connector = Connector::for_reading(settings, at_once)?;
         if matches!(settings.url, StoreUrl::Dav { .. }) {
@@ -95,8 +95,10 @@ fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing,
 }
 
 impl Shelf {
+    /// Opens the store for reading.
+    ///
     /// # Errors
-    /// When the settings do not suffice.
+    /// When the settings are incomplete.
     pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
         let place = match &settings.url {
             StoreUrl::Local { dir } => Place::Local(dir.into()),
@@ -107,7 +109,7 @@ impl Shelf {
         Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
     }
 
-    /// The wanted ones of all objects whose keys begin with `dir`, which ends between two names.
+    /// Returns the wanted objects whose keys begin with `dir`, which must end between two names.
     ///
     /// # Errors
     /// When the store refuses.
@@ -133,8 +135,10 @@ impl Shelf {
         }
     }
 
+    /// Returns the facts of one object.
+    ///
     /// # Errors
-    /// When it is not there, or the store refuses.
+    /// When the object does not exist, or the store refuses.
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
         match &self.place {
             Place::Local(base) => {
@@ -151,14 +155,15 @@ impl Shelf {
         }
     }
 
-    /// Whether this file is the object itself.
+    /// Returns whether `file` is the file of the object itself.
     pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
         let Place::Local(base) = &self.place else { return false };
         let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
         object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
     }
 
-    /// Reads small objects, those that can be read; `each` gets them in any order, and nothing holds them afterwards.
+    /// Reads small objects. Those that cannot be read are logged and left out. `each` gets the others in any order, and
+    /// nothing stores them.
     ///
     /// # Errors
     /// When the run is stopped.
@@ -199,10 +204,10 @@ impl Shelf {
         }
     }
 
-    /// A small object; `None` when it is not there.
+    /// Returns a small object; `None` if it does not exist.
     ///
     /// # Errors
-    /// When the store refuses, or cannot be asked: it may be there.
+    /// When the store refuses or does not answer. The object may exist then.
     pub fn read_if_there(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match &self.place {
             Place::Local(base) => read_file(&base.join(key)),
@@ -220,7 +225,7 @@ impl Shelf {
         }
     }
 
-    /// Reads ranges of an object, none longer than `longest`, several at a time; `each` gets them in any order.
+    /// Reads ranges of an object, several at a time. None may be longer than `longest`. `each` gets them in any order.
     ///
     /// # Errors
     /// When the store fails, or `each` does.
@@ -265,15 +270,15 @@ impl Shelf {
         }
     }
 
-    /// A link by which anybody can read the object for so long; `None` where the store has none, or nobody signs it.
+    /// Returns a link by which anybody can read the object for `valid`. `None` if nobody can sign for this store.
     ///
     /// # Errors
-    /// When the store's settings do not suffice for a signature.
+    /// When the settings are not enough for a signature.
     pub fn link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
         self.signed(Method::GET, key, valid)
     }
 
-    /// The same, to put it there.
+    /// Returns a link by which anybody can put the object for `valid`.
     ///
     /// # Errors
     /// As [`Self::link`].
@@ -300,8 +305,8 @@ impl Shelf {
         self.settings.url.location(key)
     }
 
-    /// For a link. Google's signer takes a path for a part of a URL, and encodes only what a URL cannot hold
-    /// (object_store 0.14, `gcp/client.rs`, `path_url`).
+    /// Returns the path of a key in a link. Google's signer uses the path as a part of a URL and encodes too few
+    /// characters. This function encodes the others (object_store 0.14, `gcp/client.rs`, `path_url`).
     fn signable(&self, key: &str) -> Result<Path, StoreError> {
         let path = self.path(key)?;
         match self.settings.url {
@@ -322,7 +327,7 @@ impl Shelf {
     }
 }
 
-/// An object without the store's prefix. Its ETag is kept when it is one that stores have.
+/// Removes the store's prefix from the key. Drops an ETag that is longer than any real one.
 fn listed(meta: ObjectMeta, prefix: &Path) -> Option<Listed> {
     if !meta.location.prefix_matches(prefix) {
         return None;
@@ -332,8 +337,8 @@ fn listed(meta: ObjectMeta, prefix: &Path) -> Option<Listed> {
     Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag })
 }
 
-/// Azure verifies a link by the key itself, and object_store signs it as the URL has it (object_store 0.14,
-/// `azure/credential.rs`).
+/// Returns whether a URL has to encode the key. Azure verifies a link by the plain key, but object_store signs the
+/// encoded one (object_store 0.14, `azure/credential.rs`).
 fn is_encoded_in_url(path: &Path) -> bool {
     Url::parse("http://h/")
         .and_then(|url| url.join(path.as_ref()))
@@ -341,12 +346,12 @@ fn is_encoded_in_url(path: &Path) -> bool {
         || path.as_ref().contains('%')
 }
 
-/// What is on its way at a time: on a slow link, each request waits for the others' bytes, too.
+/// Returns the bytes in flight at a time. On a slow link, each request also waits for the bytes of the others.
 fn at_once(longest: u64) -> u64 {
     PART_MIN.max(longest * AT_ONCE as u64)
 }
 
-/// No directory on the way is a link of another user, and the object is no link.
+/// Opens an object. No directory on its path may be a link of another user. The object may not be a link.
 fn open(path: &FilePath) -> io::Result<File> {
     let object = Entry::named(path)?;
     open_in(object.dir(), object.name(), Access::Read)
@@ -366,7 +371,7 @@ mod tests {
     use crate::store::remote::client::time_for;
 
     #[test]
-    fn a_link_of_64_kib_a_second_gets_all_pieces_through_that_are_asked_for_at_once() {
+    fn slow_link_has_time_for_all_ranges_in_flight() {
         let piece = 8 << 20;
         assert!(time_for(at_once(piece)) > Duration::from_secs(AT_ONCE as u64 * piece / (64 << 10)));
         assert_eq!(at_once(0), PART_MIN);

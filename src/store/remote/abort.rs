@@ -1,4 +1,4 @@
-//! The end of a multipart upload that a killed run has left.
+//! Aborts a multipart upload that a killed run has left.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::stop::ClientRuntime;
 use crate::object::part_size::PART_MIN;
 use crate::store::{OpenMultipart, StoreError};
 
-/// How long a failed upload is cleaned up, whatever the deadline says.
+/// Longest time to clean up a failed upload, even after the deadline.
 pub(crate) const ABORT_FOR: Duration = Duration::from_secs(5);
 
-/// How long the abort of an upload takes at most.
+/// Longest time that the guard waits for an abort.
 pub const ABORTS_WITHIN: Duration = ABORT_FOR.saturating_add(Duration::from_secs(5));
 
-/// A part whose sender was killed may still arrive in the store: an abort before that does not see it, and so there
-/// is a second one (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
+/// A part of a killed sender may still arrive in the store after an abort. So there are two aborts, each after this
+/// time (AWS: AbortMultipartUpload, "it might be necessary to abort multiple times").
 const STILL_WRITES: Duration = Duration::from_millis(500);
 
-/// Aborts what a run left that was killed.
+/// Aborts the upload of a killed run.
 pub(crate) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
     let backend = build(&open.settings, PART_MIN, ABORT_FOR)?;
     let runtime = ClientRuntime::start()?;
@@ -35,7 +35,7 @@ pub(crate) fn abort(open: &OpenMultipart) -> Result<(), StoreError> {
     };
     let aborted = runtime.block_on(async { tokio::time::timeout(ABORT_FOR, again).await });
     match aborted {
-        // The second time there may be nothing to abort any more.
+        // The second abort may find nothing any more.
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if error.is_not_found() => Ok(()),
         Ok(Err(source)) => Err(StoreError::Remote { what: "abort the upload to", url: open.path.clone(), source }),

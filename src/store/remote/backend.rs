@@ -1,4 +1,4 @@
-//! From the settings of a remote store to object_store's client for it.
+//! Builds object_store's client from the settings of a remote store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,26 +20,26 @@ use crate::store::settings::{Secret, StoreSettings};
 use crate::store::url::{StoreUrl, path_of};
 use crate::store::{SettingsError, StoreError, setting_checks};
 
-/// What an upload, a listing and a link need of a store.
+/// The operations that an upload, a listing and a link need.
 pub trait Backend: ObjectStore + MultipartStore + Signer {}
 impl<T: ObjectStore + MultipartStore + Signer> Backend for T {}
 
-/// A store's client, and by what its links are signed.
+/// A client of a store, and the signer of its links.
 pub struct Built {
     pub store: Arc<dyn Backend>,
     pub signed_by: SignedBy,
 }
 
-/// Builds the client of a remote store. `retry_for` bounds the tries of one request, which go out as they were
-/// signed: less than five minutes, or the signature is too old.
+/// Builds the client of a remote store. `retry_for` bounds the tries of one request. Each try has the same signature,
+/// so the time must be less than five minutes.
 ///
 /// # Errors
-/// When the settings do not suffice.
+/// When the settings are incomplete.
 pub fn build(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> Result<Arc<dyn Backend>, StoreError> {
     Ok(build_by(settings, Connector::new(settings, part_size)?, retry_for)?.store)
 }
 
-/// The same by this client, and for links.
+/// Builds a client with this connector, and the signer of its links.
 ///
 /// # Errors
 /// As [`build`].
@@ -68,8 +68,8 @@ fn retry_of(retry_for: Duration) -> RetryConfig {
 }
 
 fn s3(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> Result<Built, StoreError> {
-    // TLS protects the bytes already, and a second hash of them costs time (AWS: "Signature calculations",
-    // UNSIGNED-PAYLOAD).
+    // Over TLS the payload is not signed: TLS already protects it, and a second hash costs time (AWS: "Signature
+    // calculations", UNSIGNED-PAYLOAD).
     let by_tls = settings.endpoint.as_deref().is_none_or(|endpoint| endpoint.starts_with("https://"));
     let client = connector.client();
     let builder = s3_builder(settings, bucket, connector, retry).with_unsigned_payload(by_tls);
@@ -95,7 +95,8 @@ fn get(builder: &AmazonS3Builder, key: AmazonS3ConfigKey) -> Option<String> {
     builder.get_config_value(&key).filter(|text| !text.is_empty())
 }
 
-/// A store that speaks S3 and wants the bucket in the host name. object_store does not put it there.
+/// Builds the client of a store that is compatible with S3 and wants the bucket in the host name. object_store does not
+/// put it there.
 fn s3_dialect(
     settings: &StoreSettings,
     bucket: &str,
@@ -103,7 +104,7 @@ fn s3_dialect(
     connector: Connector,
     retry: RetryConfig,
 ) -> Result<Built, StoreError> {
-    // Nothing else could give a key: the metadata service that object_store would ask is Amazon's.
+    // No other source can give a key: object_store would ask Amazon's metadata service.
     let keyless = match (&settings.access_key_id, &settings.url) {
         (Some(_), _) => None,
         (None, StoreUrl::Oss { .. }) if settings.vendor_environment => {
@@ -142,8 +143,8 @@ fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retr
     builder
 }
 
-/// What AWS's own tools read, but for the endpoint when the user named one: object_store would prefer
-/// AWS_ENDPOINT_URL_S3 to it.
+/// Adds the variables of AWS's own tools. If the user named an endpoint, those of endpoints are left out: object_store
+/// would prefer AWS_ENDPOINT_URL_S3.
 fn with_aws_environment(builder: AmazonS3Builder, settings: &StoreSettings) -> AmazonS3Builder {
     let environment = Environment::of_process();
     let all = environment.beginning_with("AWS_");
@@ -156,7 +157,7 @@ fn with_aws_environment(builder: AmazonS3Builder, settings: &StoreSettings) -> A
     })
 }
 
-/// The region that requests are signed for. OSS and OBS have it in their endpoints' names.
+/// Returns the region for the signature. The names of OSS's and OBS's endpoints contain it.
 fn region_of(settings: &StoreSettings) -> Option<String> {
     let given = settings.region.as_deref();
     let of_endpoint = |from: &str| {
@@ -177,8 +178,8 @@ fn finish_s3(builder: AmazonS3Builder, lease: Option<Arc<dyn Ends>>) -> Result<B
     Ok(Built { store: Arc::new(store), signed_by: SignedBy { lease, google: None } })
 }
 
-/// S3-compatible endpoint of a region
-/// (Alibaba Cloud: "Use AWS SDKs to access OSS", `s3.oss-REGION.aliyuncs.com`).
+/// Returns the S3-compatible endpoint of a region (Alibaba Cloud: "Use AWS SDKs to access OSS",
+/// `s3.oss-REGION.aliyuncs.com`).
 fn oss_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
     if let Some(endpoint) = &settings.endpoint {
         return Ok(endpoint.clone());
@@ -187,7 +188,7 @@ fn oss_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
     Ok(format!("https://s3.oss-{}.aliyuncs.com", region.trim_start_matches("oss-")))
 }
 
-/// Endpoint of a region (Huawei Cloud: "Regions and Endpoints", `obs.REGION.myhuaweicloud.com`).
+/// Returns the endpoint of a region (Huawei Cloud: "Regions and Endpoints", `obs.REGION.myhuaweicloud.com`).
 fn obs_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
     if let Some(endpoint) = &settings.endpoint {
         return Ok(endpoint.clone());
@@ -196,14 +197,14 @@ fn obs_endpoint(settings: &StoreSettings) -> Result<String, StoreError> {
     Ok(format!("https://obs.{region}.myhuaweicloud.com"))
 }
 
-/// The endpoint with the bucket before its host, unless it is there already.
+/// Returns the endpoint with the bucket before its host, unless it is already there.
 fn with_bucket(endpoint: &str, bucket: &str) -> Result<String, StoreError> {
     let endpoint = endpoint.trim_end_matches('/');
     setting_checks::endpoint("endpoint", endpoint)?;
     match endpoint.split_once("://") {
         Some((scheme, host)) if !host.starts_with(&format!("{bucket}.")) => {
             let whole = format!("{scheme}://{bucket}.{host}");
-            // Not each bucket's name can be a host's.
+            // Some names of buckets cannot be a part of a host.
             setting_checks::endpoint("the endpoint with the bucket", &whole)?;
             Ok(whole)
         }
@@ -229,7 +230,7 @@ fn gs(settings: &StoreSettings, bucket: &str, connector: Connector, retry: Retry
     Ok(Built { store: Arc::new(store), signed_by: SignedBy { lease: None, google } })
 }
 
-/// Without the blank space around each value, which object_store would take into a URL.
+/// Returns the vendor's variables without the blanks around their values: object_store would put them into a URL.
 fn vendor_environment(settings: &StoreSettings) -> Environment {
     if settings.vendor_environment { Environment::of_process() } else { Environment::default() }
 }
@@ -266,7 +267,7 @@ fn az(
     Ok(Built { store: Arc::new(store), signed_by: SignedBy::default() })
 }
 
-/// Who reads, as each request says it (RFC 7617).
+/// Returns the header with user and password for each request (RFC 7617).
 fn basic(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, StoreError> {
     let Some(user) = &settings.username else { return Ok(Vec::new()) };
     let password = settings.password.as_ref().map(Secret::reveal);
@@ -276,10 +277,10 @@ fn basic(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, StoreError> {
     Ok(value.and_then(|value| ExtraHeader::new("authorization", value, false)).into_iter().collect())
 }
 
-/// The reading side of WebDAV.
+/// Builds a client that reads from WebDAV.
 ///
 /// # Errors
-/// When the settings do not suffice.
+/// When the settings are incomplete.
 pub fn dav(
     settings: &StoreSettings,
     connector: Connector,

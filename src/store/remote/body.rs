@@ -1,29 +1,29 @@
-//! The bodies of a store's answers, read with a bound: a broken or hostile server may send without an end. Heads need
-//! none of ours: hyper takes 100 headers and about 400 kB of them (hyper: `client::conn::http1::Builder::max_buf_size`).
+//! Reads the bodies of a store's answers with a limit: a broken or hostile server may send forever. hyper already
+//! limits the heads to 100 headers and about 400 kB (hyper: `client::conn::http1::Builder::max_buf_size`).
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use object_store::client::{HttpError as TransportError, HttpErrorKind, HttpResponse};
 use reqwest::Response;
 
-/// Longest page of a listing. S3 lists 1000 keys in less than 7 MB (AWS: "ListObjectsV2"), Azure 5000 blobs; WebDAV knows
-/// no pages, and lists about 40,000 files in so much.
+/// Longest page of a listing in bytes. S3 lists 1000 keys in less than 7 MB (AWS: "ListObjectsV2"), Azure 5000 blobs.
+/// WebDAV has no pages; about 40,000 files fit.
 pub const LIST_MAX: u64 = 32 << 20;
 
-/// Longest answer of any other kind: an upload's id, a token, an ETag.
+/// Longest answer of any other kind in bytes: an upload's id, a token, an ETag.
 pub const ANSWER_MAX: u64 = 64 << 10;
 
-/// How much of an error's text is read: its code stands at the start.
+/// Most bytes of an error's text that are read. Its code stands at the start.
 pub const ERROR_MAX: u64 = 64 << 10;
 
-/// The answer is not what was asked for.
+/// The answer is too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is longer than {max} bytes")]
 pub struct TooLong {
     max: u64,
 }
 
-/// Why a body could not be read.
+/// Reasons why a body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     #[error(transparent)]
@@ -35,7 +35,7 @@ pub enum BodyError {
 /// Reads a whole body of at most `max` bytes.
 ///
 /// # Errors
-/// When it is longer, or the connection ends before it does.
+/// When the body is longer, or the connection ends before it does.
 pub async fn read(mut response: Response, max: u64) -> Result<Bytes, BodyError> {
     if response.content_length().is_some_and(|length| length > max) {
         return Err(BodyError::TooLong(TooLong { max }));
@@ -50,7 +50,7 @@ pub async fn read(mut response: Response, max: u64) -> Result<Bytes, BodyError> 
     Ok(body.freeze())
 }
 
-/// Reads the start of an error's text; what cannot be read is left out.
+/// Reads the start of an error's text. A read error ends the text.
 pub async fn start_of(mut response: Response) -> String {
     let mut body = BytesMut::new();
     while let Ok(Some(piece)) = response.chunk().await {
@@ -62,10 +62,10 @@ pub async fn start_of(mut response: Response) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
-/// As [`read`], for object_store.
+/// Reads a whole body as [`read`] does, for object_store.
 ///
 /// # Errors
-/// As [`read`]. A body that was cut may be asked for again.
+/// As [`read`]. object_store may repeat a request whose body was cut.
 pub async fn collect(response: HttpResponse, max: u64) -> Result<(HttpResponse, Bytes), TransportError> {
     let too_long = || TransportError::new(HttpErrorKind::Unknown, TooLong { max });
     let (head, body) = response.into_parts();
@@ -85,7 +85,7 @@ pub async fn collect(response: HttpResponse, max: u64) -> Result<(HttpResponse, 
     Ok((HttpResponse::from_parts(head, bytes.clone().into()), bytes))
 }
 
-/// As [`start_of`], for object_store.
+/// Reads the start of an error's text as [`start_of`] does, for object_store.
 pub async fn collect_start(response: HttpResponse) -> (HttpResponse, String) {
     let (head, body) = response.into_parts();
     let (mut stream, mut bytes) = (body.bytes_stream(), BytesMut::new());
@@ -99,7 +99,7 @@ pub async fn collect_start(response: HttpResponse) -> (HttpResponse, String) {
     (HttpResponse::from_parts(head, text.clone().into()), text)
 }
 
-/// object_store repeats a request whose answer was interrupted, and none that it could not decode.
+/// Marks an error as interrupted. object_store repeats only such requests, and none whose answer it could not decode.
 fn may_be_asked_again(error: TransportError) -> TransportError {
     match error.kind() {
         HttpErrorKind::Decode | HttpErrorKind::Unknown => TransportError::new(HttpErrorKind::Interrupted, error),

@@ -1,5 +1,5 @@
-//! The HTTP client below all remote stores. It is built here and not by object_store, because the container's
-//! surroundings must not decide: a proxy variable may be the application's, and a CA bundle may be missing.
+//! The HTTP client of all remote stores. This program builds it, because the surroundings of the container must not
+//! decide: a proxy variable may belong to the application, and a CA bundle may be missing.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -27,19 +27,19 @@ use crate::store::{SettingsError, StoreError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The slowest uplink that still gets a part through before its request times out.
+/// Slowest uplink that still sends a part before its request times out.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
-/// Time for a request without a body worth mentioning.
+/// Time for a request with a small body.
 const SMALL_REQUEST: Duration = Duration::from_secs(30);
 
-/// A store that says nothing for so long, in the middle of an answer or before it, has forgotten us.
+/// Longest silence of a store, before its answer or within it. After that the connection counts as dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Where metadata services and the agents of pods are: no proxy reaches them.
+/// Addresses of metadata services and of the agents of pods. No proxy reaches them.
 const LINK_LOCAL: &str = "169.254.0.0/16,fe80::/10,fd00:ec2::/32,100.100.100.200,metadata.google.internal";
 
-/// Bundles of the usual distributions (Debian, Red Hat, SUSE, Alpine), as OpenSSL's users look for them.
+/// CA bundles of the usual distributions (Debian, Red Hat, SUSE, Alpine), where users of OpenSSL look.
 const BUNDLES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -48,13 +48,13 @@ const BUNDLES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// Where OpenSSL looks in an image that has no bundle.
+/// Directory in which OpenSSL looks if an image has no bundle.
 const BUNDLE_DIR: &str = "/etc/ssl/certs";
 
-/// Longest bundle that is read; those of distributions have 200 to 500 kB.
+/// Longest bundle that is read. Those of distributions have 200 to 500 kB.
 const BUNDLE_MAX: u64 = 8 << 20;
 
-/// Gives object_store our client.
+/// Gives object_store our HTTP client.
 #[derive(Debug, Clone)]
 pub struct Connector {
     client: reqwest::Client,
@@ -62,7 +62,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A client whose requests have time for a body of `part_size`.
+    /// Builds a client whose requests have time for a body of `part_size`.
     ///
     /// # Errors
     /// When the CA file or the proxy cannot be used.
@@ -70,7 +70,7 @@ impl Connector {
         Self::of(builder(settings, part_size)?)
     }
 
-    /// One whose answers have time for so many bytes in all that are asked for at once.
+    /// Builds a client whose answers have time for `at_once` bytes in flight.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -83,7 +83,7 @@ impl Connector {
         Ok(Self { client, headers: Vec::new() })
     }
 
-    /// The same with these headers on each request, or on those that create an object.
+    /// Adds headers to each request, or to those that create an object.
     #[must_use]
     pub fn with_headers(self, headers: Vec<ExtraHeader>) -> Self {
         Self { headers, ..self }
@@ -95,12 +95,12 @@ impl Connector {
 }
 
 fn builder(settings: &StoreSettings, part_size: u64) -> Result<reqwest::ClientBuilder, StoreError> {
-    // Fails only when a provider is installed already, which is then this one.
+    // Fails only if a provider is installed already, which is then this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("jmap-dump-tool/", env!("CARGO_PKG_VERSION")))
         .http1_only()
-        // What was put is put where it was said, and a signature is told to nobody else.
+        // An object must not go to another place than the named one, and its signature must not reach another server.
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -119,7 +119,7 @@ fn builder(settings: &StoreSettings, part_size: u64) -> Result<reqwest::ClientBu
     Ok(builder)
 }
 
-/// For a request of which the slowest link carries so much, and the time of its own.
+/// Returns the time limit of a request with a body of `bytes`: its own time, and that of the slowest link.
 pub fn time_for(bytes: u64) -> Duration {
     SMALL_REQUEST + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
 }
@@ -130,8 +130,8 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Adds headers that object_store knows nothing of, after it has signed the request; bounds the answers, and keeps of
-/// them what object_store would drop or fail at.
+/// Adds headers that object_store does not support, after it has signed the request. Limits the answers, and fixes
+/// those that object_store would drop or fail at.
 #[derive(Debug)]
 struct BoundedClient {
     client: reqwest::Client,
@@ -145,7 +145,7 @@ impl HttpService for BoundedClient {
         for header in self.headers.iter().filter(|header| creates || !header.where_created) {
             request.headers_mut().insert(header.name.clone(), header.value.clone());
         }
-        // object_store's own use of this client panics at it.
+        // The client of object_store panics at a URL that cannot be parsed.
         Url::parse(&request.uri().to_string()).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let expected = Expected::of(&request);
         let host = request.uri().host().unwrap_or_default().to_owned();
@@ -186,10 +186,10 @@ impl HttpService for BoundedClient {
     }
 }
 
-/// Where Amazon names the bucket's region (AWS: "HeadBucket").
+/// Header with the region of the bucket (AWS: "HeadBucket").
 const REGION: &str = "x-amz-bucket-region";
 
-/// The text of an error, with the region that its head names.
+/// Adds the region in the header to the text of an error.
 async fn with_region(response: HttpResponse) -> HttpResponse {
     let named = response.headers().get(REGION).and_then(|region| region.to_str().ok()).map(str::to_owned);
     let (response, text) = body::collect_start(response).await;
@@ -201,7 +201,7 @@ async fn with_region(response: HttpResponse) -> HttpResponse {
     }
 }
 
-/// The store is somewhere else.
+/// The store answered with a redirect.
 #[derive(Debug, thiserror::Error)]
 #[error("the store answers {status}{said}")]
 pub struct Redirected {
@@ -209,15 +209,15 @@ pub struct Redirected {
     pub said: Said,
 }
 
-/// What an answer to a request may hold.
+/// The kind of answer that a request may get.
 enum Expected {
     Nothing,
     /// The first and the last byte.
     Range(u64, u64),
     Page,
-    /// Of Microsoft Fabric: a token.
+    /// A token of Microsoft Fabric.
     Fabric,
-    /// Anything else is short.
+    /// Any other answer, which is short.
     Answer,
 }
 
@@ -235,15 +235,16 @@ impl Expected {
     }
 }
 
-/// One range, as object_store asks for it (RFC 9110, section 14.1.2).
+/// Parses one range, as object_store asks for it (RFC 9110, section 14.1.2).
 fn range_of(range: &str) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     (first <= last).then_some((first, last))
 }
 
-/// object_store counts the bytes of any range that an answer names, and that may overflow (object_store 0.14,
-/// `client/get.rs`). What it cannot read it refuses itself.
+/// Checks that the answer has the requested range. object_store computes the length of any range in an answer, which
+/// may overflow (object_store 0.14, `client/get.rs`). A range that cannot be parsed is left to object_store, which
+/// refuses it.
 fn check_range(response: &HttpResponse, first: u64, last: u64) -> Result<(), HttpError> {
     let named = response.headers().get("content-range").and_then(|range| range.to_str().ok());
     let named = named.and_then(|range| range.trim().strip_prefix("bytes ")?.split('/').next());
@@ -261,7 +262,8 @@ fn check_range(response: &HttpResponse, first: u64, last: u64) -> Result<(), Htt
 #[error("the store answers with other bytes than it was asked for")]
 struct OtherRange;
 
-/// A whole object's PUT, or the opening of a multipart upload; not a part of one.
+/// Returns whether the request creates an object: the PUT of a whole object, or the opening of a multipart upload. A
+/// part creates none.
 fn creates_object(method: &Method, query: &str) -> bool {
     let names = || query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     match *method {
@@ -271,17 +273,17 @@ fn creates_object(method: &Method, query: &str) -> bool {
     }
 }
 
-/// One header more.
+/// A header that object_store does not set.
 #[derive(Debug, Clone)]
 pub struct ExtraHeader {
     name: HeaderName,
-    /// Marked as a secret, which its `Debug` output hides.
+    /// Marked as sensitive, so that `Debug` hides it.
     value: HeaderValue,
     where_created: bool,
 }
 
 impl ExtraHeader {
-    /// `None` when the value is no header's.
+    /// Returns the header; `None` if it cannot have this value.
     pub fn new(name: &'static str, value: &str, where_created: bool) -> Option<Self> {
         let mut value = HeaderValue::from_str(value).ok()?;
         value.set_sensitive(true);
@@ -293,14 +295,14 @@ fn first_variable(names: &[&'static str]) -> Option<(&'static str, String)> {
     names.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
 }
 
-/// Those that curl and reqwest take: for http, and for https.
+/// Returns the proxy variables that curl and reqwest read: for http, and for https.
 pub fn proxy_variables() -> Vec<(&'static str, String)> {
     let http = first_variable(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]);
     let https = first_variable(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
     http.into_iter().chain(https).collect()
 }
 
-/// The same, but never for a metadata service.
+/// Returns the proxies in the variables, with exceptions for metadata services.
 fn proxies_of_environment() -> Vec<Proxy> {
     let first = |names: &[&'static str]| first_variable(names).map(|(_, value)| value);
     let no = first(&["NO_PROXY", "no_proxy"]).map_or_else(|| LINK_LOCAL.to_owned(), |no| format!("{no},{LINK_LOCAL}"));
@@ -309,7 +311,8 @@ fn proxies_of_environment() -> Vec<Proxy> {
     http.into_iter().chain(https).map(|proxy| proxy.no_proxy(NoProxy::from_string(&no))).collect()
 }
 
-/// Files are read here: rustls_native_certs would wait for the other end of a FIFO. Of a directory it takes only files.
+/// Reads the system's certificates. rustls_native_certs would wait at a bundle that is a FIFO. In a directory it reads
+/// only files.
 fn system_roots(vendor_environment: bool) -> Vec<CertificateDer<'static>> {
     let named = |name: &str| std::env::var_os(name).filter(|_| vendor_environment);
     let (file, dir) = (named("SSL_CERT_FILE"), named("SSL_CERT_DIR"));
@@ -329,7 +332,8 @@ fn system_roots(vendor_environment: bool) -> Vec<CertificateDer<'static>> {
     found
 }
 
-/// The given file, else the system's bundle, else the built-in roots: distroless images have no bundle.
+/// Returns the trusted certificates: the given file, else the system's bundle, else the built-in roots. Distroless
+/// images have no bundle.
 fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
     if let Some(path) = &settings.ca_file {
         let error = |source| SettingsError::CaFile { path: path.clone(), source };
@@ -340,7 +344,8 @@ fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
         }
         return Ok(certificates);
     }
-    // SSL_CERT_FILE and SSL_CERT_DIR count like a proxy variable: they may be the application's.
+    // The application may have set SSL_CERT_FILE and SSL_CERT_DIR. So they count only where a proxy variable counts,
+    // too.
     let system = system_roots(settings.vendor_environment);
     let system: Vec<Certificate> = system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     if !system.is_empty() {

@@ -1,4 +1,5 @@
-//! One object in a WebDAV store (RFC 4918): put under another name, and moved to its own when all of it is there.
+//! One object in a WebDAV store (RFC 4918). The object is put under a temporary name, and moved to its own name when it
+//! is complete.
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
@@ -9,24 +10,24 @@ use crate::store::settings::{Secret, StoreSettings};
 use crate::store::url::{StoreUrl, path_of};
 use crate::store::{SettingsError, StoreError};
 
-/// What a store says of the size of an object.
+/// The store's answer about the size of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum There {
     Bytes(u64),
-    /// The object is there, and the answer has no length.
+    /// The object exists, but the answer has no length.
     Unsaid,
     Missing,
 }
 
-/// What came of giving an object its name.
+/// The result of giving an object its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Named {
     pub verified: Verified,
-    /// The store has said so.
+    /// True if the store itself confirmed the move.
     pub by_us: bool,
 }
 
-/// Where an object lies, and who puts it there.
+/// The URLs of an object, and the user who puts it.
 #[derive(Debug)]
 pub struct Dav {
     base: String,
@@ -58,10 +59,11 @@ impl Dav {
         }
     }
 
-    /// Makes the collections, and the temporary name in the last one: the probe, with the rights of the upload.
+    /// Creates the collections, and the temporary object in the last one. This is the probe, with the rights of the
+    /// upload.
     pub async fn prepare(&self, client: &Client) -> Result<(), HttpError> {
         match self.make_collections(client).await {
-            // What the store's own URL names may be missing as well.
+            // The collections in the store's own URL may be missing as well.
             Err(HttpError::Refused { status: StatusCode::CONFLICT, .. }) => {
                 self.make_base(client).await?;
                 self.make_collections(client).await?;
@@ -94,7 +96,8 @@ impl Dav {
         Ok(())
     }
 
-    /// From the outermost on; what is not ours to make says no.
+    /// Creates the collections in the store's own URL, from the outermost on. Refusals are ignored: some of them may
+    /// not be ours to create.
     async fn make_base(&self, client: &Client) -> Result<(), HttpError> {
         let path = path_of(&self.base);
         let mut collection = self.base[..self.base.len() - path.len()].to_owned();
@@ -108,7 +111,7 @@ impl Dav {
         Ok(())
     }
 
-    /// RFC 4918, section 9.3.1: 405 where there is one. Some servers refuse to make what is there.
+    /// Creates a collection (RFC 4918, section 9.3.1: 405 if it exists). Some servers answer 403 for an existing one.
     async fn make_collection(&self, client: &Client, url: &str) -> Result<(), HttpError> {
         let method = Method::from_bytes(b"MKCOL").unwrap_or_default();
         let made = checked(url, "make the collection", self.request(client, method, &format!("{url}/"))).await;
@@ -118,12 +121,12 @@ impl Dav {
         }
     }
 
-    /// Without a body.
+    /// Returns the request to put the object, without its body.
     pub fn put(&self, client: &Client) -> RequestBuilder {
         self.request(client, Method::PUT, &self.temporary).header("Content-Type", "application/gzip")
     }
 
-    /// Asks what is at `url`.
+    /// Returns what the store has at `url`.
     pub async fn look(&self, client: &Client, url: &str) -> Result<There, HttpError> {
         match checked(url, "look at", self.request(client, Method::HEAD, url)).await {
             Ok(response) => {
@@ -142,9 +145,9 @@ impl Dav {
         }
     }
 
-    /// Gives the object its name, unless it has another size than was sent. Never over another one. An object that
-    /// cannot be found afterwards is not stored, whatever the store has answered before; one that nobody can look at is
-    /// acknowledged. `in_doubt`: the answer to an earlier try is lost.
+    /// Moves the object to its name, unless its size is wrong. Never replaces another object. If the object is missing
+    /// afterwards, it is not stored, whatever the store answered. If nobody can look at it, it is acknowledged.
+    /// `in_doubt`: the answer to an earlier try was lost.
     pub async fn name(&self, client: &Client, bytes: u64, in_doubt: bool) -> Result<Named, HttpError> {
         let size = |there| Err(HttpError::Size { url: self.url.clone(), there });
         match self.look(client, &self.temporary).await {
@@ -169,15 +172,15 @@ impl Dav {
         Ok(Named { verified, by_us: true })
     }
 
-    /// Whether the object has got its name although no answer says so: the temporary name is gone then. It stays where
-    /// the final name was another object's.
+    /// Returns whether the object got its name although the answer was lost. The temporary name is then gone. It would
+    /// still exist if another object had the final name.
     async fn was_named(&self, client: &Client, bytes: u64) -> bool {
         self.look(client, &self.temporary).await.ok() == Some(There::Missing)
             && self.look(client, &self.url).await.ok() == Some(There::Bytes(bytes))
     }
 
-    /// Something beside the object. Beside one of somebody else, what is there stays; not every server knows conditions,
-    /// so it is looked at first.
+    /// Stores a text beside the object. Beside a foreign object, an existing text stays. Not every server supports
+    /// conditions, so the server is asked first.
     pub async fn put_small(
         &self,
         client: &Client,

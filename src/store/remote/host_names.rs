@@ -1,7 +1,7 @@
-//! Host names to addresses: as the system does it, and then once more as an absolute name.
+//! Resolves host names: as the system does it, and then as an absolute name.
 //!
-//! musl gives up at a search domain whose server fails, and that after five seconds (kubernetes/kubernetes#64924);
-//! glibc goes on. The plain name comes first: in a cluster, `minio.store` is a service, and elsewhere somebody else's
+//! musl gives up if the server of a search domain fails, and only after five seconds (kubernetes/kubernetes#64924).
+//! glibc goes on. The plain name comes first: in a cluster, `minio.store` is a service, but elsewhere it is a foreign
 //! domain.
 
 use std::io;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::task::spawn_blocking;
 
-/// What answers at all answers within this time.
+/// Time after which the absolute name is tried, too. A working server answers faster.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 type Found = io::Result<Vec<SocketAddr>>;
 
-/// See the module's words.
+/// The resolver of the HTTP client.
 #[derive(Debug)]
 pub struct Names;
 
@@ -27,19 +27,19 @@ impl Resolve for Names {
 }
 
 fn system(name: &str) -> Found {
-    // The port is that of the URL.
+    // The port is in the URL.
     Ok((name, 0).to_socket_addrs()?.collect())
 }
 
-/// Blocking, on a thread of its own.
+/// Resolves a name on a thread of its own, because the call blocks.
 async fn asked(name: String, ask: fn(&str) -> Found) -> Found {
     spawn_blocking(move || ask(&name)).await.map_err(io::Error::other)?
 }
 
 async fn look_up(name: &str, ask: fn(&str) -> Found) -> Found {
     let plain = asked(name.to_owned(), ask);
-    // One with fewer dots may be a service of the cluster, which is not found for a moment: nothing goes to whoever has
-    // that name in the world.
+    // A name with fewer than two dots may be a service of the cluster that is missing for a moment. As an absolute name
+    // it could belong to a stranger, who must not get the dump.
     if name.ends_with('.') || name.matches('.').count() < 2 {
         return plain.await;
     }
@@ -72,7 +72,7 @@ async fn look_up(name: &str, ask: fn(&str) -> Found) -> Found {
 mod tests {
     use super::*;
 
-    /// Only absolute names are known, but for one of the cluster; one name takes long to fail.
+    /// A resolver that knows only absolute names and one name of the cluster. One name takes long to fail.
     fn ask(name: &str) -> Found {
         match name {
             "slow.example.org" => std::thread::sleep(2 * PATIENCE),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_fails_is_looked_up_as_an_absolute_one_unless_it_may_be_somebody_else_s() {
+    fn failed_name_is_tried_as_absolute_unless_it_may_be_foreign() {
         for (name, found) in [
             ("s3.example.org", true),
             ("s3.example.org.", true),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_takes_long_to_fail_is_not_waited_for() {
+    fn slow_failure_of_a_name_is_not_waited_for() {
         let begun = std::time::Instant::now();
         assert!(is_found("slow.example.org"));
         assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());

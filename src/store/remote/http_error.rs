@@ -1,11 +1,11 @@
-//! What can go wrong with one request of ours to a store.
+//! Errors of one request that this program itself sends to a store.
 
 use reqwest::{Response, StatusCode};
 
 use super::body;
 use super::presigned::PUT_MAX;
 
-/// A request to such a store failed. A URL is shown without its query: that may be a signature.
+/// The error of a request. A URL is shown without its query, which may be a signature.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("cannot {what} {url}")]
@@ -29,11 +29,11 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Another try may have another answer.
+    /// Returns whether another try may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Silent { .. } => true,
-            // AWS: "Conditional writes": another request for the key is still at it.
+            // Another request for the same key is still running (AWS: "Conditional writes").
             Self::Refused { why, .. } if why.contains("ConditionalRequestConflict") => true,
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Early { .. } => true,
@@ -46,8 +46,8 @@ impl HttpError {
         }
     }
 
-    /// As [`ObjectError::may_be_done`](crate::store::remote::object_error::ObjectError::may_be_done). `in_doubt`: the answer to an
-    /// earlier try is lost.
+    /// Returns what [`ObjectError::may_be_done`](crate::store::remote::object_error::ObjectError::may_be_done) returns.
+    /// `in_doubt`: the answer to an earlier try was lost.
     pub fn may_be_done(&self, in_doubt: bool) -> bool {
         match self {
             Self::Silent { .. } => true,
@@ -81,10 +81,10 @@ impl HttpError {
     }
 }
 
-/// The answer, if it is a good one.
+/// Sends the request, and returns a successful answer.
 ///
 /// # Errors
-/// When there is none, or the store refuses.
+/// When the store does not answer, or refuses.
 pub(crate) async fn checked(
     url: &str,
     what: &'static str,
@@ -94,7 +94,7 @@ pub(crate) async fn checked(
     let sent = request.send().await;
     let response = sent.map_err(|source| HttpError::Silent { what, url: shown(), source: source.without_url() })?;
     let status = response.status();
-    // Several answers in one are those to a MOVE that failed in part (RFC 4918, section 9.9.4).
+    // A MOVE that failed in part is answered by 207 (RFC 4918, section 9.9.4).
     if status.is_success() && status != StatusCode::MULTI_STATUS {
         return Ok(response);
     }
@@ -104,12 +104,12 @@ pub(crate) async fn checked(
     Err(HttpError::Refused { what, url: shown(), status, why })
 }
 
-/// What may be told of an S3-like error: the whole answer may hold what was signed.
+/// The facts of an S3-like error that may be shown. The whole answer may repeat the signed request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
     pub code: Option<String>,
-    /// Where the bucket really is (AWS: "Error responses", PermanentRedirect and AuthorizationHeaderMalformed; Alibaba
-    /// Cloud: AccessDenied of another endpoint's bucket).
+    /// The real region of the bucket (AWS: "Error responses", PermanentRedirect and AuthorizationHeaderMalformed;
+    /// Alibaba Cloud: AccessDenied of another endpoint's bucket).
     pub region: Option<String>,
     pub endpoint: Option<String>,
 }
@@ -129,7 +129,7 @@ impl Said {
         }
     }
 
-    /// With the region that the answer's head names.
+    /// Adds the region in the answer's header, if the body has none.
     #[must_use]
     pub fn or_region(self, region: Option<String>) -> Self {
         let in_head = || Self::in_body(&format!("<Region>{}</Region>", region?)).region;

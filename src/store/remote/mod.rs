@@ -1,4 +1,4 @@
-//! A multipart upload, seen from the stages: parts go to a thread of its own through a channel of one.
+//! A multipart upload, as the stages see it. A channel of length one passes the parts to a thread of its own.
 
 pub mod abort;
 pub mod backend;
@@ -42,10 +42,10 @@ use abort::ABORT_FOR;
 use backend::build;
 use multipart::{Failure, Job, OPEN_FOR, Order, SLACK};
 
-/// How long the worker may take to abort its upload and to leave.
+/// Longest time for the worker to abort its upload and to end.
 const LEAVES_WITHIN: Duration = ABORT_FOR.saturating_add(SLACK);
 
-/// The way to the thread that uploads.
+/// An upload, which its worker thread sends.
 #[derive(Debug)]
 pub struct RemoteUpload {
     orders: Option<mpsc::Sender<Order>>,
@@ -78,7 +78,8 @@ impl RemoteUpload {
             path: settings.url.location(&key.dump())?,
             url: url.clone(),
             is_azure: matches!(settings.url, StoreUrl::Az { .. }),
-            // Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a Multipart Upload", by the object's ETag.
+            // These stores return an MD5 for each part (Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a
+            // Multipart Upload", by the object's ETag).
             tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. })
                 && settings.encryption.is_none()
                 && settings.kms_key_id.is_none(),
@@ -118,7 +119,7 @@ impl RemoteUpload {
     }
 
     pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
-        // What is there may have been compressed another way.
+        // The object in the store may have been compressed differently.
         let stored = self.ledger.stored_before();
         let digest = stored.as_ref().unwrap_or(digest);
         self.ledger.note_whole(digest);
@@ -142,7 +143,7 @@ impl RemoteUpload {
         self.answer(answer)?
     }
 
-    /// `is_over`: nobody wants the object any more, so that no store is waited for.
+    /// Sends an order to the worker. Stops waiting once `is_over` says that nobody wants the object any more.
     fn order(&mut self, order: Order, is_over: &dyn Fn() -> bool) -> Result<(), StoreError> {
         let orders = self.orders.as_ref().ok_or(StoreError::ClientEnded)?;
         let mut order = Some(order);
@@ -167,12 +168,13 @@ impl RemoteUpload {
         answered.flatten().ok_or_else(|| self.why())
     }
 
-    /// The worker sees the deadline itself. One that does not leave then hangs at a disk.
+    /// Returns the longest wait for the worker. It sees the deadline itself, so one that is still there hangs at a
+    /// disk.
     fn patience(&self) -> Duration {
         self.deadline.remaining() + LEAVES_WITHIN
     }
 
-    /// Why the worker left. One that has not said so yet says it last of all, so its end is waited for.
+    /// Returns the reason why the worker ended. The worker sets it last of all, so its end is waited for.
     fn why(&mut self) -> StoreError {
         self.failure().unwrap_or_else(|| {
             let panicked = self.leave();
@@ -186,10 +188,11 @@ impl RemoteUpload {
 }
 
 impl RemoteUpload {
-    /// Ends the worker; its panic, if that has ended it before.
+    /// Ends the worker. Returns its panic, if it panicked.
     fn leave(&mut self) -> Option<StoreError> {
         self.given_up.notify_one();
-        // A closed inbox without a finished object makes the worker abort the upload, unless it is to stay.
+        // When its inbox closes without a finished object, the worker aborts the upload, unless the ledger says that it
+        // stays.
         self.ledger.decide(false);
         self.orders = None;
         match joined_within(self.worker.take()?, LEAVES_WITHIN) {
@@ -205,7 +208,7 @@ impl RemoteUpload {
 
 impl Drop for RemoteUpload {
     fn drop(&mut self) {
-        // A panic that nobody has asked for is told at the end of the process.
+        // The end of the process reports a panic that no caller has read.
         let _ = self.leave();
     }
 }

@@ -1,5 +1,5 @@
-//! The thread that uploads, with an async runtime of its own. Two parts are in flight: memory stays small and the
-//! link stays busy.
+//! The worker thread of a multipart upload, with an async runtime of its own. Two parts are in flight, so that the link
+//! is always busy and memory stays small.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,24 +35,24 @@ use crate::store::{OpenMultipart, StoreError, StoreSettings};
 /// Parts in flight at a time.
 const IN_FLIGHT: usize = 2;
 
-/// How long the opening of an upload may fail before the store counts as unusable.
+/// Time after which a store that cannot open an upload counts as unusable.
 pub(crate) const OPEN_FOR: Duration = Duration::from_secs(8);
 
-/// For the last try's own error to come before ours.
+/// Extra time, so that the error of the last try comes before our own time-out.
 pub(crate) const SLACK: Duration = Duration::from_secs(2);
 
-/// How far a store's clock may be from ours (AWS: "Error responses", RequestTimeTooSkewed).
+/// Largest difference between a store's clock and ours (AWS: "Error responses", RequestTimeTooSkewed).
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(15);
 
-/// Longest id of an upload, which becomes a part of URLs; Amazon's have about 130 bytes.
+/// Longest id of an upload, which becomes a part of URLs. Those of Amazon have about 130 bytes.
 const ID_MAX: usize = 4096;
 
-/// Why the worker left before it was asked to.
+/// The reason why the worker ended early.
 pub(crate) type Failure = Arc<Mutex<Option<StoreError>>>;
 
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// By its number.
+    /// The number of the part, and its bytes.
     Part(usize, Bytes),
     Finish {
         bytes: u64,
@@ -66,32 +66,33 @@ pub(crate) enum Order {
     },
 }
 
-/// What the thread works on.
+/// The upload of one worker.
 pub(crate) struct Job {
-    /// Gives up early: opening the upload is the probe of the store.
+    /// A client that gives up early, because opening the upload is the probe of the store.
     pub probe: Arc<dyn Backend>,
     pub backend: Arc<dyn Backend>,
     pub path: Path,
     pub url: String,
     pub is_azure: bool,
-    /// What the store answers to a part is its MD5.
+    /// True if the store answers a part with its MD5.
     pub tells_md5: bool,
-    /// It was another one, twice: a bucket that encrypts with a key of a key service, or damage on the way.
+    /// True if the answer to a part was another value twice. The bucket then encrypts with a key of a key service, or
+    /// the network damages data.
     pub strange: AtomicBool,
     pub retry_for: Duration,
-    /// An object that is older is another one.
+    /// Start of this upload. An older object is another one.
     pub begun: DateTime<Utc>,
     pub deadline: Deadline,
     pub failure: Failure,
-    /// Nobody waits for the parts in flight any more.
+    /// Signals that nobody waits for the parts in flight any more.
     pub given_up: Arc<Notify>,
     pub settings: StoreSettings,
     pub ledger: Ledger,
 }
 
-/// What the store has of the object.
+/// The state of the object in the store.
 enum Found {
-    /// All of it: an earlier process could not tell any more.
+    /// The whole object: an earlier process completed it but could not note that.
     Object(Box<ObjectMeta>),
     Multipart(MultipartId),
 }
@@ -103,7 +104,7 @@ impl Job {
         let outcome = match runtime {
             Ok(runtime) => {
                 let outcome = runtime.block_on(self.upload(opened, inbox));
-                // A name that is still being looked up is nobody's business any more.
+                // A lookup of a name may still run. Nobody needs it any more.
                 runtime.shutdown_background();
                 outcome
             }
@@ -116,14 +117,14 @@ impl Job {
 
     async fn upload(self, opened: oneshot::Sender<()>, mut inbox: mpsc::Receiver<Order>) -> Result<(), StoreError> {
         let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
-        // One request may take longer than this by itself, where somebody accepts it and says nothing.
+        // A single request may take longer than this, if a server accepts it and never answers.
         let found = tokio::time::timeout(self.opens_within() + SLACK, stop.or(self.find())).await;
         let found = found.map_err(|_| StoreError::Silent { url: self.url.clone(), after: self.opens_within() })??;
-        // Without a receiver nobody wants the upload any more; the closed inbox says so, too.
+        // If the receiver is gone, nobody wants the upload any more. The closed inbox shows it as well.
         let _ = opened.send(());
         let finished = self.take_orders(&found, &mut inbox, &stop).await;
         if let Err(error) = finished {
-            // Whoever sends must not wait for the cleaning up.
+            // The sender must not wait for the clean-up, so it gets the error first.
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             inbox.close();
             self.give_up(&found).await;
@@ -141,7 +142,7 @@ impl Job {
         Ok(())
     }
 
-    /// What an earlier process has left, or else a new multipart upload.
+    /// Finds the upload that an earlier process has left, or opens a new one.
     async fn find(&self) -> Result<Found, StoreError> {
         if self.ledger.is_resumed() {
             match self.probe.head(&self.path).await.map_err(ObjectError::from) {
@@ -164,7 +165,7 @@ impl Job {
         Ok(Found::Multipart(id))
     }
 
-    /// Whoever owns the upload says whether somebody goes on with it.
+    /// Aborts the upload, unless its owner decides that a later run goes on with it.
     async fn give_up(&self, found: &Found) {
         let Found::Multipart(id) = found else { return };
         let stays = loop {
@@ -178,7 +179,8 @@ impl Job {
         }
     }
 
-    /// Tried again for a while: opening twice does no harm, and not every client of object_store does it.
+    /// Opens a multipart upload. Failures are tried again, because not every client of object_store does so. Opening
+    /// twice does no harm.
     async fn create(&self) -> Result<MultipartId, StoreError> {
         let mut retry = Retry::from_now(self.opens_within());
         let id = loop {
@@ -196,14 +198,15 @@ impl Job {
             }
         };
         if self.is_azure {
-            // There, opening sends nothing. A block that no list names vanishes by itself.
+            // On Azure, opening sends no request, so a block is sent as probe. A block that is in no list vanishes by
+            // itself.
             let probe = self.probe.put_part(&self.path, &id, 0, PutPayload::from_static(b"probe")).await;
             probe.map_err(|error| self.error("open an upload to", error.into()))?;
         }
         Ok(id)
     }
 
-    /// object_store takes none for Azure.
+    /// Returns the options of the upload. object_store accepts no attributes for Azure.
     fn options(&self) -> PutMultipartOptions {
         let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
         let attributes = if self.is_azure { Attributes::new() } else { attributes };
@@ -214,7 +217,7 @@ impl Job {
         OPEN_FOR.min(self.retry_for)
     }
 
-    /// True when the object was completed, false when the upload was given up.
+    /// Executes the orders. Returns true if the object was completed, false if the upload was given up.
     async fn take_orders(
         &self,
         found: &Found,
@@ -244,7 +247,7 @@ impl Job {
                             }
                             Found::Object(there) => self.same_object(there, &in_order, bytes)?,
                         };
-                        // Whoever does not wait for the answer does not change what is stored.
+                        // A receiver that is gone does not change what is stored.
                         let _ = reply.send(verified);
                         return Ok(true);
                     }
@@ -254,8 +257,8 @@ impl Job {
         }
     }
 
-    /// The object that was there before this process. Where no journal of ours says that an earlier process has sent it,
-    /// only its ETag proves whose it is.
+    /// Checks the object that was there before this process. Unless a journal says that an earlier process sent it,
+    /// only its ETag proves that it is ours.
     fn same_object(&self, there: &ObjectMeta, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
         let of_size = self.same_size(there.size, bytes)?;
         Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
@@ -287,14 +290,16 @@ impl Job {
                 return Ok(Verified::Acknowledged);
             }
         };
-        // Each part was compared as it went out.
+        // With `tells_md5`, each part was compared when it was sent.
         let checked = self.tells_md5 && !parts.is_empty() && !self.strange.load(Ordering::Relaxed);
         let same = is_e_tag_of(&parts, theirs.as_deref());
         Ok(if same || checked { Verified::Checksum } else { Verified::Size })
     }
 
-    /// Looks for the object where the answer to its completion is lost: a lost answer is no lost object. Another object
-    /// of the same size does not count. Its ETag tells it apart, or its time where ETags are no MD5.
+    /// Looks for the object after the answer to its completion was lost: it may be complete all the same.
+    ///
+    /// Another object of the same size must not count. The ETag shows whose object it is; or the time, where ETags are
+    /// no MD5.
     async fn find_completed(&self, error: ObjectError, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
         let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
         match found {
@@ -309,12 +314,14 @@ impl Job {
         }
     }
 
-    /// S3's ETag of the object is made of the parts' MD5s where their own ETags are these MD5s.
+    /// Returns whether the object's ETag can be computed: S3 builds it from the MD5s of the parts, if these are the
+    /// parts' ETags.
     fn tells_e_tag(&self, parts: &[SentPart]) -> bool {
         matches!(self.settings.url, StoreUrl::S3 { .. }) && parts.iter().all(SentPart::is_told_by_md5)
     }
 
-    /// What lies beside an object of somebody else stays. Not every store knows conditions, so it is looked at first.
+    /// Stores a text beside the object. Beside a foreign object, an existing text stays. Not every store supports
+    /// conditions, so the store is asked first.
     async fn put_beside(&self, key: &str, content_type: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
         let path = self.settings.url.location(key)?;

@@ -1,6 +1,6 @@
-//! What object_store says of a request that failed, without what the store has answered: that may repeat the request
-//! with its session token (AWS: "Error responses"; ExpiredToken has it in `Token-0`, SignatureDoesNotMatch in
-//! `CanonicalRequest`). Its own error never leaves `store`.
+//! An error of object_store, without the body of the store's answer. The body may repeat the request with its session
+//! token (AWS: "Error responses"; ExpiredToken has it in `Token-0`, SignatureDoesNotMatch in `CanonicalRequest`).
+//! object_store's own error never leaves `store`.
 
 use std::error::Error as StdError;
 
@@ -12,14 +12,14 @@ use super::http_error::{HttpError, Said};
 use super::presigned::shown;
 use crate::store::credentials::TokenError;
 
-/// See the module's words.
+/// An error of object_store that is safe to show.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{cause}", request.as_ref().map(|request| format!("{request}: ")).unwrap_or_default())]
 pub struct ObjectError {
     kind: Kind,
-    /// Method and URL; `None` where object_store holds the URL to be a secret, or there was no request.
+    /// Method and URL. `None` if object_store treats the URL as a secret, or there was no request.
     request: Option<String>,
-    /// It was sent more than once: the answer that is told is that to the last try.
+    /// True if the request was sent more than once. The error is that of the last try.
     repeated: bool,
     cause: Cause,
 }
@@ -29,12 +29,12 @@ enum Kind {
     NotFound,
     PermissionDenied,
     Unauthenticated,
-    /// The client or the store has no such operation.
+    /// The client or the store does not support the operation.
     Unable,
     Other,
 }
 
-/// What stands for the status of a success whose body is an error that may pass.
+/// Stands for the status of an answer that is a success but has an error in its body. Such an error may pass.
 const WITH_AN_ERROR: &str = "with an error";
 
 #[derive(Debug, thiserror::Error)]
@@ -50,23 +50,23 @@ impl ObjectError {
         self.kind == Kind::NotFound || self.status().starts_with("404")
     }
 
-    /// What the store does not let these credentials do.
+    /// Returns whether these credentials lack the right.
     pub fn is_forbidden(&self) -> bool {
         self.kind == Kind::PermissionDenied || self.status().starts_with("403")
     }
 
-    /// The store does not know these credentials, or there are none.
+    /// Returns whether the store does not know these credentials, or there are none.
     pub fn is_of_a_stranger(&self) -> bool {
         self.kind == Kind::Unauthenticated || self.status().starts_with("401")
     }
 
-    /// No later try will have another answer.
+    /// Returns whether every further try would fail, too.
     pub fn is_final(&self) -> bool {
         self.kind != Kind::Other
     }
 
-    /// Whether the store may have done in spite of it what it was asked for: no answer has come, or none that tells. After
-    /// a try whose answer was lost, 404 and 412 say that there is nothing left to be done.
+    /// Returns whether the store may have executed the request in spite of the error: its answer is missing, or says
+    /// nothing about that. 404 and 412 after a repeated request mean that an earlier try may have succeeded.
     pub fn may_be_done(&self) -> bool {
         match &self.cause {
             Cause::Answer { status, .. } if status.starts_with("404") || status.starts_with("412") => self.repeated,
@@ -75,7 +75,7 @@ impl ObjectError {
         }
     }
 
-    /// The service's word for what it refuses.
+    /// Returns the error code of the store.
     pub fn code(&self) -> Option<&str> {
         match &self.cause {
             Cause::Answer { said, .. } => said.code.as_deref(),
@@ -83,7 +83,7 @@ impl ObjectError {
         }
     }
 
-    /// The store says where the bucket really is.
+    /// Returns whether the store names the real region or endpoint of the bucket.
     pub fn names_place(&self) -> bool {
         matches!(&self.cause, Cause::Answer { said, .. } if said.region.is_some() || said.endpoint.is_some())
     }
@@ -96,7 +96,7 @@ impl ObjectError {
     }
 }
 
-/// Of a request that we made ourselves.
+/// Converts the error of a request that this program sent itself.
 impl From<HttpError> for ObjectError {
     fn from(error: HttpError) -> Self {
         let HttpError::Refused { status, ref why, ref url, .. } = error else {
@@ -140,20 +140,21 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// object_store keeps its type to itself (object_store 0.14, `client/retry.rs`, `RetryError`), but not its words.
+/// Returns method and URL of the request. The type of the error is private (object_store 0.14, `client/retry.rs`,
+/// `RetryError`), so its text is parsed.
 fn request_in(words: &str) -> Option<String> {
     let mut words = words.strip_prefix("Error performing ")?.split(' ');
     let (method, url) = (words.next()?, Url::parse(words.next()?).ok().filter(Url::has_host)?);
     Some(format!("{method} {}", shown(&url)))
 }
 
-/// The same of how often (`RetryError`: "in 3s, after 2 retries, max_retries: 20").
+/// Returns whether the request was repeated (`RetryError`: "in 3s, after 2 retries, max_retries: 20").
 fn was_repeated(words: &str) -> bool {
     let before = words.strip_prefix("Error performing ").and_then(|words| words.split(" - ").next());
     before.is_some_and(|words| words.contains(", after "))
 }
 
-/// The same of an answer that is no success, or whose body is an error in spite of that (`RequestError`).
+/// Returns an answer that is no success, or that has an error in its body (`RequestError`).
 fn answer_in(words: &str) -> Option<Cause> {
     if let Some(body) = words.strip_prefix("Server returned error response: ") {
         return Some(Cause::Answer { status: WITH_AN_ERROR.into(), said: Box::new(Said::in_body(body)) });
@@ -162,19 +163,19 @@ fn answer_in(words: &str) -> Option<Cause> {
     Some(Cause::Answer { status: status.to_owned(), said: Box::new(Said::in_body(body)) })
 }
 
-/// The same of an answer that our own client has not passed on.
+/// Returns a redirect, which our own client did not pass on.
 fn redirect_in(error: &object_store::Error) -> Option<Cause> {
     let redirected = chain(error).find_map(|error| error.downcast_ref::<Redirected>())?;
     Some(Cause::Answer { status: redirected.status.clone(), said: Box::new(redirected.said.clone()) })
 }
 
-/// Why there was no answer, or none that can be used.
+/// Returns the reason why there was no usable answer.
 fn other_cause(error: &object_store::Error, words: &[String]) -> Cause {
     let bare = || words.iter().find(|words| words.starts_with("Received redirect")).cloned();
     let inner = chain(error).find(|error| error.is::<TokenError>()).map(told);
     let inner =
         inner.or_else(|| chain(error).find_map(|error| error.downcast_ref::<TransportError>()?.source()).map(told));
-    // What a parser says may repeat what it could not understand.
+    // The message of a parser may repeat the text that it could not parse, so it is cut.
     let outer =
         || words[0].split_once(" response: ").map_or(words[0].clone(), |(words, _)| format!("{words} response"));
     Cause::Other(inner.or_else(bare).unwrap_or_else(outer))
@@ -190,7 +191,7 @@ mod tests {
 
     const TOKEN: &str = "FwoGZXIvYXdz";
 
-    /// An error of object_store's own, whose type is not to be had.
+    /// An error like that of object_store, whose type is private.
     #[derive(Debug, thiserror::Error)]
     #[error("{words}")]
     struct Inner {
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_request_within_another_one_method_and_url_are_told() {
+    fn method_and_url_of_an_inner_request_are_shown() {
         let source = Some(Box::new(Inner {
             words: "Error performing GET https://h/dumps?list-type=2 in 3ms".into(),
             source: None,
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_answer_only_status_and_code_are_told() {
+    fn only_status_and_code_of_an_answer_are_shown() {
         let body =
             format!("<Error><Code>ExpiredToken</Code><Message>{TOKEN}</Message><Token-0>{TOKEN}</Token-0></Error>");
         let error = ObjectError::from(of(&format!("Server returned non-2xx status code: 400 Bad Request: {body}")));
@@ -233,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parser_repeats_of_an_answer_is_not_told() {
+    fn text_that_a_parser_repeats_is_not_shown() {
         let source = Inner { words: format!("Got invalid list response: unknown variant {TOKEN}"), source: None };
         let error = ObjectError::from(object_store::Error::Generic { store: "S3", source: Box::new(source) });
         assert_eq!(error.to_string(), "Generic S3 error: Got invalid list response");
     }
 
     #[test]
-    fn a_connection_s_own_error_is_told_with_all_its_causes() {
+    fn connection_error_is_shown_with_all_its_causes() {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let transport = TransportError::new(object_store::client::HttpErrorKind::Connect, refused);
         let error = object_store::Error::Generic { store: "S3", source: Box::new(transport) };

@@ -1,19 +1,19 @@
-//! On what condition a dump is put by a signed URL, so that a URL which is used twice overwrites nothing.
+//! The condition for a PUT by a signed URL, so that a URL that is used twice overwrites nothing.
 
 use super::http_error::HttpError;
 use crate::store::StoreError;
 
-/// What has to be so in the store. Headers of a condition need not be signed (AWS: "How to prevent object overwrites
-/// with conditional writes"; Azure: "Put Blob").
+/// The state of the store that a PUT demands. The header of a condition need not be signed (AWS: "How to prevent object
+/// overwrites with conditional writes"; Azure: "Put Blob").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnlyIf {
-    /// Nothing is there.
+    /// No object exists.
     New,
-    /// The same; an answer to all our bytes was lost, and this is their MD5.
+    /// No object exists, but the answer to a complete PUT was lost. The value is the MD5 of its bytes.
     NewOrLost(String),
-    /// What is there has this MD5: it is what we sent.
+    /// The existing object has this MD5, so it is the one that we sent.
     Ours(String),
-    /// The store knows no conditions.
+    /// No condition, because the store does not support any.
     Whatever,
 }
 
@@ -26,8 +26,8 @@ impl OnlyIf {
         }
     }
 
-    /// Learns from a failure of a try that sent all bytes, of this MD5, or not all. True when another try may have
-    /// another answer at once.
+    /// Adapts the condition after a failed try. `sent` is the MD5 of the bytes, if all were sent. Returns true if a new
+    /// try with the new condition may succeed at once.
     pub fn learn(&mut self, error: &StoreError, sent: Option<String>) -> bool {
         let (status, why) = match error {
             StoreError::Http(HttpError::Refused { status, why, .. }) => (Some(status.as_u16()), why.as_str()),
@@ -49,8 +49,9 @@ impl OnlyIf {
         true
     }
 
-    /// A refusal that comes of the condition. Whoever may only put is not told whether what is there is ours (AWS:
-    /// "Conditional writes", `If-Match` wants s3:GetObject), and a store's own encryption has another ETag.
+    /// Converts an error that the condition has caused. A user with only the right to put does not learn whether the
+    /// object is ours (AWS: "Conditional writes", `If-Match` wants s3:GetObject). A store that encrypts has another
+    /// ETag than the MD5.
     pub fn judge(&self, error: StoreError, url: impl Fn() -> String) -> StoreError {
         let status = match &error {
             StoreError::Http(HttpError::Refused { status, why, .. }) if !why.contains("ConditionalRequestConflict") => {
@@ -60,7 +61,7 @@ impl OnlyIf {
         };
         match (self, status) {
             (Self::Whatever, _) => error,
-            // Azure: "Put Blob", BlobAlreadyExists.
+            // 409 is Azure's BlobAlreadyExists ("Put Blob").
             (_, 409 | 412) | (Self::Ours(_), 403) => StoreError::Http(HttpError::Taken { url: url() }),
             _ => error,
         }
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_replaced_only_when_it_is_what_was_sent_before() {
+    fn only_an_object_that_was_sent_before_is_replaced() {
         let lost = StoreError::Http(HttpError::Early { url: "u".into() });
         let mut condition = OnlyIf::New;
         assert!(!condition.learn(&refused(412, ""), Some("m".into())));
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_told_and_what_another_request_is_still_at_is_waited_for() {
+    fn existing_object_is_an_error_and_running_request_may_pass() {
         let judged = |condition: &OnlyIf, status, why| condition.judge(refused(status, why), || "u".into());
         let is_taken = |error| matches!(error, StoreError::Http(HttpError::Taken { .. }));
         let ours = OnlyIf::Ours("m".into());

@@ -1,5 +1,6 @@
-//! Takes out of a page of a listing what object_store fails at: one odd key (`shop//x.gz`, `..`, a control character)
-//! would end the whole listing. The three forms: S3's and Google's `Contents`, Azure's `Blob`, WebDAV's `response`.
+//! Removes entries from a page of a listing at which object_store would fail. One odd key (`shop//x.gz`, `..`, a
+//! control character) would end the whole listing. The three forms: S3's and Google's `Contents`, Azure's `Blob`,
+//! WebDAV's `response`.
 
 use object_store::path::Path;
 use quick_xml::Reader;
@@ -7,13 +8,13 @@ use quick_xml::events::Event;
 
 use crate::store::url::KEY_MAX;
 
-/// Longest mark by which the next page is asked for. It becomes a part of a URL.
+/// Longest mark of the next page. It becomes a part of a URL.
 const MARK_MAX: usize = 4096;
 
-/// Most elements within each other. A listing has six; each open one takes memory.
+/// Most nested elements. A listing has six, and each open element takes memory.
 const DEPTH_MAX: usize = 64;
 
-/// Nobody can go on with such a page.
+/// A page that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     #[error("the mark of the listing's next page is too long for a URL")]
@@ -24,11 +25,11 @@ pub enum PageError {
     Xml(#[from] quick_xml::Error),
 }
 
-/// The page with the entries whose keys can be used. What is no XML stays as it is: object_store says what is wrong with
-/// it.
+/// Returns the page with only the entries whose keys can be used. A page that is not XML is returned unchanged, so that
+/// object_store reports its fault.
 ///
 /// # Errors
-/// When the mark of the next page is too long for a URL, or the page is too deep.
+/// When the mark of the next page is too long for a URL, or the elements are nested too deeply.
 pub fn usable_entries(page: &[u8]) -> Result<Vec<u8>, PageError> {
     match std::str::from_utf8(page).map(filtered) {
         Ok(Ok(kept)) => Ok(kept.into_bytes()),
@@ -37,10 +38,10 @@ pub fn usable_entries(page: &[u8]) -> Result<Vec<u8>, PageError> {
     }
 }
 
-/// Refuses a page whose elements lie too deep within each other, as far as it is XML.
+/// Checks that the elements of a page are not nested too deeply, up to its first fault.
 ///
 /// # Errors
-/// When they do.
+/// When they are.
 pub fn check_depth(page: &[u8]) -> Result<(), PageError> {
     let (mut reader, mut depth) = (Reader::from_reader(page), 0);
     loop {
@@ -54,7 +55,7 @@ pub fn check_depth(page: &[u8]) -> Result<(), PageError> {
     }
 }
 
-/// An entry on its way.
+/// An entry whose end has not come yet.
 struct Entry {
     begins: usize,
     depth: usize,
@@ -111,12 +112,12 @@ fn filtered(page: &str) -> Result<String, PageError> {
     Ok(kept)
 }
 
-/// `text` as it stands in the page. Names of WebDAV are URLs.
+/// Returns whether a key can be used. `text` is escaped as in the page. WebDAV's names are URLs.
 fn is_usable(text: &str, is_url: bool) -> bool {
     let usable = quick_xml::escape::unescape(text).ok().filter(|key| key.len() <= if is_url { 3 } else { 1 } * KEY_MAX);
     let usable = usable.is_some_and(|key| {
         if !is_url {
-            // A key that begins or ends with '/' is not the one that a client would ask for.
+            // A client would ask for a key without its first or last '/', which is another one.
             return Path::parse(key.as_ref()).is_ok_and(|path| path.as_ref() == key);
         }
         let base = reqwest::Url::parse("http://base/").ok();

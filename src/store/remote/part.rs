@@ -1,4 +1,4 @@
-//! One part of a multipart upload on its way: tried again, and compared with what the store says that it got.
+//! Sends one part of a multipart upload. Failed tries are repeated. The store's answer is compared with the part.
 
 use std::sync::atomic::Ordering;
 
@@ -15,11 +15,12 @@ use crate::kept::journal::SentPart;
 use crate::store::StoreError;
 use crate::store::retry::Retry;
 
-/// Longest ETag of a part: ten thousand are kept at a time. MD5 in hexadecimal digits has 32 bytes, an id of Azure 64.
+/// Longest ETag of a part; ten thousand are in memory at a time. An MD5 has 32 hexadecimal digits, an id of Azure 64.
 const E_TAG_MAX: usize = 1024;
 
 impl Job {
-    /// Tries again with a new signature where object_store's own retries, which go out as they were signed, gave up.
+    /// Sends the part. If object_store's own retries fail, the part is sent again with a new signature, because those
+    /// retries all use the first one.
     pub(crate) async fn put_part(
         &self,
         id: &MultipartId,
@@ -45,7 +46,7 @@ impl Job {
                     return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the ETag of a part" });
                 }
                 Ok(PartId { content_id: id }) => {
-                    // Twice the same is no damage: the store says something else than an MD5.
+                    // If the answer differs twice, the part is not damaged: the store's ETag is no MD5.
                     if self.tells_md5 && is_another_md5(&id, &md5) {
                         self.strange.store(true, Ordering::Relaxed);
                     }
@@ -70,25 +71,25 @@ fn is_another_md5(e_tag: &str, md5: &[u8]) -> bool {
 }
 
 impl SentPart {
-    /// One that the store has already, perhaps.
+    /// Returns a part that was not sent, because the store may already have the object.
     pub(crate) fn not_sent(bytes: &[u8]) -> Self {
         Self { id: String::new(), md5: Md5::digest(bytes).into() }
     }
 
-    /// Whether the store calls the part by its MD5.
+    /// Returns whether the store uses the MD5 of the part as its ETag.
     pub(crate) fn is_told_by_md5(&self) -> bool {
         !is_another_md5(&self.id, &self.md5)
     }
 }
 
-/// Whether an object's ETag is that of these parts.
+/// Returns whether an object's ETag is that of these parts.
 pub(crate) fn is_e_tag_of(parts: &[SentPart], e_tag: Option<&str>) -> bool {
     e_tag.is_some_and(|e_tag| e_tag.trim_matches('"').eq_ignore_ascii_case(&multipart_e_tag(parts)))
 }
 
-/// The MD5 of the parts' MD5s and their number: what S3 and its kin answer, but for OSS, unless they encrypt with a
-/// key of a key service (AWS: "Checking object integrity", ETags of multipart uploads; Alibaba Cloud:
-/// "CompleteMultipartUpload").
+/// Returns the MD5 of the parts' MD5s, and their number. S3 and compatible stores answer this ETag, except for OSS, and
+/// unless they encrypt with a key of a key service (AWS: "Checking object integrity", ETags of multipart uploads;
+/// Alibaba Cloud: "CompleteMultipartUpload").
 fn multipart_e_tag(parts: &[SentPart]) -> String {
     let mut md5 = Md5::new();
     for part in parts {
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_e_tag_of_a_multipart_upload_is_the_md5_of_its_parts_md5s() {
+    fn e_tag_of_a_multipart_upload_is_md5_of_its_parts_md5s() {
         let part = |bytes: &[u8]| SentPart { id: String::new(), md5: Md5::digest(bytes).into() };
         // Computed with md5sum and xxd.
         assert_eq!(multipart_e_tag(&[part(b"a"), part(b"b")]), "96e024ba2074fe77e8e965ba43a704be-2");

@@ -1,4 +1,5 @@
-//! A URL that somebody signed, so that no key enters the container: good for one object, and for a while.
+//! A URL that somebody has signed, so that no credentials enter the container. It is valid for one object, for a
+//! limited time.
 
 use std::time::Duration;
 
@@ -12,26 +13,28 @@ use crate::base::deadline::Deadline;
 use crate::store::settings::Secret;
 use crate::store::{SettingsError, StoreError};
 
-/// One PUT takes no more (AWS: "Amazon S3 multipart upload limits"; Alibaba Cloud: "PutObject"; Huawei Cloud: "PUT
+/// Most bytes of one PUT (AWS: "Amazon S3 multipart upload limits"; Alibaba Cloud: "PutObject"; Huawei Cloud: "PUT
 /// Objects"; Azure takes 5000 MiB).
 pub const PUT_MAX: u64 = 5000 << 20;
 
-/// For a run that has all the time, the upload's own part of it.
+/// Shortest time for which the URL must still be valid, unless the run itself ends before.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(60);
 
-/// See the module's words.
+/// The signed URL of one object.
 #[derive(Debug)]
 pub struct Presigned {
     url: Secret,
-    /// Without the query, which is the signature.
+    /// The URL without its query, which is the signature.
     pub shown: String,
-    /// As the store has it, with the bucket where the URL has that in its path.
+    /// The key in the store. If the path of the URL contains the bucket, the key does, too.
     pub key: String,
 }
 
 impl Presigned {
+    /// Parses the URL.
+    ///
     /// # Errors
-    /// When it is no URL, or will have ended before a minute is over.
+    /// When it is no URL, or it ends within a minute.
     pub fn new(url: &Secret, deadline: &Deadline) -> Result<Self, StoreError> {
         let parsed = Url::parse(url.reveal()).map_err(|_| SettingsError::NotRemote)?;
         let presigned = Self { url: url.clone(), shown: shown(&parsed), key: key_of(&parsed) };
@@ -45,8 +48,8 @@ impl Presigned {
         }
     }
 
-    /// Whether its server answers, whatever it says: the signature is good for one thing only, and that is not tried
-    /// before there is a dump.
+    /// Checks that the server answers at all. The signature is valid only for the PUT, which cannot be tried before
+    /// there is a dump.
     pub async fn reach(&self, client: &Client) -> Result<(), HttpError> {
         match checked(&self.shown, "reach", client.head(&self.shown)).await {
             Err(error @ HttpError::Silent { .. }) => Err(error),
@@ -54,8 +57,9 @@ impl Presigned {
         }
     }
 
-    /// Without a body. What is not signed is not sent, but for what Azure demands (Azure: "Put Blob"), and for a
-    /// condition where it counts without a signature: Google's own does not.
+    /// Returns the request to put the object, without its body. Headers that are not signed are left out, with two
+    /// exceptions. Azure demands one (Azure: "Put Blob"). A condition is added where it counts without a signature,
+    /// which is not so at Google.
     pub fn put(&self, client: &Client, only_if: &OnlyIf) -> RequestBuilder {
         let url = self.url.reveal();
         let request = client.request(Method::PUT, url);
@@ -69,20 +73,21 @@ impl Presigned {
     }
 }
 
-/// As the store has it.
+/// Returns the key in the path of the URL.
 fn key_of(url: &Url) -> String {
     let path = url.path().trim_start_matches('/');
     Location::from_url_path(path).map_or_else(|_| path.to_owned(), |path| path.to_string())
 }
 
-/// Without user, query and fragment.
+/// Returns the URL without user, query and fragment.
 pub fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-/// When its signature ends, where it says so: X-Amz-Date and X-Amz-Expires, the same of Google, or Azure's `se` (AWS:
-/// "Authenticating requests: using query parameters"; Google: "Signed URLs"; Azure: "Create a service SAS").
+/// Returns the end of the signature, if the URL contains it: X-Amz-Date and X-Amz-Expires, Google's X-Goog-Date and
+/// X-Goog-Expires, or Azure's `se` (AWS: "Authenticating requests: using query parameters"; Google: "Signed URLs";
+/// Azure: "Create a service SAS").
 fn end(url: &Url) -> Result<Option<DateTime<Utc>>, SettingsError> {
     let get = |name: &str| {
         let found = url.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -116,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_signature_is_read_from_each_vendor_s_url() {
+    fn end_of_signature_is_read_from_url_of_each_vendor() {
         let expected = DateTime::parse_from_rfc3339("2026-11-22T01:00:00Z").unwrap();
         for url in [
             "https://b.s3.x/k?X-Amz-Date=20261122T000000Z&X-Amz-Expires=3600&X-Amz-Signature=s",

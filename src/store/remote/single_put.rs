@@ -1,4 +1,4 @@
-//! Stores that take an object as a whole, by one PUT: WebDAV, and a URL that somebody signed beforehand.
+//! Stores that take a whole object by one PUT: WebDAV, and a signed URL.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -32,23 +32,23 @@ use crate::store::settings::StoreSettings;
 use crate::store::url::StoreUrl;
 use crate::store::{Beside, Finished, StoreError};
 
-/// What is read from the spool at a time.
+/// Bytes that are read from the spool at a time.
 const PIECE: usize = 256 << 10;
 
-/// A store that takes no byte for so long has forgotten us.
+/// Time after which a store that takes no bytes counts as dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// The same when it has all of it.
+/// Time after which a store that has all bytes and does not answer counts as dead.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
 
-/// How one of them is spoken to.
+/// The protocol of the store.
 #[derive(Debug)]
 enum Kind {
     Dav(Dav),
     Presigned(Presigned),
 }
 
-/// An object on its way.
+/// An object on its way into the store.
 #[derive(Debug)]
 pub struct WholeUpload {
     kind: Kind,
@@ -87,7 +87,7 @@ impl WholeUpload {
         Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url()) }
     }
 
-    /// For people.
+    /// Returns the URL of the object, for messages.
     fn url(&self) -> String {
         match &self.kind {
             Kind::Dav(dav) => dav.url.clone(),
@@ -95,7 +95,7 @@ impl WholeUpload {
         }
     }
 
-    /// With the rights that the upload needs, as far as that leaves nothing.
+    /// Probes the store. Uses the rights of the upload as far as that leaves nothing behind.
     fn probe(&self, client: &Client) -> Result<(), StoreError> {
         let within = OPEN_FOR.min(self.settings.retry_for);
         let work = async {
@@ -128,7 +128,7 @@ impl WholeUpload {
         self.ledger.note_whole(digest);
         let verified = match before {
             true => {
-                // What the probe of this attempt has made.
+                // The probe of this run has made a temporary object.
                 self.remove_temporary();
                 Verified::Size
             }
@@ -144,7 +144,8 @@ impl WholeUpload {
         Ok(Finished { object, beside: Beside::Whole(Box::new(self)) })
     }
 
-    /// An earlier process may have been killed between its last request and the answer: what is there is what it sent.
+    /// Returns whether the object is already in the store. An earlier process may have been killed between its last
+    /// request and the answer. Then the object is the one that it sent.
     fn there_already(&self) -> Result<bool, StoreError> {
         let (Kind::Dav(dav), Some(sent)) = (&self.kind, self.ledger.sent_before()) else { return Ok(false) };
         let client = Connector::new(&self.settings, 0)?.client();
@@ -191,7 +192,8 @@ impl WholeUpload {
         Ok(named.verified)
     }
 
-    /// An earlier process may have sent all of it, and not have come to hear of it.
+    /// Returns the first condition of a PUT. An earlier process may have sent all bytes and then died before the
+    /// answer.
     fn first_condition(&self, spool: &Spool, was_sent: bool) -> Result<OnlyIf, StoreError> {
         if !was_sent || !matches!(self.kind, Kind::Presigned(_)) {
             return Ok(OnlyIf::New);
@@ -214,7 +216,7 @@ impl WholeUpload {
         }
     }
 
-    /// As long as it fails for a reason that may pass, counted from the first failure on.
+    /// Repeats `work` while it fails for a reason that may pass. The time for that counts from the first failure.
     fn until_it_works<T>(&self, mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut retry = Retry::from_first_failure(self.settings.retry_for);
         loop {
@@ -232,8 +234,8 @@ impl WholeUpload {
         }
     }
 
-    /// A thread reads the spool, and this one sends. Gives whether the answer's ETag is the MD5 of what was sent, which
-    /// is told when all of it was.
+    /// Sends the object once, while a thread reads the spool. Returns whether the ETag of the answer is the MD5 of the
+    /// bytes. Sets `all_sent` to that MD5 if all bytes were sent.
     fn put_once(
         &self,
         client: &Client,
@@ -267,7 +269,7 @@ impl WholeUpload {
                     Err(StoreError::Http(HttpError::Early { url: self.url() }))
                 }
                 (Ok(e_tag), Ok(md5)) => Ok(e_tag.as_deref() == Some(md5.as_str())),
-                // What could not be read ended the request.
+                // A read error of the spool has ended the request, so it is the cause.
                 (_, Err(source)) if source.kind() != std::io::ErrorKind::BrokenPipe => Err(StoreError::Spool(source)),
                 (Err(error), _) => Err(error),
                 (Ok(_), Err(source)) => Err(StoreError::Spool(source)),
@@ -275,7 +277,8 @@ impl WholeUpload {
         })
     }
 
-    /// Gives the ETag of the answer: the MD5 of what was put, where the store does not encrypt with a key of a service.
+    /// Sends the request and returns the ETag of the answer. The ETag is the MD5 of the object, unless the store
+    /// encrypts with a key of a key service.
     async fn send(
         &self,
         client: &Client,
@@ -293,7 +296,7 @@ impl WholeUpload {
     }
 
     pub(crate) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        // A signed URL is for one object.
+        // A signed URL is valid for one object.
         let Kind::Dav(dav) = &self.kind else { return Ok(()) };
         let client = Connector::new(&self.settings, 0)?.client();
         let key = self.key.beside(tail);
@@ -322,7 +325,8 @@ impl Drop for WholeUpload {
     }
 }
 
-/// Ends when no more is taken, or when all was, and no answer comes: some stores first look at all that they got.
+/// Returns when the store has taken nothing for too long. After the last byte the limit is longer: some stores check
+/// the whole object before they answer.
 async fn silence(taken: &AtomicU64, bytes: u64) {
     let (mut last, mut since) = (0, Instant::now());
     while since.elapsed() < if last == bytes { ANSWER_WITHIN } else { SILENCE } {
@@ -334,8 +338,8 @@ async fn silence(taken: &AtomicU64, bytes: u64) {
     }
 }
 
-/// Reads the object into `pieces`, and gives its MD5. A request that is over is a broken pipe; its body may live on in
-/// the client, and nobody takes from it.
+/// Reads the object into `pieces` and returns its MD5. Fails with `BrokenPipe` when the request is over. The client may
+/// keep the other end of the channel open, although nobody reads from it.
 fn read(spool: &Spool, bytes: u64, pieces: mpsc::Sender<Bytes>, over: &AtomicBool) -> std::io::Result<String> {
     let (mut md5, mut at) = (Md5::new(), 0);
     while at < bytes {

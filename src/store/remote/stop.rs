@@ -1,4 +1,4 @@
-//! The run's end among the futures of a store's client.
+//! The end of the run, for the futures of a store's client.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::runtime::Runtime;
 use crate::base::deadline::{Deadline, Stopped};
 use crate::store::StoreError;
 
-/// How often the run's end is looked for.
+/// Interval of checking for the end of the run.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
-/// The run's end, as a future.
+/// The end of the run, as a future.
 pub(crate) struct Stop {
     pub deadline: Deadline,
     pub waiting_for: String,
@@ -27,7 +27,7 @@ impl Stop {
         }
     }
 
-    /// `work`, unless the run ends first.
+    /// Runs `work`, unless the run ends first.
     pub async fn or<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         tokio::select! {
             outcome = work => outcome,
@@ -36,7 +36,7 @@ impl Stop {
     }
 }
 
-/// The runtime of a client that is used by blocking code. Dropped, it waits for nobody: a name may still be looked up.
+/// The runtime of a client that blocking code uses. Dropping it does not wait for a lookup of a name that still runs.
 #[derive(Debug)]
 pub(crate) struct ClientRuntime(Option<Runtime>);
 

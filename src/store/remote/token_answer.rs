@@ -1,5 +1,5 @@
-//! The answers of token services that object_store asks itself (Azure's, Google's for an authorized user). It panics at a
-//! token that no header can hold, and at a lifetime that its clock cannot count.
+//! Checks the answers of token services that object_store asks itself (Azure's, Google's for an authorized user).
+//! object_store panics at a token that no header can contain, and at a lifetime that its clock cannot count.
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::store::credentials::{TokenError, is_token, longest_seconds};
 
-/// Where object_store asks Microsoft Fabric: the whole answer is the token (object_store 0.14, `azure/credential.rs`).
+/// Header of object_store's request to Microsoft Fabric. The whole answer is the token (object_store 0.14,
+/// `azure/credential.rs`).
 pub const FABRIC: &str = "x-ms-partner-token";
 
-/// Checks an answer that may have a token in it, and shortens its lifetime to one that can be counted. Any other answer
-/// is left as it is.
+/// Checks an answer that may contain a token, and shortens a lifetime that is too long. Other answers stay unchanged.
 ///
 /// # Errors
 /// When the token cannot be used.
@@ -38,7 +38,7 @@ pub fn usable_answer(answer: Bytes, host: &str) -> Result<Bytes, TokenError> {
     serde_json::to_vec(&fields).map(Bytes::from).map_err(|_| odd(host))
 }
 
-/// The same of an answer that is nothing but the token. When it ends stands within it.
+/// Checks an answer that is nothing but the token. The token itself contains its end.
 ///
 /// # Errors
 /// When the token cannot be used.
@@ -48,13 +48,13 @@ pub fn usable_fabric(token: Bytes, host: &str) -> Result<Bytes, TokenError> {
     if is_token(text) && ends_ever { Ok(token) } else { Err(odd(host)) }
 }
 
-/// The end that a JWT names (RFC 7519, section 4.1.4).
+/// Returns the end in a JWT (RFC 7519, section 4.1.4).
 fn end_in(token: &str) -> Option<u64> {
     let claims = base64url(token.split('.').nth(1)?)?;
     serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_u64()
 }
 
-/// RFC 4648, section 5, without padding.
+/// Decodes RFC 4648, section 5, without padding.
 fn base64url(text: &str) -> Option<Vec<u8>> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (mut bytes, mut bits, mut held) = (Vec::with_capacity(text.len()), 0u32, 0u32);

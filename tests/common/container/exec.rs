@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::schema::assert_described;
 use super::spec::capabilities;
 use super::{Container, poll, runc};
 
@@ -195,12 +196,9 @@ impl fmt::Debug for Output {
 
 impl Output {
     pub(super) fn of(ended: std::process::Output, started: Instant) -> Output {
-        Output {
-            code: ended.status.code().unwrap_or(-1),
-            stdout: ended.stdout,
-            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-            took: started.elapsed(),
-        }
+        let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_described(&ended.stdout, &stderr);
+        Output { code: ended.status.code().unwrap_or(-1), stdout: ended.stdout, stderr, took: started.elapsed() }
     }
 
     /// Standard output as text.
