@@ -1,5 +1,6 @@
 //! The messages of the program, read from its sources: the texts of its errors and of their hints.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,13 +21,30 @@ pub fn errors() -> Vec<Message> {
     })
 }
 
-/// Each text in the body of a function whose name has `hint` in it.
+/// Each text in the body of a function whose name has `hint` in it, and of the constants that stand there.
 pub fn hints() -> Vec<Message> {
+    let constants = constants();
     from_sources(|code| {
         let functions = code.split("fn ").skip(1);
         let named = functions.filter(|rest| rest.split(['(', '<']).next().is_some_and(|name| name.contains("hint")));
-        named.flat_map(|function| strings(body(function))).collect()
+        let texts = named.map(body).flat_map(|body| {
+            let words = body.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+            let named = words.filter_map(|word| constants.get(word).cloned()).collect();
+            [strings(body), named].concat()
+        });
+        texts.collect()
     })
+}
+
+/// All constants of the sources that are texts, by their names.
+fn constants() -> BTreeMap<String, String> {
+    let mut constants = BTreeMap::new();
+    for path in rust_files(&root().join("src")) {
+        let code = fs::read_to_string(&path).unwrap();
+        let texts = code.split("const ").skip(1).filter_map(|rest| rest.split_once(": &str ="));
+        constants.extend(texts.filter_map(|(name, rest)| Some((name.to_owned(), strings(rest).into_iter().next()?))));
+    }
+    constants
 }
 
 /// The longest part of a text that is the same in each message, if it has so many words.

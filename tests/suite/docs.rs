@@ -99,7 +99,17 @@ fn rows() -> Vec<Row> {
 fn settings_page_has_each_flag_and_no_other() {
     let program: BTreeSet<_> = flags_of_the_program().into_keys().collect();
     let page: BTreeSet<_> = rows().into_iter().filter_map(|row| row.flag).collect();
-    assert_eq!(page, program);
+    assert_same(&page, &program);
+}
+
+#[track_caller]
+fn assert_same(page: &BTreeSet<String>, program: &BTreeSet<String>) {
+    let (only_there, only_here): (Vec<_>, Vec<_>) =
+        (program.difference(page).collect(), page.difference(program).collect());
+    assert!(
+        only_there.is_empty() && only_here.is_empty(),
+        "docs/settings.md lacks {only_there:?}, and has {only_here:?}, which the program does not know"
+    );
 }
 
 #[test]
@@ -126,7 +136,7 @@ fn settings_page_has_each_key_and_its_variable() {
     let known: BTreeSet<_> = known.split(", ").map(str::to_owned).collect();
     let rows = rows();
     let page: BTreeSet<_> = rows.iter().filter_map(|row| row.key.clone()).collect();
-    assert_eq!(page, known);
+    assert_same(&page, &known);
     for row in rows.iter().filter(|row| row.key.is_some()) {
         let key = row.key.clone().unwrap_or_default();
         assert_eq!(row.variable, Some(format!("JMAP_DUMP_{}", key.to_uppercase())), "{row:?}");
