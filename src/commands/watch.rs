@@ -24,15 +24,14 @@ use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::RoomError;
 use crate::kept::claim::ClaimError;
 use crate::kept::journal::{Begin, Journal, JournalError, Past, SoFar};
+use crate::kept::names::{STORED, UNVERIFIED};
 use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
 use crate::object::stored::StoredObject;
 use crate::settings::{UsageError, WatchSettings};
 use crate::terminal::progress::Progress;
 use crate::watch::parts::parts_of;
-use crate::watch::{
-    AS_THE_JVM, Inbox, Queue, STORED, Scan, Status, UNVERIFIED, left_for_watcher, stray_parts, surplus_unverified,
-};
+use crate::watch::{AS_THE_JVM, Inbox, Queue, Scan, Status, left_for_watcher, stray_parts, surplus_unverified};
 
 /// Longer than any pod lives.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

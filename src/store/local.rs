@@ -18,6 +18,7 @@ use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::guard::{self, Note, Undo};
 use crate::kept::ledger::Ledger;
+use crate::kept::names::PART;
 use crate::object::key::ObjectKey;
 use crate::object::stored::{Digest, StoredObject, Verified};
 
@@ -208,8 +209,8 @@ fn create(file: &Entry) -> io::Result<File> {
 
 fn temporaries(key: &ObjectKey) -> impl Iterator<Item = String> + use<> {
     let name = key.dump_name();
-    let first = std::iter::once(format!(".{name}.part"));
-    first.chain((2..10).map(move |n| format!(".{name}.{n}.part")))
+    let first = std::iter::once(format!(".{name}{PART}"));
+    first.chain((2..10).map(move |n| format!(".{name}.{n}{PART}")))
 }
 
 /// Removes the files of the same upload that a killed process has left. A file with a journal is a spool that waits, so
@@ -225,12 +226,12 @@ fn remove_left(dir: &Arc<HeldDir>, key: &ObjectKey) {
 /// Returns a temporary name that is free in `dir`. An existing file of that name may be the dump that is stored now.
 fn free_name(dir: Option<&Arc<HeldDir>>, key: &ObjectKey) -> String {
     let free = temporaries(key).find(|name| dir.is_none_or(|dir| !dir.entry(name).exists()));
-    free.unwrap_or_else(|| format!(".{}.part", key.dump_name()))
+    free.unwrap_or_else(|| format!(".{}{PART}", key.dump_name()))
 }
 
 /// Implements [`crate::store::clear_spool`].
 pub(super) fn clear_beside(spool: &Entry) {
-    if spool.name().to_string_lossy().ends_with(".hprof.gz.part") {
+    if spool.name().to_string_lossy().ends_with(&format!(".hprof.gz{PART}")) {
         let _ = sorted(spool).remove();
     }
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::files::entry::{Entry, HeldDir};
-
-/// Begins the name of such a file in the directory of what is stored. The rest begins with the file's time.
-pub const UNVERIFIED: &str = "unverified-";
+use crate::kept::names::UNVERIFIED;
 
 /// The oldest of these files in `dir` beyond `most` dumps. The parts of a dump count as one with it.
 pub fn surplus_unverified(dir: &Arc<HeldDir>, most: usize) -> Vec<Entry> {

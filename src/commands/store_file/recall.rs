@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
 use crate::kept::claim::ClaimError;
-use crate::kept::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
+use crate::kept::journal::{Begin, FORMAT, FileState, Journal, JournalError, Past, SoFar};
 use crate::kept::ledger::{Begun, Ledger};
 use crate::object::key::{ObjectKey, pid_of};
 use crate::object::part_size::part_size;
@@ -167,5 +167,18 @@ pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings)
     let truncated = item.scrutiny == Scrutiny::Remains;
     let (part_size, order) = (part_size(bytes), Vec::new());
     let redact = settings.redact.clone().filter(|_| item.scrutiny != Scrutiny::Anything);
-    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, redact, context: None, dump_of: None })
+    let format = FORMAT;
+    Ok(Begin {
+        format,
+        key,
+        file,
+        part_size,
+        order,
+        truncated,
+        delete: false,
+        receipt,
+        redact,
+        context: None,
+        dump_of: None,
+    })
 }
