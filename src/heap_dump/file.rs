@@ -15,6 +15,7 @@ use crate::jvm::layout::Layout;
 use crate::jvm::maps::Vm;
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::names::RAW;
+use crate::kept::names::part_prefix;
 use crate::terminal::progress::Progress;
 
 /// A dump that the JVM calls whole.
@@ -99,7 +100,7 @@ struct Seen {
 impl Seen {
     fn of(dir: &DumpDir) -> Self {
         // In this order: a part that grows meanwhile is taken for the main file once, and never the other way round.
-        let parts = dir.size_of(&format!("{RAW}.p"));
+        let parts = dir.size_of(&part_prefix(RAW));
         Self { main: dir.size_of(RAW).saturating_sub(parts), parts, merges: false }
     }
 

@@ -17,6 +17,7 @@ use crate::jvm::memory;
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::names::EMPTY;
 use crate::kept::names::RAW;
+use crate::kept::names::part_prefix;
 
 /// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
 const RELEASE: u64 = 8 << 20;
@@ -98,7 +99,7 @@ pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) 
 
 /// Parts are numbered from 0 without a gap, but appear in any order.
 fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
-    let prefix = format!("{RAW}.p");
+    let prefix = part_prefix(RAW);
     for name in dir.names(&prefix)? {
         let Some(number) = name.strip_prefix(&prefix).and_then(|number| number.parse().ok()) else { continue };
         let section = Section::Heap(number);

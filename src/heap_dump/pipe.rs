@@ -26,6 +26,7 @@ use crate::guard;
 use crate::hprof::records::END_RECORD;
 use crate::jvm::layout::Layout;
 use crate::kept::names::RAW;
+use crate::kept::names::part_name;
 use crate::store::UPLOADING;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.
@@ -64,7 +65,7 @@ impl<'a> Pipe<'a> {
         if in_parts {
             streams.push(Stream::new(Section::Heap(0), 0));
         }
-        for (link, name) in [RAW.to_owned(), format!("{RAW}.p0")].iter().zip(names.iter().take(streams.len())) {
+        for (link, name) in [RAW.to_owned(), part_name(RAW, 0)].iter().zip(names.iter().take(streams.len())) {
             let failed = |source| RoomError::Io { what: "make a link in", path: dir.here.clone(), source };
             dir.create_link(link, name).map_err(failed)?;
         }

@@ -21,6 +21,7 @@
 //! | `status.json` | | how the watcher is, for probes |
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
 /// Begins the name of a private directory. The run's id follows.
@@ -33,7 +34,7 @@ pub const GONE: &str = ".gone";
 pub const RAW: &str = "heap.hprof";
 
 /// Begins what the JVM adds to the name of a part: `.p0` (JDK: `heapDumper.cpp`, `.p<number>`).
-pub const RAW_PART: &str = ".p";
+const RAW_PART: &str = ".p";
 
 /// Begins the name of an empty file in the place of a part.
 pub const EMPTY: &str = "empty.";
@@ -73,6 +74,24 @@ pub const UNVERIFIED: &str = "unverified-";
 
 /// The watcher's status.
 pub const STATUS: &str = "status.json";
+
+/// Returns the name of a part of the dump `file`.
+pub fn part_name(file: &str, number: impl Display) -> String {
+    format!("{file}{RAW_PART}{number}")
+}
+
+/// Returns how the names of all parts of the dump `file` begin.
+pub fn part_prefix(file: &str) -> String {
+    format!("{file}{RAW_PART}")
+}
+
+/// Returns the dump that a file of this name is a part of, and the number of the part.
+pub fn part_of(name: &OsStr) -> Option<(&OsStr, u16)> {
+    let bytes = name.as_bytes();
+    let at = bytes.windows(RAW_PART.len()).rposition(|window| window == RAW_PART.as_bytes())?;
+    let number = std::str::from_utf8(&bytes[at + RAW_PART.len()..]).ok()?.parse().ok()?;
+    Some((OsStr::from_bytes(&bytes[..at]), number))
+}
 
 /// Returns whether a run makes directories of this name.
 pub fn is_private_dir(name: &OsStr) -> bool {

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::parts::main_of;
 use super::{Obstacles, in_the_way};
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::NotRegular;
 use crate::kept::journal::Journal;
 use crate::kept::names::JOURNAL;
 use crate::kept::names::{STORED, WAITING};
+use crate::kept::names::{part_name, part_of};
 use crate::kept::sweep;
 use crate::object::key::{ObjectKey, Place};
 
@@ -91,7 +91,7 @@ pub fn left_for_watcher(dir: &Arc<HeldDir>, waiting: &Arc<HeldDir>, place: &Plac
 /// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
 fn release_parts(waiting: &Arc<HeldDir>, place: &Place) {
     for (part, key, number) in stray_parts(waiting, place) {
-        let _ = part.rename_new(&waiting.entry(key.of_other(&format!("hprof.p{number}")).waiting_name(false)));
+        let _ = part.rename_new(&waiting.entry(key.of_other(&part_name("hprof", number)).waiting_name(false)));
     }
 }
 
@@ -100,7 +100,7 @@ pub fn stray_parts(waiting: &Arc<HeldDir>, place: &Place) -> Vec<(Entry, ObjectK
     let now = chrono::Utc::now().timestamp();
     let stray = waiting.names().into_iter().flatten().filter_map(|name| {
         let part = waiting.entry(&name);
-        let (main, number) = main_of(&name)?;
+        let (main, number) = part_of(&name)?;
         let waits = |dump: Entry| dump.exists() || dump.journal().exists();
         // Another watcher may just be moving them, and the dump comes last.
         part.metadata().ok().filter(|meta| meta.ctime() < now - STRAY)?;
