@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use input::{Patient, open};
 pub use recall::abandon;
-use recall::{new_begin, recall};
+use recall::{Recalled, new_begin, recall};
 
 use super::temporary::nameless_in_or_elsewhere;
 use super::verify::{is_gzip, reader, walk};
@@ -124,8 +124,8 @@ impl<'a> Deposit<'a> {
         deadline: &'a Deadline,
     ) -> Result<Self, Error> {
         let entry = item.entry()?;
-        let (begin, ledger, resumed) = match &entry {
-            None => (new_begin(item, None, settings)?, None, false),
+        let Recalled { begin, ledger, resumed } = match &entry {
+            None => Recalled::new(new_begin(item, None, settings)?, None),
             Some(entry) => recall(item, entry, settings)?,
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());

@@ -11,6 +11,7 @@ use crate::files::entry::HeldDir;
 use crate::files::regular_file::{Access, PRIVATE, create_in, create_nameless_in};
 use crate::heap_dump::{DiskLimits, RoomError};
 use crate::jvm::memory::is_memory;
+use crate::kept::names::PRIVATE_DIR;
 
 /// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
 pub fn least_room(bytes: u64) -> u64 {
@@ -57,7 +58,7 @@ fn free_in(dir: &HeldDir, limits: &DiskLimits) -> u64 {
 }
 
 fn unlinked_in(dir: &Arc<HeldDir>) -> io::Result<File> {
-    let entry = dir.entry(format!(".jmap-dump-tool-{}", run_id()));
+    let entry = dir.entry(format!(".{PRIVATE_DIR}{}", run_id()));
     let file = create_in(dir, entry.name(), Access::ReadWrite, PRIVATE)?;
     entry.remove()?;
     Ok(file)

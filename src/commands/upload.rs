@@ -45,12 +45,14 @@ fn store_one(
     let (receipt, result) = store(item, &settings.common, progress, deadline);
     // What was found may be another process's, which says how it ends, or be done since.
     let by_another = match &result {
-        Err(Error::Claim(ClaimError::Busy { .. })) => Some("is being uploaded by another process"),
-        Err(_) if is_gone(&item.path) => Some("is not there any more: its upload has ended"),
+        Err(Error::Claim(busy @ ClaimError::Busy { .. })) => Some(busy.to_string()),
+        Err(_) if is_gone(&item.path) => {
+            Some(format!("{} is not there any more: its upload has ended", printable_path(&item.path)))
+        }
         _ => None,
     };
     if let Some(words) = by_another.filter(|_| !item.by_name()) {
-        return Ok(Answer::of(format!("{} {words}\n", printable_path(&item.path))));
+        return Ok(Answer::of(words + "\n"));
     }
     tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
 }

@@ -14,6 +14,7 @@ use crate::files::entry::Entry;
 use crate::files::file_from::FileFrom;
 use crate::files::regular_file::{Access, open_or_create_in, read_bounded};
 use crate::jvm::memory::must_hold;
+use crate::kept::names::{PART, PIECES};
 use crate::store::{Listed, Shelf, StoreError};
 use crate::terminal::progress::Progress;
 use ring::digest::{Context, SHA256};
@@ -49,8 +50,8 @@ impl Download {
             let why = format!("the store says that it has {} bytes, more than any dump", object.bytes);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
         }
-        let part = to.with_end(".part");
-        let pieces = part.with_end(".pieces");
+        let part = to.with_end(PART);
+        let pieces = part.with_end(PIECES);
         let identity = format!("{} {} {}\n", object.bytes, PIECE, object.e_tag.as_deref().unwrap_or_default());
         let mut notes = own_file(&pieces, Access::ReadAppend)?;
         let known = read_bounded(&notes, NOTES_MAX).ok().and_then(|known| String::from_utf8(known).ok());

@@ -10,7 +10,7 @@ use crate::base::deadline::Deadline;
 use crate::guard;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::names::NAME;
+use crate::kept::names::RAW;
 
 /// See the module's words.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ impl<'a> Answer<'a> {
         let pending = pending.inspect_err(|_| guard::let_go())?;
         Ok(Self {
             vm,
-            path: format!("{}/{NAME}", dir.here),
-            inside: format!("{}/{NAME}", dir.inside),
+            path: format!("{}/{RAW}", dir.here),
+            inside: format!("{}/{RAW}", dir.inside),
             begun,
             pending: Some(pending),
             reply: None,

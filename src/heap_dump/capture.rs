@@ -19,7 +19,7 @@ use crate::compress::source::{COMPRESSING, Source, SourceError};
 use crate::compress::spool::Section;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::names::NAME;
+use crate::kept::names::RAW;
 
 /// How long one look for growth may take; a JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
@@ -56,7 +56,7 @@ impl<'a> Capture<'a> {
         waits: bool,
         deadline: &'a Deadline,
     ) -> Result<Self, DumpFailure> {
-        let path = format!("{}/{NAME}", dir.inside);
+        let path = format!("{}/{RAW}", dir.inside);
         let answer = Answer::order(vm, dir, &AttachOperation::dumpheap(&path, live), layout, deadline)?;
         Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits, looked: Instant::now() })
     }
@@ -82,7 +82,7 @@ impl<'a> Capture<'a> {
     }
 
     fn unreadable(&self, source: io::Error) -> DumpFailure {
-        let path = format!("{}/{NAME}", self.dir.here);
+        let path = format!("{}/{RAW}", self.dir.here);
         DumpError::unreadable(path, source).into()
     }
 

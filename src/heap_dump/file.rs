@@ -14,7 +14,8 @@ use crate::guard;
 use crate::jvm::layout::Layout;
 use crate::jvm::maps::Vm;
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::names::NAME;
+use crate::kept::names::RAW;
+use crate::kept::names::part_prefix;
 use crate::terminal::progress::Progress;
 
 /// A dump that the JVM calls whole.
@@ -62,7 +63,7 @@ pub fn dump(
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<(File, HeapDump), DumpFailure> {
-    let inside = format!("{}/{NAME}", dir.inside);
+    let inside = format!("{}/{RAW}", dir.inside);
     debug_assert!(inside.len() <= ARG_MAX);
     let command = AttachOperation::heap_dump_command(&inside, live);
     let operation = if vm.jvm().vm != Vm::NativeImage {
@@ -84,7 +85,7 @@ pub fn dump(
         seen = seen.then(Seen::of(dir), progress);
     }
     let dump = answer.judge(deadline)?;
-    let file = dir.open_file(NAME).map_err(|source| DumpError::unreadable(dump.path.clone(), source))?;
+    let file = dir.open_file(RAW).map_err(|source| DumpError::unreadable(dump.path.clone(), source))?;
     Ok((file, dump))
 }
 
@@ -99,8 +100,8 @@ struct Seen {
 impl Seen {
     fn of(dir: &DumpDir) -> Self {
         // In this order: a part that grows meanwhile is taken for the main file once, and never the other way round.
-        let parts = dir.size_of(&format!("{NAME}.p"));
-        Self { main: dir.size_of(NAME).saturating_sub(parts), parts, merges: false }
+        let parts = dir.size_of(&part_prefix(RAW));
+        Self { main: dir.size_of(RAW).saturating_sub(parts), parts, merges: false }
     }
 
     /// From JDK 22 on, the application runs again while the JVM copies the parts of its heap into the main file

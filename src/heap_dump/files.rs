@@ -15,7 +15,9 @@ use crate::hprof::records::END_RECORD;
 use crate::jvm::layout::Layout;
 use crate::jvm::memory;
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::names::NAME;
+use crate::kept::names::EMPTY;
+use crate::kept::names::RAW;
+use crate::kept::names::part_prefix;
 
 /// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
 const RELEASE: u64 = 8 << 20;
@@ -83,7 +85,7 @@ impl Growing {
 /// When the file system refuses.
 pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) -> io::Result<()> {
     if files.is_empty() {
-        match dir.take_over(NAME, None) {
+        match dir.take_over(RAW, None) {
             Ok(file) => add(files, file, Section::Head),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -97,14 +99,14 @@ pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) 
 
 /// Parts are numbered from 0 without a gap, but appear in any order.
 fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
-    let prefix = format!("{NAME}.p");
+    let prefix = part_prefix(RAW);
     for name in dir.names(&prefix)? {
         let Some(number) = name.strip_prefix(&prefix).and_then(|number| number.parse().ok()) else { continue };
         let section = Section::Heap(number);
         if files.iter().any(|file| file.section == section) {
             continue;
         }
-        match dir.take_over(&name, Some(&format!("empty.{number}"))) {
+        match dir.take_over(&name, Some(&format!("{EMPTY}{number}"))) {
             Ok(file) => add(files, file, section),
             // The JVM was faster: it has merged the part, and the heap is in the main file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

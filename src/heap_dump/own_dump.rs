@@ -15,6 +15,7 @@ use crate::jvm::layout::Layout;
 use crate::jvm::memory::{self, FreeMemory};
 use crate::jvm::{Jvm, cgroup};
 use crate::kept::dump_dir::DumpDir;
+use crate::kept::names::part_name;
 
 /// Why no such dump can come.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +150,7 @@ impl<'a> OwnPlace<'a> {
     pub fn must_be_free(&self, layout: Layout, is_last: bool) -> Result<(), OwnDumpError> {
         // The JVM dumps with 3/8 of its processors, one at least (JDK: `heapDumper.hpp`, default_num_of_dump_threads).
         let parts = if layout == Layout::Parts { (cpu_share::processors() * 3.0 / 8.0).max(1.0) as u32 } else { 0 };
-        let parts = (0..parts).map(|number| format!("{}.p{number}", self.name));
+        let parts = (0..parts).map(|number| part_name(&self.name, number));
         for name in std::iter::once(self.name.clone()).chain(parts) {
             if self.jvm.identity.io(|| Ok(statat(&self.held, &name, AtFlags::SYMLINK_NOFOLLOW)?)).is_ok() {
                 let taken = format!("{}/{name}", self.dir.trim_end_matches('/'));

@@ -25,7 +25,8 @@ use crate::compress::spool::Section;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
 use crate::jvm::layout::Layout;
-use crate::kept::names::NAME;
+use crate::kept::names::RAW;
+use crate::kept::names::part_name;
 use crate::store::UPLOADING;
 
 /// How long empty pipes are watched at a time; so long may their end be delayed.
@@ -64,14 +65,14 @@ impl<'a> Pipe<'a> {
         if in_parts {
             streams.push(Stream::new(Section::Heap(0), 0));
         }
-        for (link, name) in [NAME.to_owned(), format!("{NAME}.p0")].iter().zip(names.iter().take(streams.len())) {
+        for (link, name) in [RAW.to_owned(), part_name(RAW, 0)].iter().zip(names.iter().take(streams.len())) {
             let failed = |source| RoomError::Io { what: "make a link in", path: dir.here.clone(), source };
             dir.create_link(link, name).map_err(failed)?;
         }
         let ends = Arc::new(Ends(Mutex::new(read_ends)));
         let limit = Limit::start(max_pause, Arc::clone(&ends), Arc::clone(deadline.cancel()));
         let limit = limit.map_err(RoomError::NoThread)?;
-        let command = AttachOperation::stream_command(&format!("{}/{NAME}", dir.inside), in_parts, live);
+        let command = AttachOperation::stream_command(&format!("{}/{RAW}", dir.inside), in_parts, live);
         let answer = Answer::order(vm, dir, &AttachOperation::jcmd(&command), plan.layout, deadline)?;
         Ok(Self { answer, deadline, ends, streams, limit: Some(limit), holder, head_first: false })
     }

@@ -19,7 +19,8 @@ use crate::files::rename::rename_new;
 use crate::guard::{self, Note, Undo};
 use crate::jvm::mountinfo::Mount;
 use crate::jvm::target::Target;
-use crate::kept::{journal, sweep};
+use crate::kept::names::{GONE, PRIVATE_DIR, is_journal};
+use crate::kept::sweep;
 
 /// More names than a dump has: its parts, 256 at most, each with an empty file, the spool and journals.
 const NAMES_MAX: usize = 1000;
@@ -65,7 +66,7 @@ impl DumpDir {
         candidate: &str,
         run_id: &str,
     ) -> io::Result<Self> {
-        let name = format!("{}{run_id}", sweep::PRIVATE);
+        let name = format!("{PRIVATE_DIR}{run_id}");
         let (dir, note) = identity.io(|| make(&parent, &name, identity))?;
         let held = identity.io(|| Ok(sweep::hold(&dir))).ok().flatten();
         if let Err(error) = identity.io(|| sweep::sweep(&parent)) {
@@ -252,9 +253,7 @@ impl DumpDir {
         let _ = renameat(&self.parent, &self.name, &self.parent, hidden(&self.name));
         let mut outcome = Ok(());
         for _ in 0..3 {
-            self.each_name(|name| {
-                if name.as_bytes().ends_with(journal::SUFFIX.as_bytes()) { Ok(()) } else { self.unlink(name) }
-            })?;
+            self.each_name(|name| if is_journal(name) { Ok(()) } else { self.unlink(name) })?;
             self.each_name(|name| self.unlink(name))?;
             outcome = unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR)
                 .or_else(|_| unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR));
@@ -267,7 +266,7 @@ impl DumpDir {
 }
 
 fn hidden(name: &str) -> String {
-    format!("{name}.gone")
+    format!("{name}{GONE}")
 }
 
 impl AsFd for DumpDir {

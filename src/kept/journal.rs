@@ -3,8 +3,7 @@
 //!
 //! One line of JSON for each event, only ever appended: a line that was cut by a crash is one that never was.
 
-use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
@@ -12,135 +11,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
+pub use super::journal_lines::{Begin, DumpOf, FORMAT, FileState, Past, SentPart, SoFar};
+use super::journal_lines::{Event, parse};
 use crate::base::printable::printable;
 use crate::base::run_id::run_id;
-use crate::compress::redaction::Redaction;
 use crate::files::entry::Entry;
 use crate::files::private::is_private;
 use crate::files::regular_file::{self, Access, NotRegular, PRIVATE};
 use crate::files::rename::rename_new;
 use crate::guard::{self, Undo};
-use crate::object::key::ObjectKey;
-use crate::object::part_size::PART_MIN;
+use crate::kept::names::JOURNAL;
 use crate::object::receipt::Receipt;
 use crate::object::stored::Digest;
 
-/// Ends the journal's name, which begins with that of its file.
-pub const SUFFIX: &str = ".upload";
-
-/// Parts that are held in memory, two at a time: from what S3 takes to ten thousandth of 5 TB, its largest object
-/// (AWS: "Amazon S3 multipart upload limits").
-const PART_SIZES: std::ops::RangeInclusive<u64> = PART_MIN..=512 << 20;
-
 /// Longer than the journal of ten thousand parts; a longer file is something else.
 const LONGEST: u64 = 16 << 20;
-
-/// Azure takes most parts of all stores (Azure: "Put Block List").
-const PARTS_MAX: usize = 50_000;
-
-/// More pieces than the parts of a dump give: 256 of them, in turn with its head.
-const PIECES_MAX: usize = 100_000;
-
-/// A file as it was when it was begun with: the next one of its name is another one. A rename changes neither.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileState {
-    pub bytes: u64,
-    /// Last change, in nanoseconds since 1970.
-    pub changed: i128,
-}
-
-impl FileState {
-    pub fn of(meta: &Metadata) -> Self {
-        Self { bytes: meta.len(), changed: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) }
-    }
-}
-
-/// Of which JVM a dump is, and what was asked for: a run that waited for this one may have the same wish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DumpOf {
-    /// The name of the JVM's lock: a hash of its pid namespace, number and start.
-    pub process: String,
-    pub live: bool,
-    pub redact: Option<Redaction>,
-}
-
-/// What is known before the first byte goes out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Begin {
-    pub key: ObjectKey,
-    pub file: FileState,
-    pub part_size: u64,
-    /// Where the pieces of the object lie in the file, as (offset, length); empty when it lies in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub order: Vec<(u64, u64)>,
-    /// It need not be whole.
-    #[serde(default)]
-    pub truncated: bool,
-    /// The file goes when it is stored.
-    #[serde(default)]
-    pub delete: bool,
-    /// As far as it was known.
-    pub receipt: Receipt,
-    /// What is to be taken out of the file on its way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redact: Option<Redaction>,
-    /// The text that is to lie beside the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<String>,
-    /// `None` for an upload of a file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dump_of: Option<DumpOf>,
-}
-
-/// A part that the store has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SentPart {
-    /// What the store calls it.
-    pub id: String,
-    /// Of what was sent.
-    pub md5: [u8; 16],
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Event {
-    Begin(Box<Begin>),
-    /// A multipart upload was opened in this store.
-    Opened {
-        store: String,
-        id: String,
-    },
-    Part {
-        number: usize,
-        #[serde(flatten)]
-        part: SentPart,
-    },
-    /// All parts are out: what the object will be.
-    Whole(Digest),
-    /// More is known of the dump than at the beginning.
-    Receipt(Box<Receipt>),
-}
-
-/// A multipart upload as far as it came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SoFar {
-    pub store: String,
-    pub id: String,
-    pub parts: BTreeMap<usize, SentPart>,
-}
-
-/// What a journal tells.
-#[derive(Debug, PartialEq)]
-pub struct Past {
-    pub begin: Begin,
-    pub open: Option<SoFar>,
-    pub whole: Option<Digest>,
-    /// This user, or root, has written it. What another user has written gives no orders: it says which parts the store
-    /// has, how the pieces lie in the file, and what is to be taken out.
-    pub own: bool,
-}
 
 /// A journal that is being kept; nobody else keeps it meanwhile.
 #[derive(Debug)]
@@ -178,7 +64,7 @@ impl JournalError {
 
 /// The journal's name, for a file's.
 pub fn name_for(file: &str) -> String {
-    format!("{file}{SUFFIX}")
+    format!("{file}{JOURNAL}")
 }
 
 impl Entry {
@@ -191,7 +77,7 @@ impl Entry {
 /// The journal's path, for a file's.
 pub fn path_for(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(SUFFIX);
+    name.push(JOURNAL);
     name.into()
 }
 
@@ -339,7 +225,7 @@ fn is_own(uid: u32) -> bool {
 
 /// The journal of `file`.
 fn of(file: &Entry) -> Entry {
-    file.with_end(SUFFIX)
+    file.with_end(JOURNAL)
 }
 
 /// Only its owner may have written it, who is known: the file's owner may say how far it came, and no more.
@@ -351,41 +237,6 @@ fn must_be_trusted(journal: &File, file: &Entry) -> Result<(), JournalError> {
         return Ok(());
     }
     Err(JournalError::Untrusted { path: path.display().to_string(), uid, mode })
-}
-
-/// Pieces that do not overlap, and so are no more than the file.
-fn are_apart(pieces: &[(u64, u64)], bytes: u64) -> bool {
-    let mut sorted = pieces.to_vec();
-    sorted.sort_unstable();
-    let ends = sorted.iter().try_fold(0u64, |end, (offset, len)| {
-        let next = offset.checked_add(*len)?;
-        (*offset >= end).then_some(next)
-    });
-    ends.is_some_and(|end| pieces.is_empty() || end <= bytes)
-}
-
-/// `None` when the first line is no beginning, or one that would leave its place.
-fn parse(text: &[u8]) -> Option<Past> {
-    let mut events = text.split(|byte| *byte == b'\n').map(serde_json::from_slice);
-    let Some(Ok(Event::Begin(mut begin))) = events.next() else { return None };
-    let sound = begin.key.is_sound() && PART_SIZES.contains(&begin.part_size) && begin.order.len() <= PIECES_MAX;
-    if !sound || !are_apart(&begin.order, begin.file.bytes) {
-        return None;
-    }
-    let (mut open, mut whole): (Option<SoFar>, _) = (None, None);
-    for event in events.filter_map(Result::ok) {
-        match event {
-            Event::Begin(_) => {}
-            Event::Opened { store, id } => open = Some(SoFar { store, id, parts: BTreeMap::new() }),
-            Event::Part { number, .. } if number >= PARTS_MAX => {}
-            Event::Part { number, part } => {
-                open.as_mut().map(|open| open.parts.insert(number, part));
-            }
-            Event::Whole(digest) => whole = Some(digest),
-            Event::Receipt(receipt) => begin.receipt = *receipt,
-        }
-    }
-    Some(Past { begin: *begin, open, whole, own: false })
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::object::key::Place;
+use crate::object::key::{ObjectKey, Place};
 
 pub fn begin() -> Begin {
     let time = chrono::DateTime::from_timestamp(0, 0).unwrap();
     let key = ObjectKey::new(&Place::new("p", "a", "e").unwrap(), time, "pod", 1, "abcdef");
     Begin {
+        format: FORMAT,
         key,
         file: FileState { bytes: 10, changed: 7 },
         part_size: 5 << 20,
@@ -60,7 +63,8 @@ fn a_journal_that_leads_out_of_its_place_or_is_none_is_refused() {
     let (endless, huge) = (line(|begin| begin.part_size = 0), line(|begin| begin.part_size = 1 << 40));
     let twice = line(|begin| begin.order = vec![(0, 7), (3, 3)]);
     let beyond = line(|begin| begin.order = vec![(0, u64::MAX), (u64::MAX, 1)]);
-    for text in [&evil, &endless, &huge, &twice, &beyond, "{}", "hello\n"] {
+    let later = line(|begin| begin.format = FORMAT + 1);
+    for text in [&evil, &endless, &huge, &twice, &beyond, "{}", "hello\n", &later] {
         std::fs::write(path_for(&path), text).unwrap();
         assert!(matches!(Journal::reopen(&entry), Err(JournalError::Foreign)), "{text}");
     }
@@ -91,4 +95,12 @@ fn a_journal_has_one_name_or_none() {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(matches!(Journal::reopen(&entry), Err(JournalError::Locked)));
     }
+}
+
+#[test]
+fn journal_of_0_1_0_is_read() {
+    let begin = begin();
+    let mut line = serde_json::to_value(Event::Begin(Box::new(begin.clone()))).unwrap();
+    line["begin"].as_object_mut().unwrap().remove("format").unwrap();
+    assert_eq!(parse(line.to_string().as_bytes()).unwrap().begin, begin);
 }

@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod dump_dir;
 pub mod journal;
+mod journal_lines;
 pub mod ledger;
 pub mod names;
 pub mod proof;

@@ -12,10 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::Dir;
 use rustix::process::geteuid;
 
-use super::journal::{Begin, DumpOf, FileState, Journal, SUFFIX};
-use super::names::SPOOL;
+use super::journal::{Begin, DumpOf, FileState, Journal};
+use super::names::{JOURNAL, SPOOL, is_journal, is_private_dir};
 use super::proof::Proof;
-use super::sweep;
 use crate::base::identity::Identity;
 use crate::compress::spool::Spool;
 use crate::files::entry::OTHERS_WRITE;
@@ -46,7 +45,7 @@ pub fn sealed_since(
     since: SystemTime,
 ) -> io::Result<Option<Sealed>> {
     let parent = target.open_dir(candidate)?;
-    let private = names(&parent, sweep::is_private)?.into_iter();
+    let private = names(&parent, is_private_dir)?.into_iter();
     let found = private.flat_map(|name| {
         let path = Path::new(candidate).join(&name);
         let found = in_private_dir(&parent, &path, &name);
@@ -80,7 +79,7 @@ fn in_private_dir(parent: &OwnedFd, path: &Path, name: &OsStr) -> io::Result<Vec
     if !is_own {
         return proved(&dir, &meta, path).map(|sealed| vec![sealed]);
     }
-    let journals = names(&dir, |name| name.as_bytes().ends_with(SUFFIX.as_bytes()))?.into_iter();
+    let journals = names(&dir, is_journal)?.into_iter();
     let sealed = journals.filter_map(|journal| {
         sealed(&dir, &journal, path).inspect_err(|error| log::debug!("{}: {error}", path.join(&journal).display())).ok()
     });
@@ -90,7 +89,7 @@ fn in_private_dir(parent: &OwnedFd, path: &Path, name: &OsStr) -> io::Result<Vec
 /// What is compressed, and as its journal describes it.
 fn sealed(dir: &File, journal: &OsStr, path: &Path) -> io::Result<Sealed> {
     let past = Journal::peek(open_in(dir, journal, Access::Read)?).map_err(io::Error::other)?;
-    let name = OsStr::from_bytes(&journal.as_bytes()[..journal.len() - SUFFIX.len()]);
+    let name = OsStr::from_bytes(&journal.as_bytes()[..journal.len() - JOURNAL.len()]);
     let file = open_in(dir, name, Access::Read)?;
     let is_compressed = name.as_bytes().ends_with(b".gz");
     if is_compressed && FileState::of(&file.metadata()?) == past.begin.file {

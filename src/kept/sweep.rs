@@ -13,10 +13,7 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, flock, unlinkat};
 use crate::base::sys::nobody_writes;
 use crate::files::leases::is_of_one_kernel;
 use crate::files::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
-use crate::kept::names::{NAME, NEW_JOURNAL, PROOF, SORTED, SPOOL};
-
-/// What a private directory's name begins with; the run's own six digits follow.
-pub const PRIVATE: &str = "jmap-dump-tool-";
+use crate::kept::names::{PROOF, is_private_dir, is_temporary};
 
 /// What has changed since then may be a run that has not yet locked its directory, or a file whose journal was there a
 /// moment ago.
@@ -37,7 +34,7 @@ pub fn sweep(parent: impl AsFd) -> io::Result<()> {
     if !is_of_one_kernel(&parent)? {
         return Ok(());
     }
-    for name in names(&parent, is_private)? {
+    for name in names(&parent, is_private_dir)? {
         match sweep_one(&parent, &name) {
             Ok(true) => log::info!("{}, which a killed run had left, is removed", name.display()),
             Ok(false) => {}
@@ -64,23 +61,8 @@ fn sweep_one(parent: &File, name: &OsStr) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether a run makes directories of this name.
-pub fn is_private(name: &OsStr) -> bool {
-    let id = name.as_bytes().strip_prefix(PRIVATE.as_bytes());
-    let id = id.map(|id| id.strip_suffix(b".gone").unwrap_or(id));
-    id.is_some_and(|id| id.len() == 6 && id.iter().all(u8::is_ascii_hexdigit))
-}
-
 fn is_old(file: &File) -> io::Result<bool> {
     Ok(SystemTime::now().duration_since(file.metadata()?.modified()?).is_ok_and(|age| age > YOUNG))
-}
-
-/// What is worth keeping has a journal beside it, or another name.
-pub fn is_temporary(name: &OsStr) -> bool {
-    let bytes = name.as_bytes();
-    [SPOOL, SORTED, NEW_JOURNAL, NAME, PROOF].iter().any(|own| name == *own)
-        || bytes.strip_prefix(NAME.as_bytes()).is_some_and(|part| part.starts_with(b".p"))
-        || bytes.starts_with(b"empty.")
 }
 
 /// A JVM goes on with its dump whatever became of the run; but what it writes by a link, or into a pipe that an older
@@ -121,10 +103,11 @@ fn names(dir: &File, wanted: impl Fn(&OsStr) -> bool) -> io::Result<Vec<OsString
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::names::{NEW_JOURNAL, PRIVATE_DIR, RAW, SORTED, SPOOL};
     use std::path::{Path, PathBuf};
 
     fn left(parent: &Path, id: &str, names: &[&str]) -> PathBuf {
-        let dir = parent.join(format!("{PRIVATE}{id}"));
+        let dir = parent.join(format!("{PRIVATE_DIR}{id}"));
         std::fs::create_dir(&dir).unwrap();
         for name in names {
             std::fs::write(dir.join(name), name).unwrap();
@@ -141,8 +124,7 @@ mod tests {
     #[test]
     fn what_nobody_needs_is_removed_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
-        let half =
-            left(parent.path(), "00000a", &[NAME, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
+        let half = left(parent.path(), "00000a", &[RAW, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
         let odd = left(parent.path(), "000013", &[SPOOL]);
         let strange = OsStr::from_bytes(b"heap.hprof.p\xff");
         std::fs::write(odd.join(strange), "part").unwrap();
@@ -152,7 +134,7 @@ mod tests {
         make_old(&parent.path().join(others));
         let empty = left(parent.path(), "00000b.gone", &[]);
         let linked = left(parent.path(), "000012", &[]);
-        std::os::unix::fs::symlink("/proc/1/fd/1023", linked.join(NAME)).unwrap();
+        std::os::unix::fs::symlink("/proc/1/fd/1023", linked.join(RAW)).unwrap();
         make_old(&linked);
         let journaled = left(parent.path(), "00000c", &[SPOOL, "spool.hprof.gz.upload"]);
         let named = left(parent.path(), "00000d", &["20260101T000000Z_pod_1_00000d.hprof.gz"]);
@@ -161,9 +143,9 @@ mod tests {
         for path in [&young, &grows.join(SPOOL)] {
             File::open(path).unwrap().set_modified(SystemTime::now()).unwrap();
         }
-        let (used, written) = (left(parent.path(), "00000f", &[SPOOL]), left(parent.path(), "000010", &[NAME]));
+        let (used, written) = (left(parent.path(), "00000f", &[SPOOL]), left(parent.path(), "000010", &[RAW]));
         let held = hold(File::open(&used).unwrap()).unwrap();
-        let writer = File::options().write(true).open(written.join(NAME)).unwrap();
+        let writer = File::options().write(true).open(written.join(RAW)).unwrap();
         sweep(File::open(parent.path()).unwrap()).unwrap();
         assert!(!half.exists() && !empty.exists() && !linked.exists() && !odd.exists());
         assert!(parent.path().join(others).exists());

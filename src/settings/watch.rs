@@ -9,8 +9,9 @@ use super::layers::Layers;
 use super::values::{boolean, duration, number, patterns};
 use super::{Settings, UsageError, place};
 use crate::cli::{Flags, WatchArgs};
+use crate::kept::names::STATUS;
+use crate::kept::names::WAITING;
 use crate::store::url::StoreUrl;
-use crate::watch::WAITING;
 
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
@@ -45,7 +46,7 @@ impl WatchSettings {
             patterns: layers.parse("pattern", patterns)?.unwrap_or_default(),
             keep: layers.parse("keep", boolean)?.unwrap_or(false),
             max_local: layers.parse("max_local", number)?,
-            status: status.unwrap_or_else(|| dir.join(WAITING).join("status.json")),
+            status: status.unwrap_or_else(|| dir.join(WAITING).join(STATUS)),
             grace: layers.parse("grace", duration)?.unwrap_or(Duration::from_secs(25)),
             dir,
         })

@@ -18,6 +18,7 @@ use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::guard::{self, Note, Undo};
 use crate::kept::ledger::Ledger;
+use crate::kept::names::PART;
 use crate::object::key::ObjectKey;
 use crate::object::stored::{Digest, StoredObject, Verified};
 
@@ -31,14 +32,31 @@ pub struct LocalUpload {
     named: Entry,
     /// Directories that were created for this object, the outermost first.
     made: Vec<Entry>,
-    /// True once the file has its final name.
-    stored: bool,
     ledger: Ledger,
-    /// True if the file is the spool.
-    spooled: bool,
-    /// True if the file may be the only copy of a whole dump. It then stays if the last steps fail.
-    only_copy: bool,
-    stays: bool,
+    content: Content,
+    end: End,
+}
+
+/// What the file without its final name holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Nothing, or a copy of a spool that lies elsewhere.
+    Copy,
+    /// The spool of a dump that lies elsewhere, too.
+    Spool,
+    /// The spool, perhaps the only copy of a whole dump. It stays if the last steps fail.
+    OnlySpool,
+}
+
+/// What `Drop` does with the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The upload failed: nothing stays.
+    Failed,
+    /// The dump is whole, and the object has no name yet: the spool stays.
+    Whole,
+    /// The object has its name: the other names go.
+    Named,
 }
 
 impl LocalUpload {
@@ -60,18 +78,7 @@ impl LocalUpload {
         match create(&temporary) {
             Ok(file) => {
                 let key = key.clone();
-                Ok(Self {
-                    key,
-                    file,
-                    temporary,
-                    named,
-                    made,
-                    stored: false,
-                    ledger,
-                    spooled: false,
-                    only_copy: false,
-                    stays: false,
-                })
+                Ok(Self { key, file, temporary, named, made, ledger, content: Content::Copy, end: End::Failed })
             }
             Err(source) => {
                 remove_dirs(&made);
@@ -88,18 +95,20 @@ impl LocalUpload {
     pub(super) fn spool_file(&mut self, only_copy: bool) -> Result<(File, Entry), StoreError> {
         let file = self.file.set_len(0).and_then(|()| self.file.try_clone());
         let file = file.map_err(|source| error("empty", &self.temporary.path(), source))?;
-        (self.spooled, self.only_copy) = (true, only_copy);
+        self.content = if only_copy { Content::OnlySpool } else { Content::Spool };
         Ok((file, self.temporary.clone()))
     }
 
     pub(super) fn spooled_at(&self) -> Option<Entry> {
-        self.only_copy.then(|| self.temporary.clone())
+        (self.content == Content::OnlySpool).then(|| self.temporary.clone())
     }
 
     /// Gives the object its name. The temporary name and the journal go only after the receipt is there. If the process
     /// dies before, the next run writes the receipt.
     pub(super) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
-        self.stays = self.only_copy;
+        if self.content == Content::OnlySpool {
+            self.end = End::Whole;
+        }
         let (whole, file) = self.whole_file(spool)?;
         let synced = slowly(|| file.sync_all()).and_then(|()| file.metadata());
         let there = synced.map_err(|source| error("write", &whole.path(), source))?.len();
@@ -121,7 +130,7 @@ impl LocalUpload {
                 .named_before(&source, sent_before.unwrap_or_else(|| digest.clone()))
                 .ok_or_else(|| error("name", &self.named.path(), source))?,
         };
-        self.stored = true;
+        self.end = End::Named;
         let (key, verified) = (self.key.dump(), Verified::Size);
         let object = StoredObject { url, key, bytes: digest.bytes, sha256: digest.sha256, verified };
         Ok(Finished { object, beside: Beside::Local(self) })
@@ -132,10 +141,11 @@ impl LocalUpload {
     /// its name.
     fn whole_file(&self, spool: &Spool) -> Result<(Entry, File), StoreError> {
         let unwritten = |source| error("write", &self.temporary.path(), source);
-        if !self.spooled {
+        let is_copy = self.content == Content::Copy;
+        if is_copy {
             spool.copy_to(&self.file).map_err(unwritten)?;
         }
-        if !self.spooled || spool.is_in_order() {
+        if is_copy || spool.is_in_order() {
             return Ok((self.temporary.clone(), self.file.try_clone().map_err(unwritten)?));
         }
         let sorted = sorted(&self.temporary);
@@ -184,13 +194,13 @@ impl LocalUpload {
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
-        if self.stays && !self.stored {
+        if self.end == End::Whole {
             // The sorted file is only a copy, and may have filled the disk.
             let _ = sorted(&self.temporary).remove();
             return;
         }
         self.remove_temporary();
-        if !self.stored {
+        if self.end == End::Failed {
             remove_dirs(&self.made);
         }
     }
@@ -208,8 +218,8 @@ fn create(file: &Entry) -> io::Result<File> {
 
 fn temporaries(key: &ObjectKey) -> impl Iterator<Item = String> + use<> {
     let name = key.dump_name();
-    let first = std::iter::once(format!(".{name}.part"));
-    first.chain((2..10).map(move |n| format!(".{name}.{n}.part")))
+    let first = std::iter::once(format!(".{name}{PART}"));
+    first.chain((2..10).map(move |n| format!(".{name}.{n}{PART}")))
 }
 
 /// Removes the files of the same upload that a killed process has left. A file with a journal is a spool that waits, so
@@ -225,12 +235,12 @@ fn remove_left(dir: &Arc<HeldDir>, key: &ObjectKey) {
 /// Returns a temporary name that is free in `dir`. An existing file of that name may be the dump that is stored now.
 fn free_name(dir: Option<&Arc<HeldDir>>, key: &ObjectKey) -> String {
     let free = temporaries(key).find(|name| dir.is_none_or(|dir| !dir.entry(name).exists()));
-    free.unwrap_or_else(|| format!(".{}.part", key.dump_name()))
+    free.unwrap_or_else(|| format!(".{}{PART}", key.dump_name()))
 }
 
 /// Implements [`crate::store::clear_spool`].
 pub(super) fn clear_beside(spool: &Entry) {
-    if spool.name().to_string_lossy().ends_with(".hprof.gz.part") {
+    if spool.name().to_string_lossy().ends_with(&format!(".hprof.gz{PART}")) {
         let _ = sorted(spool).remove();
     }
 }

@@ -17,13 +17,15 @@ use rustix::io::Errno;
 
 use super::completeness::{Kind, Seen, look};
 use super::parts::parts_of;
-use super::{AS_THE_JVM, Obstacles, WAITING, changed, in_the_way};
+use super::{AS_THE_JVM, Obstacles, changed, in_the_way};
 use crate::base::printable::printable;
 use crate::base::run_id::run_id;
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::private::is_private;
 use crate::files::regular_file::{Links, NotRegular, open_dir_in};
-use crate::kept::journal::{self, FileState, Journal, JournalError, Past};
+use crate::kept::journal::{FileState, Journal, JournalError, Past};
+use crate::kept::names::JOURNAL;
+use crate::kept::names::WAITING;
 use crate::object::key::{ObjectKey, Place, pid_of};
 
 /// What one look at the directory found.
@@ -97,7 +99,7 @@ impl Inbox {
         let mut scan = Scan::default();
         for name in self.dir.names()? {
             let (entry, bytes) = (self.dir.entry(&name), name.as_bytes());
-            if bytes.starts_with(b".") || bytes.ends_with(journal::SUFFIX.as_bytes()) {
+            if bytes.starts_with(b".") || bytes.ends_with(JOURNAL.as_bytes()) {
                 continue;
             }
             match entry.metadata().map(|meta| NotRegular::of_mode(meta.mode())) {
@@ -206,6 +208,7 @@ fn must_be_ours(waiting: &Entry, held: &io::Result<Arc<HeldDir>>) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::journal;
     use crate::kept::journal::Begin;
     use crate::kept::journal::tests::begin;
 

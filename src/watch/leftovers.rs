@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::parts::main_of;
-use super::{Obstacles, STORED, WAITING, in_the_way};
+use super::{Obstacles, in_the_way};
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::NotRegular;
-use crate::kept::journal::{self, Journal};
+use crate::kept::journal::Journal;
+use crate::kept::names::JOURNAL;
+use crate::kept::names::{STORED, WAITING};
+use crate::kept::names::{part_name, part_of};
 use crate::kept::sweep;
 use crate::object::key::{ObjectKey, Place};
 
@@ -58,7 +60,7 @@ pub fn left_in(dir: &Arc<HeldDir>, levels: usize, place: Option<&Place>) -> io::
 
 fn is_named_like_ours(entry: &Entry, place: Option<&Place>) -> bool {
     let name = entry.name().to_string_lossy();
-    name.ends_with(journal::SUFFIX) || place.is_some_and(|place| ObjectKey::of_file(place, &name).is_some())
+    name.ends_with(JOURNAL) || place.is_some_and(|place| ObjectKey::of_file(place, &name).is_some())
 }
 
 /// Removes what killed runs have left in `dir` that cannot be stored.
@@ -89,7 +91,7 @@ pub fn left_for_watcher(dir: &Arc<HeldDir>, waiting: &Arc<HeldDir>, place: &Plac
 /// A part whose dump is stored without it, or came to be called otherwise, is stored by itself.
 fn release_parts(waiting: &Arc<HeldDir>, place: &Place) {
     for (part, key, number) in stray_parts(waiting, place) {
-        let _ = part.rename_new(&waiting.entry(key.of_other(&format!("hprof.p{number}")).waiting_name(false)));
+        let _ = part.rename_new(&waiting.entry(key.of_other(&part_name("hprof", number)).waiting_name(false)));
     }
 }
 
@@ -98,7 +100,7 @@ pub fn stray_parts(waiting: &Arc<HeldDir>, place: &Place) -> Vec<(Entry, ObjectK
     let now = chrono::Utc::now().timestamp();
     let stray = waiting.names().into_iter().flatten().filter_map(|name| {
         let part = waiting.entry(&name);
-        let (main, number) = main_of(&name)?;
+        let (main, number) = part_of(&name)?;
         let waits = |dump: Entry| dump.exists() || dump.journal().exists();
         // Another watcher may just be moving them, and the dump comes last.
         part.metadata().ok().filter(|meta| meta.ctime() < now - STRAY)?;
@@ -130,7 +132,7 @@ impl Left {
 
 /// The file's name, of its journal's.
 fn without_suffix(name: &OsStr) -> Option<OsString> {
-    name.as_bytes().strip_suffix(journal::SUFFIX.as_bytes()).map(|name| OsStr::from_bytes(name).to_owned())
+    name.as_bytes().strip_suffix(JOURNAL.as_bytes()).map(|name| OsStr::from_bytes(name).to_owned())
 }
 
 /// Removes the journal of a file that is not there.
@@ -147,6 +149,7 @@ fn remove_orphan(entry: &Entry, file: &Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::journal;
     use crate::kept::journal::tests::begin;
 
     #[test]

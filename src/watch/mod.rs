@@ -19,7 +19,7 @@ pub use leftovers::{left_for_watcher, left_in, stray_parts, sweep};
 pub use obstacles::{Obstacles, in_the_way};
 pub use queue::Queue;
 pub use status::Status;
-pub use unverified::{UNVERIFIED, surplus_unverified};
+pub use unverified::surplus_unverified;
 
 /// A file's last change. One that no name could tell is now: it may say anything.
 pub fn changed(meta: &Metadata) -> DateTime<Utc> {
@@ -29,11 +29,5 @@ pub fn changed(meta: &Metadata) -> DateTime<Utc> {
     sound.then(|| DateTime::from_timestamp(seconds, 0)).flatten().unwrap_or_else(Utc::now)
 }
 
-/// What waits for the store lies there, in the directory that is watched.
-pub const WAITING: &str = "jmap-dump-tool";
-
 /// What helps where this user may not do something.
 pub const AS_THE_JVM: &str = "run as the JVM's user (runAsUser, fsGroup)";
-
-/// Below that, what is stored and still there.
-pub const STORED: &str = "stored";

@@ -4,30 +4,22 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::compress::pages::PAGE;
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::Access;
 use crate::hprof::Walker;
-
-/// The name of the dump that the file of this name is a part of, and the part's number.
-pub fn main_of(name: &OsStr) -> Option<(&OsStr, u16)> {
-    let bytes = name.as_bytes();
-    let at = bytes.windows(2).rposition(|pair| pair == b".p")?;
-    let number = std::str::from_utf8(&bytes[at + 2..]).ok()?.parse().ok()?;
-    Some((OsStr::from_bytes(&bytes[..at]), number))
-}
+use crate::kept::names::{part_name, part_of};
 
 /// Whether the file of this name is a part of another one there.
 pub fn is_part(dir: &Arc<HeldDir>, name: &OsStr) -> bool {
-    main_of(name).is_some_and(|(main, _)| dir.entry(main).exists())
+    part_of(name).is_some_and(|(main, _)| dir.entry(main).exists())
 }
 
 /// Those of a file, in their order. A JVM makes nothing but files.
 pub fn parts_of(file: &Entry) -> Vec<Entry> {
-    let part = |number: u16| file.with_end(&format!(".p{number}"));
+    let part = |number: u16| file.with_end(&part_name("", number));
     let mut parts: Vec<Entry> = (0..=u16::from(u8::MAX)).map(part).take_while(Entry::is_file).collect();
     // The first ones go as they are merged.
     if parts.is_empty() {

@@ -1,11 +1,11 @@
 //! Files whose objects a store has acknowledged and nobody could verify: they stay, as many as `--max-local` allows.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::files::entry::{Entry, HeldDir};
-
-/// Begins the name of such a file in the directory of what is stored. The rest begins with the file's time.
-pub const UNVERIFIED: &str = "unverified-";
+use crate::kept::names::UNVERIFIED;
+use crate::kept::names::part_of;
 
 /// The oldest of these files in `dir` beyond `most` dumps. The parts of a dump count as one with it.
 pub fn surplus_unverified(dir: &Arc<HeldDir>, most: usize) -> Vec<Entry> {
@@ -20,12 +20,9 @@ pub fn surplus_unverified(dir: &Arc<HeldDir>, most: usize) -> Vec<Entry> {
     names.iter().filter(goes).map(|name| dir.entry(name)).collect()
 }
 
-/// The name without the number of a part (JDK: `heapDumper.cpp`, `.p<number>`).
+/// Returns the name without the number of a part.
 fn dump_of(name: &str) -> &str {
-    match name.rsplit_once(".p") {
-        Some((dump, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => dump,
-        _ => name,
-    }
+    part_of(OsStr::new(name)).and_then(|(dump, _)| dump.to_str()).unwrap_or(name)
 }
 
 #[cfg(test)]

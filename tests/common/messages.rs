@@ -40,7 +40,7 @@ pub fn hints() -> Vec<Message> {
 fn constants() -> BTreeMap<String, String> {
     let mut constants = BTreeMap::new();
     for path in rust_files(&root().join("src")) {
-        let code = fs::read_to_string(&path).unwrap();
+        let code = code_of(&path);
         let texts = code.split("const ").skip(1).filter_map(|rest| rest.split_once(": &str ="));
         constants.extend(texts.filter_map(|(name, rest)| Some((name.to_owned(), strings(rest).into_iter().next()?))));
     }
@@ -72,12 +72,17 @@ pub fn fixed_part(text: &str, words: usize) -> Option<String> {
 fn from_sources(find: impl Fn(&str) -> Vec<String>) -> Vec<Message> {
     let mut found = Vec::new();
     for path in rust_files(&root().join("src")) {
-        let code = fs::read_to_string(&path).unwrap();
-        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = code_of(&path);
         let file = path.strip_prefix(root()).unwrap().display().to_string();
-        found.extend(find(code).into_iter().map(|text| Message { file: file.clone(), text }));
+        found.extend(find(&code).into_iter().map(|text| Message { file: file.clone(), text }));
     }
     found
+}
+
+/// A source file without its tests.
+fn code_of(path: &Path) -> String {
+    let code = fs::read_to_string(path).unwrap();
+    code.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned()
 }
 
 fn rust_files(dir: &Path) -> Vec<PathBuf> {

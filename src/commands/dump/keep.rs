@@ -9,15 +9,17 @@ use crate::commands::keep::{keep, write_journal};
 use crate::compress::spool::Spool;
 use crate::delivery::Delivery;
 use crate::heap_dump::Plan;
-use crate::kept::journal::{self, Begin, DumpOf, FileState, Journal};
+use crate::kept::journal::{self, Begin, DumpOf, FORMAT, FileState, Journal};
 use crate::kept::ledger::Ledger;
-use crate::kept::names::{NAME, PROOF, SORTED, SPOOL};
+use crate::kept::names::KEPT;
+use crate::kept::names::{PROOF, RAW, SORTED, SPOOL};
 use crate::object::receipt::{Kept, Receipt};
 
 impl Run<'_> {
     /// What a journal begins with, for a compressed dump whose pieces are in this order.
     pub fn begin(&self, file: FileState, order: Vec<(u64, u64)>) -> Begin {
         Begin {
+            format: FORMAT,
             key: self.key.clone(),
             file,
             part_size: self.part_size(),
@@ -74,7 +76,7 @@ impl Run<'_> {
             return self.keep_as_sealed(spool, plan, None);
         }
         let file = if spool.is_in_order() { SPOOL } else { SORTED };
-        let kept = keep(&mut plan.dir, file, &format!("kept-{}", self.key.dump_name()), &self.settings.common);
+        let kept = keep(&mut plan.dir, file, &format!("{KEPT}{}", self.key.dump_name()), &self.settings.common);
         for surplus in
             [&journal::name_for(SPOOL), SPOOL, PROOF].into_iter().filter(|name| kept.is_ok() && *name != file)
         {
@@ -115,10 +117,10 @@ impl Run<'_> {
 
     /// Keeps the raw dump, and what is needed to go on with it. The journal that it had goes last.
     pub fn keep_raw(&mut self, plan: &mut Plan) {
-        let (before, name) = (journal::name_for(NAME), self.key.raw_name());
-        let journal = self.journal(plan, NAME, |state| self.begin_raw(state), &name, None);
-        if !self.keep_as(plan, NAME, &name, journal, &before) {
-            self.keep_apart(plan, NAME);
+        let (before, name) = (journal::name_for(RAW), self.key.raw_name());
+        let journal = self.journal(plan, RAW, |state| self.begin_raw(state), &name, None);
+        if !self.keep_as(plan, RAW, &name, journal, &before) {
+            self.keep_apart(plan, RAW);
         }
     }
 
@@ -145,7 +147,7 @@ impl Run<'_> {
     /// Under its own name, which means nothing without a journal: then under one that no other run removes.
     fn keep_apart(&mut self, plan: &mut Plan, file: &str) {
         let has_journal = plan.dir.has(&journal::name_for(file));
-        let name = if has_journal { file.to_owned() } else { format!("kept-{file}") };
+        let name = if has_journal { file.to_owned() } else { format!("{KEPT}{file}") };
         let kept = keep(&mut plan.dir, file, &name, &self.settings.common);
         self.tell_kept(kept.or_else(|_| keep(&mut plan.dir, file, file, &self.settings.common)), plan);
     }

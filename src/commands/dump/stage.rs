@@ -20,7 +20,7 @@ use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::journal::{self, FileState, Journal};
 use crate::kept::ledger::Ledger;
-use crate::kept::names::{NAME, SPOOL};
+use crate::kept::names::{RAW, SPOOL};
 use crate::kept::proof::Proof;
 use crate::object::receipt::DumpFacts;
 use crate::store::Upload;
@@ -101,7 +101,7 @@ impl Run<'_> {
 
     /// What the JVM called whole is worth keeping before it is compressed, even when this process is killed.
     fn outlive_raw(&self, plan: &Plan) -> Option<Journal> {
-        let journal = self.journal(plan, NAME, |state| self.begin_raw(state), NAME, None)?;
+        let journal = self.journal(plan, RAW, |state| self.begin_raw(state), RAW, None)?;
         plan.dir.outlive();
         Some(journal)
     }
@@ -112,7 +112,7 @@ impl Run<'_> {
         plan: &mut Plan,
         mut upload: Option<&mut Upload>,
     ) -> Result<Delivery, Error> {
-        let path = format!("{}/{NAME}", plan.dir.here);
+        let path = format!("{}/{RAW}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
         let (live, waits) = (self.live, self.effort(plan).waits());
         let redactor = self.redactor(vm);
@@ -224,7 +224,7 @@ impl Run<'_> {
             |error: &Error| matches!(error, Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }));
         let worth_keeping = piped.as_ref().is_err_and(|error| !damaged(error));
         // The spool is a copy of part of what is kept, or the raw dump of what is spooled: one of them goes.
-        let surplus = if worth_keeping { SPOOL } else { NAME };
+        let surplus = if worth_keeping { SPOOL } else { RAW };
         if let Err(error) = plan.dir.remove_file(surplus) {
             log::debug!("cannot remove {surplus} in {}: {error}", plan.dir.here);
         }
@@ -283,7 +283,7 @@ impl Seal<'_> {
             None => write_journal(self.dir, SPOOL, &begin, None)?,
         };
         // The raw dump is the same object.
-        let _ = self.dir.remove_file(&journal::name_for(NAME));
+        let _ = self.dir.remove_file(&journal::name_for(RAW));
         Ok(journal)
     }
 }

@@ -13,7 +13,7 @@ use crate::delivery::{Context, Delivery};
 use crate::error::Error;
 use crate::heap_dump::{Pipe, PipePair, Plan};
 use crate::hprof::Histogram;
-use crate::kept::names::NAME;
+use crate::kept::names::RAW;
 use crate::object::stored::StoredObject;
 use crate::store::{StoreError, Upload};
 
@@ -27,7 +27,7 @@ impl Run<'_> {
         upload: &mut Upload,
     ) -> Result<Delivery, Error> {
         let settings = self.settings;
-        let path = format!("{}/{NAME}", plan.dir.here);
+        let path = format!("{}/{RAW}", plan.dir.here);
         self.progress
             .stage("the JVM stands still and dumps into the store", plan.estimate.map(|estimate| estimate.heap_used));
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());

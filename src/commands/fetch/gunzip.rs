@@ -10,6 +10,7 @@ use crate::files::entry::Entry;
 use crate::files::regular_file::{Access, PRIVATE, create_in};
 use crate::heap_dump::{DumpError, RoomError};
 use crate::jvm::memory::Rationed;
+use crate::kept::names::PART;
 use crate::terminal::progress::Progress;
 
 /// Makes `plain` of `gz`.
@@ -18,7 +19,7 @@ use crate::terminal::progress::Progress;
 /// When a file or the disk fails, or the run is stopped.
 pub fn gunzip(gz: &Entry, plain: &Entry, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
     progress.stage("decompressing", None);
-    let part = plain.with_end(".part");
+    let part = plain.with_end(PART);
     let whole = write(gz, &part, progress, deadline)
         .and_then(|()| part.link_new(plain).map_err(|source| unwritten(plain, source)));
     let _ = part.remove();

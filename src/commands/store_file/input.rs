@@ -13,8 +13,7 @@ use crate::base::deadline::Deadline;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::files::regular_file::{Access, NotRegular};
-use crate::kept::names::{NAME, NEW_JOURNAL, PROOF, SORTED, SPOOL};
-use crate::kept::sweep;
+use crate::kept::names::{KEPT, NEW_JOURNAL, PRIVATE_DIR, PROOF, RAW, SORTED, SPOOL, is_private_dir, is_temporary};
 use crate::settings::UsageError;
 
 /// Of a pipe nobody knows when it ends.
@@ -50,10 +49,10 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
     let path = entry.path();
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
     let (dir, name) = (absolute.parent().and_then(Path::file_name).unwrap_or_default(), entry.name());
-    if !sweep::is_private(dir) || !sweep::is_temporary(name) {
+    if !is_private_dir(dir) || !is_temporary(name) {
         return path;
     }
-    let mut apart = OsString::from("kept-");
+    let mut apart = OsString::from(KEPT);
     apart.push(name);
     let apart = entry.sibling(apart);
     match entry.rename_new(&apart) {
@@ -68,8 +67,8 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
 /// What a run's own directory holds besides, which is the same dump.
 pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
     let dir = entry.dir();
-    if dir.path().ends_with(format!("{}{run_id}", sweep::PRIVATE)) {
-        for file in [SPOOL, NAME, SORTED, NEW_JOURNAL].map(|name| dir.entry(name)) {
+    if dir.path().ends_with(format!("{PRIVATE_DIR}{run_id}")) {
+        for file in [SPOOL, RAW, SORTED, NEW_JOURNAL].map(|name| dir.entry(name)) {
             let _ = file.remove();
             let _ = file.journal().remove();
         }
@@ -79,7 +78,7 @@ pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
 /// A run's own directory goes with the last of what it kept there.
 pub(super) fn remove_private_dir(entry: &Entry) {
     let name = entry.dir().path().file_name().unwrap_or_default();
-    if sweep::is_private(name)
+    if is_private_dir(name)
         && let Ok(itself) = entry.dir().parent_entry()
     {
         let _ = entry.sibling(PROOF).remove();

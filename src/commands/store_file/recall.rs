@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
 use crate::kept::claim::ClaimError;
-use crate::kept::journal::{Begin, FileState, Journal, JournalError, Past, SoFar};
+use crate::kept::journal::{Begin, FORMAT, FileState, Journal, JournalError, Past, SoFar};
 use crate::kept::ledger::{Begun, Ledger};
 use crate::object::key::{ObjectKey, pid_of};
 use crate::object::part_size::part_size;
@@ -23,8 +23,20 @@ use crate::store::abort_at;
 use crate::store::url::StoreUrl;
 use crate::watch::changed;
 
-/// What is begun with, how far that came, and whether an earlier process of ours has begun it.
-type Recalled = (Begin, Option<Ledger>, bool);
+/// The upload of one file, begun now or before.
+pub(super) struct Recalled {
+    pub begin: Begin,
+    /// `None` when the upload cannot be continued by another process.
+    pub ledger: Option<Ledger>,
+    /// An earlier process of ours has begun it.
+    pub resumed: bool,
+}
+
+impl Recalled {
+    pub fn new(begin: Begin, ledger: Option<Ledger>) -> Self {
+        Self { begin, ledger, resumed: false }
+    }
+}
 
 /// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
 pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<Recalled, Error> {
@@ -37,7 +49,7 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
         Err(error @ JournalError::Foreign) if item.by_name() => {
             log::warn!("the journal beside {} is left alone: {error}", path.display());
             let begin = new_begin(item, Some(entry), settings)?;
-            return Ok((begin, None, false));
+            return Ok(Recalled::new(begin, None));
         }
         Err(source) => return Err(ClaimError::Journal { path: shown(path), source }.into()),
     };
@@ -53,7 +65,7 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
     let same_place = !item.by_name() || past.begin.key.dir() == settings.place.to_string();
     if past.begin.file == new.file && same_place && suits(&past.begin, &new) {
         let ledger = Ledger::in_journal(journal, past.open, past.whole, Begun::ByUs);
-        return Ok((past.begin, Some(ledger), true));
+        return Ok(Recalled { begin: past.begin, ledger: Some(ledger), resumed: true });
     }
     // Another file of the same name, or another place: a new beginning, but for where its pieces lie, and what is to be
     // taken out of them.
@@ -61,14 +73,14 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
     let begin = Begin { order: past.begin.order.clone(), redact, ..new };
     if settings.store.url == StoreUrl::Stdout {
         // To look at it is not to begin it anew.
-        return Ok((begin, None, false));
+        return Ok(Recalled::new(begin, None));
     }
     if let Some(open) = &past.open {
         abandon(settings, &past.begin, open);
     }
     let journal = Journal::replace(entry, &begin);
     let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, Begun::Never));
-    Ok((begin, Some(ledger.map_err(|source| unwritten(path, source))?), false))
+    Ok(Recalled::new(begin, Some(ledger.map_err(|source| unwritten(path, source))?)))
 }
 
 /// Goes on with what another user has begun. His journal chooses nothing: place, key, store, receipt and what becomes of
@@ -91,12 +103,12 @@ fn take_over(
     let same = past.begin.file == new.file && past.begin.key == new.key && past.begin.redact == redact;
     let begin = Begin { order: past.begin.order, redact, ..new };
     if settings.store.url == StoreUrl::Stdout {
-        return Ok((begin, None, false));
+        return Ok(Recalled::new(begin, None));
     }
     log::info!("the journal beside {} is of another user: it only tells what was sent", path.display());
     let open = past.open.filter(|_| same);
     let ledger = Journal::replace(entry, &begin).and_then(|journal| Ledger::taken_over(journal, open));
-    Ok((begin, Some(ledger.map_err(|source| unwritten(path, source))?), false))
+    Ok(Recalled::new(begin, Some(ledger.map_err(|source| unwritten(path, source))?)))
 }
 
 fn unwritten(path: &Path, source: io::Error) -> Error {
@@ -131,19 +143,19 @@ fn first(
     let named = ObjectKey::of_file(&settings.place, &entry.name().to_string_lossy()).is_some();
     let begun = if named { Begun::Perhaps } else { Begun::Never };
     if settings.store.url == StoreUrl::Stdout {
-        return Ok((begin, None, false));
+        return Ok(Recalled::new(begin, None));
     }
     if !item.by_name() && !named {
         // It was found by its journal, which is gone: whoever had it has another file for the same object by now.
         return Err(busy());
     }
     match Journal::create(entry, &begin) {
-        Ok(journal) => Ok((begin, Some(Ledger::in_journal(journal, None, None, begun)), false)),
+        Ok(journal) => Ok(Recalled::new(begin, Some(Ledger::in_journal(journal, None, None, begun)))),
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(busy()),
         Err(error) => {
             log::info!("no journal beside {}: a cut upload begins at its start: {error}", item.path.display());
-            Ok((begin, Some(Ledger::without_journal(begun)), false))
+            Ok(Recalled::new(begin, Some(Ledger::without_journal(begun))))
         }
     }
 }
@@ -167,5 +179,18 @@ pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings)
     let truncated = item.scrutiny == Scrutiny::Remains;
     let (part_size, order) = (part_size(bytes), Vec::new());
     let redact = settings.redact.clone().filter(|_| item.scrutiny != Scrutiny::Anything);
-    Ok(Begin { key, file, part_size, order, truncated, delete: false, receipt, redact, context: None, dump_of: None })
+    let format = FORMAT;
+    Ok(Begin {
+        format,
+        key,
+        file,
+        part_size,
+        order,
+        truncated,
+        delete: false,
+        receipt,
+        redact,
+        context: None,
+        dump_of: None,
+    })
 }

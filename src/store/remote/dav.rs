@@ -4,6 +4,7 @@
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
 use super::http_error::{HttpError, checked};
+use crate::kept::names::PART;
 use crate::object::key::ObjectKey;
 use crate::object::stored::Verified;
 use crate::store::settings::{Secret, StoreSettings};
@@ -46,7 +47,7 @@ impl Dav {
             base: base.clone(),
             dir: dir.to_owned(),
             url: format!("{base}/{dump}"),
-            temporary: format!("{base}/{dir}/.{name}.part"),
+            temporary: format!("{base}/{dir}/.{name}{PART}"),
             user: user.map(|user| (user, settings.password.clone())),
         })
     }
