@@ -47,7 +47,7 @@ pub struct Capture<'a> {
 }
 
 impl<'a> Capture<'a> {
-    /// Has the JVM begin to dump into `dir`.
+    /// Orders the JVM to dump into `dir`.
     ///
     /// # Errors
     /// When the JVM does not take the order.
