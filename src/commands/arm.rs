@@ -38,8 +38,8 @@ pub fn run(args: &ArmArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) 
     Ok(Answer::of(printable(&armed).into_owned() + "\n"))
 }
 
-/// Fails if the JVM cannot use the directory. `%` may mean another directory to the JVM, so a path with `%` is checked
-/// when the JVM has told its version.
+/// Fails if the JVM cannot use the directory. `%` may mean another directory to the JVM. So a path with `%` is checked
+/// later, when the JVM has given its version.
 fn must_be_usable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
     if dir != "." && !dir.starts_with('/') {
         return Err(UsageError::Dir(dir.to_owned()).into());

@@ -38,7 +38,7 @@ struct Fetched {
     file: String,
     bytes: u64,
     sha256: String,
-    /// What the object was compared with.
+    /// The checksum with which the object was compared.
     verified: &'static str,
     seconds: f64,
 }

@@ -96,7 +96,7 @@ impl Keeper {
         }
         drop(dir);
         for (undo, fds, seen) in rest {
-            // Nobody is left who could be told of an error.
+            // Nobody is left to be informed of an error.
             let _ = self::undo(undo, &fds, seen);
         }
         let _ = abort.map(|abort| joined_within(abort, store::ABORTS_WITHIN));
@@ -118,7 +118,7 @@ impl Keeper {
     }
 }
 
-/// Waits a moment for the end of the JVM's answer. Whatever the JVM says, it says that once, and closes.
+/// Waits a moment for the end of the JVM's answer. The JVM answers once, and closes the connection.
 fn answered(connection: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(connection, PollFlags::IN)];
     let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };

@@ -53,8 +53,8 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
 }
 
 /// Describes a file that was to be uploaded. `delete` says that it was to be removed then, `truncated` that it need not
-/// be whole. Whatever has the name by now, a link of another user is not followed. The printed command would remove its
-/// target.
+/// be whole. The name may be a link of another user by now. A link is not followed, because the printed command would
+/// remove its target.
 pub fn still_there(file: &Entry, settings: &Settings, delete: bool, truncated: bool) -> Kept {
     let found = file.dir().real_path().join(file.name());
     let bytes = file.followed().and_then(|file| file.metadata()).map_or(0, |meta| meta.len());

@@ -52,9 +52,9 @@ pub struct Item {
     pub scrutiny: Scrutiny,
     /// True if the file is removed once it is stored and verified.
     pub delete: bool,
-    /// The directory in which it was found. `None` when its user has named it: then a link is followed, and what an
-    /// earlier run has begun counts only when that had the same place. What was found by itself is no link, and its
-    /// journal knows its place.
+    /// The directory in which the file was found. `None` if its user has named the file. Then a link is followed, and
+    /// an earlier upload counts only if it had the same place. A file that was found is no link, and its journal knows
+    /// its place.
     pub found_in: Option<Arc<HeldDir>>,
     /// True if the user has named the place. False if only a journal may tell it.
     pub has_place: bool,

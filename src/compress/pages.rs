@@ -71,7 +71,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // The channel has room: there are no more pages than places in it.
+        // The channel has room: it takes as many pages as there are.
         let _ = self.back.try_send(std::mem::take(&mut self.bytes));
     }
 }

@@ -100,8 +100,8 @@ impl Spool {
         Self { file, ration, order: Mutex::new(order), grown: Condvar::new(), read: Arc::default(), hashes: None }
     }
 
-    /// Adopts a file that holds a compressed dump. The spool is sealed. It has one extent, or those in `pieces`, which
-    /// came from [`Spool::pieces`].
+    /// Adopts a file that holds a compressed dump. The spool is sealed. The object is the whole file, or the `pieces`
+    /// of an earlier spool, which came from [`Spool::pieces`].
     ///
     /// # Errors
     /// When the file is shorter than its pieces, or its size cannot be read.

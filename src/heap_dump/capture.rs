@@ -1,11 +1,11 @@
 //! Reads the dump while the JVM writes it, without the JVM's knowledge. The capture gives bytes back to the disk as
-//! soon as it has read them. It takes the names of the files away. So they are gone when the JVM and this process have
-//! closed them, even if both are killed.
+//! soon as it has read them. The capture also removes the names of the files. So the files are gone when the JVM and
+//! this process have closed them, even if both are killed.
 //!
 //! JDK 11.0.13 to 21 write one file from front to end. Later versions write the heap to `<path>.p0`, `.p1` … beside the
-//! head in `<path>`. They would then copy all of the heap into `<path>`. An empty file under the name of each part
-//! makes that copy empty (JDK: `heapDumper.cpp`, `DumpMerger::merge_file`). Earlier versions go back to write lengths,
-//! but `Reframed` does not need them.
+//! head in `<path>`. These versions would then copy all of the heap into `<path>`. An empty file under the name of each
+//! part makes that copy empty (JDK: `heapDumper.cpp`, `DumpMerger::merge_file`). Earlier versions go back to write
+//! lengths, but `Reframed` does not need them.
 
 use std::io;
 use std::time::{Duration, Instant};

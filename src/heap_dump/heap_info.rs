@@ -16,7 +16,7 @@ pub fn heap_used(text: &str) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldGeneration {
     pub used: u64,
-    /// Its largest size. `None` if it may take all of the heap.
+    /// The largest size. `None` if the old generation may take all of the heap.
     pub most: Option<u64>,
 }
 

@@ -194,8 +194,8 @@ pub enum PlanError {
 /// Chooses the directory, and how the dump is read there.
 ///
 /// # Errors
-/// When the JVM does not answer, no directory can be written, not even the lower estimate fits, or the upper one does
-/// not fit into memory.
+/// When the JVM does not answer, or no directory can be written. When not even the lower estimate fits, or the upper
+/// one does not fit into memory.
 pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadline) -> Result<Plan, PlanError> {
     let mut warnings = Vec::new();
     let (jvm, layout) = (vm.jvm(), layout(vm, deadline)?);

@@ -28,7 +28,7 @@ use crate::jvm::layout::Layout;
 use crate::kept::names::NAME;
 use crate::store::UPLOADING;
 
-/// Time for which empty pipes are watched at once. The end of the dump may be noticed so much later.
+/// Time for which empty pipes are watched at once. The run may notice the end of the dump this much later.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A dump that the JVM writes into pipes.

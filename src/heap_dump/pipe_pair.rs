@@ -94,7 +94,7 @@ impl PipePair {
 
 fn make() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read_end, write_end) = door("pipe2", || Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?))?;
-    // A JVM writes up to this size at a time. If the user may not have so much, a smaller pipe will do.
+    // A JVM writes up to this size at a time. If the user's limit is lower, a smaller pipe will do.
     if let Err(errno) = fcntl_setpipe_size(&read_end, PAGE) {
         log::debug!("a pipe stays small: {errno}");
     }

@@ -1,5 +1,5 @@
-//! Tells a record from text that stands in its place. In a damaged dump, lost bytes or a wrong length make the walk
-//! read text as records.
+//! Tells a record from text that lies where a record should be. In a damaged dump, lost bytes or a wrong length make
+//! the walk read text as records.
 
 use super::records::{frame_body, load_class_body, tag};
 

@@ -67,7 +67,7 @@ pub struct Lookout {
     pub too_many: bool,
 }
 
-/// The values of one instance.
+/// The values of one instance, as far as they have come.
 #[derive(Debug)]
 struct Caught {
     class_id: u64,

@@ -15,7 +15,7 @@ enum State {
     Top,
     /// This many bytes of a record are still to come.
     Body(u64),
-    /// Behind the header of a segment without a length.
+    /// The bytes of a segment without a length come.
     Open,
     AsItIs,
 }

@@ -35,7 +35,7 @@ pub fn find(head: impl Read, wanted: &[u64]) -> io::Result<BTreeMap<u64, String>
     Ok(found)
 }
 
-/// The start of a dump.
+/// The head of a dump.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Symbols by their identifiers.

@@ -143,8 +143,8 @@ impl Redactor {
         }
     }
 
-    /// Makes the redactor doubt a dump that may be damaged, where text may stand in the place of anything else. A value
-    /// that cannot be what its record says ends the walk, or is overwritten.
+    /// Makes the redactor doubt a dump that may be damaged, where text may lie instead of anything else. A value that
+    /// cannot be what its record says ends the walk, or is overwritten.
     #[must_use]
     pub fn doubting(self) -> Self {
         Self { doubts: true, ..self }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use super::record_start::RecordStarts;
 use super::records::{TOP_HEADER, be32, identifier, sub, tag};
 
-/// A dump that can be read at any place.
+/// A dump that can be read at any offset.
 pub trait ReadAt {
     /// Reads at least one byte, except at the end.
     ///
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn stretch_where_the_order_restarts_is_searched_twice() {
+    fn stretch_where_the_order_restarts_may_hold_both_ends() {
         // The new generation comes before the old one, which begins inside the second stretch.
         let heap = stretches(&[Some(80), Some(90), Some(10), Some(20)]);
         assert_eq!(places(heap.with(&[5])), [1]);

@@ -65,8 +65,8 @@ impl Run<'_> {
         self.keep_as_sealed(spool, plan, ledger);
     }
 
-    /// Keeps the compressed dump of an object that the store has only acknowledged. Its name and the missing journal
-    /// keep every later run from removing it or storing it again.
+    /// Keeps the compressed dump of an object that the store has only acknowledged. The file's name and the missing
+    /// journal keep every later run from removing it or storing it again.
     pub fn keep_unverified(&mut self, delivery: &Delivery, plan: &mut Plan) {
         let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {

@@ -36,7 +36,8 @@ impl Run<'_> {
         if self.needs_head_first() {
             pipe = pipe.with_head_first();
         }
-        // A whole dump cannot be read again, so the names of classes are unknown. Their numbers are not reported.
+        // The names of classes cannot be read again from a dump that lies nowhere here. So the receipt has no largest
+        // classes.
         let context = Context { progress: &self.progress, deadline: self.deadline };
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
         let piped = streamed::run(&mut pipe, upload, treatment, context, &mut histogram)
