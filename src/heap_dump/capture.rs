@@ -25,8 +25,8 @@ use crate::kept::names::NAME;
 /// Time of one look for growth. A JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Time of one look if nothing is read before the JVM is done. Such a look finds only new parts, which the JVM needs as
-/// long to make.
+/// Time of one look if nothing is read before the JVM is done. Such a look finds only new parts, and the JVM makes them
+/// within about that time.
 const IDLE_LOOK: Duration = Duration::from_millis(20);
 
 /// Time of one look until the heap's file is held. A small heap is written and merged within 5 ms, and must not be

@@ -121,7 +121,7 @@ fn lower(heap_used: u64, live: bool) -> u64 {
     raw + raw / 10
 }
 
-/// Returns the fewest bytes of the JVM's own dump of all objects, which has no copy. gzip makes a tenth of it at best.
+/// Returns the smallest size of the JVM's own dump of all objects, which has no copy. gzip makes a tenth of it at best.
 pub fn least_of_all(heap_used: u64, gzipped: bool) -> u64 {
     let raw = heap_used / 10 * 9;
     if gzipped { raw / 10 } else { raw }
@@ -150,7 +150,7 @@ impl Estimate {
         per_second(self.heap_used, COLLECTED_PER_SECOND) + per_second(self.heap_used, DUMPED_PER_SECOND)
     }
 
-    /// Returns the time in which nobody can dump this heap faster.
+    /// Returns the shortest time in which any JVM can dump this heap.
     pub fn shortest(&self) -> Duration {
         per_second(self.heap_used, DUMPED_PER_SECOND_AT_MOST)
     }

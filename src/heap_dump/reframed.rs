@@ -1,4 +1,4 @@
-//! Reads a dump whose segment lengths are written late, before they are written.
+//! Reads a dump whose segment lengths are written late, without waiting for them.
 
 use super::{Capture, DumpError, DumpFailure};
 use crate::compress::pages::PAGE;

@@ -65,8 +65,8 @@ struct Primitives {
     references: Box<[u32]>,
 }
 
-/// Counts the instances that were zeroed with their references, although references may stay. Nothing tells which of
-/// their values are references.
+/// Counts the instances that were zeroed as a whole, although references may stay. Nothing tells which of their values
+/// are references.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Blanked {
     /// Instances that came before the description of their classes.

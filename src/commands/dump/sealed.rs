@@ -50,8 +50,8 @@ impl Run<'_> {
     /// Stores the sealed dump in this run's own store.
     ///
     /// # Errors
-    /// As for a dump of this run. The sealed dump stays with the run that has made it. If its owner has changed the
-    /// file meanwhile, nothing of it is stored.
+    /// As for a dump of this run. The sealed dump stays with the run that has made it. If the file's owner has changed
+    /// it meanwhile, nothing of it is stored.
     pub fn send_sealed(
         &mut self,
         sealed: &Sealed,
