@@ -1,4 +1,4 @@
-//! `arm`: the JVM's own dump on OutOfMemoryError, switched on while it runs.
+//! `arm`: switches on the JVM's own dump on OutOfMemoryError, while the JVM runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::jvm::layout::Layout;
 use crate::jvm::{Jvm, PROC, select};
 use crate::settings::{TargetSettings, UsageError};
 
-/// The attach has a limit of its own; two flags are set at once.
+/// Time limit of the command. The attach has a limit of its own; two flags are set at once.
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn run(args: &ArmArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
@@ -24,7 +24,7 @@ pub fn run(args: &ArmArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) 
     let deadline = start_clock(LIMIT, watch_signals)?;
     let jvm = select(Path::new(PROC), &target.selection)?;
     if let Some(dir) = &args.path {
-        // Before the JVM is touched.
+        // This check comes before the JVM is touched.
         must_be_usable(&jvm, dir)?;
     }
     let vm = VirtualMachine::attach(&jvm, target.attach_timeout, &deadline)?;
@@ -38,7 +38,8 @@ pub fn run(args: &ArmArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) 
     Ok(Answer::of(printable(&armed).into_owned() + "\n"))
 }
 
-/// `%` may mean another directory to the JVM, which is asked for its version first.
+/// Fails if the JVM cannot use the directory. `%` may mean another directory to the JVM. So a path with `%` is checked
+/// later, when the JVM has given its version.
 fn must_be_usable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
     if dir != "." && !dir.starts_with('/') {
         return Err(UsageError::Dir(dir.to_owned()).into());
@@ -49,7 +50,7 @@ fn must_be_usable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// In the directory that was named, or else where the JVM's own flag says.
+/// Returns the file of the dump: in the directory that the user named, or else where the JVM's own flag says.
 fn place<'a>(vm: &'a VirtualMachine<'_>, named: Option<&str>, deadline: &Deadline) -> Result<OwnPlace<'a>, Error> {
     let (jvm, name) = (vm.jvm(), file_name(vm, deadline)?);
     match named {
@@ -63,14 +64,14 @@ fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Erro
     Ok(heap_dump::own_path(vm, deadline)?.ok_or_else(untold)?)
 }
 
-/// What HotSpot calls the dump in a directory (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`). From 17 on it may
-/// compress it itself.
+/// Returns HotSpot's name of a dump in a directory (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`). From JDK 17 on,
+/// the JVM may compress the dump itself.
 fn file_name(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Error> {
     let gz = if heap_dump::is_gzipped_by_own_flag(vm, deadline)? { ".gz" } else { "" };
     Ok(format!("java_pid{}.hprof{gz}", vm.jvm().ns_pid))
 }
 
-/// Looks for whatever would keep the dump from coming; warns of what may.
+/// Fails if anything keeps the dump from coming, and warns if anything may.
 fn foresee(
     vm: &VirtualMachine<'_>,
     place: &OwnPlace<'_>,
@@ -92,14 +93,14 @@ fn foresee(
     Ok(())
 }
 
-/// Whether the JVM has had the one error at which it dumps. It need not have been armed then: the first one counts
-/// (JDK: `debug.cpp`, `report_java_out_of_memory`).
+/// Returns an error if the JVM has had the one error at which it dumps. The first error counts, even if the JVM was not
+/// armed then (JDK: `debug.cpp`, `report_java_out_of_memory`).
 fn spent(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<OwnDumpError>, Error> {
     let pid = vm.jvm().pid();
     match heap_dump::out_of_memory_errors(vm, deadline)? {
         Some(0) => Ok(None),
         Some(thrown) => Ok(Some(OwnDumpError::Spent { pid, thrown })),
-        // JDK 8 does not tell; what it has written does.
+        // JDK 8 does not tell its errors, but a dump that it has written shows them.
         None => {
             let own = own_path(vm, deadline)?;
             let written = OwnPlace::of_path(vm.jvm(), &own, &file_name(vm, deadline)?);
@@ -115,7 +116,7 @@ fn spent(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<OwnDumpE
     }
 }
 
-/// At an OutOfMemoryError, the heap is full as a rule.
+/// Warns if the dump of a full heap may fail: at an OutOfMemoryError, the heap is full as a rule.
 fn warn_of_full_heap(jvm: &Jvm, place: &OwnPlace<'_>, room: &Room, most: u64, layout: Layout, gzipped: bool) {
     let path = place.path();
     if place.is_memory() {
@@ -124,7 +125,7 @@ fn warn_of_full_heap(jvm: &Jvm, place: &OwnPlace<'_>, room: &Room, most: u64, la
              disk with --path"
         );
     }
-    // From JDK 22 on, the heap lies there twice while its parts are joined.
+    // From JDK 22 on, the heap lies there twice while the JVM joins the parts of its dump.
     let times = if layout == Layout::Parts && !gzipped { 2 } else { 1 };
     if !gzipped && room.free < most.saturating_mul(times) {
         let (heap, needed, free) = (Bytes(most), Bytes(most.saturating_mul(times)), Bytes(room.free));

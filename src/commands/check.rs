@@ -1,4 +1,4 @@
-//! `check`: every condition of a run, tried without dumping.
+//! `check`: tries every condition of a run without dumping.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,10 +25,10 @@ use crate::object::pod::Pod;
 use crate::settings::{CheckSettings, Output, Settings};
 use crate::store::Upload;
 
-/// What one core compresses at the default level.
+/// Bytes that one core compresses in a second at the default level.
 const GZIP_BYTES_PER_SECOND: u64 = 150 << 20;
 
-/// How to make known what nothing inside a container tells.
+/// YAML by which a pod tells its disk limits, which cannot be seen from inside a container.
 const TELL_LIMITS: &str = "env:\n    - name: DISK_LIMIT\n      valueFrom: {resourceFieldRef: \
                            {resource: limits.ephemeral-storage}}\n    - {name: JMAP_DUMP_DISK_LIMIT, value: \
                            \"$(DISK_LIMIT),/dumps=SIZE\"}";
@@ -42,7 +42,7 @@ enum State {
     Obstacle,
 }
 
-/// One condition.
+/// One condition, and what was found.
 #[derive(Debug, Serialize)]
 struct Line {
     what: &'static str,
@@ -50,12 +50,12 @@ struct Line {
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
-    /// For machines: how long the application may stand still.
+    /// Seconds for which the application may stand still, for machines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pause_seconds: Option<f64>,
 }
 
-/// All that was found so far, and the first obstacle.
+/// All conditions that were tried so far, and the first obstacle.
 #[derive(Default)]
 struct Findings {
     lines: Vec<Line>,
@@ -187,7 +187,8 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
     }
 }
 
-/// Opens an upload at a key of its own and gives it up again: the same rights as the run's, and no litter.
+/// Opens an upload at a key of its own, and gives it up again. The upload needs the same rights as a run, and leaves
+/// nothing behind.
 fn try_store(settings: &Settings, findings: &mut Findings, deadline: &Deadline) {
     let key = ObjectKey::new(&settings.place, Utc::now(), &Pod::current().name, 0, &run_id());
     match Upload::open(&settings.store, &key, PART_MIN, deadline) {

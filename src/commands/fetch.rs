@@ -1,4 +1,4 @@
-//! `fetch`: objects out of the store, checked against their receipts, and walked to their end.
+//! `fetch`: gets objects out of the store, checks them against their receipts, and walks dumps to their end.
 
 mod gunzip;
 
@@ -31,14 +31,14 @@ use crate::settings::{FetchSettings, Output};
 use crate::store::{Listed, Shelf, StoreError};
 use crate::terminal::progress::Progress;
 
-/// What came of one object.
+/// The result for one object.
 #[derive(Debug, Serialize)]
 struct Fetched {
     key: String,
     file: String,
     bytes: u64,
     sha256: String,
-    /// What it was compared with.
+    /// The checksum with which the object was compared.
     verified: &'static str,
     seconds: f64,
 }
@@ -79,14 +79,15 @@ fn fetch(
     let (sha256, verified) = got(shelf, &object, &gz, progress, deadline)?;
     if let Some(plain) = &plain {
         gunzip::gunzip(&gz, plain, progress, deadline)?;
-        // It stays until then: a run that fails or is stopped is gone on with from it.
+        // The compressed file stays until then. If a run fails or is stopped, a later one goes on with that file.
         remove_fetched(shelf, key, &gz);
     }
     let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     Ok(Fetched { key: key.to_owned(), file: shown(&wanted.path()), bytes: object.bytes, sha256, verified, seconds })
 }
 
-/// A run has made it. The store's own file stays: its directory may be the one that is fetched to.
+/// Removes the compressed file, if a run of this user has made it. The store's own file stays, because the target may
+/// be the store's directory.
 fn remove_fetched(shelf: &Shelf, key: &str, gz: &Entry) {
     let removed = gz.metadata().and_then(|meta| {
         let is_ours = meta.uid() == rustix::process::geteuid().as_raw() && !shelf.has_as(key, &meta);
@@ -101,7 +102,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Its SHA-256, and what that was compared with.
+/// Downloads the object. Returns its SHA-256, and what that was compared with.
 fn download(
     shelf: &Shelf,
     object: &Listed,
@@ -119,7 +120,7 @@ fn download(
     let verified = match check(shelf, &object.key, &sha256, (download.file(), &part), progress, deadline) {
         Ok(verified) => verified,
         Err(error) => {
-            // What is damaged is not gone on with; a run that was stopped is.
+            // No run goes on with a damaged file. If this run was stopped, a later one goes on.
             if matches!(error, Error::Dump(_) | Error::Damaged { .. }) {
                 download.forget();
             }
@@ -130,8 +131,8 @@ fn download(
     Ok((sha256, verified))
 }
 
-/// The same of a file that an earlier run has got and did not come to decompress. One that is not the object is
-/// somebody else's.
+/// Checks a file that an earlier run has fetched, but not decompressed. Returns what [`download`] returns. A file that
+/// is not the object belongs to somebody else.
 fn got_before(
     shelf: &Shelf,
     object: &Listed,
@@ -149,7 +150,7 @@ fn got_before(
     let sha256 = sha256_of(&file, &path, deadline).map_err(Error::fetch)?;
     match check(shelf, &object.key, &sha256, (&file, &path), progress, deadline) {
         Err(Error::Dump(_) | Error::Damaged { .. }) => Err(another()),
-        // Its length alone does not make it the object.
+        // The right length alone does not make it the object.
         Ok(NO_CHECKSUM | OWN_CHECKSUM) if !object.key.ends_with(".hprof.gz") => Err(another()),
         other => other.map(|verified| (sha256, verified)),
     }
@@ -164,7 +165,7 @@ const NO_CHECKSUM: &str = "there is no checksum to compare";
 
 const OWN_CHECKSUM: &str = "there is no receipt; the file's own checksum is right";
 
-/// Against the receipt, and a dump to its end record.
+/// Checks a file against its receipt, and walks a dump to its end record.
 fn check(
     shelf: &Shelf,
     key: &str,
@@ -187,13 +188,13 @@ fn check(
         let len = file.metadata().map_err(unread)?.len();
         let raw = FileFrom { file, at: 0 }.take(len);
         if !key.ends_with(".hprof.gz") {
-            // Its own checksums are the only ones where there is no receipt, and they also tell that an end is missing.
+            // Without a receipt, the file's own checksums are the only ones. They also show that an end is missing.
             progress.stage("reading it to its end", None);
             gunzip::read_to_end(raw, &path, progress, deadline)?;
             return Ok(if expected.is_some() { SAME } else { OWN_CHECKSUM });
         }
         progress.stage("reading the dump to its end", None);
-        // Of one that was stored in spite of that, nothing else is expected.
+        // If the receipt says that the dump was not whole, it need not be whole here.
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
         let mut raw = DumpReader::gzipped(raw, scrutiny);
@@ -208,8 +209,8 @@ fn check(
     Ok(if expected.is_some() { SAME } else { NO_CHECKSUM })
 }
 
-/// `None` only where there is none: what cannot be read may say that the object is damaged, or that a truncated dump
-/// was stored on purpose.
+/// Returns the receipt; `None` only if there is none. A receipt that cannot be read may say that the object is damaged,
+/// or that a truncated dump was stored on purpose.
 fn receipt_beside(shelf: &Shelf, key: &str) -> Result<Option<Receipt>, StoreError> {
     let key = receipt_of(key);
     let Some(json) = shelf.read_if_there(&key)? else { return Ok(None) };
@@ -232,7 +233,7 @@ fn describe(fetched: &Fetched, output: Output) -> String {
 }
 
 impl Error {
-    /// The store failed while it was read: what is here is gone on with.
+    /// Converts an error of the store while it was read. The next run goes on with the bytes that are here.
     fn fetch(error: StoreError) -> Self {
         match error {
             StoreError::Local { what, path, source } => RoomError::Io { what, path, source }.into(),

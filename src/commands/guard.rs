@@ -1,4 +1,4 @@
-//! The guard's own process: listens while the run lives, and does the rest when it is killed.
+//! The guard's own process: it listens while the run lives, and undoes what a killed run has left.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,21 +23,21 @@ use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 use crate::store;
 
-/// How often the JVM's files are looked at.
+/// Time between two looks at the JVM's files.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Listens on standard input, which is the control socket, until the run is over.
 pub fn keep_watch() {
-    // The run sends it the settings of the store.
+    // The memory is closed to others, because the run sends the settings of the store.
     let _ = private_memory::close();
     stay_alive();
     let mut keeper = Keeper::default();
     loop {
         match receive(std::io::stdin()) {
-            // What a thread that hung has not undone is still noted.
+            // Changes that a hung thread has not undone are still noted.
             Ok(Some((Message::End, _))) => break,
             Ok(Some((message, fds))) => keeper.hear(message, fds),
-            // Not understood; the run still lives.
+            // The message was not understood, but the run still lives.
             Err(error) if [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind()) => {}
             Ok(None) | Err(_) => break,
         }
@@ -49,7 +49,7 @@ pub fn keep_watch() {
 struct Keeper {
     limit: Duration,
     notes: BTreeMap<u64, (Undo, Vec<OwnedFd>)>,
-    /// The JVM will answer here.
+    /// The layout of the dump, and the connection on which the JVM will answer.
     dumping: Option<(Layout, OwnedFd)>,
     files: Vec<Growing>,
 }
@@ -82,7 +82,7 @@ impl Keeper {
         for (undo, fds) in std::mem::take(&mut self.notes).into_values().rev() {
             match undo {
                 Undo::DumpDir { name, identity } => dir = dump_dir(fds, name, identity),
-                // At once: credentials may be short-lived.
+                // The abort begins at once, because credentials may be short-lived.
                 Undo::Upload(open) => abort = Some(std::thread::spawn(move || store::abort(&open))),
                 Undo::AttachFile { name, socket, identity } => {
                     let seen = fds.first().and_then(|dir| identity_of(dir, &name));
@@ -96,14 +96,14 @@ impl Keeper {
         }
         drop(dir);
         for (undo, fds, seen) in rest {
-            // There is nobody to tell.
+            // Nobody is left to be informed of an error.
             let _ = self::undo(undo, &fds, seen);
         }
         let _ = abort.map(|abort| joined_within(abort, store::ABORTS_WITHIN));
     }
 
-    /// Whatever the JVM still writes into files goes nowhere, so that it does not fill the disk. Its pipes end with the
-    /// run: what it writes there is an error for it.
+    /// Empties the files that the JVM still writes, so that it does not fill the disk. The pipes end with the run: the
+    /// JVM's further writes to them fail.
     fn finish_dump(mut self, layout: Layout, connection: &OwnedFd, dir: Option<&DumpDir>, end: Instant) {
         // Half an order would keep the JVM's listener waiting for the rest.
         let _ = shutdown(connection, Shutdown::Write);
@@ -118,13 +118,13 @@ impl Keeper {
     }
 }
 
-/// Waits a moment for the JVM's last word: whatever it is, it says it once, and closes.
+/// Waits a moment for the end of the JVM's answer. The JVM answers once, and closes the connection.
 fn answered(connection: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(connection, PollFlags::IN)];
     let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
     let _ = poll(&mut fds, Some(&timeout));
     let ready = fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
-    // Some JVMs send a first line at once.
+    // Some JVMs send a first line at once, so only the end counts.
     ready && matches!(rustix::io::read(connection, &mut [0; 4096][..]), Ok(0) | Err(_))
 }
 
@@ -132,7 +132,7 @@ fn dump_dir(fds: Vec<OwnedFd>, name: String, identity: Identity) -> Option<DumpD
     DumpDir::adopt(fds.into_iter().next()?, name, identity).ok()
 }
 
-/// A file by its number and its last change: the next run may make one of the same name.
+/// Identifies a file by its number and its last change: the next run may make a file of the same name.
 fn identity_of(dir: &OwnedFd, name: &str) -> Option<(u64, i64, u64)> {
     let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     Some((stat.st_ino, stat.st_ctime, stat.st_ctime_nsec))
@@ -165,7 +165,8 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
     }
 }
 
-/// A file that has a journal waits for the store: its run was killed before it could say so. Unless that goes, too.
+/// Removes files and directories that a killed run has made. A file with a journal waits for the store, and stays. If
+/// the journal is to be removed as well, the file goes.
 fn remove_names(from: Arc<HeldDir>, dirs: &[OsString], files: &[OsString]) {
     let (mut last, mut made) = (Some(from), Vec::new());
     for name in dirs {
@@ -203,7 +204,7 @@ mod tests {
         let there = || names.map(|name| dir.path().join("a/b").join(name).exists());
         remove(&["a", "b"], &["waits", "half"]);
         assert_eq!(there(), [true, false, true]);
-        // It is stored, and its run was about to remove both.
+        // The object is stored, and its run was about to remove both.
         remove(&["a", "b", "none"], &["waits", "waits.upload"]);
         assert_eq!(there(), [true, false, true]);
         remove(&["a", "b"], &["waits", "waits.upload"]);

@@ -1,4 +1,4 @@
-//! `install`: the running program and its settings file into a directory, for init containers that have no cp.
+//! `install`: copies the running program and its settings file into a directory, for init containers that have no cp.
 
 use std::fs::Permissions;
 use std::io;
@@ -14,7 +14,7 @@ use crate::files::regular_file::{Access, PRIVATE, create_in, open_named};
 use crate::heap_dump::RoomError;
 use crate::settings::FILE_NAME;
 
-/// The program's name there, whatever it is called here.
+/// The program's name in the directory, whatever it is called here.
 const PROGRAM: &str = "jmap-dump-tool";
 
 pub fn run(args: &InstallArgs) -> Result<Answer, Failed> {
@@ -38,9 +38,9 @@ fn install(dir: &Path) -> Result<String, (String, io::Error)> {
     Ok(done)
 }
 
-/// Under another name first: a program that runs cannot be written, and half a one must not be run. Nobody knows the name
-/// before it is there, and nobody else can read or write it until it has its owner and mode, by which the settings file
-/// is trusted.
+/// Copies a file, under another name first: a program that runs cannot be written, and nobody must run half a program.
+/// Nobody can guess the other name. Nobody else can read or write the file until it has its owner and mode, by which
+/// the settings file is trusted.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let to = Entry::named(to)?;
     let mut source = open_named(from)?;
@@ -59,7 +59,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         temporary.replace(&to)
     });
     if copied.is_err() {
-        // It has no use, and what matters is the first error.
+        // The temporary file has no use, and the first error is the one to report.
         let _ = temporary.remove();
     }
     copied

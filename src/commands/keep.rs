@@ -1,4 +1,4 @@
-//! What is kept of a dump that could not be stored, and the command that stores it later.
+//! Keeps a dump that could not be stored, and names the command that stores it later.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -16,15 +16,16 @@ use crate::object::receipt::Kept;
 use crate::settings::Settings;
 use crate::store::StoreSettings;
 
-/// Longest mount table that is read: 100,000 mounts are possible, a hundred are usual.
+/// Longest mount table that is read, in bytes: 100,000 mounts are possible, a hundred are usual.
 const MOUNTS_MAX: u64 = 16 << 20;
 
-/// The journal of the file of this name in `dir`, with what has happened so far. Nobody sees it before it is complete.
+/// Writes the journal of the file `name` in `dir`, with what has happened so far. Nobody sees the journal before it is
+/// complete.
 ///
 /// # Errors
-/// When it cannot be written, or there is one.
+/// When the journal cannot be written, or there is one.
 pub fn write_journal(dir: &DumpDir, name: &str, begin: &Begin, ledger: Option<&Ledger>) -> io::Result<Journal> {
-    // What an attempt without room has left.
+    // An earlier attempt without room may have left this file.
     let _ = dir.remove_file(NEW_JOURNAL);
     let written = dir.create_file(NEW_JOURNAL).and_then(|file| Journal::begin(file, begin)).and_then(|journal| {
         ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
@@ -34,10 +35,10 @@ pub fn write_journal(dir: &DumpDir, name: &str, begin: &Begin, ledger: Option<&L
     written.inspect_err(|_| drop(dir.remove_file(NEW_JOURNAL)))
 }
 
-/// Names `file` in `dir` as `name` and leaves it there.
+/// Renames `file` in `dir` to `name`, and leaves it there.
 ///
 /// # Errors
-/// When it cannot be renamed; then it is left under its old name all the same.
+/// When the file cannot be renamed. Then it is left under its old name.
 pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> io::Result<Kept> {
     dir.keep();
     if file != name {
@@ -45,14 +46,15 @@ pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> i
     }
     let path = format!("{}/{name}", dir.here);
     let bytes = dir.open_file(name)?.metadata()?.len();
-    // Where the JVM's user is not this one, the journal is his as well, and orders nothing.
+    // If the JVM's user is another one, the journal is that user's as well, and orders nothing. So the command says
+    // `--delete`.
     let words = if dir.is_of_another() { "--delete " } else { "" };
     Ok(kept(Path::new(&path), bytes, dir.mount.as_ref().map(Mount::lifetime), settings, words))
 }
 
-/// A file that was to be uploaded. `delete` says that it was to be removed then, `truncated` that it need not be whole.
-/// Whatever has its name by now, a link of another user is not followed: the printed command would remove what that
-/// leads to.
+/// Describes a file that was to be uploaded. `delete` says that it was to be removed then, `truncated` that it need not
+/// be whole. The name may be a link of another user by now. A link is not followed, because the printed command would
+/// remove its target.
 pub fn still_there(file: &Entry, settings: &Settings, delete: bool, truncated: bool) -> Kept {
     let found = file.dir().real_path().join(file.name());
     let bytes = file.followed().and_then(|file| file.metadata()).map_or(0, |meta| meta.len());
@@ -63,10 +65,10 @@ pub fn still_there(file: &Entry, settings: &Settings, delete: bool, truncated: b
     kept(&found, bytes, mount.as_ref().map(Mount::lifetime), settings, &words)
 }
 
-/// `words` are further flags of the command.
+/// Describes a kept file. `words` are further flags of the command.
 fn kept(path: &Path, bytes: u64, lifetime: Option<Lifetime>, settings: &Settings, words: &str) -> Kept {
     let place = &settings.place;
-    // A store that a settings file named has its credentials there, and only there.
+    // If a settings file named the store, only that file has the credentials.
     let store = match &settings.store.config {
         Some(path) => format!("--config {} ", quoted(path)),
         None if settings.store.by_hand => store_flags(settings),
@@ -93,7 +95,7 @@ fn redact_flags(redaction: &Redaction) -> String {
     format!("--redact={} {keep}", redaction.word())
 }
 
-/// The flags that name the store and where it is, without credentials or paths of this machine.
+/// Returns the flags that name the store and its address, without credentials or paths of this machine.
 pub(super) fn address_flags(store: &StoreSettings) -> String {
     let path_style = store.path_style.map(|on| on.to_string());
     flags([
@@ -113,7 +115,7 @@ fn flags<const N: usize>(flags: [(&str, Option<String>); N]) -> String {
 fn store_flags(settings: &Settings) -> String {
     let store = &settings.store;
     if store.url.is_presigned() {
-        // It is a secret, and has perhaps ended: the next one is told by the variable again.
+        // A signed URL is a secret, and may have ended. The user gives the next one by the variable again.
         return String::new();
     }
     let others = flags([
@@ -121,20 +123,20 @@ fn store_flags(settings: &Settings) -> String {
         ("--encryption", store.encryption.map(|encryption| encryption.word().to_owned())),
         ("--kms-key-id", store.kms_key_id.clone()),
         ("--service-account-file", store.service_account_file.clone()),
-        // One with a password is told by its variable again.
+        // A proxy with a password is given by its variable again.
         ("--proxy", store.proxy.clone().filter(|proxy| !proxy.contains('@'))),
         ("--ca-file", store.ca_file.clone()),
     ]);
     address_flags(store) + &others
 }
 
-/// As a shell reads it back.
+/// Quotes a text so that a shell reads it back.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:=@%+".contains(&byte);
     if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// The same for bytes that need not be text (POSIX.1-2024, 2.2.4, "Dollar-Single-Quotes").
+/// Quotes bytes that need not be text (POSIX.1-2024, 2.2.4, "Dollar-Single-Quotes").
 fn quoted_bytes(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => quoted(text),

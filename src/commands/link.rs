@@ -1,4 +1,4 @@
-//! A link to a dump that is stored.
+//! Adds a link to a stored dump.
 
 use crate::base::deadline::Deadline;
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::object::receipt::Receipt;
 use crate::settings::DumpSettings;
 use crate::store::Shelf;
 
-/// Adds the link that was asked for. The dump is stored, whether there is one or not.
+/// Adds the link that the user asked for to the receipt. The dump is stored, whether there is a link or not.
 pub(super) fn add_link(receipt: &mut Receipt, key: &str, settings: &DumpSettings, deadline: &Deadline) {
     let Some(valid) = settings.link else { return };
     match Shelf::open(&settings.common.store, deadline).and_then(|shelf| shelf.link(key, valid)) {

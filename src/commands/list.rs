@@ -1,4 +1,4 @@
-//! `list`: what is in the store, for the developers who have no access to the cluster.
+//! `list`: shows what is in the store, for developers who have no access to the cluster.
 
 mod page;
 mod row;
@@ -19,7 +19,7 @@ use crate::store::{Shelf, StoreError};
 use page::Whence;
 use row::Row;
 
-/// Most bytes of what receipts tell in one listing; further objects are listed without.
+/// Most bytes of text from receipts in one listing. Further objects are listed without such text.
 const DETAILS_MAX: usize = 64 << 20;
 
 pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
@@ -61,7 +61,7 @@ fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error>
     Ok(rows)
 }
 
-/// The listing is good without links: what cannot be signed for one object is not tried for the others.
+/// Adds links to the rows. The listing is good without links: after one failure, no other object is tried.
 fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Error> {
     let mut none = None;
     for row in rows.iter_mut() {
@@ -88,7 +88,7 @@ fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Err
     Ok(())
 }
 
-/// Its failure is that of the dump's own link, which is told.
+/// Signs a link to the context. A failure is that of the dump's own link, which is reported.
 fn context_link(shelf: &Shelf, row: &Row, valid: Duration) -> Option<String> {
     let signed = shelf.link(row.context.as_ref()?, valid);
     signed.ok().flatten().map(|link| link.url)

@@ -1,4 +1,4 @@
-//! One file per verb; each reads as the list of its stages.
+//! One file per verb. Each file reads as the list of its stages.
 
 mod arm;
 mod check;
@@ -36,11 +36,11 @@ use crate::settings::Output;
 use crate::store::Finished;
 use crate::terminal::output::write_within;
 
-/// What a command leaves for the edge to print, on standard output.
+/// The text that a command leaves for `main` to print on standard output.
 #[derive(Debug, Default)]
 pub struct Answer {
     pub text: String,
-    /// Standard output carries the dump, so this goes to standard error.
+    /// True if standard output carries the dump. Then the text goes to standard error.
     pub aside: bool,
 }
 
@@ -48,12 +48,12 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Failed {
     pub error: Box<Error>,
-    /// The receipt, or as much as could be told.
+    /// The receipt, or as much of it as is known.
     pub answer: Answer,
 }
 
 impl<E: Into<Error>> From<E> for Failed {
-    /// Before there was anything to tell.
+    /// Converts an error that came before there was anything to report.
     fn from(error: E) -> Self {
         Self { error: Box::new(error.into()), answer: Answer::default() }
     }
@@ -64,7 +64,7 @@ impl Answer {
         Self { text, aside: false }
     }
 
-    /// This answer, however the command ended.
+    /// Returns this answer together with the result of the command.
     fn and(self, result: Result<(), Error>) -> Result<Self, Failed> {
         match result {
             Ok(()) => Ok(self),
@@ -73,7 +73,7 @@ impl Answer {
     }
 }
 
-/// Is told the run's deadline as soon as it is known, and how long the run may go on after its end.
+/// A function that gets the run's deadline as soon as it is known, and how long the run may go on after its end.
 pub type WatchSignals<'a> = dyn FnMut(&Deadline, Duration) + 'a;
 
 /// Runs a command.
@@ -98,12 +98,12 @@ pub fn run(cli: &Cli, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Fa
     }
 }
 
-/// The run's clock, known to the signals.
+/// Starts the run's clock, and passes it to `watch_signals`.
 fn start_clock(limit: Duration, watch_signals: &mut WatchSignals<'_>) -> Result<Deadline, Error> {
     start_clock_that_lingers(limit, Duration::ZERO, watch_signals)
 }
 
-/// The same for a run that goes on for a while when its end has come.
+/// Starts the clock of a run that goes on for `linger` when its end has come.
 fn start_clock_that_lingers(
     limit: Duration,
     linger: Duration,
@@ -116,7 +116,7 @@ fn start_clock_that_lingers(
     Ok(deadline)
 }
 
-/// What a run knows of itself before it has done anything.
+/// Returns the receipt of a run that has not done anything yet.
 fn new_receipt(place: &Place) -> Receipt {
     Receipt {
         tool: format!("jmap-dump-tool {}", crate::VERSION),
@@ -128,7 +128,7 @@ fn new_receipt(place: &Place) -> Receipt {
     }
 }
 
-/// The object is stored: its receipt says so, and is put beside it.
+/// Completes the receipt of a stored object, and puts it beside the object.
 fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
     receipt.object = Some(finished.object.clone());
     if let Some(text) = context {
@@ -146,17 +146,17 @@ fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, c
     }
 }
 
-/// How long a reader of standard output may stall before it misses the rest.
+/// Time for which a reader of standard output may stall before it misses the rest.
 const EMIT_WITHIN: Duration = Duration::from_secs(1);
 
-/// A receipt of a command that goes on. A reader that went away, or that does not read, changes nothing of what is
-/// still to be done.
+/// Prints a receipt of a command that goes on. If the reader is gone or does not read, the command still does all its
+/// work.
 fn emit(text: &str) {
     crate::terminal::log_copy::add(text);
     let _ = write_within(std::io::stdout().lock(), printable_lines(text).as_bytes(), EMIT_WITHIN);
 }
 
-/// The receipt of a run that is over, in the form that was asked for.
+/// Returns the receipt of a run that is over, in the form that the user asked for.
 fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> Result<Answer, Failed> {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();

@@ -1,4 +1,4 @@
-//! `presign`: a URL by which one dump can be stored without any key, made by whoever has one.
+//! `presign`: signs a URL that allows one upload without credentials.
 
 use chrono::Utc;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::object::key::ObjectKey;
 use crate::settings::{Output, PresignSettings};
 use crate::store::{SettingsError, Shelf};
 
-/// Stands where the pod's name would.
+/// Stands in the key where the pod's name would.
 const POD: &str = "presigned";
 
 #[derive(Debug, Serialize)]

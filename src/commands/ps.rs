@@ -1,4 +1,4 @@
-//! `ps`: the JVMs here, and what can be done with each. Nothing is done to any of them.
+//! `ps`: lists the JVMs here, and what can be done with each. Nothing is done to any of them.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ struct Row {
     heap_used: Option<u64>,
     heap_max: Option<u64>,
     resident: u64,
-    /// Why not, when it is not.
+    /// The error says why the JVM is not attachable.
     attachable: Result<(), String>,
 }
 

@@ -1,4 +1,4 @@
-//! `status`: how a watcher is, for probes in a container that has no other program.
+//! `status`: reports the health of a watcher, for probes in a container that has no other program.
 
 use std::path::Path;
 

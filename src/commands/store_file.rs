@@ -1,4 +1,5 @@
-//! One file into the store: walk, compress, upload, verify. What an earlier process has begun is gone on with.
+//! Stores one file: walk, compress, upload, verify. If an earlier process has begun the upload, this one goes on with
+//! it.
 
 mod clear_up;
 mod compress;
@@ -43,19 +44,19 @@ use crate::store::Upload;
 use crate::terminal::progress::Progress;
 use crate::watch::parts::with_parts;
 
-/// What is to be stored.
+/// A file that is to be stored.
 #[derive(Debug, Clone)]
 pub struct Item {
     /// `-` is standard input.
     pub path: PathBuf,
     pub scrutiny: Scrutiny,
-    /// It goes once it is stored and verified.
+    /// True if the file is removed once it is stored and verified.
     pub delete: bool,
-    /// The directory in which it was found. `None` when its user has named it: then a link is followed, and what an
-    /// earlier run has begun counts only when that had the same place. What was found by itself is no link, and its
-    /// journal knows its place.
+    /// The directory in which the file was found. `None` if its user has named the file. Then a link is followed, and
+    /// an earlier upload counts only if it had the same place. A file that was found is no link, and its journal knows
+    /// its place.
     pub found_in: Option<Arc<HeldDir>>,
-    /// The place was named, and is not only told by a journal.
+    /// True if the user has named the place. False if only a journal may tell it.
     pub has_place: bool,
 }
 
@@ -64,7 +65,7 @@ impl Item {
         self.found_in.is_none()
     }
 
-    /// `None` for standard input.
+    /// Returns the file's entry; `None` for standard input.
     fn entry(&self) -> Result<Option<Entry>, Error> {
         if self.path == Path::new("-") {
             return Ok(None);
@@ -77,23 +78,23 @@ impl Item {
     }
 }
 
-/// One file on its way.
+/// One file while it is stored.
 struct Deposit<'a> {
     item: &'a Item,
-    /// Where it is, as held from the start on; `None` for standard input.
+    /// The file's entry, held from the start on; `None` for standard input.
     entry: Option<Entry>,
     settings: Settings,
     begin: Begin,
     ledger: Option<Ledger>,
-    /// An earlier process has begun it.
+    /// True if an earlier process has begun the upload.
     resumed: bool,
-    /// Beside the file, and stored together with it.
+    /// The parts of the dump that lie beside the file, and are stored together with it.
     parts: OnceCell<Vec<Entry>>,
     progress: &'a Progress,
     deadline: &'a Deadline,
 }
 
-/// Stores it; the receipt tells how far that came.
+/// Stores the file. The receipt tells how far that came.
 pub fn store(
     item: &Item,
     settings: &Settings,
@@ -105,7 +106,7 @@ pub fn store(
         Err(error) => return (new_receipt(&settings.place), Err(error)),
     };
     let begun = deposit.begin.receipt.clone();
-    // Nobody waits for a dump that an earlier run has made.
+    // Nobody waits for a dump that an earlier run has made, so the receipt has no wish.
     let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, wish: None, ..begun };
     let mut result = deposit.run(&mut receipt);
     // A multipart upload may be gone: a rule of the bucket, or somebody's order, has removed it.
@@ -142,7 +143,7 @@ impl<'a> Deposit<'a> {
             Err(error) => return Err(Error::store(error)),
         };
         let result = self.send(&mut upload, receipt);
-        // What is not worth storing is not gone on with.
+        // No later run goes on with the upload of a damaged file.
         if let Some(ledger) = upload.as_ref().and_then(Upload::ledger) {
             ledger.decide(!is_damaged(&result));
         }
@@ -208,7 +209,7 @@ impl<'a> Deposit<'a> {
         Verdict::of(walk).or_else(|| (self.scrutiny() != Scrutiny::Dump).then(Verdict::of_remains))
     }
 
-    /// A gzipped file goes as it is, once it was walked; a plain one is compressed on the way.
+    /// Reads the file. A gzipped file is sent as it is, after a walk; a plain one is compressed on the way.
     fn read(&self, upload: &mut Upload) -> Result<Delivery, Error> {
         let Some(entry) = &self.entry else { return self.read_stdin(upload) };
         let open = || open(self.item, entry);
@@ -222,14 +223,14 @@ impl<'a> Deposit<'a> {
             let (raw, _) = with_parts(entry, open().map_err(io::Error::other)?)?;
             Ok(DumpReader::plain(raw, self.scrutiny()))
         };
-        // Only one file can be read at any place; without redaction, nobody asks for that.
+        // Only a single file can be read at any offset, and only redaction needs that.
         let is_single = self.redact().is_some() && self.parts.get().is_none_or(Vec::is_empty);
         let single = is_single.then(open).transpose()?;
         let redactor = self.redactor(&path, again, single.as_ref())?;
         self.compress(DumpReader::plain(raw, self.scrutiny()), &path, redactor, upload)
     }
 
-    /// What comes gzipped has to be walked before it is sent, and so lies in a file meanwhile.
+    /// Reads standard input. Gzipped bytes have to be walked before they are sent, so they lie in a file meanwhile.
     fn read_stdin(&self, upload: &mut Upload) -> Result<Delivery, Error> {
         let path = "standard input";
         let mut stdin = Patient { stdin: io::stdin(), deadline: self.deadline };
@@ -247,14 +248,14 @@ impl<'a> Deposit<'a> {
         self.read_gzipped(file, path, upload)
     }
 
-    /// A file without a name where the dump lies.
+    /// Creates a file without a name where the dump lies.
     fn nameless_beside(&self, bytes: u64, least: u64) -> Result<File, Error> {
         let here = || HeldDir::named(Path::new("."));
         let dir = self.entry.as_ref().map_or_else(here, |entry| Ok(Arc::clone(entry.dir())));
         nameless_in_or_elsewhere(dir, bytes, least, &self.settings.disk_limits)
     }
 
-    /// As it is, once it was walked; or else redacted and compressed again.
+    /// Sends a gzipped file as it is, after a walk. If it has to be redacted, it is compressed again.
     fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
         let plain = || DumpReader::gzipped(spool.reader(), self.scrutiny());
@@ -284,7 +285,7 @@ impl<'a> Deposit<'a> {
             .map_err(|source| unread(path, source))
     }
 
-    /// To the end, for its checksums.
+    /// Reads the file to its end, for its checksums.
     fn read_anything(&self, raw: &mut DumpReader<'_>, path: &str, bytes: u64) -> Result<Summary, Error> {
         let mut page = vec![0; PAGE];
         while raw.read(&mut page).map_err(|source| unread(path, source))? > 0 {
@@ -309,7 +310,7 @@ impl<'a> Deposit<'a> {
         found.map(|redactor| Some(self.doubting(redactor))).map_err(|source| unread(path, source))
     }
 
-    /// What is damaged is stored only where remains are wanted.
+    /// Makes the redactor doubt the dump if remains are wanted: only then a damaged dump is stored.
     fn doubting(&self, redactor: Redactor) -> Redactor {
         if self.scrutiny() == Scrutiny::Remains { redactor.doubting() } else { redactor }
     }
@@ -323,7 +324,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What no later attempt reads otherwise; a disk that fails may work again.
+/// Returns whether every later attempt would read the same damage. A disk that fails may work again.
 fn is_damaged(result: &Result<(), Error>) -> bool {
     match result {
         Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })) => true,
@@ -332,7 +333,7 @@ fn is_damaged(result: &Result<(), Error>) -> bool {
     }
 }
 
-/// No room for the copy, or nothing to be copied.
+/// Returns the error of a copy: there is no room for it, or its source cannot be read.
 fn uncopied(path: &str, source: io::Error) -> Error {
     if source.kind() != io::ErrorKind::StorageFull {
         return unread(path, source);

@@ -1,4 +1,4 @@
-//! A place for what is compressed on its way.
+//! Creates temporary files for compressed bytes.
 
 use std::fs::File;
 use std::io;
@@ -13,13 +13,15 @@ use crate::heap_dump::{DiskLimits, RoomError};
 use crate::jvm::memory::is_memory;
 use crate::kept::names::PRIVATE_DIR;
 
-/// A tenth is what a dump becomes at best: less would fill the volume of the application for nothing.
+/// Returns the least room for a compressed copy, in bytes: a tenth, which is the best case. With less room, the copy
+/// would fill the application's volume for nothing.
 pub fn least_room(bytes: u64) -> u64 {
     bytes / 10
 }
 
-/// A file without a name, in `dir` or else among the temporary ones: gone when it is closed. Where there is room for
-/// `bytes`, within the limits that were told, if there is such a place, and nowhere with less than `least`.
+/// Creates a file without a name, which is gone when it is closed. The file lies in `dir` or in the directory for
+/// temporary files, preferably where there is room for `bytes` within `limits`. No directory is used that has less than
+/// `least`.
 pub fn nameless_in_or_elsewhere(
     dir: io::Result<Arc<HeldDir>>,
     bytes: u64,
@@ -45,12 +47,12 @@ pub fn nameless_in_or_elsewhere(
     })
 }
 
-/// overlayfs before Linux 6.10 knows no nameless files, nor does NFS.
+/// Creates a file without a name. overlayfs before Linux 6.10 and NFS have none, so a file is unlinked there.
 fn nameless_in(dir: &Arc<HeldDir>) -> io::Result<File> {
     create_nameless_in(dir, ".", Access::ReadWrite).or_else(|_| unlinked_in(dir))
 }
 
-/// A file on a tmpfs is memory of this container, which has little: nothing of it counts.
+/// Returns the free bytes of a disk. A tmpfs is memory of this container, which has little, so it counts as 0.
 fn free_in(dir: &HeldDir, limits: &DiskLimits) -> u64 {
     let on_disk = rustix::fs::fstatfs(dir).is_ok_and(|fs| !is_memory(&fs));
     let room = rustix::fs::fstatvfs(dir).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize));

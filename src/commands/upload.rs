@@ -1,5 +1,5 @@
-//! `upload`: dumps that are already files, and what earlier runs have left, through the same stages as one that a
-//! JVM makes.
+//! `upload`: stores dumps that are already files, and what earlier runs have left. They go through the same stages as a
+//! dump that a JVM makes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::store::url::StoreUrl;
 use crate::terminal::progress::Progress;
 use crate::watch::{left_in, sweep};
 
-/// So deep below a directory somebody may have left something: a local store's keys have three levels.
+/// Levels of directories that are searched for dumps. A local store's keys have three.
 const LEVELS: usize = 5;
 
 pub fn run(args: &UploadArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
@@ -43,7 +43,7 @@ fn store_one(
     deadline: &Deadline,
 ) -> Result<Answer, Failed> {
     let (receipt, result) = store(item, &settings.common, progress, deadline);
-    // What was found may be another process's, which says how it ends, or be done since.
+    // A file that was found may be another process's, which reports its end itself. Or its upload has ended since.
     let by_another = match &result {
         Err(Error::Claim(busy @ ClaimError::Busy { .. })) => Some(busy.to_string()),
         Err(_) if is_gone(&item.path) => {
@@ -57,12 +57,12 @@ fn store_one(
     tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
 }
 
-/// No other error of looking for it says that.
+/// Returns whether the file is gone. No other error of the lookup says that.
 fn is_gone(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// All receipts; of several failures the first one counts, and the others are told at once.
+/// Joins all receipts. If several uploads fail, the first error counts, and the others are logged at once.
 fn all_of(ended: Vec<Result<Answer, Failed>>) -> Result<Answer, Failed> {
     let (mut all, mut result) = (Answer::default(), Ok(()));
     for one in ended {
@@ -98,7 +98,8 @@ fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
     Ok(found.map(|path| item(path, Some(Arc::clone(&held)))).collect())
 }
 
-/// Objects of a local store bear the same names, and are where they belong.
+/// Returns whether the file is an object of the local store. Such objects have the same names as kept files, and are
+/// where they belong.
 fn is_stored_here(path: &Path, store: &StoreUrl) -> bool {
     let StoreUrl::Local { dir } = store else { return false };
     let absolute = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

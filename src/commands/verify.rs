@@ -1,4 +1,4 @@
-//! `verify`: the walker behind gunzip.
+//! `verify`: walks a dump, plain or gzipped.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -40,7 +40,7 @@ fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     let len = file.metadata().map_err(unopened)?.len();
     let progress = Progress::start();
     progress.stage("reading the dump", None);
-    // Reading a file ends by itself; a week is no limit.
+    // The reading of a file ends by itself, so a week is as good as no limit.
     let deadline = Deadline::after(std::time::Duration::from_secs(7 * 24 * 3600))
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     let gzipped = is_gzip(&file).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
@@ -83,18 +83,18 @@ fn describe(path: &str, walk: &Summary) -> String {
     text + &damage + mended + &cut + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
 }
 
-/// Whether the file begins as a gzip member does.
+/// Returns whether the file begins as a gzip member does.
 pub fn is_gzip(file: &File) -> io::Result<bool> {
     let mut magic = [0; 2];
     Ok(file.read_at(&mut magic, 0)? == 2 && magic == gzip::MAGIC)
 }
 
-/// Reads a dump, plain or gzipped.
+/// Returns a reader of a dump, plain or gzipped.
 pub fn reader<'a>(raw: impl Read + 'a, gzipped: bool, scrutiny: Scrutiny) -> DumpReader<'a> {
     if gzipped { DumpReader::gzipped(raw, scrutiny) } else { DumpReader::plain(raw, scrutiny) }
 }
 
-/// Walks a dump, and tells `tally` of its objects.
+/// Walks a dump, and counts its objects in `tally`.
 pub fn walk(
     raw: &mut DumpReader<'_>,
     path: &str,

@@ -1,4 +1,4 @@
-//! From a raw dump to gzip members: walk and compress, joined by threads and bounded channels.
+//! Turns a raw dump into gzip members. One thread walks and workers compress; bounded channels join them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::base::waiting::{Gate, Halt, Halted, joined, started};
 use crate::hprof::{Blanked, Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
 use crate::terminal::progress::Progress;
 
-/// The dump did not get through the stages.
+/// A stage of the dump has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     #[error("cannot read the dump")]
@@ -26,7 +26,7 @@ pub enum PipelineError {
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Compress(#[from] CompressError),
-    /// The JVM merged a part before its name was taken away.
+    /// The JVM merged a part of the dump before its name was removed.
     #[error("the JVM copied a part of its heap that was already read")]
     Merged,
     #[error("cannot write the compressed dump")]
@@ -35,7 +35,7 @@ pub enum PipelineError {
     Stopped(#[from] Stopped),
     #[error("a stage of the dump cannot be started")]
     NoThread(#[source] io::Error),
-    /// Another stage has an error of its own, which tells more.
+    /// Another stage has failed, and its error tells the cause.
     #[error("another stage has failed")]
     Halted,
 }
@@ -47,14 +47,14 @@ impl From<Halted> for PipelineError {
 }
 
 impl PipelineError {
-    /// The error that made the others.
+    /// Returns the error that caused the others.
     #[must_use]
     pub fn or_its_cause(self, other: Self) -> Self {
         if matches!(self, Self::Halted) { other } else { self }
     }
 }
 
-/// What the stages of one dump share.
+/// State that the stages of one dump share.
 #[derive(Debug, Default)]
 pub struct Together {
     /// Opens when the application runs again.
@@ -63,16 +63,16 @@ pub struct Together {
     pub halt: Halt,
 }
 
-/// What is done to a dump on its way.
+/// The treatment of a dump: how it is compressed and redacted.
 #[derive(Debug)]
 pub struct Treatment {
     pub effort: Effort,
-    /// Takes secrets out of it.
+    /// Overwrites secrets, if the user wants that.
     pub redactor: Option<Redactor>,
 }
 
 impl Treatment {
-    /// See [`Redactor::blanked`].
+    /// Returns [`Redactor::blanked`], or zeros without a redactor.
     pub fn blanked(&self) -> Blanked {
         self.redactor.as_ref().map(|redactor| redactor.blanked).unwrap_or_default()
     }
@@ -84,11 +84,12 @@ impl From<Effort> for Treatment {
     }
 }
 
-/// Walks `raw` to its end, tells `tally` of its objects, redacts them, and has the members taken by `take` on a thread
-/// of its own. A stage that fails ends the others.
+/// Walks `raw` to its end, counts its objects in `tally`, redacts it, and compresses it. `take` receives the members on
+/// a thread of its own. A stage that fails ends the others.
 ///
 /// # Errors
-/// That of the walk and the workers, and that of `take`; [`PipelineError::Halted`] stands for the other one.
+/// The first result has the error of the walk or of a worker, the second that of `take`. [`PipelineError::Halted`]
+/// means that the other error is the cause.
 pub fn compressed<T: Send>(
     raw: &mut dyn Source,
     treatment: &mut Treatment,
@@ -120,17 +121,17 @@ pub fn compressed<T: Send>(
         let (workers, taker) = match (workers, taker) {
             (Ok(workers), Ok(taker)) => (workers, taker),
             (Err(error), _) | (_, Err(error)) => {
-                // Those that have started end by it.
+                // The stages that have started end by the halt.
                 halt.trip();
                 return (Err(PipelineError::NoThread(error)), Err(PipelineError::Halted));
             }
         };
         let walked =
             halt.guarding(|| walk(raw, &raw_pool, &blocks_in, together, progress, deadline, Looks { tally, redactor }));
-        // Workers that still wait there must see the end of the blocks.
+        // Workers that still wait at the gate must see the end of the blocks.
         gate.open();
         drop(blocks_in);
-        // All of them, before the first error is told.
+        // All workers end before the first error is returned.
         let compressed: Vec<_> = workers.into_iter().map(joined).collect();
         let compressed = compressed.into_iter().filter_map(Result::err).reduce(PipelineError::or_its_cause);
         let taken = joined(taker);
@@ -143,7 +144,7 @@ pub fn compressed<T: Send>(
     })
 }
 
-/// The members as they come, on the thread that takes them.
+/// Gives out the members as they come, on the thread that takes them.
 #[derive(Debug)]
 pub struct Members<'a> {
     members: Receiver<Member>,
@@ -151,23 +152,23 @@ pub struct Members<'a> {
 }
 
 impl Members<'_> {
-    /// The next one; `None` when all have come.
+    /// Returns the next member; `None` when all have come.
     ///
     /// # Errors
-    /// When another stage has failed: then it says nothing that there is no next one.
+    /// When another stage has failed. A channel without a next member does not mean then that all have come.
     pub fn next(&self) -> Result<Option<Member>, PipelineError> {
         fail_on_demand("take a member")?;
         Ok(self.halt.receive(&self.members)?)
     }
 }
 
-/// Who looks at what passes by.
+/// The receivers of the records that are walked.
 struct Looks<'a> {
     tally: &'a mut Histogram,
     redactor: &'a mut Option<Redactor>,
 }
 
-/// What is known of one section so far.
+/// The state of one section.
 struct Passing {
     walker: Walker,
     mask: Mask,
@@ -200,7 +201,7 @@ impl Passing {
     }
 }
 
-/// Takes page by page, walks each, and hands it on.
+/// Takes page by page, walks each, and hands it to the workers.
 fn walk(
     raw: &mut dyn Source,
     pool: &Pool,
@@ -261,18 +262,18 @@ fn walk(
     Ok(Summary { bytes, ..joined }.with(Flaws { damage: damage.or(flaws.damage), ..flaws }))
 }
 
-/// For whoever is told that the run was stopped.
+/// Returns what the run does, for the message of a run that is stopped.
 fn doing(raw: &dyn Source) -> &'static str {
     if raw.pauses() { DUMPING } else { "compressing the dump" }
 }
 
-/// A source that cannot be read now is looked after as often.
+/// Time between two calls of [`Source::attend`], while another stage keeps the walk waiting.
 const ATTEND: Duration = Duration::from_millis(1);
 
-/// For so long one page of a dump that the JVM has finished may hold up a run whose time is over.
+/// Time for which one page may hold up a run whose deadline has passed, if the JVM has finished the dump.
 const LAST_PAGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Does what needs another stage, and looks after the source meanwhile. `work` is given a time to wait.
+/// Calls `work` until it returns a result, and attends to the source meanwhile. `work` gets the time that it may wait.
 fn busily<T>(
     raw: &mut dyn Source,
     together: &Together,
@@ -292,14 +293,14 @@ fn busily<T>(
             deadline.check(doing(raw))?;
         }
         raw.attend()?;
-        // Workers that wait for it may be what is waited for.
+        // `work` may be waiting for workers that wait at this gate.
         if !raw.pauses() {
             together.gate.open();
         }
     }
 }
 
-/// `Some` when it is taken. Receivers leave by the halt alone, which is seen elsewhere.
+/// Returns `Some` when the block was taken. Receivers leave only by the halt, and the caller checks that.
 fn hand_on(blocks: &Sender<Block>, block: &mut Option<Block>, time: Duration) -> Option<()> {
     match blocks.send_timeout(block.take()?, time) {
         Ok(()) => Some(()),
@@ -319,10 +320,11 @@ fn compress(
     level: u32,
 ) -> Result<(), PipelineError> {
     let mut encoder = Encoder::new(level);
-    // While the application waits, the JVM's own threads come first: some dump with two.
+    // While the application waits, the JVM's own threads come first: some JVMs dump with two.
     step_back();
     loop {
-        // A page before a block: whoever holds the block that the writer waits for can always finish it.
+        // A worker takes a page before it takes a block. So a worker that has the block for which the writer waits can
+        // always finish it.
         let page = pool.take(halt)?;
         fail_on_demand("compress")?;
         let Some(block) = halt.receive(blocks)? else { return Ok(()) };
@@ -333,7 +335,7 @@ fn compress(
     }
 }
 
-/// For tests: see [`crate::base::faults`].
+/// Lets a test make a stage fail: see [`crate::base::faults`].
 fn fail_on_demand(stage: &str) -> Result<(), PipelineError> {
     Ok(door(stage, || Ok(())).map_err(SourceError::from)?)
 }

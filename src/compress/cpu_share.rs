@@ -1,27 +1,27 @@
-//! How much of the machine a run takes: little while the application waits, and after it, what the application
+//! Chooses how much of the machine a run takes: little while the application waits, and later what the application
 //! leaves.
 
 use std::thread::available_parallelism;
 
-/// How much of the machine the stages may take.
+/// The share of the machine that the stages may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
     pub level: u32,
     /// Workers that compress from the start.
     pub workers: usize,
-    /// More of them once the source is written and the application runs again.
+    /// Further workers, which start once the source is written and the application runs again.
     pub later: usize,
-    /// Whether parts may go to the store while the application waits: that takes a processor of its own.
+    /// True if parts may go to the store while the application waits. That takes a processor of its own.
     pub uploads_early: bool,
     pub part_size: u64,
 }
 
-/// More workers than this gain nothing: the JVM cannot write that fast.
+/// Most workers. More of them gain nothing, because the JVM cannot write that fast.
 const WORKERS_MAX: usize = 4;
 
 impl Effort {
-    /// One processor is the JVM's: while it dumps, the application waits for it. Below two, nothing is compressed
-    /// before the JVM is done.
+    /// Leaves one processor to the JVM, because the application waits while it dumps. Below two processors, nothing is
+    /// compressed before the JVM has finished.
     pub fn of(processors: f64, level: u32, part_size: u64) -> Self {
         let whole = processors as usize;
         let workers = whole.saturating_sub(1).min(WORKERS_MAX);
@@ -29,34 +29,36 @@ impl Effort {
         Self { level, workers, later, uploads_early: whole > 2, part_size }
     }
 
-    /// For a dump that waits for whoever reads it: at least one worker, whatever the container may use.
+    /// Returns the effort for a dump that waits for its reader: at least one worker, whatever the container may use.
     pub fn streaming(processors: f64, level: u32, part_size: u64) -> Self {
         let workers = (processors as usize).saturating_sub(1).clamp(1, WORKERS_MAX);
         Self { level, workers, later: 0, uploads_early: true, part_size }
     }
 
-    /// Pages of each kind: one for each worker, one that waits before and one behind them.
+    /// Returns the number of pages of each kind: one for each worker, one that waits before the workers, and one behind
+    /// them.
     pub fn pages(&self) -> usize {
         self.workers + self.later + 2
     }
 
-    /// Whether anything may be done while the JVM dumps.
+    /// Returns whether all work waits until the JVM has dumped.
     pub fn waits(&self) -> bool {
         self.workers == 0
     }
 }
 
-/// Below the application and the threads with which its JVM dumps (nice(2): 0 is what it has, 19 the end).
+/// Niceness of this program's threads, below the application and the threads with which its JVM dumps (nice(2): 0 is
+/// theirs, 19 is the lowest priority).
 const NICE: i32 = 10;
 
-/// Gives the application the processor first, as far as this thread goes.
+/// Makes this thread give the processor to the application first.
 pub fn step_back() {
     if let Err(errno) = rustix::process::nice(NICE) {
         log::debug!("cannot be nice: {errno}");
     }
 }
 
-/// Processors of the machine that this process may use.
+/// Returns the number of processors of the machine that this process may use.
 pub fn processors() -> f64 {
     available_parallelism().map_or(1.0, |count| usize::from(count) as f64)
 }
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_is_left_to_the_jvm_and_half_of_one_is_all_its_own() {
+    fn jvm_has_one_processor_of_its_own() {
         let workers = |processors| {
             let effort = Effort::of(processors, 1, 1);
             (effort.workers, effort.later)

@@ -1,5 +1,5 @@
-//! A dump that comes from a file or from standard input: decompressed, and with the length of a segment that its JVM did
-//! not come to write. What is wrong with the bytes is told at the end: [`Flaws`].
+//! Reads a dump from a file or from standard input. The reader decompresses it, and adds the length of a segment that
+//! its JVM did not write. At the end, [`Flaws`] tells the defects of the bytes.
 
 use std::io::{self, Read};
 
@@ -11,7 +11,7 @@ use crate::compress::source::{Flaws, Scrutiny, Source, SourceError};
 use crate::hprof::Mender;
 use crate::hprof::records::{END_RECORD, tag};
 
-/// See the module's words.
+/// Reads a dump that exists already, plain or gzipped.
 pub struct DumpReader<'a> {
     raw: Box<dyn Read + 'a>,
     scrutiny: Scrutiny,
@@ -24,7 +24,7 @@ pub struct DumpReader<'a> {
 }
 
 impl<'a> DumpReader<'a> {
-    /// Of bytes that are the dump.
+    /// Creates a reader of bytes that are the dump.
     pub fn plain(raw: impl Read + 'a, scrutiny: Scrutiny) -> Self {
         Self {
             raw: Box::new(raw),
@@ -38,7 +38,7 @@ impl<'a> DumpReader<'a> {
         }
     }
 
-    /// Of a gzip stream. What comes before its damage is all there is.
+    /// Creates a reader of a gzip stream. If the stream is damaged, only the bytes before the damage come.
     pub fn gzipped(gz: impl Read + 'a, scrutiny: Scrutiny) -> Self {
         Self::plain(Gunzip::new(gz), scrutiny)
     }
@@ -66,7 +66,7 @@ impl<'a> DumpReader<'a> {
         self.mender.finish(&mut self.ready);
     }
 
-    /// What becomes of a damaged stream is no whole dump, whoever reads it then.
+    /// Removes an end record, so that nobody takes the dump of a damaged stream for whole.
     fn drop_end_record(&mut self) {
         let is_end = |end: &[u8]| end[0] == tag::HEAP_DUMP_END && end[5..] == [0; 4];
         if self.ready.last_chunk::<END_RECORD>().is_some_and(|end| is_end(end)) {
@@ -74,13 +74,14 @@ impl<'a> DumpReader<'a> {
         }
     }
 
-    /// So much may be given: the last bytes of a stream are kept until it has shown its own end.
+    /// Returns how many bytes may be given out. The last bytes of a stream are held back until its own end has come.
     fn sound(&self) -> usize {
         let kept = if self.is_over || self.scrutiny != Scrutiny::Remains { 0 } else { END_RECORD };
         self.ready.len().saturating_sub(kept).max(self.given)
     }
 
-    /// A cut stream is a dump that is not whole, as a cut dump is. Other damage is an error, unless what is left is wanted.
+    /// Returns whether an error counts as the end of the dump. A cut stream is a dump that is not whole, like a cut
+    /// dump. Other damage is an error, unless the user wants what is left.
     fn is_borne(&self, error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::UnexpectedEof || self.scrutiny != Scrutiny::Dump && gzip::is_damage(error)
     }

@@ -1,5 +1,5 @@
-//! Gzip members in a row, read as one stream. Zero bytes behind the last one are padding, as of a tape or of a block
-//! device, and belong to it (gzip(1), "Special use"); anything else there is told as what it is.
+//! Reads gzip members in a row as one stream. Zero bytes behind the last member are padding, as on a tape or a block
+//! device, and belong to it (gzip(1), "Special use"). Other bytes there are reported as such.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,12 +7,12 @@ use flate2::bufread::GzDecoder;
 
 use super::gzip::MAGIC;
 
-/// Stands behind the last member, and is neither a member nor padding.
+/// The bytes behind the last member are neither a member nor padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("other bytes follow the end of the gzip stream")]
 pub struct OtherBytes;
 
-/// See the module's words.
+/// Reads gzip members in a row.
 pub struct Gunzip<'a> {
     member: GzDecoder<Box<dyn BufRead + 'a>>,
     is_first: bool,
@@ -29,7 +29,7 @@ impl<'a> Gunzip<'a> {
         Self { member: GzDecoder::new(Box::new(BufReader::with_capacity(64 << 10, gz))), is_first: true }
     }
 
-    /// Goes on to the next member; false when there is none.
+    /// Goes on to the next member. Returns false if there is none.
     fn has_next(&mut self) -> io::Result<bool> {
         let mut gz = std::mem::replace(self.member.get_mut(), Box::new(io::empty()));
         let next = find_next(&mut gz);
@@ -46,7 +46,7 @@ impl Read for Gunzip<'_> {
         loop {
             match self.member.read(buf) {
                 Ok(0) if self.has_next()? => self.is_first = false,
-                // The bytes begin as a member does, and are none.
+                // The bytes begin like a member, but are none.
                 Err(error) if !self.is_first && self.member.header().is_none() && is_bad_header(&error) => {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, OtherBytes));
                 }
@@ -56,7 +56,7 @@ impl Read for Gunzip<'_> {
     }
 }
 
-/// flate2: `bufread.rs`, `bad_header`.
+/// Returns whether the error is that of a bad gzip header (flate2: `bufread.rs`, `bad_header`).
 fn is_bad_header(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }

@@ -1,8 +1,8 @@
-//! Blocks to gzip members: each block becomes one member, independent of all others, so that workers need no
-//! order and a reader can start at any member.
+//! Compresses blocks to gzip members. Each block becomes one member that is independent of all others. So workers need
+//! no order, and a reader can start at any member.
 //!
-//! The first member of the object carries the comment by which Eclipse MAT recognises a dump with random access
-//! (`ChunkedGZIPRandomAccessFile`; the JDK writes the same: `heapDumperCompression.cpp`, `GZipCompressor`).
+//! The first member of the object has a comment by which Eclipse MAT recognises a dump with random access
+//! (`ChunkedGZIPRandomAccessFile`). The JDK writes the same comment (`heapDumperCompression.cpp`, `GZipCompressor`).
 
 use std::io;
 
@@ -18,13 +18,13 @@ pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// ID1, ID2, CM=deflate, FLG=FCOMMENT, MTIME=0, XFL=0, OS=unknown (RFC 1952, section 2.3).
 const HEADER_WITH_COMMENT: [u8; 10] = [0x1f, 0x8b, 8, 0x10, 0, 0, 0, 0, 0, 255];
-/// The same without a comment.
+/// As [`HEADER_WITH_COMMENT`], but without a comment.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// The levels that flate2 knows.
+/// The levels of flate2.
 pub const LEVELS: std::ops::RangeInclusive<u32> = 1..=9;
 
-/// deflate failed, which a page with room for the worst case excludes.
+/// deflate has failed. A page has room for the worst case, so that should not happen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot compress a block of {len} bytes: {cause}")]
 pub struct CompressError {
@@ -32,7 +32,7 @@ pub struct CompressError {
     pub cause: String,
 }
 
-/// One worker's compressor.
+/// The compressor of one worker.
 pub struct Encoder {
     deflate: Deflate,
 }
@@ -42,7 +42,7 @@ impl Encoder {
         Self { deflate: Deflate::new(level) }
     }
 
-    /// Makes a member of `block` in the empty page `gz`.
+    /// Compresses `block` to a member in the empty page `gz`.
     ///
     /// # Errors
     /// When deflate refuses.
@@ -59,7 +59,7 @@ impl Encoder {
     }
 }
 
-/// flate2; its tables are made once and used again for each member.
+/// Compresses by flate2, whose tables are made once and used again for each member.
 #[cfg(not(feature = "isal"))]
 struct Deflate(flate2::Compress);
 
@@ -79,7 +79,8 @@ impl Deflate {
     }
 }
 
-/// ISA-L: three times as fast as flate2's level 2 at the same size, and so fast enough to stay behind a JVM.
+/// Compresses by ISA-L: three times as fast as flate2's level 2 at the same size. That is fast enough to keep up with a
+/// JVM.
 #[cfg(feature = "isal")]
 struct Deflate {
     level: isal::CompressionLevel,
@@ -89,7 +90,7 @@ struct Deflate {
 
 #[cfg(feature = "isal")]
 impl Deflate {
-    /// It has three levels for our nine.
+    /// Maps the nine levels of flate2 to the three of ISA-L.
     fn new(level: u32) -> Self {
         let level = match level {
             1 => isal::CompressionLevel::Zero,
@@ -116,17 +117,17 @@ fn write_header(out: &mut Vec<u8>, slot: Slot) {
 }
 
 impl Slot {
-    /// The first block of the object, whatever order the blocks come in.
+    /// The first block of the object. Blocks may come in any order.
     pub const FIRST: Slot = Slot { section: Section::Head, seq: 0 };
 }
 
-/// Whether a decompressor's error is damage of what it reads, and no error of the reading (flate2: `bufread`, `corrupt`
-/// and `bad_header`).
+/// Returns whether a decompressor's error means damaged bytes, and not a failed read (flate2: `bufread`, `corrupt` and
+/// `bad_header`).
 pub fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
 }
 
-/// The words for it.
+/// Returns the text for such damage.
 pub fn damage(error: &io::Error) -> String {
     let what = if error.kind() == io::ErrorKind::UnexpectedEof { "ends early" } else { "is damaged" };
     format!("its gzip stream {what}: {error}")
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_member_of_the_object_tells_the_block_size() {
+    fn only_the_first_member_has_the_block_size() {
         let first = member_of(b"x", Slot::FIRST);
         assert_eq!(first[3], 0x10);
         assert!(first[10..].starts_with(b"HPROF BLOCKSIZE=1048576\0"));

@@ -1,4 +1,4 @@
-//! From raw bytes to gzip members: pages, the walk on its way, the compressor, the spool.
+//! From raw bytes to gzip members: pages, source, compressor, spool, verdict.
 
 pub mod compressor;
 pub mod cpu_share;

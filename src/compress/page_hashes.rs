@@ -1,9 +1,9 @@
-//! SHA-256 of each page of an object whose file another user can write. The object is read once, against its known
-//! hash; from then on every page is compared with what was read then. So whoever changes the file meanwhile makes the
-//! read fail, and no byte of his goes out.
+//! Keeps the SHA-256 of each page of an object whose file another user can write. The object is read once, and compared
+//! with its known hash. From then on, each page is compared with that first reading. If that user changes the file
+//! meanwhile, the read fails, and no byte of the change goes out.
 //!
-//! Size and times of the file prove less: its owner sets its mtime, and a page that he has mapped changes without any
-//! time of the file (Linux: `file_update_time` is called when the page becomes writable, not at each store).
+//! Size and times of the file prove less. Its owner sets its mtime. A page that the owner has mapped changes without
+//! any time of the file (Linux: `file_update_time` is called when the page becomes writable, not at each store).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,21 +16,21 @@ use crate::base::units::hex;
 
 type Hash = [u8; SHA256_OUTPUT_LEN];
 
-/// See the module's words.
+/// The hashes of an object's pages.
 #[derive(Debug)]
 pub struct PageHashes {
     bytes: u64,
     hashes: Vec<Hash>,
-    /// The page that was read last, and its number: readers take less than a page at a time.
+    /// The number and bytes of the page that was read last: readers take less than a page at a time.
     last: Mutex<(Option<usize>, Vec<u8>)>,
     changed: Arc<AtomicBool>,
 }
 
 impl PageHashes {
-    /// Reads an object of `bytes` once, by `read`, which fills a buffer from an offset.
+    /// Reads an object of `bytes` once. `read` fills a buffer from an offset.
     ///
     /// # Errors
-    /// Those of `read`; `InvalidData` when the SHA-256 of the whole object is not `sha256`.
+    /// Errors of `read`. `InvalidData` if the SHA-256 of the whole object is not `sha256`.
     pub fn of(bytes: u64, sha256: &str, read: impl Fn(&mut [u8], u64) -> io::Result<()>) -> io::Result<Self> {
         let (mut whole, mut hashes, mut page) = (Context::new(&SHA256), Vec::new(), Vec::new());
         let mut at = 0;
@@ -50,7 +50,7 @@ impl PageHashes {
     /// Fills `buf` from the object at `at`, by `read`.
     ///
     /// # Errors
-    /// Those of `read`; `InvalidData` when a page is not what it was.
+    /// Errors of `read`. `InvalidData` if a page is not what it was.
     pub fn read_exact_at(
         &self,
         mut buf: &mut [u8],
@@ -74,7 +74,7 @@ impl PageHashes {
         Ok(())
     }
 
-    /// Becomes true when a page is not what it was before.
+    /// Returns a flag that becomes true when a page is not what it was before.
     pub fn has_changed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.changed)
     }

@@ -1,4 +1,4 @@
-//! One fixed pool of pages for the whole pipeline: memory does not grow with the heap.
+//! A fixed pool of pages for the whole pipeline, so that memory does not grow with the heap.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::waiting::{Halt, Halted};
 
-/// Raw bytes in a page, and so in a gzip member: the block size that MAT's cache is made for.
+/// Raw bytes in a page, and so in a gzip member. MAT's cache is made for this block size.
 pub const PAGE: usize = 1 << 20;
 
-/// A page has room for a member whose bytes do not compress: the fixed codes, all that level 1 uses, have at most 9 bits
-/// for a byte (RFC 1951, section 3.2.6); the gzip header and trailer take less than 64 bytes. zlib-rs panics when it has
-/// less room.
+/// Capacity of a page in bytes, so that it has room for a member whose bytes do not compress. Level 1 uses only the
+/// fixed codes, which have at most 9 bits for a byte (RFC 1951, section 3.2.6). The gzip header and trailer take less
+/// than 64 bytes. zlib-rs panics when it has less room.
 pub const CAPACITY: usize = PAGE + PAGE / 8 + 4096;
 
-/// Hands out a fixed number of pages and takes them back when they are dropped.
+/// Hands out a fixed number of pages, and takes each back when it is dropped.
 #[derive(Debug, Clone)]
 pub struct Pool {
     free: Receiver<Vec<u8>>,
@@ -31,7 +31,7 @@ impl Pool {
         Self { free, back }
     }
 
-    /// Waits for a free page. It comes empty; its memory is taken at first use.
+    /// Waits for a free page. The page is empty, and takes its memory at first use.
     ///
     /// # Errors
     /// When the stages halt.
@@ -40,7 +40,7 @@ impl Pool {
         halt.receive(&self.free).map(|bytes| self.page(bytes.unwrap_or_default()))
     }
 
-    /// Waits at most for `time`.
+    /// Waits for a free page, at most for `time`.
     pub fn take_within(&self, time: Duration) -> Option<Page> {
         self.free.recv_timeout(time).ok().map(|bytes| self.page(bytes))
     }
@@ -52,7 +52,7 @@ impl Pool {
     }
 }
 
-/// A page of the pool.
+/// A page of the pool, which goes back there when it is dropped.
 #[derive(Debug)]
 pub struct Page {
     bytes: Vec<u8>,
@@ -71,7 +71,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // Cannot be full: there are no more pages than places.
+        // The channel has room: it takes as many pages as there are.
         let _ = self.back.try_send(std::mem::take(&mut self.bytes));
     }
 }

@@ -1,5 +1,5 @@
-//! `--redact`: what is to stay readable is found out, by the dump itself where it can be read more than once, else by
-//! what the JVM says of its threads.
+//! Finds the data that stays readable with `--redact`. If the dump can be read more than once, it shows that data
+//! itself. Otherwise the JVM's list of its threads shows it.
 
 mod thread_names;
 
@@ -15,7 +15,7 @@ use crate::hprof::{
     Goals, Keep, Lookout, Redact, Redactor, STRING, THREAD, THREAD_NAME, Walker, element_of, java_name, names,
 };
 
-/// What the user wants to be taken out, and what not.
+/// The data that the user wants to be removed, and the data to keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
     pub what: Redact,
@@ -25,12 +25,12 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    /// Whether what stays can only be told by a dump that is there as a whole.
+    /// Returns whether the data that stays can be found only in a whole dump.
     pub fn needs_whole_dump(&self) -> bool {
         self.patterns().next().is_some()
     }
 
-    /// Those that are no primitive arrays: their instances are found in the dump.
+    /// Returns the patterns of classes, whose instances are found in the dump. Primitive arrays are not among them.
     fn patterns(&self) -> impl Iterator<Item = &str> {
         self.keep_classes.iter().map(String::as_str).filter(|name| element_of(name).is_none())
     }
@@ -40,23 +40,24 @@ impl Redaction {
         Keep { array_types, ..Keep::default() }
     }
 
-    /// Whether a dump that is written in parts has to have its names and classes read before all objects.
+    /// Returns whether a dump in parts must give its names and classes before all objects.
     pub fn needs_head_first(&self) -> bool {
         self.what == Redact::All
     }
 
-    /// For a dump that passes by once. The names of threads are in the JVM's own `threads`.
+    /// Creates a redactor for a dump that passes by once. `threads` is the JVM's thread dump, which has the names of
+    /// threads.
     pub fn in_passing(&self, threads: &str) -> Redactor {
         let mut keep = self.keep();
         threads.lines().filter_map(thread_name).for_each(|name| keep.text(name));
         Redactor::new(self.what, keep)
     }
 
-    /// For a dump that can be read as often as it is opened. What it does not tell does not stay. The names of threads
-    /// are looked up in `file`, if that is the dump.
+    /// Creates a redactor for a dump that can be opened again and again. Data stays only if the dump shows that it may.
+    /// If `file` is the dump, the names of threads are looked up there.
     ///
     /// # Errors
-    /// When it cannot be read, or the run is stopped.
+    /// When the dump cannot be read, or the run is stopped.
     pub fn of_file<R: Read>(
         &self,
         open: impl Fn() -> io::Result<R>,
@@ -80,7 +81,7 @@ impl Redaction {
         Ok(Redactor::new(self.what, Keep { arrays, classes, ..self.keep() }))
     }
 
-    /// What a receipt says.
+    /// Returns the word for a receipt.
     pub fn word(&self) -> &'static str {
         match self.what {
             Redact::Strings => "strings",
@@ -89,7 +90,7 @@ impl Redaction {
     }
 }
 
-/// Objects refer to what comes before them, too.
+/// Reads the dump twice, because objects also refer to objects that come before them.
 fn read_twice<R: Read>(open: impl Fn() -> io::Result<R>, goals: Goals, deadline: &Deadline) -> io::Result<Lookout> {
     log::debug!("the dump is read from front to end for what is to stay readable");
     let mut lookout = Lookout::new(goals);
@@ -101,7 +102,8 @@ fn read_twice<R: Read>(open: impl Fn() -> io::Result<R>, goals: Goals, deadline:
     Ok(lookout)
 }
 
-/// A dump that is damaged is judged later; here it tells what it tells, as far as it is to go on.
+/// Passes the dump to `lookout`, while `go_on` returns true. Damage ends the reading without an error, because the dump
+/// is judged later.
 fn look(
     mut raw: impl Read,
     mut walker: Walker,
@@ -131,7 +133,8 @@ fn check(deadline: &Deadline) -> io::Result<()> {
     deadline.check("looking for what is to stay readable").map_err(io::Error::other)
 }
 
-/// `"main" #1 prio=5 …` in a thread dump (JDK: `thread.cpp`, `JavaThread::print_on`). A name may hold quotes.
+/// Returns the name in a line of a thread dump such as `"main" #1 prio=5 …` (JDK: `thread.cpp`,
+/// `JavaThread::print_on`). A name may hold quotes.
 fn thread_name(line: &str) -> Option<&str> {
     let rest = line.strip_prefix('"')?;
     let end = rest.rfind("\" #").or_else(|| rest.rfind('"'))?;
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_the_whole_dump_is_known() {
+    fn only_class_patterns_need_the_whole_dump() {
         let redaction =
             |what, keep: &[&str]| Redaction { what, keep_classes: keep.iter().map(|k| (*k).into()).collect() };
         assert!(!redaction(Redact::All, &[]).needs_whole_dump() && redaction(Redact::All, &[]).needs_head_first());

@@ -1,4 +1,4 @@
-//! Where a raw dump comes from, and what its bytes have to be.
+//! The source of a raw dump, and how strictly its bytes are judged.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -7,22 +7,22 @@ use super::pages::PAGE;
 use super::spool::Section;
 use crate::hprof::{Malformed, Summary};
 
-/// What the bytes have to be.
+/// How strictly the bytes of a source are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scrutiny {
-    /// A heap dump, from its first record to the end.
+    /// The bytes are a heap dump, from its first record to the end.
     Dump,
-    /// A heap dump as far as it goes: its maker died.
+    /// The bytes are a heap dump as far as it goes: its maker has died.
     Remains,
-    /// Anything: a log, a recording.
+    /// The bytes may be anything: a log, a recording.
     Anything,
 }
 
 impl Scrutiny {
-    /// The damage that is put up with. What does not even begin as a dump is none.
+    /// Returns the damage that is accepted. Bytes that do not even begin as a dump are never accepted.
     ///
     /// # Errors
-    /// When it is not put up with.
+    /// When the damage is not accepted.
     pub fn judge(self, walked: Result<(), Malformed>) -> Result<Option<String>, Malformed> {
         match walked {
             Err(error) if self == Self::Remains && error.offset > 0 => Ok(Some(error.to_string())),
@@ -31,13 +31,13 @@ impl Scrutiny {
     }
 }
 
-/// What a run that is stopped during the pause has waited for.
+/// The activity of a run during the pause, for the message when it is stopped.
 pub const DUMPING: &str = "the JVM stood still and dumped";
 
-/// The stage of a run whose JVM runs again.
+/// The stage of a run after the pause.
 pub const COMPRESSING: &str = "compressing";
 
-/// What is wrong with the bytes of a source, at its end.
+/// Defects of the bytes of a source, known at its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flaws {
     pub damage: Option<String>,
@@ -45,35 +45,35 @@ pub struct Flaws {
     pub mended: bool,
 }
 
-/// A source has no more bytes to give.
+/// A source cannot give any more bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// Whoever makes the dump has failed: a JVM, for example. Its error is of a layer above this one.
+    /// The maker of the dump has failed, for example a JVM. Its error is of a layer above this one.
     #[error(transparent)]
     Maker(Box<dyn Error + Send + Sync>),
 }
 
-/// Where the raw dump comes from, page by page.
+/// A raw dump that comes page by page.
 pub trait Source {
     fn scrutiny(&self) -> Scrutiny {
         Scrutiny::Dump
     }
 
-    /// Puts the next bytes of one section into the empty `page`, at most [`PAGE`]; `None` at the end of the dump.
-    /// The bytes of one section come in their order, sections in any.
+    /// Puts the next bytes of one section into the empty `page`, at most [`PAGE`] bytes. Returns `None` at the end of
+    /// the dump. The bytes of one section come in order, sections in any order.
     ///
     /// # Errors
     /// When the dump cannot be read, or its maker has failed.
     fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError>;
 
-    /// What was wrong with what has come.
+    /// Returns the defects of the bytes that have come.
     fn flaws(&self) -> Flaws {
         Flaws::default()
     }
 
-    /// Called while the stages are busy and nothing can be taken: for what does not wait.
+    /// Does work that cannot wait. The caller has no page now, because the stages are busy.
     ///
     /// # Errors
     /// As [`Source::next`].
@@ -81,35 +81,36 @@ pub trait Source {
         Ok(())
     }
 
-    /// An object has passed by: all classes were described. What may begin with objects need not be held back any more.
+    /// Notes that an object has come, so that all classes are described. Bytes that may begin with objects need not be
+    /// held back any more.
     fn classes_are_known(&mut self) {}
 
-    /// What the head of the dump has still to tell is not needed for its heap.
+    /// Notes that the heap needs none of the names that the head has still to give.
     fn names_are_known(&mut self) {}
 
-    /// The application waits for the dump.
+    /// Returns whether the application waits for the dump.
     fn pauses(&self) -> bool {
         false
     }
 
-    /// What there is to do when the application runs again, in a word for people; and how many bytes the dump has
-    /// then, where that is known.
+    /// Returns the stage after the pause, as a word for people. If the size of the dump is known then, returns that in
+    /// bytes, too.
     fn stage_after_pause(&mut self) -> (&'static str, Option<u64>) {
         (COMPRESSING, None)
     }
 
-    /// Whoever made the dump calls it whole; at its end.
+    /// Returns, at the end, whether the maker of the dump calls it whole.
     fn is_good(&self) -> bool {
         true
     }
 
-    /// Nothing is waited for any more, and what is not read is lost: stopping would gain little and lose a dump.
+    /// Returns whether the dump is written, and is lost if nobody reads it. To stop the run then would gain little.
     fn is_written(&self) -> bool {
         false
     }
 }
 
-/// Something in one sequential stream: it is all head.
+/// A source that is one sequential stream. All of it is in the section `Head`.
 #[derive(Debug)]
 pub struct Stream<R> {
     raw: R,
@@ -134,7 +135,7 @@ impl<R: Read> Source for Stream<R> {
 }
 
 impl Summary {
-    /// The same of bytes with these flaws, which are not whole.
+    /// Adds the flaws of the bytes. A dump with flaws is not whole.
     #[must_use]
     pub fn with(self, Flaws { damage, mended }: Flaws) -> Self {
         Self { complete: self.complete && damage.is_none() && !mended, damage, mended, ..self }

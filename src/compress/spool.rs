@@ -1,5 +1,5 @@
-//! The compressed dump on disk until the store has confirmed it. Members are appended as they come; only the
-//! spool knows the object's order, and reads in that order at any offset.
+//! Keeps the compressed dump on disk until the store has confirmed it. Members are appended as they come. Only the
+//! spool knows the order of the object, and it reads in that order at any offset.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -18,11 +18,11 @@ use crate::base::deadline::tick;
 use crate::base::faults::door;
 use crate::jvm::memory::{Ration, must_hold};
 
-/// How long a reader waits at a time; whoever appends wakes it.
+/// Time that a reader waits at once. An append wakes it earlier.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A part of the dump; the derived order is the order in the object. A dump that comes as one sequential
-/// stream is all `Head`.
+/// A section of the dump. The derived order is the order in the object. A dump that comes as one sequential stream is
+/// all `Head`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Section {
     Head,
@@ -30,14 +30,14 @@ pub enum Section {
     End,
 }
 
-/// The place of a block in the object.
+/// The position of a block in the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
     pub section: Section,
     pub seq: u32,
 }
 
-/// At most one page of raw HPROF.
+/// At most one page of raw HPROF, with its position.
 #[derive(Debug)]
 pub struct Block {
     pub slot: Slot,
@@ -52,14 +52,14 @@ pub struct Member {
     pub raw_len: u32,
 }
 
-/// A member in the spool file.
+/// The range of a member in the spool file.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     offset: u64,
     len: u64,
 }
 
-/// A member's place in the object.
+/// The range of a member in the spool file, with its offset in the object.
 #[derive(Debug, Clone, Copy)]
 struct Placed {
     at: u64,
@@ -68,7 +68,7 @@ struct Placed {
 
 #[derive(Debug, Default)]
 struct Order {
-    /// Not yet known to be next in the object.
+    /// Members that are not yet known to be next in the object.
     waiting: BTreeMap<Slot, Extent>,
     /// The object from its start, as far as its order is known.
     ready: Vec<Placed>,
@@ -79,31 +79,32 @@ struct Order {
     given_up: bool,
 }
 
-/// See the module's words. Shared between the one that appends and the one that reads.
+/// The compressed dump, shared by the thread that appends and the thread that reads.
 #[derive(Debug)]
 pub struct Spool {
     file: File,
     ration: Ration,
     order: Mutex<Order>,
     grown: Condvar,
-    /// Where the last read has ended.
+    /// The offset where the last read ended.
     read: Arc<AtomicU64>,
-    /// Set when another user can write the file.
+    /// Set if another user can write the file.
     hashes: Option<PageHashes>,
 }
 
 impl Spool {
-    /// `file` is empty, open for reading and writing.
+    /// Creates a spool in `file`, which is empty and open for reading and writing.
     pub fn new(file: File) -> Self {
         let order = Order { next: Some(Slot::FIRST), ..Order::default() };
         let ration = Ration::of(&file);
         Self { file, ration, order: Mutex::new(order), grown: Condvar::new(), read: Arc::default(), hashes: None }
     }
 
-    /// A compressed dump that is already a file: sealed, of one extent or of those in `pieces`, which were [`Spool::pieces`].
+    /// Adopts a file that holds a compressed dump. The spool is sealed. The object is the whole file, or the `pieces`
+    /// of an earlier spool, which came from [`Spool::pieces`].
     ///
     /// # Errors
-    /// When the file is shorter than its pieces, or does not tell its size.
+    /// When the file is shorter than its pieces, or its size cannot be read.
     pub fn adopt(file: File, pieces: &[(u64, u64)]) -> io::Result<Self> {
         let len = file.metadata()?.len();
         let whole = [(0, len)];
@@ -123,10 +124,11 @@ impl Spool {
         Ok(spool)
     }
 
-    /// The same for a file that another user can write. Every later read gives the bytes of this SHA-256, or fails.
+    /// Adopts a file that another user can write. Every later read gives the bytes of this SHA-256, or fails.
     ///
     /// # Errors
-    /// As [`Spool::adopt`]; those of `go_on`, which is asked before each read; `InvalidData` when the object is another one.
+    /// As [`Spool::adopt`]; errors of `go_on`, which is called before each read; `InvalidData` if the object is another
+    /// one.
     pub fn adopt_hashed(
         file: File,
         pieces: &[(u64, u64)],
@@ -139,12 +141,13 @@ impl Spool {
         Ok(Self { hashes: Some(hashes), ..spool })
     }
 
-    /// Becomes true when a read finds that the owner has changed the file since it was adopted.
+    /// Returns a flag that becomes true when a read finds that the owner has changed the file since it was adopted.
     pub fn has_changed(&self) -> Arc<AtomicBool> {
         self.hashes.as_ref().map(PageHashes::has_changed).unwrap_or_default()
     }
 
-    /// Where the pieces of a sealed object lie in the file, as (offset, length); empty when it lies in order.
+    /// Returns where the pieces of a sealed object lie in the file, as (offset, length) in bytes. Empty if the object
+    /// lies in order.
     pub fn pieces(&self) -> Vec<(u64, u64)> {
         if self.is_in_order() {
             return Vec::new();
@@ -159,6 +162,8 @@ impl Spool {
         pieces
     }
 
+    /// Appends a member.
+    ///
     /// # Errors
     /// When the file cannot be written, or would take memory that is needed.
     pub fn append(&self, member: &Member) -> io::Result<()> {
@@ -174,7 +179,7 @@ impl Spool {
         Ok(())
     }
 
-    /// All members are in: the order is final.
+    /// Makes the order final: all members are in.
     pub fn seal(&self) {
         let mut order = self.lock();
         order.place_rest();
@@ -186,29 +191,31 @@ impl Spool {
         self.lock().sealed
     }
 
-    /// How far whoever reads it from its start has come: for the progress of a store that does.
+    /// Returns a counter of the bytes that were read from the start, for the progress of a store that reads the spool.
     pub fn bytes_read(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.read)
     }
 
-    /// Nothing more will come: readers stop.
+    /// Makes readers stop, because nothing more will come.
     pub fn give_up(&self) {
         self.lock().given_up = true;
         self.grown.notify_all();
     }
 
+    /// Returns the metadata of the file.
+    ///
     /// # Errors
-    /// When the file does not tell.
+    /// When the kernel does not give it.
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// Compressed bytes so far.
+    /// Returns the number of compressed bytes so far.
     pub fn stored_len(&self) -> u64 {
         self.lock().file_len
     }
 
-    /// The file holds the members in the object's order, so it is the object.
+    /// Returns whether the file holds the members in the object's order, and so is the object.
     pub fn is_in_order(&self) -> bool {
         let order = self.lock();
         order.sealed && order.ready.iter().all(|placed| placed.at == placed.extent.offset)
@@ -231,15 +238,16 @@ impl Spool {
         Ok(())
     }
 
-    /// What was written is read no more, or seldom: it need not stay in memory. Starts to write it to the disk, too.
+    /// Lets the kernel drop the file from the page cache, and starts to write it to the disk. Written bytes are seldom
+    /// read again.
     pub fn drop_cache(&self) {
         if let Err(errno) = fadvise(&self.file, 0, None, Advice::DontNeed) {
             log::debug!("the compressed dump stays in the page cache: {errno}");
         }
     }
 
-    /// Waits until `len` bytes at `at` of the object are known, or all there will ever be.
-    /// `None` when the spool was given up.
+    /// Waits until `len` bytes at `at` of the object are known, or all that will ever come. Returns `None` if the spool
+    /// was given up.
     pub fn wait_ready(&self, at: u64, len: usize) -> Option<Ready> {
         let mut order = self.lock();
         loop {
@@ -254,7 +262,7 @@ impl Spool {
         }
     }
 
-    /// Reads the object at `at`; all of `buf` must be ready.
+    /// Reads the object at `at`. All bytes of `buf` must be ready.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -280,7 +288,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The sealed object from its start.
+    /// Returns a reader of the sealed object from its start.
     pub fn reader(&self) -> impl Read + '_ {
         Reader { spool: self, at: 0 }
     }
@@ -304,16 +312,16 @@ impl Read for Reader<'_> {
     }
 }
 
-/// What of the object can be read.
+/// The bytes of the object that can be read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ready {
     pub len: usize,
-    /// These are the object's last bytes.
+    /// True if these are the object's last bytes.
     pub last: bool,
 }
 
 impl Order {
-    /// Places what follows without a gap inside the head.
+    /// Places the members that follow without a gap inside the head.
     fn place_known(&mut self) {
         while let Some(next) = self.next {
             let Some(extent) = self.waiting.remove(&next) else { return };
@@ -334,7 +342,7 @@ impl Order {
         self.ready_len += extent.len;
     }
 
-    /// File offset of object offset `at`, and how many bytes follow there.
+    /// Returns the file offset of the object offset `at`, and how many bytes follow there.
     fn locate(&self, at: u64) -> Option<(u64, u64)> {
         let index = self.ready.partition_point(|placed| placed.at <= at).checked_sub(1)?;
         let placed = self.ready[index];

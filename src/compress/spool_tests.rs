@@ -16,7 +16,7 @@ fn object(spool: &Spool) -> String {
 }
 
 #[test]
-fn sealed_it_reads_in_the_object_s_order_whatever_came_first() {
+fn sealed_spool_reads_in_the_object_s_order() {
     let (pool, spool) = (Pool::new(1), Spool::new(tempfile::tempfile().unwrap()));
     for (section, seq, text) in [
         (Section::Heap(1), 0, "eee"),

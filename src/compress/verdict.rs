@@ -1,4 +1,4 @@
-//! The word without which no object is completed.
+//! The verdict, without which no object is completed.
 
 use crate::hprof::Summary;
 
@@ -7,13 +7,13 @@ use crate::hprof::Summary;
 pub struct Verdict(());
 
 impl Verdict {
-    /// `None` when the walk did not see the end. The JVM's words have been judged where they were read: without
-    /// a good word there is no dump to walk.
+    /// Returns a verdict if the walk saw the end. The JVM's answer was judged where it was read: without a good one
+    /// there is no dump to walk.
     pub fn of(walk: &Summary) -> Option<Self> {
         walk.complete.then_some(Self(()))
     }
 
-    /// Its user wants it however it is; it is marked.
+    /// Returns the verdict of a dump that its user wants even if it is not whole. The object is marked as such.
     pub fn of_remains() -> Self {
         Self(())
     }

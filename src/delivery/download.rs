@@ -1,4 +1,5 @@
-//! An object to a file, in pieces that are fetched several at a time; a cut download goes on with what is missing.
+//! Downloads an object to a file, several pieces at a time. If a download was cut, the next one fetches only the
+//! missing pieces.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -19,16 +20,18 @@ use crate::store::{Listed, Shelf, StoreError};
 use crate::terminal::progress::Progress;
 use ring::digest::{Context, SHA256};
 
-/// What one request asks for: large enough for a link's speed, small enough to lose.
+/// Bytes of one request: large enough for the speed of a link, small enough to be lost.
 const PIECE: u64 = 8 << 20;
 
-/// Largest object that is fetched; stores take less in one (AWS: 50 TB by 10,000 parts, and a dump compresses).
+/// Largest object that is fetched, in bytes. Stores take less in one object (AWS: 50 TB by 10,000 parts, and a dump
+/// compresses).
 const OBJECT_MAX: u64 = 16 << 40;
 
-/// Longest list of pieces: that of an object of 16 TiB. A longer one is none, and the download begins anew.
+/// Longest list of pieces, in bytes: that of an object of 16 TiB. A longer file is no list, and the download begins
+/// anew.
 const NOTES_MAX: u64 = 16 << 20;
 
-/// A download on its way: `FILE.part`, and beside it which pieces are there.
+/// A running download: `FILE.part`, and beside it the list of the pieces that it has.
 #[derive(Debug)]
 pub struct Download {
     part: Entry,
@@ -40,7 +43,7 @@ pub struct Download {
 }
 
 impl Download {
-    /// Begins, or goes on when the object is still the same.
+    /// Begins a download, or continues one if the object is still the same.
     ///
     /// # Errors
     /// When the files cannot be made, or would take memory that is needed, or something else stands there: a link of
@@ -66,7 +69,7 @@ impl Download {
         let there = there.unwrap_or_default();
         let download = Self { part, pieces, file, notes, bytes: object.bytes, there };
         if let Err(error) = must_hold(&download.file, download.bytes.saturating_sub(download.has())) {
-            // What was fetched before is gone on with elsewhere, or when there is room.
+            // A download that has pieces already stays: a later run continues it when there is room.
             if download.there.is_empty() {
                 download.forget();
             }
@@ -75,7 +78,7 @@ impl Download {
         Ok(download)
     }
 
-    /// Bytes that need not be fetched again.
+    /// Returns the number of bytes that need not be fetched again.
     pub fn has(&self) -> u64 {
         self.there.iter().map(|piece| self.range(*piece)).map(|range| range.end - range.start).sum()
     }
@@ -84,10 +87,10 @@ impl Download {
         piece * PIECE..((piece + 1) * PIECE).min(self.bytes)
     }
 
-    /// Fetches what is missing.
+    /// Fetches the missing pieces.
     ///
     /// # Errors
-    /// When the store or the file fails; what is there stays.
+    /// When the store or the file fails. The fetched pieces stay.
     pub fn fetch(&mut self, shelf: &Shelf, key: &str, progress: &Progress) -> Result<(), StoreError> {
         let all = 0..self.bytes.div_ceil(PIECE);
         let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece));
@@ -95,46 +98,46 @@ impl Download {
         let error = |source| StoreError::Local { what: "write", path: part.path().display().to_string(), source };
         shelf.read_ranges(key, missing, PIECE, |range, bytes| {
             file.write_all_at(bytes, range.start).map_err(error)?;
-            // A line that is cut by a crash is a piece that is fetched again.
+            // If a crash cuts a line, its piece is fetched again.
             notes.write_all(format!("{}\n", range.start / PIECE).as_bytes()).map_err(error)?;
             progress.add(bytes.len() as u64);
             Ok(())
         })
     }
 
-    /// Where the bytes are until [`Download::name`].
+    /// Returns the file that has the bytes until [`Download::name`].
     pub fn part(&self) -> &Entry {
         &self.part
     }
 
-    /// These bytes.
+    /// Returns the open file with the bytes.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// It is what it should be: gets its name.
+    /// Gives the file its final name. The caller has checked its content.
     ///
     /// # Errors
     /// When the name is taken meanwhile, or the disk fails.
     pub fn name(self, to: &Entry) -> io::Result<()> {
         slowly(|| self.file.sync_all())?;
-        // It has two names until the other one goes, and both are right.
+        // The file has both names until the other one is removed, and both are right.
         self.part.link_new(to)?;
         self.forget();
         Ok(())
     }
 
-    /// It is not what it should be: nothing of it is gone on with.
+    /// Removes a download with a wrong content, so that no run continues it.
     pub fn forget(self) {
         let _ = self.part.remove();
         let _ = self.pieces.remove();
     }
 }
 
-/// A new one, or that of an earlier run. What another user has made may be a second name of something else, and stays
-/// his to write.
+/// Opens a new file, or that of an earlier run. A file of another user is an error: it may be a second name of
+/// something else, and that user could still write to it.
 fn own_file(entry: &Entry, access: Access) -> io::Result<File> {
-    // Names the file that stands in the way.
+    // The error names the file that stands in the way.
     let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", entry.path().display()));
     let file = open_or_create_in(entry.dir(), entry.name(), access).map_err(at)?;
     let meta = file.metadata()?;
@@ -145,10 +148,10 @@ fn own_file(entry: &Entry, access: Access) -> io::Result<File> {
     Err(at(io::Error::other(format!("another user has made it, uid {uid}, or it has another name: remove it"))))
 }
 
-/// The SHA-256 of a file that is called `path`.
+/// Returns the SHA-256 of a file. `path` is its name in errors.
 ///
 /// # Errors
-/// When it cannot be read, or the run is stopped.
+/// When the file cannot be read, or the run is stopped.
 pub fn sha256_of(file: &File, path: &Path, deadline: &Deadline) -> Result<String, StoreError> {
     let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
     let (mut hash, mut page) = (Context::new(&SHA256), vec![0; PAGE]);
@@ -162,7 +165,7 @@ pub fn sha256_of(file: &File, path: &Path, deadline: &Deadline) -> Result<String
     }
 }
 
-/// Whole lines only.
+/// Returns the pieces of the list. Only whole lines count.
 fn pieces_in(notes: &str) -> BTreeSet<u64> {
     let whole = notes.rfind('\n').map_or("", |end| &notes[..end]);
     whole.lines().filter_map(|line| line.parse().ok()).collect()

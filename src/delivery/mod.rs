@@ -1,4 +1,5 @@
-//! From a source to a stored object: by a spool, straight into the store's parts, or as a file that is compressed already.
+//! From a source to a stored object: by a spool, straight into the store's parts, or as a file that is compressed
+//! already.
 
 pub mod download;
 pub mod spooled;
@@ -15,7 +16,7 @@ use crate::object::stored::Digest;
 use crate::store::{Finished, LastStage, StoreError, Upload};
 use crate::terminal::progress::Progress;
 
-/// What all stages of a delivery look at.
+/// State that all stages of a delivery use.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     pub progress: &'a Progress,
@@ -27,20 +28,21 @@ pub struct Context<'a> {
 pub struct Delivery {
     pub walk: Summary,
     pub digest: Digest,
-    /// Whether all parts went out, where the store takes them early.
+    /// The result of sending the parts, if the store takes them early.
     pub sent: Result<(), StoreError>,
-    /// `None` where all of it went out in parts.
+    /// `None` if all of the dump went out in parts.
     pub spool: Option<Spool>,
-    /// Until all of it was compressed.
+    /// Time until all of the dump was compressed.
     pub took: Duration,
-    /// What parts took from then on, where the store takes them early.
+    /// Time from then until all parts were sent, if the store takes them early.
     pub sending: Option<Duration>,
-    /// Instances that lost their references as well, for nobody could tell them apart from what had to be taken out.
+    /// Instances that lost their references as well, because nothing tells these from the values that had to be
+    /// removed.
     pub blanked: Blanked,
 }
 
 impl Delivery {
-    /// Sends a dump that lies compressed in `spool`, and of which `walk` is known.
+    /// Sends a dump that lies compressed in `spool`. `walk` is its summary.
     ///
     /// # Errors
     /// When the spool cannot be read.
@@ -56,7 +58,7 @@ impl Delivery {
         Ok(Self { walk, digest, sent, spool: Some(spool), took, sending, blanked })
     }
 
-    /// Completes the object. The bytes stay in the spool, whatever the store says.
+    /// Completes the object. The bytes stay in the spool, whatever the store answers.
     ///
     /// # Errors
     /// When a part was not sent, or the store does not confirm the object.
@@ -67,7 +69,7 @@ impl Delivery {
     }
 }
 
-/// Names the stage in which `upload` takes what is left, and completes the object.
+/// Reports the last stage of `upload`, in which it takes the rest and completes the object.
 fn tell_last_stage(upload: &Upload, spool: Option<&Spool>, progress: &Progress) {
     match (upload.last_stage(), spool) {
         (LastStage::Reads(name), Some(spool)) => progress.stage_counted(name, spool.bytes_read(), spool.stored_len()),

@@ -1,4 +1,4 @@
-//! From a raw dump to its object by way of the spool, which is uploaded as far as its order is known.
+//! Delivers a raw dump by way of the spool, which is uploaded as far as its order is known.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,11 +22,11 @@ use crate::object::stored::Digest;
 use crate::store::{StoreError, UPLOADING, Upload};
 use crate::terminal::progress::Progress;
 
-/// Walks `raw` to its end, compresses it into `spool` and seals that, of which `sealed` is told while parts still go
-/// out. A store that fails meanwhile does not end the work: what is sealed is kept.
+/// Walks `raw` to its end, compresses it into `spool`, and seals that. Then the function calls `sealed`, while parts
+/// may still go out. A store that fails meanwhile does not end the work: the sealed dump is kept.
 ///
 /// # Errors
-/// When the dump is damaged, or the spool cannot be written; `upload` is then good for nothing but to be dropped.
+/// When the dump is damaged, or the spool cannot be written. The caller can then only drop `upload`.
 pub fn run(
     raw: &mut dyn Source,
     spool: Spool,
@@ -52,7 +52,7 @@ fn carry(
     let uploads = early.is_some();
     let (together, mut histogram) = (Together::default(), Histogram::new());
     std::thread::scope(|scope| {
-        // The reader of the spool must not wait for what a panic keeps from coming.
+        // After a panic, the reader of the spool must not wait for members that never come.
         let watch = GiveUpOnPanic(spool);
         let feeder = started(scope, || {
             if early.is_some() && !effort.uploads_early {
@@ -73,7 +73,7 @@ fn carry(
         let walked = match (walked, written) {
             (Ok(mut walk), Ok(())) => {
                 spool.seal();
-                // Nobody wants the object of a dump that is not whole: no store is waited for.
+                // Nobody wants the object of a dump that is not whole, so the run waits for no store.
                 if !raw.is_good() || raw.scrutiny() == Scrutiny::Dump && Verdict::of(&walk).is_none() {
                     together.halt.trip();
                 }
@@ -99,7 +99,7 @@ fn carry(
     })
 }
 
-/// Of the stages' errors the one that made the others.
+/// Returns the error that caused the others.
 pub fn first_cause(errors: [Option<PipelineError>; 2]) -> PipelineError {
     errors.into_iter().flatten().reduce(PipelineError::or_its_cause).unwrap_or(PipelineError::Halted)
 }
@@ -114,10 +114,10 @@ impl Drop for GiveUpOnPanic<'_> {
     }
 }
 
-/// Takes members in the order of their section.
+/// Passes members to `take` in the order of their section.
 ///
 /// # Errors
-/// Those of `take`; [`PipelineError::Halted`] when members are missing, for the worker that had them has failed.
+/// Errors of `take`. [`PipelineError::Halted`] if members are missing, because the worker that had them has failed.
 pub fn in_order(
     members: &Members<'_>,
     pages: usize,
@@ -140,10 +140,10 @@ pub fn in_order(
     if early.is_empty() { Ok(()) } else { Err(PipelineError::Halted) }
 }
 
-/// So much of the spool may be in the page cache, which is charged to the container.
+/// Bytes of the spool that may be in the page cache, which is charged to the container.
 const CACHED: u64 = 32 << 20;
 
-/// Reads the object in its order: hashes all of it, and sends it part by part while the store takes them.
+/// Reads the object in its order, hashes all of it, and sends it part by part while the store takes them.
 fn feed(
     spool: &Spool,
     part_size: u64,
@@ -171,7 +171,7 @@ fn feed(
         {
             (sent, upload) = (Err(error), None);
         }
-        // Until then the walk counts.
+        // Until the spool is sealed, the progress counts the walk.
         if uploads && spool.is_sealed() {
             progress.set(bytes);
         }
@@ -183,7 +183,7 @@ fn feed(
     Ok((Digest { bytes, sha256: Some(hex(sha256.finish().as_ref())) }, sent))
 }
 
-/// Sends a compressed dump that is whole already.
+/// Sends a compressed dump that is already whole.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -219,7 +219,7 @@ mod tests {
         run(&mut raw, spool, None, effort.into(), context, |_, _, _| {})
     }
 
-    /// A dump of one long name and its end.
+    /// Builds a dump of one long name and its end.
     fn dump(name: usize) -> Vec<u8> {
         let mut dump = b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
         dump.extend([1, 0, 0, 0, 0]);

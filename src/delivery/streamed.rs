@@ -1,7 +1,7 @@
-//! From a raw dump to its object without a disk: parts go to the store straight from memory.
+//! Delivers a raw dump without a disk: parts go to the store straight from memory.
 //!
-//! Where the head's last bytes come behind the heap, its part is held back: a place before the heap's parts is kept
-//! for it, and so much of the heap is held with it that it is no smaller than a store takes.
+//! The last bytes of the head may come behind the heap. Then the head's last part is held back, and its number is kept
+//! free before the parts of the heap. Enough of the heap is held with it to make a part that a store takes.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::object::part_size::PART_MIN;
 use crate::object::stored::Digest;
 use crate::store::{StoreError, Upload};
 
-/// The dump did not get to the store, and is nowhere.
+/// The dump did not get to the store, and is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     #[error(transparent)]
@@ -28,10 +28,10 @@ pub enum StreamError {
     Store(#[source] StoreError),
 }
 
-/// Walks `raw` to its end, counts its objects, compresses it, and sends it. The object is not completed.
+/// Walks `raw` to its end, counts its objects, compresses it, and sends it. The caller has to complete the object.
 ///
 /// # Errors
-/// When the dump is damaged, or the store fails: the dump is nowhere then.
+/// When the dump is damaged, or the store fails. The dump is lost then.
 pub fn run(
     raw: &mut dyn Source,
     upload: &mut Upload,
@@ -63,28 +63,28 @@ pub fn run(
     }
 }
 
-/// The store's error is told beside the pipeline, which only knows that a stage has failed.
+/// Notes the store's error beside the pipeline, which only knows that a stage has failed.
 fn refuse(refused: &mut Option<StoreError>, error: StoreError) -> PipelineError {
     *refused = Some(error);
     PipelineError::Halted
 }
 
-/// Where a part goes, by its number.
+/// Sends a part, by its number.
 type Put<'a> = dyn FnMut(usize, Bytes) -> Result<(), StoreError> + 'a;
 
-/// The object's parts on their way.
+/// The parts of an object that is being sent.
 struct Parts<'a> {
     put: &'a mut Put<'a>,
     part_size: usize,
     /// The number of the next part that is sent in its turn.
     next: usize,
     bytes: u64,
-    /// `None` once the order of sending is not that of the object any more.
+    /// `None` if the parts are not sent in the order of the object any more.
     sha256: Option<Context>,
-    /// Of the section that is sent.
+    /// Bytes of the section that is being sent.
     part: Vec<u8>,
     held: Option<HeldBack>,
-    /// It may be compressed before what comes before it.
+    /// The end of the object, which may be compressed before the bytes that come before it.
     end: Vec<u8>,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Parts<'a> {
             (_, Some(held)) if held.is_small() => held.heap.extend_from_slice(gz),
             _ => self.part.extend_from_slice(gz),
         }
-        // Some stores want parts of one size.
+        // Some stores want all parts to have one size.
         while self.part.len() >= self.part_size {
             let rest = self.part.split_off(self.part_size);
             self.send_part()?;
@@ -122,7 +122,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// The first of the heap: what is left of the head waits for the rest of it.
+    /// Holds back the rest of the head until its last bytes come. `gz` is the first member of the heap.
     fn hold_back(&mut self, gz: &[u8]) {
         let head = std::mem::take(&mut self.part);
         self.held = Some(HeldBack { number: self.next, head, heap: gz.to_vec() });
@@ -144,7 +144,7 @@ impl<'a> Parts<'a> {
         self.part.append(&mut self.end);
         if let Some(mut held) = self.held.take() {
             held.head.append(&mut held.heap);
-            // All the heap was held: what follows is the end, which may be of any size, but not behind a small part.
+            // All of the heap was held, so the end follows. The end may have any size, but not behind a small part.
             if held.head.len() < PART_MIN as usize {
                 held.head.append(&mut self.part);
             }
@@ -159,7 +159,7 @@ impl<'a> Parts<'a> {
 }
 
 impl HeldBack {
-    /// Only the last part of an object may be smaller.
+    /// Returns whether the part is still too small. Only the last part of an object may be smaller than [`PART_MIN`].
     fn is_small(&self) -> bool {
         self.head.len() + self.heap.len() < PART_MIN as usize
     }
@@ -175,7 +175,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// The parts by their numbers, of members in the order in which they come.
+    /// Returns the parts in the order of their numbers, for members in the order in which they come.
     fn parts_of(members: &[(Section, Vec<u8>)]) -> (BTreeMap<usize, Bytes>, Digest) {
         let mut sent = BTreeMap::new();
         let mut put = |number, part| {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_compressed_before_the_heap_stays_the_end() {
+    fn end_that_is_compressed_early_stays_the_end() {
         let heap = Section::Heap(0);
         assert_object(&[
             filled(Section::Head, 300_000, 1),
@@ -226,7 +226,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn the_parts_are_the_object_and_large_enough_whatever_comes_when(
+        fn parts_are_the_object_and_large_enough_in_any_order(
             head in proptest::collection::vec(0..900_000usize, 0..12),
             heap in proptest::collection::vec(1..900_000usize, 0..30),
             late in 0..900_000usize,

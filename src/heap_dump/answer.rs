@@ -1,4 +1,4 @@
-//! What the JVM says to the order to dump, while its dump is read.
+//! The order to dump, and the JVM's answer to it, which comes while the dump is read.
 
 use std::time::{Duration, Instant};
 
@@ -12,25 +12,25 @@ use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::names::RAW;
 
-/// See the module's words.
+/// The answer of a JVM that was ordered to dump.
 #[derive(Debug)]
 pub struct Answer<'a> {
     vm: &'a VirtualMachine<'a>,
-    /// As this process and as the JVM sees it.
+    /// The path of the dump as this process sees it. `inside` is the path as the JVM sees it.
     path: String,
     inside: String,
     begun: Instant,
     pending: Option<Pending<'a>>,
     reply: Option<Reply>,
-    /// From the order to the answer.
+    /// Time from the order to the answer.
     took: Duration,
 }
 
 impl<'a> Answer<'a> {
-    /// Gives the order to dump into `dir`.
+    /// Orders the JVM to dump into `dir`.
     ///
     /// # Errors
-    /// When the JVM does not take it.
+    /// When the JVM does not take the order.
     pub fn order(
         vm: &'a VirtualMachine<'a>,
         dir: &DumpDir,
@@ -40,7 +40,7 @@ impl<'a> Answer<'a> {
     ) -> Result<Self, AttachError> {
         let begun = Instant::now();
         let pending = vm.send(operation, |connection| guard::dumping(layout, connection), deadline);
-        // The JVM has nothing to answer to.
+        // The JVM has no order, so the guard need not wait for its answer.
         let pending = pending.inspect_err(|_| guard::let_go())?;
         Ok(Self {
             vm,
@@ -53,17 +53,17 @@ impl<'a> Answer<'a> {
         })
     }
 
-    /// The JVM is done, whatever it said.
+    /// Returns whether the JVM has answered, whatever it said.
     pub fn is_there(&self) -> bool {
         self.reply.is_some()
     }
 
-    /// The JVM is done, and calls the dump whole.
+    /// Returns whether the JVM has answered and calls the dump whole.
     pub fn is_good(&self) -> bool {
         self.reply.as_ref().is_some_and(|reply| judge(&reply.message) == Judgement::Created)
     }
 
-    /// Waits for it, at most for `time`.
+    /// Waits for the answer, at most for `time`.
     ///
     /// # Errors
     /// When the JVM died, or the run is stopped.
@@ -71,7 +71,7 @@ impl<'a> Answer<'a> {
         let Some(pending) = &mut self.pending else { return Ok(()) };
         let complete = pending.poll(time, deadline).map_err(|error| died_or(self.vm, error))?;
         if complete && let Some(pending) = self.pending.take() {
-            // Without an answer nothing can be waited for any more, so its end is noted first.
+            // If the answer cannot be read, nothing more can be waited for. So the end of the wait is noted first.
             self.took = self.begun.elapsed();
             guard::let_go();
             self.reply = Some(pending.reply().map_err(|error| died_or(self.vm, error))?);
@@ -79,10 +79,10 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    /// The JVM's judgement.
+    /// Returns the JVM's judgement of its dump, and waits for it.
     ///
     /// # Errors
-    /// When it does not call the dump whole.
+    /// When the JVM does not call the dump whole, or the wait for its answer fails.
     pub fn judge(&mut self, deadline: &Deadline) -> Result<HeapDump, DumpFailure> {
         while self.pending.is_some() {
             self.wait(Duration::from_secs(1), deadline)?;
@@ -90,7 +90,7 @@ impl<'a> Answer<'a> {
         let (pid, path) = (self.vm.jvm().pid(), self.path.clone());
         let message = match self.reply.take() {
             Some(reply) => reply.message,
-            // The wait for it failed before, with an error that says more.
+            // An earlier wait has failed, with an error that says more.
             None => return Err(DumpError::Jvm { pid, path, words: "no answer".to_owned() }.into()),
         };
         match judge(&message) {

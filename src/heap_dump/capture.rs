@@ -1,10 +1,11 @@
-//! The dump while the JVM writes it: read behind the JVM's back, released from the disk as soon as it is read, and
-//! nameless, so that it is gone when the JVM and we are done with it, whoever dies.
+//! Reads the dump while the JVM writes it, without the JVM's knowledge. The capture gives bytes back to the disk as
+//! soon as it has read them. The capture also removes the names of the files. So the files are gone when the JVM and
+//! this process have closed them, even if both are killed.
 //!
-//! JDK 11.0.13 to 21 write one file from front to end. Later ones write the heap to `<path>.p0`, `.p1` … beside
-//! the head in `<path>`, and would then copy all of it into `<path>`; an empty file under each part's name makes
-//! that copy nothing (JDK: `heapDumper.cpp`, `DumpMerger::merge_file`). Earlier ones go back to write
-//! lengths, which are found out without (`Reframed`).
+//! JDK 11.0.13 to 21 write one file from front to end. Later versions write the heap to `<path>.p0`, `.p1` … beside the
+//! head in `<path>`. These versions would then copy all of the heap into `<path>`. An empty file under the name of each
+//! part makes that copy empty (JDK: `heapDumper.cpp`, `DumpMerger::merge_file`). Earlier versions go back to write
+//! lengths, but `Reframed` does not need them.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -21,30 +22,32 @@ use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::names::RAW;
 
-/// How long one look for growth may take; a JVM writes less than half a page in that time.
+/// Time of one look for growth. A JVM writes less than half a page in that time.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Where nothing is read before the JVM is done, only its parts are looked for, which it makes within as much.
+/// Time of one look if nothing is read before the JVM is done. Such a look finds only new parts, and the JVM makes them
+/// within about that time.
 const IDLE_LOOK: Duration = Duration::from_millis(20);
 
-/// Until the heap's file is held, nothing may pass unseen: a small heap is written and merged within 5 ms.
+/// Time of one look until the heap's file is held. A small heap is written and merged within 5 ms, and must not be
+/// missed.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 
-/// A dump on its way from the JVM.
+/// A dump that the JVM is writing.
 #[derive(Debug)]
 pub struct Capture<'a> {
     answer: Answer<'a>,
     dir: &'a DumpDir,
     deadline: &'a Deadline,
     files: Files<'a>,
-    /// Nothing is read before the JVM is done: the processor is its own.
+    /// True if nothing is read before the JVM is done, so that the JVM has the processor to itself.
     waits: bool,
-    /// When it was last looked for new files and for the answer.
+    /// Time of the last look for new files and for the answer.
     looked: Instant,
 }
 
 impl<'a> Capture<'a> {
-    /// Has the JVM begin to dump into `dir`.
+    /// Orders the JVM to dump into `dir`.
     ///
     /// # Errors
     /// When the JVM does not take the order.
@@ -61,14 +64,14 @@ impl<'a> Capture<'a> {
         Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits, looked: Instant::now() })
     }
 
-    /// Has no object come before the names of fields and the description of its class.
+    /// Makes the names of fields and the descriptions of classes come before all objects.
     #[must_use]
     pub fn with_head_first(mut self) -> Self {
         self.files.held_back = HeldBack::Heap;
         self
     }
 
-    /// The JVM's judgement, once [`Source::next`] gave the end.
+    /// Returns the JVM's judgement. [`Source::next`] must have given the end before.
     ///
     /// # Errors
     /// When the JVM does not call the dump whole.
@@ -76,7 +79,7 @@ impl<'a> Capture<'a> {
         self.answer.judge(self.deadline)
     }
 
-    /// Whether what was read could be given back to the disk.
+    /// Returns whether the bytes that were read could be given back to the disk.
     pub fn releases(&self) -> bool {
         self.files.releases
     }
@@ -91,7 +94,7 @@ impl<'a> Capture<'a> {
         if self.waits && !done { Ok(None) } else { self.files.read_page(page, done) }
     }
 
-    /// New files, and then the answer, at most for `time`.
+    /// Looks for new files, and then waits for the answer, at most for `time`.
     fn look(&mut self, time: Duration) -> Result<(), SourceError> {
         self.files.look().map_err(|source| self.unreadable(source))?;
         self.answer.wait(time, self.deadline)?;
@@ -140,7 +143,7 @@ impl Source for Capture<'_> {
             }
             if self.answer.is_there() {
                 self.files.look().map_err(|source| self.unreadable(source))?;
-                // Nothing can have come since the answer but what the last look found.
+                // After the answer, only this last look can have found more bytes.
                 return match self.read_page(page)? {
                     None => Ok(self.files.end_record(page)?),
                     section => Ok(section),

@@ -1,4 +1,4 @@
-//! Which of several directories the dump goes through, and how it is read there.
+//! Chooses the directory for the dump, and how the dump is read there.
 
 use std::io;
 
@@ -11,30 +11,30 @@ use crate::jvm::Jvm;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 
-/// Directories that are tried when none is named, as the JVM sees them.
+/// Directories that are tried if the user names none, as the JVM sees them.
 pub const CANDIDATES: &[&str] = &["/dumps", "/heapdumps", "/var/tmp", "/tmp"];
 
-/// Those of them that are not there for dumps: others write there, too, and they may be small.
+/// The candidates that are not meant for dumps: other programs write there, too, and they may be small.
 const ELSEWHERE: &[&str] = &["/var/tmp", "/tmp"];
 
-/// A heap below this is written so fast that reading behind it gains nothing; and JDK 22 and later would have
-/// merged it before its parts could be taken over.
+/// Bytes of a heap. A smaller heap is written so fast that to read it meanwhile gains nothing. JDK 22 and later would
+/// merge it before its parts could be taken over.
 const WORTH_CAPTURING: u64 = 32 << 20;
 
-/// What is known of the dump.
+/// The facts that are known of a dump in advance.
 #[derive(Debug, Clone, Copy)]
 pub struct Prospect {
     pub layout: Layout,
-    /// `None` when the JVM does not tell how much of its heap is used, and for pipes.
+    /// `None` if the JVM does not tell how much of its heap is used, and for pipes.
     pub estimate: Option<Estimate>,
-    /// What the raw dump cannot exceed: `u64::MAX` where no bound is known.
+    /// Largest size of the raw dump in bytes; `u64::MAX` if no bound is known.
     pub raw_upper: u64,
-    /// That the container may use at a time.
+    /// Processors that the container may use at a time.
     pub processors: f64,
 }
 
 impl Prospect {
-    /// Whether the dump can be read while the JVM writes it.
+    /// Returns whether the dump can be read while the JVM writes it.
     fn can_be_captured(&self) -> bool {
         match self.layout {
             Layout::Unknown => false,
@@ -43,9 +43,9 @@ impl Prospect {
         }
     }
 
-    /// Below two processors nothing is compressed while the JVM dumps, and a file with a name is not lost when the time
-    /// is over before it is compressed. That takes room for both, and to merge its parts, a JVM needs room for them
-    /// twice.
+    /// Chooses when the dump is read. Below two processors, nothing is compressed while the JVM dumps. A file with a
+    /// name is not lost if the time is over before it is compressed. That takes room for the dump and its compressed
+    /// copy. To merge its parts, a JVM needs room for them twice.
     fn manner(&self, request: &PlanRequest<'_>, room: &Room) -> Manner {
         if !self.can_be_captured() || request.whole {
             return Manner::Whole;
@@ -76,14 +76,14 @@ impl Candidate {
         Ok(Self { dir, room, manner, shortage })
     }
 
-    /// Where dumps belong, the likely size has to fit; elsewhere the largest one.
+    /// Returns whether the room is enough. Where dumps belong, the likely size has to fit, elsewhere the largest size.
     fn suffices(&self, belongs: bool, estimate: Option<Estimate>) -> bool {
         let free = self.room.free;
         let fits = |estimate: Estimate| if belongs { free >= estimate.likely } else { estimate.surely_fits(free) };
         estimate.is_none_or(fits) && self.shortage.is_none()
     }
 
-    /// What can be written without doing any harm.
+    /// Returns how many bytes can be written without any harm.
     fn usable(&self) -> u64 {
         self.shortage.as_ref().map_or(u64::MAX, Shortage::usable).min(self.room.free)
     }
@@ -98,7 +98,8 @@ impl Candidate {
     }
 }
 
-/// The first directory that suffices, or else the one with the most room, with a word about each that was passed over.
+/// Returns the first directory that suffices, or else the one with the most room. Adds a message for each that was
+/// passed over.
 ///
 /// # Errors
 /// When the JVM's user can write to none of them.
@@ -124,7 +125,7 @@ pub fn choose(
                 }
             }
             Err(error) => {
-                // Of those that nobody named, few are there.
+                // If the user named none, most of the candidates do not exist.
                 let is_there = request.dirs_named || error.kind() != io::ErrorKind::NotFound;
                 tried.push(Tried { place, why: error.to_string(), is_there });
             }

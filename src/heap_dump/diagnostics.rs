@@ -1,4 +1,4 @@
-//! What a JVM tells of its heap, its flags and its way to dump: by diagnostic commands and `printflag`.
+//! Asks a JVM for its heap, its flags and the layout of its dump, by diagnostic commands and `printflag`.
 
 use super::estimate::Growth;
 use super::{flags, heap_info, version, vm_info};
@@ -11,7 +11,7 @@ use crate::jvm::layout::Layout;
 use crate::jvm::maps::Vm;
 use crate::jvm::{Jvm, cgroup};
 
-/// What the JVM and its container use, without asking the JVM.
+/// Returns the memory that the JVM and its container use, without asking the JVM.
 pub fn usage(jvm: &Jvm) -> Usage {
     Usage {
         heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation).into(),
@@ -19,16 +19,16 @@ pub fn usage(jvm: &Jvm) -> Usage {
     }
 }
 
-/// What `heap` means of a JVM that was asked for it.
+/// The range of the heap that was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measured {
-    /// Its old generation, with the garbage in it.
+    /// The old generation, with the garbage in it.
     OldGeneration,
-    /// All that is used, with the garbage: the collector has no old generation, or does not tell of it.
+    /// All of the used heap, with the garbage: the collector has no old generation, or does not tell of it.
     WholeHeap,
 }
 
-/// What is used of the old generation, where `GC.heap_info` tells that, or else of the whole heap.
+/// Returns the used bytes of the old generation, if `GC.heap_info` tells them, or else of the whole heap.
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -38,21 +38,21 @@ pub fn heap_in_use(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<(Read
     let Some(old) = heap_info::old_generation(&info) else {
         return Ok((heap_info::heap_used(&info).zip(all).into(), Measured::WholeHeap));
     };
-    // The counters of a JVM say the same of G1: its old generation may take the whole heap.
+    // The counters of a JVM say this of G1, too: its old generation may take the whole heap.
     Ok((Some(old.used).zip(old.most.or(all)).into(), Measured::OldGeneration))
 }
 
-/// Errors for want of memory that the JVM has thrown, by `VM.info`; `None` where it does not tell: JDK 8.
+/// Returns the number of OutOfMemoryErrors that the JVM has thrown, by `VM.info`; `None` if it does not tell (JDK 8).
 ///
 /// # Errors
 /// When the JVM does not answer.
 pub fn out_of_memory_errors(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<u64>, AttachError> {
-    // Not logged: it holds the command line and the environment.
+    // The answer is not logged, because it has the command line and the environment.
     let info = vm.execute(&AttachOperation::jcmd("VM.info"), deadline)?.message;
     Ok(vm_info::out_of_memory_errors(&info))
 }
 
-/// The value of a flag of the JVM; `None` when it does not tell.
+/// Returns the value of a flag of the JVM; `None` if the JVM does not tell.
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -61,7 +61,7 @@ pub fn flag(vm: &VirtualMachine<'_>, name: &str, deadline: &Deadline) -> Result<
     Ok(flags::value_of(&answer, name).map(str::to_owned))
 }
 
-/// Where the JVM would dump by its own flag: a directory or a file, or nowhere in particular when it is empty.
+/// Returns the path where the JVM's own flag makes it dump: a directory or a file. An empty path names neither.
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -70,7 +70,7 @@ pub fn own_path(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<S
     own.map(|own| expanded(vm, own, deadline)).transpose()
 }
 
-/// The path that the JVM makes of one that it is given: newer ones put their number into it.
+/// Returns the path that the JVM makes of a given one: newer versions put their process number into it.
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -82,7 +82,7 @@ pub fn expanded(vm: &VirtualMachine<'_>, path: String, deadline: &Deadline) -> R
     Ok(if version::expands_pid(&version) { flags::with_pid(&path, vm.jvm().ns_pid) } else { path })
 }
 
-/// Whether the dump that the JVM writes by itself is compressed (JDK 17 and later: `HeapDumpGzipLevel`).
+/// Returns whether the JVM compresses the dump that it writes by itself (JDK 17 and later: `HeapDumpGzipLevel`).
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -91,20 +91,20 @@ pub fn is_gzipped_by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> R
     Ok(level.is_some_and(|level| level.parse().is_ok_and(|level: u32| level > 0)))
 }
 
-/// That the JVM's container may use at a time.
+/// Returns the processors that the JVM's container may use at a time.
 pub(super) fn processors(jvm: &Jvm) -> f64 {
     let machine = cpu_share::processors();
     cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
 }
 
-/// How large a dump of its heap may become.
+/// Returns how much larger than its heap a dump of the JVM may become.
 pub(super) fn growth(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> Result<Growth, AttachError> {
-    // Objects of a native image have headers of 8 bytes, and it has other flags.
+    // Objects of a native image have headers of 8 bytes, and its flags are others.
     if layout == Layout::Unknown {
         return Ok(Growth::CompactHeaders);
     }
-    // Value objects came long after the option by which parts are known. Their flags are diagnostic: `printflag` hides
-    // them (JDK: `jvmFlag.cpp`, `JVMFlag::find_flag`).
+    // Value objects came long after the option that shows the layout `Parts`. Their flags are diagnostic, so
+    // `printflag` hides them (JDK: `jvmFlag.cpp`, `JVMFlag::find_flag`).
     if layout == Layout::Parts {
         let all = vm.execute(&AttachOperation::jcmd("VM.flags -all"), deadline)?.message;
         if FLATTENING.iter().any(|name| flags::is_on_in_list(&all, name)) {
@@ -119,15 +119,15 @@ pub(super) fn growth(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadlin
     Ok(if is_compact { Growth::CompactHeaders } else { Growth::Common })
 }
 
-/// The thread that a JVM starts with its first virtual thread: `VirtualThread-unparker`, from JDK 26 on
-/// `VirtualThread-unblocker` (JDK: `VirtualThread.java`). HotSpot keeps the first seven bytes and the last six of a long name
-/// (JDK: `os_linux.cpp`, `os::set_native_thread_name`).
+/// Start of the name of the thread that a JVM starts with its first virtual thread. Its name is
+/// `VirtualThread-unparker`, from JDK 26 on `VirtualThread-unblocker` (JDK: `VirtualThread.java`). HotSpot keeps the
+/// first seven bytes and the last six of a long name (JDK: `os_linux.cpp`, `os::set_native_thread_name`).
 const OF_VIRTUAL_THREADS: &str = "Virtual";
 
-/// Each lets the JVM hold value objects without headers (JDK 28: `globals.hpp`).
+/// Flags that let the JVM hold value objects without headers (JDK 28: `globals.hpp`).
 const FLATTENING: [&str; 2] = ["UseArrayFlattening", "UseFieldFlattening"];
 
-/// Used bytes of all the heap; `None` when the JVM does not tell.
+/// Returns the used bytes of the whole heap; `None` if the JVM does not tell.
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -141,7 +141,7 @@ fn heap_info(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Att
     Ok(answer)
 }
 
-/// How the JVM writes its dump, by the options of its `GC.heap_dump`.
+/// Returns the layout of the JVM's dump, by the options of its `GC.heap_dump`.
 ///
 /// # Errors
 /// When the JVM does not answer.
@@ -153,7 +153,7 @@ pub fn layout(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Layout, At
     if !help.contains("-overwrite") {
         return Ok(Layout::Patched);
     }
-    // The option came in the same release as the repair of a lost socket.
+    // This option came in the same release as the repair of a lost socket.
     vm.socket_is_expendable();
     Ok(if help.contains("-parallel") { Layout::Parts } else { Layout::Sequential })
 }

@@ -1,5 +1,5 @@
-//! Limits of a disk that nothing inside a container tells: of the container (`ephemeral-storage`), and of a volume (an
-//! emptyDir's `sizeLimit`). The kubelet evicts the pod that exceeds one.
+//! Limits of a disk that cannot be seen from inside a container: of the container (`ephemeral-storage`), and of a
+//! volume (an emptyDir's `sizeLimit`). The kubelet evicts a pod that exceeds one.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,12 +13,12 @@ use crate::files::regular_file::{Links, hold_dir_in, open_dir_in};
 use crate::jvm::cgroup::own_file;
 use crate::jvm::mountinfo::Mount;
 
-/// Told limits.
+/// Limits that the user has given, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiskLimits {
-    /// Of what the container writes to the node's disk.
+    /// The limit for the bytes that the container writes to the node's disk.
     pub container: Option<u64>,
-    /// Directories as the JVM sees them, and how much they may hold, whatever they lie on.
+    /// Directories as the JVM sees them, and how many bytes each may hold, on any file system.
     pub dirs: Vec<(String, u64)>,
 }
 
@@ -27,7 +27,7 @@ impl DiskLimits {
         self.container.is_some() || self.of_dir(path).is_some()
     }
 
-    /// The innermost directory with a limit that holds `path`.
+    /// Returns the innermost directory with a limit that holds `path`.
     pub fn of_dir(&self, path: &str) -> Option<(&str, u64)> {
         let above = self.dirs.iter().filter(|(dir, _)| Path::new(path).starts_with(dir));
         above.max_by_key(|(dir, _)| dir.trim_end_matches('/').len()).map(|(dir, limit)| (dir.as_str(), *limit))
@@ -35,7 +35,7 @@ impl DiskLimits {
 }
 
 impl DiskLimits {
-    /// What may still be written below a directory that this process sees.
+    /// Returns how many bytes may still be written below a directory that this process sees.
     pub fn left_at(&self, dir: &Path) -> u64 {
         let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let absolute = absolute.to_string_lossy();
@@ -46,19 +46,19 @@ impl DiskLimits {
     }
 }
 
-/// Of a path that this process sees.
+/// Returns whether the container's limit counts for a path that this process sees.
 fn counts_for_container(path: &str) -> bool {
     let mount = own_file("mountinfo").and_then(|text| Mount::of(path, text.as_bytes()));
     mount.as_ref().is_none_or(Mount::counts_for_container)
 }
 
-/// More files than this are not looked at.
+/// Most files that are counted.
 const ENTRIES_MAX: usize = 20_000;
 
-/// Directories in directories are looked into so far.
+/// Levels of directories that are searched.
 const LEVELS: usize = 8;
 
-/// What the files below a directory occupy; what cannot be looked at counts as nothing.
+/// Returns the bytes that the files below a directory occupy. Files that cannot be examined count as nothing.
 pub fn occupied(dir: &OwnedFd) -> u64 {
     let mut entries = ENTRIES_MAX;
     occupied_in(dir, LEVELS, &mut entries).unwrap_or(0)
@@ -75,7 +75,7 @@ fn occupied_in(dir: impl AsFd, levels: usize, entries: &mut usize) -> io::Result
         let Some(left) = entries.checked_sub(1) else { break };
         *entries = left;
         let Ok(stat) = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-        // Blocks of 512 bytes, whatever the file system (stat(2)).
+        // A block has 512 bytes on any file system (stat(2)).
         bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         if levels > 0 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             let inner = hold_dir_in(&dir, OsStr::from_bytes(name.to_bytes()), Links::Refuse);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_all_directories_below_are_counted_and_links_are_not_followed() {
+    fn files_below_a_directory_count_but_links_do_not() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("inner")).unwrap();
         std::fs::write(dir.path().join("inner/file"), vec![1; 1 << 20]).unwrap();

@@ -1,24 +1,23 @@
-//! How large a dump becomes and how long it takes, by what its heap holds, pure.
+//! Estimates from the heap how large a dump becomes and how long it takes. No I/O.
 
 use std::time::Duration;
 
-/// Classes and names, whatever the heap: 0.5 to 60 MB were seen.
+/// Most bytes of classes and names in any heap: 0.5 to 60 MB were seen.
 const CLASSES_MAX: u64 = 64 << 20;
 
-/// The same of a common application.
+/// Bytes of classes and names in a common application.
 const CLASSES_LIKELY: u64 = 8 << 20;
 
-/// The largest size in HPROF of what takes so many bytes of heap. The record of an instance has 25 bytes and its
-/// fields, a reference has 8 (JDK: `heapDumper.cpp`, `DumperSupport::dump_instance`). An object with one reference
-/// takes 16 bytes of heap.
+/// Largest bytes in HPROF, for these bytes of heap. The record of an instance has 25 bytes and its fields, a reference
+/// has 8 (JDK: `heapDumper.cpp`, `DumperSupport::dump_instance`). An object with one reference takes 16 bytes of heap.
 const GROWTH: (u64, u64) = (33, 16);
 
-/// With compact headers an object without fields takes 8 bytes (JEP 519), as in a native image.
+/// With compact headers, an object without fields takes 8 bytes (JEP 519), as in a native image.
 const GROWTH_COMPACT: (u64, u64) = (25, 8);
 
-/// Virtual threads keep their frames in the heap. From JDK 22 on each frame is dumped as a record of 49 bytes, and has 8 bytes
-/// in its stack (JDK-8299426), though compiled code holds several frames in one. 10,000 stacks of 1,000 frames made 3.2 times
-/// the heap.
+/// Virtual threads keep their frames in the heap. From JDK 22 on, each frame is dumped as a record of 49 bytes, and has
+/// 8 bytes in its stack (JDK-8299426). Compiled code holds several frames in one. 10,000 stacks of 1,000 frames made
+/// 3.2 times the heap.
 const GROWTH_VIRTUAL_THREADS: (u64, u64) = (64, 16);
 
 /// How much larger than its heap a dump can be.
@@ -28,15 +27,15 @@ pub enum Growth {
     Common,
     /// Headers of 8 bytes: `UseCompactObjectHeaders`, which is the default from JDK 27 on (JEP 534).
     CompactHeaders,
-    /// Stacks of virtual threads may lie in the heap: what was measured is taken for the bound.
+    /// Stacks of virtual threads may lie in the heap. The bound is what was measured.
     VirtualThreads,
     /// Arrays and fields may hold value objects without a header (JEP 401, a preview in JDK 28). Each is dumped as a
-    /// reference and a record of its own, and value objects may lie in each other: 14 times the heap was measured.
+    /// reference and a record of its own. Value objects may also lie in each other: 14 times the heap was measured.
     FlatValues,
 }
 
 impl Growth {
-    /// Bytes of the dump, and of the heap; `None` where there is no bound.
+    /// Returns bytes of the dump, and of the heap; `None` if there is no bound.
     fn bound(self) -> Option<(u64, u64)> {
         match self {
             Self::Common => Some(GROWTH),
@@ -46,7 +45,7 @@ impl Growth {
         }
     }
 
-    /// Why the largest size of a dump is not known, wherever it would be told.
+    /// Returns why no bound of the dump's size can be promised; `None` if there is one.
     pub fn why_no_bound(self) -> Option<&'static str> {
         match self {
             Self::Common | Self::CompactHeaders => None,
@@ -62,7 +61,7 @@ impl Growth {
     }
 }
 
-/// The heap, as the JVM tells of it.
+/// The used bytes of a heap, and how much larger its dump can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heap {
     pub used: u64,
@@ -70,28 +69,28 @@ pub struct Heap {
 }
 
 impl Heap {
-    /// The largest raw dump; `None` where no bound is known.
+    /// Returns the largest raw dump in bytes; `None` if no bound is known.
     pub fn raw_upper(self) -> Option<u64> {
         let (most, of) = self.growth.bound()?;
         Some((self.used / of).saturating_add(1).saturating_mul(most).saturating_add(CLASSES_MAX))
     }
 }
 
-/// Bounds of what the run will write.
+/// Bounds of the bytes that the run will write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
     pub heap_used: u64,
     pub lower: u64,
-    /// What most runs need: the heap's size for the raw dump, and a third for its compressed copy.
+    /// Bytes that most runs need: the heap's size for the raw dump, and a third for its compressed copy.
     pub likely: u64,
-    /// `None` where no bound is known.
+    /// `None` if no bound is known.
     pub upper: Option<u64>,
-    /// Of the raw dump alone.
+    /// The upper bound of the raw dump alone.
     pub raw_upper: Option<u64>,
 }
 
 impl Estimate {
-    /// The compressed copy is the whole at worst.
+    /// Computes the bounds. At worst, the compressed copy is as large as the raw dump.
     pub fn new(heap: Heap, live: bool) -> Self {
         let raw_upper = heap.raw_upper();
         Self {
@@ -103,59 +102,60 @@ impl Estimate {
         }
     }
 
-    /// Whether the largest dump and its copy fit into so many bytes.
+    /// Returns whether the largest dump and its copy fit into `free` bytes.
     pub fn surely_fits(&self, free: u64) -> bool {
         self.upper.is_some_and(|upper| free >= upper)
     }
 
-    /// The lower bound of a dump of all objects.
+    /// Returns the lower bound of a dump of all objects.
     pub fn lower_of_all(&self) -> u64 {
         lower(self.heap_used, false)
     }
 }
 
-/// An object needs 0.9 of its heap size at least: padding is missing. Live objects may be few, so a quarter counts as
-/// certain. The compressed copy is a tenth at best.
+/// Returns the lower bound of a dump and its copy, in bytes. An object needs at least 0.9 of its heap size, because the
+/// dump has no padding. Live objects may be few, so only a quarter counts as certain. The compressed copy has a tenth
+/// at best.
 fn lower(heap_used: u64, live: bool) -> u64 {
     let raw = if live { heap_used / 4 } else { heap_used / 10 * 9 };
     raw + raw / 10
 }
 
-/// The least that the JVM's own dump of all objects has. It has no copy; gzip makes a tenth of it at best.
+/// Returns the smallest size of the JVM's own dump of all objects, which has no copy. gzip makes a tenth of it at best.
 pub fn least_of_all(heap_used: u64, gzipped: bool) -> u64 {
     let raw = heap_used / 10 * 9;
     if gzipped { raw / 10 } else { raw }
 }
 
-/// What a JVM writes to a common disk: 360 MB/s were measured on JDK 17.
+/// Bytes that a JVM writes to a common disk in a second: 360 MB/s were measured on JDK 17.
 const DUMPED_PER_SECOND: u64 = 300 << 20;
 
-/// What no JVM on no disk exceeds: 1.3 GB/s were measured on JDK 21 into the page cache.
+/// Bytes in a second that no JVM exceeds on any disk: 1.3 GB/s were measured on JDK 21 into the page cache.
 const DUMPED_PER_SECOND_AT_MOST: u64 = 1500 << 20;
 
-/// What a full collection gets through, with all objects alive, by one thread.
+/// Bytes that a full collection by one thread goes through in a second, with all objects alive.
 const COLLECTED_PER_SECOND: u64 = 500 << 20;
 
-/// So much of a heap goes through pipe, compression and a near store in a second, on two processors.
+/// Bytes of heap that go through pipe, compression and a near store in a second, on two processors.
 const STREAMED_PER_SECOND: u64 = 150 << 20;
 
 impl Estimate {
-    /// How long the application waits for a dump on a common disk, at most; `None` where no bound is known.
+    /// Returns how long the application waits at most for a dump on a common disk; `None` if no bound is known.
     pub fn pause(&self) -> Option<Duration> {
         self.raw_upper.map(|raw| per_second(raw, DUMPED_PER_SECOND))
     }
 
-    /// How long it takes to collect the garbage and to dump what is left, on a common disk.
+    /// Returns the time to collect the garbage and to dump the rest, on a common disk.
     pub fn likely_with_collection(&self) -> Duration {
         per_second(self.heap_used, COLLECTED_PER_SECOND) + per_second(self.heap_used, DUMPED_PER_SECOND)
     }
 
-    /// Nobody dumps this heap faster.
+    /// Returns the shortest time in which any JVM can dump this heap.
     pub fn shortest(&self) -> Duration {
         per_second(self.heap_used, DUMPED_PER_SECOND_AT_MOST)
     }
 
-    /// How long the application waits for a dump through pipes.
+    /// Returns how long the application waits for a dump through pipes.
     pub fn streamed(&self) -> Duration {
         Duration::from_secs(self.heap_used.div_ceil(STREAMED_PER_SECOND))
     }
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn live_objects_may_be_few_but_all_objects_are_about_the_used_heap() {
+    fn lower_bound_of_live_objects_is_below_that_of_all() {
         let heap = Heap { used: 1 << 30, growth: Growth::Common };
         let (live, all) = (Estimate::new(heap, true), Estimate::new(heap, false));
         assert!(live.lower < all.lower && live.upper == all.upper && all.lower == live.lower_of_all());
@@ -178,8 +178,8 @@ mod tests {
         assert!(all.lower < all.likely && all.likely < all.raw_upper.unwrap());
     }
 
-    /// Ten million of each: an object with a reference; with compact headers one without a field, one with an int and a
-    /// reference, and one with two references.
+    /// The heaps have ten million objects of one kind: an object with a reference; with compact headers, one without a
+    /// field, one with an int and a reference, and one with two references.
     #[test]
     fn upper_bound_holds_for_the_smallest_objects() {
         let objects = 10_000_000;
@@ -190,9 +190,9 @@ mod tests {
         }
     }
 
-    /// As many as were measured, and in 180 MB of heap.
+    /// The numbers are those of a measured heap of 180 MB.
     #[test]
-    fn stacks_of_virtual_threads_fit_into_what_is_taken_for_their_bound() {
+    fn stacks_of_virtual_threads_fit_into_their_bound() {
         let heap = Heap { used: 184_062_976, growth: Growth::VirtualThreads };
         assert!(heap.raw_upper().unwrap() >= 590_348_288);
         assert!(heap.growth.why_no_bound().is_some() && Growth::Common.why_no_bound().is_none());

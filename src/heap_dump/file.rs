@@ -1,4 +1,4 @@
-//! The dump as a regular file that is read when the JVM is done with it.
+//! The dump as a regular file, which is read when the JVM is done with it.
 
 use std::fs::File;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::terminal::progress::Progress;
 /// A dump that the JVM calls whole.
 #[derive(Debug)]
 pub struct HeapDump {
-    /// As this process sees it: for messages.
+    /// The path as this process sees it, for messages.
     pub path: String,
     /// The JVM's own words.
     pub words: String,
-    /// In the JVM's own words, where it tells.
+    /// The pause in the JVM's own words, if the JVM tells it.
     pub pause_seconds: Option<f64>,
     pub took: Duration,
 }
@@ -51,10 +51,10 @@ impl From<Stopped> for DumpFailure {
     }
 }
 
-/// Has the JVM dump into `dir`, and waits until it says that the dump is whole.
+/// Orders the JVM to dump into `dir`, and waits until the JVM says that the dump is whole.
 ///
 /// # Errors
-/// When the JVM refuses or dies, or the run is stopped. What was written goes with `dir`.
+/// When the JVM refuses or dies, or the run is stopped. The written files are removed with `dir`.
 pub fn dump(
     vm: &VirtualMachine<'_>,
     dir: &DumpDir,
@@ -78,7 +78,7 @@ pub fn dump(
     let mut seen = Seen::default();
     while !answer.is_there() {
         if let Err(error) = answer.wait(Duration::from_millis(200), deadline) {
-            // A JVM that goes on without us: the guard holds its files, and they have no names.
+            // The JVM goes on without this run: the guard holds its files, which then have no names.
             let _ = take_over_files(dir, layout, &mut Vec::new());
             return Err(error);
         }
@@ -89,7 +89,7 @@ pub fn dump(
     Ok((file, dump))
 }
 
-/// Bytes of a dump on its way.
+/// Bytes of a dump that is being written.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     main: u64,
@@ -104,8 +104,8 @@ impl Seen {
         Self { main: dir.size_of(RAW).saturating_sub(parts), parts, merges: false }
     }
 
-    /// From JDK 22 on, the application runs again while the JVM copies the parts of its heap into the main file
-    /// (JDK: `heapDumper.cpp`, `HeapDumper::dump`): that alone grows then.
+    /// Reports the progress to `progress`. From JDK 22 on, the application runs again while the JVM copies the parts of
+    /// its heap into the main file (JDK: `heapDumper.cpp`, `HeapDumper::dump`). Then only the main file grows.
     fn then(self, now: Self, progress: &Progress) -> Self {
         let begins = self.parts > 0 && now.parts <= self.parts && now.main > self.main;
         progress.set(now.main.max(now.parts));
@@ -116,7 +116,8 @@ impl Seen {
     }
 }
 
-/// JDK 24 and later send the first line at once: an answer that ends there is a JVM that died.
+/// Returns the error for an answer that does not call the dump whole. JDK 24 and later send the first line at once. If
+/// the answer ends there, the JVM has died.
 pub(super) fn refused(vm: &VirtualMachine<'_>, path: String, words: String) -> DumpFailure {
     let pid = vm.jvm().pid();
     if words.starts_with("Dumping heap to")
@@ -127,7 +128,8 @@ pub(super) fn refused(vm: &VirtualMachine<'_>, path: String, words: String) -> D
     DumpError::Jvm { pid, path, words }.into()
 }
 
-/// A JVM that died is no attach failure. Its socket closes a moment before it is gone.
+/// Returns the error of a JVM that has died, if it has, instead of the attach error. The JVM's socket closes a moment
+/// before the JVM is gone.
 pub(super) fn died_or(vm: &VirtualMachine<'_>, error: AttachError) -> DumpFailure {
     if matches!(error, AttachError::Stopped(_)) {
         return error.into();

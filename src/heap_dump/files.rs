@@ -1,5 +1,5 @@
-//! The files that a JVM writes its dump to: held as soon as they appear, made nameless, and given back to the disk
-//! behind the reader.
+//! The files to which a JVM writes its dump. They are held as soon as they appear, lose their names, and are given back
+//! to the disk behind the reader.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,10 +19,11 @@ use crate::kept::names::EMPTY;
 use crate::kept::names::RAW;
 use crate::kept::names::part_prefix;
 
-/// So much is given back at a time: each time takes a lock of the file that the JVM's writes need, too.
+/// Bytes that are given back at a time. Each time takes a lock of the file, which the JVM's writes need, too.
 const RELEASE: u64 = 8 << 20;
 
-/// The same in memory, where each of many parts would hold as much of what is compressed already.
+/// Bytes that are given back at a time in memory. There, each of many parts would hold as many bytes that are
+/// compressed already.
 const RELEASE_MEMORY: u64 = PAGE as u64;
 
 /// A file that the JVM writes to.
@@ -32,7 +33,7 @@ pub struct Growing {
     section: Section,
     read: u64,
     released: u64,
-    /// Its length when the JVM was done: whoever still writes adds nothing to the dump.
+    /// The file's length when the JVM was done. A process that still writes adds nothing to the dump.
     end: Option<u64>,
 }
 
@@ -43,13 +44,13 @@ impl Growing {
 
     /// Puts the next `n` bytes, which are there, into the empty `page`.
     fn take(&mut self, n: u64, page: &mut Vec<u8>) -> io::Result<()> {
-        // Read this way, a page need not be filled with zeros first.
+        // `read_to_end` needs no page that is filled with zeros first.
         let taken = FileFrom { file: &self.file, at: self.read }.take(n).read_to_end(page)?;
         self.read += taken as u64;
         if taken as u64 == n { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// Bytes that are there; of a JVM that is `done`, those that were there when it was.
+    /// Returns the bytes of the file. If the JVM is `done`, returns those that were there when it was.
     fn len(&mut self, done: bool) -> io::Result<u64> {
         if let Some(end) = self.end {
             return Ok(end);
@@ -59,7 +60,7 @@ impl Growing {
         Ok(len)
     }
 
-    /// Gives back what was read before the kernel writes it to the disk.
+    /// Gives back the bytes that were read, before the kernel writes them to the disk.
     fn release(&mut self, at_least: u64) -> io::Result<()> {
         let (from, len) = (self.released, self.read - self.released);
         if len < at_least.max(1) {
@@ -69,17 +70,17 @@ impl Growing {
         Ok(fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, len)?)
     }
 
-    /// Gives back all that is there, read or not.
+    /// Gives back all bytes that are there, read or not.
     ///
     /// # Errors
-    /// When the file system cannot.
+    /// When the file system cannot give back bytes.
     pub fn release_all(&mut self) -> io::Result<()> {
         self.read = self.file.metadata()?.len().max(self.read);
         self.release(1)
     }
 }
 
-/// Holds the files that appeared since the last look, and takes their names away.
+/// Holds the files that appeared since the last look, and removes their names.
 ///
 /// # Errors
 /// When the file system refuses.
@@ -97,7 +98,7 @@ pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) 
     Ok(())
 }
 
-/// Parts are numbered from 0 without a gap, but appear in any order.
+/// Takes over the parts. They are numbered from 0 without a gap, but appear in any order.
 fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
     let prefix = part_prefix(RAW);
     for name in dir.names(&prefix)? {
@@ -129,19 +130,19 @@ pub struct Files<'a> {
     layout: Layout,
     files: Vec<Growing>,
     release: u64,
-    /// The file system takes back what was read.
+    /// True if the file system takes back the bytes that were read.
     pub releases: bool,
     pub held_back: HeldBack,
 }
 
-/// What is not read yet. From JDK 22 on, the JVM begins to write the heap before it has written all of the head: up to
-/// 1 MiB stays in its buffer until the end (JDK: `heapDumper.cpp`, `VM_HeapDumper::work`).
+/// The files that are not read yet. From JDK 22 on, the JVM begins to write the heap before it has written all of the
+/// head. Up to 1 MiB of the head stays in its buffer until the end (JDK: `heapDumper.cpp`, `VM_HeapDumper::work`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldBack {
     Nothing,
-    /// Parts that may begin with objects: the first one describes the classes.
+    /// Parts that may begin with objects. The first part describes the classes.
     LaterParts,
-    /// All parts: the head has to name their fields.
+    /// All parts, because the head has to give the names of fields first.
     Heap,
 }
 
@@ -154,7 +155,7 @@ impl HeldBack {
         }
     }
 
-    /// When all that it does not hold has been read.
+    /// Returns what is still held back when all other files have been read.
     fn less(self) -> Self {
         if self == Self::Heap { Self::LaterParts } else { Self::Nothing }
     }
@@ -166,34 +167,37 @@ impl<'a> Files<'a> {
         Self { dir, layout, files: Vec::new(), release, releases: true, held_back: HeldBack::Nothing }
     }
 
+    /// Looks for new files.
+    ///
     /// # Errors
     /// As [`take_over_files`].
     pub fn look(&mut self) -> io::Result<()> {
         take_over_files(self.dir, self.layout, &mut self.files)
     }
 
-    /// The heap's file is held.
+    /// Returns whether the heap's file is held.
     pub fn heap_is_held(&self) -> bool {
         self.files.len() > usize::from(self.layout == Layout::Parts)
     }
 
-    /// Bytes of all files, when the JVM is done; `None` when one of them does not tell.
+    /// Returns the bytes of all files when the JVM is done; `None` if one of them does not tell.
     pub fn whole_len(&mut self) -> Option<u64> {
         self.files.iter_mut().map(|growing| growing.len(true).ok()).sum()
     }
 
-    /// A page of the file that has most to give; less than a page only when the JVM is done.
+    /// Reads a page from the file that has the most bytes to give. The page is shorter only if the JVM is done, or if
+    /// the heap waits for the head.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
         let (mut best, mut most) = self.fullest(done)?;
         while most == 0 && done && self.held_back != HeldBack::Nothing {
-            // The head did not name all fields, or the part with the classes came to no objects.
+            // The head did not name all fields, or the part with the classes had no objects.
             self.held_back = self.held_back.less();
             (best, most) = self.fullest(done)?;
         }
-        // The heap waits for what there is of the head.
+        // The heap waits for the head, which gives what it has.
         let is_short = self.held_back == HeldBack::Heap && self.layout == Layout::Parts && self.heap_is_held();
         let Some(index) = best.filter(|_| most >= PAGE as u64 || done || is_short) else { return Ok(None) };
         let growing = &mut self.files[index];
@@ -207,14 +211,14 @@ impl<'a> Files<'a> {
         Ok(Some(growing.section))
     }
 
-    /// The file that has most to give, and how much.
+    /// Returns the file that has the most bytes to give, and how many.
     fn fullest(&mut self, done: bool) -> io::Result<(Option<usize>, u64)> {
         let (mut best, mut most) = (None, 0);
         for (index, growing) in self.files.iter_mut().enumerate() {
             if self.held_back.holds(growing.section) {
                 continue;
             }
-            // In parts, the last bytes of `<path>` come behind the heap.
+            // In the layout `Parts`, the last bytes of `<path>` come behind the heap.
             let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
             let held_back = if holds_end { END_RECORD as u64 } else { 0 };
             let ready = growing.len(done)?.saturating_sub(growing.read + held_back);
@@ -225,10 +229,10 @@ impl<'a> Files<'a> {
         Ok((best, most))
     }
 
-    /// The end record, which was held back.
+    /// Reads the end record, which was held back.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the file cannot be read.
     pub fn end_record(&mut self, page: &mut Vec<u8>) -> io::Result<Option<Section>> {
         let Some(head) = self.files.iter_mut().find(|file| file.section == Section::Head) else { return Ok(None) };
         let left = head.len(true)?.saturating_sub(head.read);

@@ -1,21 +1,21 @@
-//! Flags as the JVM tells them, pure. Of the answer to `VM.flags` only a part may be told: commands and free text may
-//! hold secrets.
+//! Parses flags in the answers of a JVM. No I/O. Only some flags of the answer to `VM.flags` may be shown, because
+//! commands and free text may hold secrets.
 
-/// Flags whose value is a switch, a number or a path, one in a line.
+/// Returns the flags whose value is a switch, a number or a path, one in a line.
 pub fn safe_flags(text: &str) -> String {
     let flags = text.split(" -XX:").map(|flag| flag.trim().trim_start_matches("-XX:").trim());
     flags.filter(|flag| is_safe(flag)).map(|flag| format!("-XX:{flag}\n")).collect()
 }
 
-/// Of one flag that was asked for by `printflag` (JDK: `JVMFlag::print_as_flag`).
+/// Returns the value of one flag from the answer to `printflag` (JDK: `JVMFlag::print_as_flag`).
 pub fn value_of<'a>(answer: &'a str, flag: &str) -> Option<&'a str> {
     let value = answer.trim_end_matches('\n').strip_prefix("-XX:")?.strip_prefix(flag)?.strip_prefix('=')?;
-    // A text of several lines is told as several flags.
+    // The JVM prints a text of several lines as several flags.
     (!value.contains('\n')).then_some(value)
 }
 
-/// Whether a switch that was asked for by `printflag` is on; `None` when there is none of this name. It is told by a
-/// sign, not by a value (JDK: as above).
+/// Returns whether a switch is on, from the answer to `printflag`; `None` if there is no switch of this name. The
+/// answer has a sign, not a value (JDK: `JVMFlag::print_as_flag`).
 pub fn is_on(answer: &str, flag: &str) -> Option<bool> {
     let switch = answer.trim_end_matches('\n').strip_prefix("-XX:")?;
     match switch.split_at_checked(1)? {
@@ -24,14 +24,14 @@ pub fn is_on(answer: &str, flag: &str) -> Option<bool> {
     }
 }
 
-/// Whether a switch is on in the answer to `VM.flags -all`: type, name, `=`, value, kind
-/// (JDK: `JVMFlag::print_on`).
+/// Returns whether a switch is on, from the answer to `VM.flags -all`: type, name, `=`, value, kind (JDK:
+/// `JVMFlag::print_on`).
 pub fn is_on_in_list(list: &str, flag: &str) -> bool {
     let mut words = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     words.any(|words| matches!(words[..], ["bool", name, "=" | ":=", "true", ..] if name == flag))
 }
 
-/// A path in which `%p` is the process number (JDK: `Arguments::copy_expand_pid`).
+/// Replaces `%p` in a path by the process number (JDK: `Arguments::copy_expand_pid`).
 pub fn with_pid(path: &str, pid: i32) -> String {
     let pieces = path.split("%%").map(|piece| piece.replace("%p", &pid.to_string()));
     pieces.collect::<Vec<_>>().join("%")
@@ -61,7 +61,7 @@ mod tests {
     use super::{is_on, is_on_in_list, safe_flags, value_of, with_pid};
 
     #[test]
-    fn switches_numbers_and_paths_are_told_and_nothing_else() {
+    fn only_switches_numbers_and_paths_are_shown() {
         let text = "-XX:CICompilerCount=2 -XX:HeapDumpPath=/dumps -XX:MaxHeapSize=209715200 \
                     -XX:OnOutOfMemoryError=curl -H token:hunter2 http://x -XX:+UseSerialGC \
                     -XX:StartFlightRecording=password=hunter2 -XX:GCLockerRetryAllocationCount=2 \n";
@@ -76,9 +76,9 @@ mod tests {
         assert_eq!(with_pid("/d-%p/%%p-%t.hprof", 7), "/d-7/%p-%t.hprof");
     }
 
-    /// As JDK 28 answers.
+    /// The answers are those of JDK 28.
     #[test]
-    fn switch_is_told_by_its_sign_and_in_the_list_by_its_value() {
+    fn switch_has_a_sign_and_in_the_list_a_value() {
         assert_eq!(is_on("-XX:+UseCompactObjectHeaders\n", "UseCompactObjectHeaders"), Some(true));
         assert_eq!(is_on("-XX:-UseCompactObjectHeaders\n", "UseCompactObjectHeaders"), Some(false));
         assert_eq!(is_on("no such flag 'UseCompactObjectHeaders'\n", "UseCompactObjectHeaders"), None);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_told_whole_or_not_at_all() {
+    fn value_of_several_lines_is_not_returned() {
         assert_eq!(value_of("-XX:MaxHeapSize=209715200\n", "MaxHeapSize"), Some("209715200"));
         assert_eq!(value_of("-XX:HeapDumpPath=/a b.hprof\n", "HeapDumpPath"), Some("/a b.hprof"));
         assert_eq!(value_of("-XX:HeapDumpPath=\n", "HeapDumpPath"), Some(""));

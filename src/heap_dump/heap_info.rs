@@ -1,34 +1,35 @@
-//! The answer to `GC.heap_info`, pure: how much of the heap is used
-//! (JDK: `print_on` of each collected heap in `src/hotspot/share/gc`).
+//! Parses the answer to `GC.heap_info`: how much of the heap is used (JDK: `print_on` of each collected heap in
+//! `src/hotspot/share/gc`). No I/O.
 
-/// Used bytes of the heap, from the text of any collector; `None` when it names none.
+/// Returns the used bytes of the heap, from the text of any collector; `None` if the text has none.
 pub fn heap_used(text: &str) -> Option<u64> {
     if text.starts_with("Epsilon Heap") {
         return text.lines().find_map(used_of_space);
     }
     let lines = text.lines().take_while(|line| !line.trim_start().starts_with("Metaspace"));
-    // A whole-heap line of G1, ZGC or Shenandoah; Serial, Parallel and generational Shenandoah print one for each
-    // generation.
+    // G1, ZGC and Shenandoah print one line for the whole heap. Serial, Parallel and generational Shenandoah print one
+    // for each generation.
     lines.filter(|line| is_total(line)).filter_map(used_of).reduce(u64::saturating_add)
 }
 
-/// The old generation.
+/// The old generation of a heap, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldGeneration {
     pub used: u64,
-    /// `None`: it may take all of the heap.
+    /// The largest size. `None` if the old generation may take all of the heap.
     pub most: Option<u64>,
 }
 
-/// How Serial, Parallel and CMS call their old generation, from JDK 8 to 28.
+/// Names of the old generation of Serial, Parallel and CMS, from JDK 8 to 28.
 const OLD: [&str; 5] = ["tenured generation", "Tenured", "ParOldGen", "PSOldGen", "concurrent mark-sweep generation"];
 
-/// The old generation; `None` where the collector has none, or does not tell of it.
+/// Returns the old generation; `None` if the collector has none, or does not tell of it.
 pub fn old_generation(text: &str) -> Option<OldGeneration> {
     let mut lines = text.lines().map(str::trim_start);
     while let Some(line) = lines.next() {
         if OLD.iter().any(|name| line.starts_with(name)) {
-            // From JDK 28 on, that of Parallel may take the whole: the addresses are those of today.
+            // From JDK 28 on, the old generation of Parallel may take the whole heap: the addresses show only its
+            // present size.
             let most = if line.contains("Old Gen:") { None } else { Some(reserved(line)?) };
             return Some(OldGeneration { used: used_of(line)?, most });
         }
@@ -36,7 +37,7 @@ pub fn old_generation(text: &str) -> Option<OldGeneration> {
             let young = lines.find(|line| line.starts_with("region size")).and_then(young_regions)?;
             return Some(OldGeneration { used: used_of(line)?.saturating_sub(young), most: None });
         }
-        // Shenandoah with generations says it in the line below, with a size that follows need.
+        // Shenandoah with generations prints the numbers in the line below. The size follows the need.
         if line == "Old:" {
             return Some(OldGeneration { used: used_of(lines.next()?)?, most: None });
         }
@@ -44,7 +45,7 @@ pub fn old_generation(text: &str) -> Option<OldGeneration> {
     None
 }
 
-/// Of `[begin, end of what is committed, end)`.
+/// Returns the reserved bytes of `[begin, end of the committed bytes, end)`.
 fn reserved(line: &str) -> Option<u64> {
     let (_, addresses) = line.split_once('[')?;
     let mut addresses = addresses.trim_end_matches(')').split(',').map(|word| address(word.trim()));
@@ -52,7 +53,8 @@ fn reserved(line: &str) -> Option<u64> {
     end.checked_sub(begin).filter(|bytes| *bytes > 0)
 }
 
-/// `1 young (1024K), 0 survivors (0K)`, where survivors are young; from JDK 28 on `9 eden (9M), 1 survivor (1M)`.
+/// Returns the bytes of young regions: `1 young (1024K), 0 survivors (0K)`, where survivors are young. From JDK 28 on,
+/// the line is `9 eden (9M), 1 survivor (1M)`.
 fn young_regions(line: &str) -> Option<u64> {
     let bytes_of = |name: &str| {
         let (_, bytes) = line.split_once(&format!(" {name} ("))?;
@@ -65,14 +67,14 @@ fn address(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
-/// Spaces and regions repeat what the lines above them sum up.
+/// Returns whether the line has a total. Spaces and regions repeat the bytes that the lines above them add up.
 fn is_total(line: &str) -> bool {
     line.contains("used")
         && ["total", "capacity", "committed", " max, "].iter().any(|word| line.contains(word))
         && !line.trim_start().starts_with("region size")
 }
 
-/// `space 204800K,  15% used [bottom, top, end)` is all that Epsilon says of it
+/// Returns the bytes of `space 204800K,  15% used [bottom, top, end)`. Epsilon prints nothing else of its used bytes
 /// (JDK: `epsilonHeap.cpp`, `ContiguousSpace::print_on`).
 fn used_of_space(line: &str) -> Option<u64> {
     let (_, addresses) = line.trim_start().strip_prefix("space ")?.split_once("used [")?;
@@ -81,7 +83,7 @@ fn used_of_space(line: &str) -> Option<u64> {
     top.checked_sub(bottom)
 }
 
-/// `used 1234K` or, in Shenandoah, `1234K used`.
+/// Returns the bytes of `used 1234K` or, in Shenandoah, `1234K used`.
 fn used_of(line: &str) -> Option<u64> {
     let words: Vec<&str> = line.split([' ', ',', '\t']).filter(|word| !word.is_empty()).collect();
     let at = words.iter().position(|word| *word == "used")?;
@@ -89,7 +91,7 @@ fn used_of(line: &str) -> Option<u64> {
     after.or_else(|| size(words.get(at.checked_sub(1)?)?))
 }
 
-/// A number and its unit (JDK: `byte_size_in_proper_unit`).
+/// Parses a number and its unit (JDK: `byte_size_in_proper_unit`).
 fn size(word: &str) -> Option<u64> {
     let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &word[digits.len()..] {
@@ -133,7 +135,7 @@ mod tests {
         );
     }
 
-    /// As JDK 17 and 25 say it: the first line of the virtual space is there in other builds.
+    /// The answers are those of JDK 17 and 25. Other builds also print the first line of the virtual space.
     #[test]
     fn epsilon_has_a_space_only() {
         let jdk17 = "Epsilon Heap\nAllocation space:\n space 204800K,  15% used [0x00000000f3800000, \
@@ -154,9 +156,9 @@ mod tests {
         assert_eq!(heap_used("Generational Shenandoah Heap\n Young:\n  1G max, 0B used\n"), Some(0));
     }
 
-    /// As JDK 8, 17, 25 and 28 say it, of a heap of 400 MiB.
+    /// The answers are those of JDK 8, 17, 25 and 28, for a heap of 400 MiB.
     #[test]
-    fn old_generation_is_told_with_what_it_can_become() {
+    fn old_generation_has_its_used_bytes_and_largest_size() {
         let old = |text: &str| old_generation(text).map(|old| (old.used >> 10, old.most.map(|most| most >> 10)));
         let young = " def new generation   total 29504K, used 1050K [0x00000000e7000000, 0x00000000e9000000, \
                      0x00000000ef550000)\n  eden space 26240K,   4% used [0x1, 0x2, 0x3)\n";

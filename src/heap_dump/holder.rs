@@ -1,9 +1,11 @@
-//! The holder: a companion that keeps the write ends of the pipes, so that the JVM can open them by names below the
-//! holder's `/proc` directory. Opening an anonymous pipe never waits for its other end (Linux: `fs/pipe.c`,
-//! `fifo_open`), and these names end with the holder: whoever is killed, the JVM gets an error and goes on.
+//! The holder: a companion process that has the write ends of the pipes, so that the JVM can open them by names. The
+//! names lie below the holder's `/proc` directory. Opening an anonymous pipe never waits for its other end (Linux:
+//! `fs/pipe.c`, `fifo_open`). The names end with the holder: whichever process is killed, the JVM gets an error and
+//! goes on.
 //!
 //! The kernel lets the JVM treat the holder as a process of its own, ptrace(2) included. So the holder has nothing that
-//! the JVM has not: the JVM's identity, no capability, no environment, no other descriptor, an empty root directory.
+//! the JVM has not. The holder has the JVM's identity, no capability, no environment, no other descriptor, and an empty
+//! root directory.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,52 +18,54 @@ use crate::base::identity::Identity;
 use crate::base::{private_memory, sys};
 use crate::guard::companion::{self, Companion, Environment, stay_alive};
 
-/// By this name the program is the holder.
+/// The name under which the program runs as the holder.
 pub const NAME: &str = "jmap-dump-tool-holder";
 
-/// The descriptors are the last ones below this number, the usual limit. A process that gets the holder's number after
-/// its death has seldom as many: the names lead nowhere then.
+/// The descriptors are the last ones below this number, the usual limit. If a process gets the holder's number after
+/// its death, it seldom has as many descriptors. Then the names lead nowhere.
 const NUMBERS_BELOW: u64 = 1024;
 
-/// A directory without a file that tells anything, which ends with the process (proc_pid_fdinfo(5)).
+/// A directory that ends with the process, and whose files tell nothing (proc_pid_fdinfo(5)).
 const EMPTY_ROOT: &str = "/proc/self/fdinfo";
 
-/// What the run asks for; beside it, the write ends.
+/// The run's order to the holder. The write ends come beside it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
-    /// The JVM's.
+    /// The JVM's identity.
     pub identity: Identity,
-    /// The JVM sees the same mounts as the run does.
+    /// True if the JVM sees the same mounts as the run.
     pub mounts_are_shared: bool,
 }
 
 /// The numbers of the descriptors in the holder, or why there are none.
 type Answer = Result<Vec<i32>, String>;
 
-/// The run's side. The holder ends in `Drop`.
+/// The run's side of the holder. `Drop` ends the holder.
 #[derive(Debug)]
 pub struct Holder(Companion);
 
 impl Holder {
+    /// Starts the holder.
+    ///
     /// # Errors
-    /// When there can be no further process.
+    /// When no further process can be started.
     pub fn start(order: &Order, write_ends: &[BorrowedFd<'_>]) -> io::Result<Self> {
         let companion = Companion::start(NAME, Environment::Empty)?;
         companion.send(order, write_ends)?;
         Ok(Self(companion))
     }
 
-    /// The names of the write ends for the JVM, in the order in which they were given. The caller has waited until the
+    /// Returns the names of the write ends for the JVM, in the order of the write ends. The caller has waited until the
     /// holder can be read from.
     ///
     /// # Errors
-    /// When the holder could not become what it has to be.
+    /// When the holder could not take the JVM's identity or arrange its descriptors.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let numbers = self.0.receive::<Answer>()?.map_err(io::Error::other)?;
         Ok(numbers.iter().map(|number| format!("/proc/{}/fd/{number}", self.0.pid())).collect())
     }
 
-    /// It has ended before its time.
+    /// Returns whether the holder has ended before its time.
     pub fn is_gone(&self) -> bool {
         self.0.is_gone()
     }
@@ -79,7 +83,7 @@ impl Drop for Holder {
     }
 }
 
-/// The holder's own process: standard input is the control socket, at whose end it ends.
+/// Runs the holder's own process. Standard input is the control socket, and the process ends when that ends.
 pub fn hold_pipes() {
     stay_alive();
     let closed = sys::close_all_but_standard();
@@ -89,24 +93,25 @@ pub fn hold_pipes() {
     let numbers = held.as_ref().map(|held| held.iter().map(AsRawFd::as_raw_fd).collect());
     let answer: Answer = numbers.map_err(ToString::to_string);
     if companion::send(std::io::stdin().as_fd(), &answer, &[]).is_ok() {
-        // Nothing more is said.
+        // The run sends nothing more: this call waits until the run has ended.
         let _ = companion::receive::<Order>(std::io::stdin());
     }
 }
 
-/// Gives up all that the JVM does not have, and lets it look (ptrace(2), "Ptrace access mode checking").
+/// Gives up all that the JVM does not have, and lets the JVM look at this process (ptrace(2), "Ptrace access mode
+/// checking").
 fn become_theirs(order: &Order) -> io::Result<()> {
-    // A core dump would lie where nobody looks for one.
+    // A core dump would lie where nobody looks for it.
     private_memory::without_core()?;
     hide_root(order)?;
     order.identity.take_for_good()?;
-    // A change of identity took it away (Linux: `kernel/cred.c`, `commit_creds`).
+    // The change of identity has closed the process (Linux: `kernel/cred.c`, `commit_creds`).
     private_memory::open()
 }
 
-/// The JVM's user could read the run's files by `/proc/HOLDER/root`.
+/// Replaces the root directory. Otherwise the JVM's user could read the run's files by `/proc/HOLDER/root`.
 fn hide_root(order: &Order) -> io::Result<()> {
-    // The JVM sees these files anyway, or its user may look at other processes that see them.
+    // True if the JVM sees these files anyway, or its user may look at other processes that see them.
     let is_theirs = order.mounts_are_shared || order.identity == Identity::current();
     match chroot(EMPTY_ROOT) {
         Err(errno) if !is_theirs => return Err(errno.into()),

@@ -1,4 +1,5 @@
-//! Whether what a run writes into memory fits beside the application: more would have the kernel kill one of them.
+//! Checks whether the files that a run writes into memory fit beside the application. If not, the kernel would kill one
+//! of them.
 
 use std::path::Path;
 use std::{fmt, io};
@@ -15,7 +16,7 @@ use crate::kept::dump_dir::DumpDir;
 /// A file system that is memory.
 #[derive(Debug, Clone, Copy)]
 struct InMemory {
-    /// It holds no more than this, whatever is written.
+    /// Free bytes. The file system takes no more than that.
     free: u64,
     takes_holes: bool,
 }
@@ -27,7 +28,7 @@ impl InMemory {
     }
 }
 
-/// Which of a run's files are memory.
+/// The files of a run that are memory.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spread {
     /// The raw dump, which the JVM writes.
@@ -38,7 +39,7 @@ struct Spread {
     same_file_system: bool,
 }
 
-/// Bytes that lie in memory at a time, at most. A page is charged to the container of the process that writes it first
+/// Most bytes that lie in memory at a time. A page is charged to the container of the process that writes it first
 /// (kernel: cgroup-v1/memory.rst, "Shared Page Accounting"; cgroup-v2.rst, "Memory Ownership").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Peak {
@@ -48,12 +49,12 @@ struct Peak {
 }
 
 impl Spread {
-    /// `raw` is the most that the raw dump can have, and so the most that the copy has. Where the dump is captured, a
-    /// byte of it lies there raw or compressed, and not as both.
+    /// Returns the peak. `raw` is the largest size of the raw dump, and so of the copy. If the dump is captured, each
+    /// of its bytes lies there raw or compressed, and not as both.
     fn peak(&self, manner: Manner, layout: Layout, raw: u64) -> Peak {
         let twice = raw.saturating_mul(2);
         let merges = layout == Layout::Parts && manner == Manner::Whole;
-        // What came in parts is put in order in the store, when the raw dump is gone.
+        // A store puts a dump in parts into order when the raw dump is gone.
         let sorts = layout == Layout::Parts && manner == Manner::Captured && self.copy_in_store;
         let bounded = |file: Option<InMemory>, bytes: u64| file.map_or(0, |fs| bytes.min(fs.free));
         let (raw_peak, copy) =
@@ -65,27 +66,27 @@ impl Spread {
     }
 }
 
-/// What of memory is free, and for whom.
+/// Free memory, by container.
 #[derive(Debug, Clone, Copy)]
 struct Containers {
     jvm: FreeMemory,
     own: FreeMemory,
-    /// Both are charged to one.
+    /// True if both are charged to one container.
     same: bool,
 }
 
-/// Memory that does not suffice.
+/// Free memory that does not suffice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
     path: String,
-    /// Whose memory it is.
+    /// The owner of the memory, for messages.
     whose: &'static str,
     needed: u64,
     free: u64,
 }
 
 impl Shortage {
-    /// What can be used.
+    /// Returns how many bytes can be used.
     pub fn usable(&self) -> u64 {
         self.free.saturating_sub(HEADROOM)
     }
@@ -95,7 +96,7 @@ impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, whose, needed, free } = self;
         let (free, headroom) = (Bytes(*free), Bytes(HEADROOM));
-        // Neither the dump nor the file system has a bound.
+        // `u64::MAX` means that neither the dump nor the file system has a bound.
         let most = if *needed == u64::MAX { "any amount".to_owned() } else { format!("up to {}", Bytes(*needed)) };
         write!(
             f,
@@ -129,7 +130,7 @@ struct Paths {
     copy: String,
 }
 
-/// What of memory a dump through one directory may take.
+/// The memory that a dump through one directory may take.
 #[derive(Debug)]
 pub struct MemoryRoom {
     spread: Spread,
@@ -140,10 +141,10 @@ pub struct MemoryRoom {
 }
 
 impl MemoryRoom {
-    /// `None` where no byte written is memory.
+    /// Examines the file systems of the dump and its copy. Returns `None` if no byte that is written is memory.
     ///
     /// # Errors
-    /// When a file system does not tell.
+    /// When a file system cannot be examined.
     pub fn of(
         dir: &DumpDir,
         jvm: &Jvm,
@@ -152,7 +153,7 @@ impl MemoryRoom {
         raw_upper: u64,
     ) -> io::Result<Option<Self>> {
         let raw = InMemory::of(&fstatfs(dir)?);
-        // One that is not there yet will be made on the same file system.
+        // A directory that does not exist yet will be made on the file system of its ancestor.
         let store = store_dir.and_then(|dir| dir.ancestors().find(|dir| dir.exists()));
         let spread = match store {
             None => Spread { raw, copy: raw, copy_in_store: false, same_file_system: true },
@@ -174,7 +175,7 @@ impl MemoryRoom {
         Ok(Some(Self { spread, paths, containers, layout, raw_upper }))
     }
 
-    /// What is missing for a dump that is read in this manner.
+    /// Returns the memory that is missing for a dump that is read in this manner.
     pub fn shortage(&self, manner: Manner) -> Option<Shortage> {
         self.containers.shortage(self.spread.peak(manner, self.layout, self.raw_upper), &self.paths)
     }
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn captured_dump_lies_there_raw_or_compressed_and_a_whole_one_as_both() {
+    fn captured_dump_needs_less_memory_than_a_whole_one() {
         assert_eq!(both(beside(1000), Manner::Captured, Layout::Sequential), 100);
         assert_eq!(both(beside(1000), Manner::Whole, Layout::Sequential), 200);
         assert_eq!(both(beside(16), Manner::Whole, Layout::Sequential), 16, "a small tmpfs holds no more");

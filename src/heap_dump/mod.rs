@@ -1,4 +1,4 @@
-//! From a JVM that answers to its dump: the plan, the room, the dump itself.
+//! From a JVM that answers to its dump: the plan, the room, and the dump itself.
 
 mod answer;
 mod capture;
@@ -87,12 +87,12 @@ fn no_end(bytes: u64) -> String {
 }
 
 impl DumpError {
-    /// What a walk has not found whole.
+    /// Returns the error for a dump that a walk has not found whole.
     pub fn truncated(path: String, walk: &Summary) -> Self {
         Self::Truncated { path, bytes: walk.bytes, damage: walk.damage.clone() }
     }
 
-    /// The dump at `path` could not be opened or read.
+    /// Returns the error for a dump at `path` that could not be opened or read.
     pub fn unreadable(path: String, source: io::Error) -> Self {
         match NotRegular::of(&source) {
             Some(what) => Self::NotRegular { path, what },
@@ -133,51 +133,51 @@ impl DumpError {
     }
 }
 
-/// When a dump is read.
+/// The time at which a dump is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// While the JVM writes it, or behind its back; it is given back to the file system behind the reader.
+    /// While the JVM writes it. The bytes are given back to the file system behind the reader.
     Captured,
-    /// When the JVM is done. It lies there until it is stored.
+    /// When the JVM is done. The dump lies there until it is stored.
     Whole,
 }
 
-/// Where the dump goes, and how large it may be.
+/// The directory of the dump, how it is read there, and how large it may be.
 #[derive(Debug)]
 pub struct Plan {
-    /// That the container may use at a time.
+    /// Processors that the container may use at a time.
     pub processors: f64,
     pub layout: Layout,
     pub manner: Manner,
     pub dir: DumpDir,
     pub room: Room,
     pub estimate: Option<Estimate>,
-    /// Why the dump may become larger than the estimate says.
+    /// The reason why the dump may become larger than the estimate.
     pub no_bound: Option<&'static str>,
     pub warnings: Vec<String>,
 }
 
 impl Plan {
-    /// Whether a dump that was to be captured may be read when it is whole.
+    /// Returns whether there is room to read a whole dump, although it was to be captured.
     pub fn may_be_whole(&self) -> bool {
         self.room.shortage(Manner::Whole).is_none()
     }
 }
 
-/// What decides about the place.
+/// The facts and wishes by which the plan is made.
 #[derive(Debug, Clone)]
 pub struct PlanRequest<'a> {
     pub dirs: &'a [String],
-    /// By the user, for dumps.
+    /// True if the user has named the directories, for dumps.
     pub dirs_named: bool,
     pub live: bool,
     pub force: bool,
     pub disk_limits: &'a DiskLimits,
-    /// Where the compressed copy will lie; `None`: beside the dump.
+    /// The directory of the compressed copy. `None` if the copy lies beside the dump.
     pub store_dir: Option<&'a Path>,
-    /// Nothing can be read before the dump is whole.
+    /// True if nothing can be read before the dump is whole.
     pub whole: bool,
-    /// Only links to pipes will lie there.
+    /// True if only links to pipes will lie in the directory.
     pub no_disk: bool,
     pub run_id: &'a str,
 }
@@ -194,8 +194,8 @@ pub enum PlanError {
 /// Chooses the directory, and how the dump is read there.
 ///
 /// # Errors
-/// When the JVM does not answer, no directory can be written, not even the lower estimate fits, or the upper one does
-/// not fit into memory.
+/// When the JVM does not answer, or no directory can be written. When not even the lower estimate fits, or the upper
+/// one does not fit into memory.
 pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadline) -> Result<Plan, PlanError> {
     let mut warnings = Vec::new();
     let (jvm, layout) = (vm.jvm(), layout(vm, deadline)?);
@@ -207,7 +207,7 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
     if request.no_disk {
         can_stream(vm, layout, deadline)?;
     }
-    // A heap is resident, as far as it is used.
+    // The used bytes of a heap are resident.
     let heap = Heap { used: used.unwrap_or(jvm.resident_bytes), growth };
     let raw_upper = heap.raw_upper().unwrap_or(u64::MAX);
     if heap.raw_upper().is_none() {
@@ -248,12 +248,13 @@ pub fn plan(vm: &VirtualMachine<'_>, request: &PlanRequest<'_>, deadline: &Deadl
     })
 }
 
-/// Characters that mean nothing to the parser of diagnostic commands (JDK: `diagnosticFramework.cpp`).
+/// Returns whether the path has no character with a meaning for the parser of diagnostic commands (JDK:
+/// `diagnosticFramework.cpp`).
 fn is_plain(path: &str) -> bool {
     path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
 }
 
-/// Whether the JVM can dump into a pipe.
+/// Fails if the JVM cannot dump into a pipe.
 fn can_stream(vm: &VirtualMachine<'_>, layout: Layout, deadline: &Deadline) -> Result<(), PlanError> {
     let pid = vm.jvm().pid();
     let refused = |why: String| Err(RoomError::NoStream { pid, why }.into());

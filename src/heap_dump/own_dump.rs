@@ -1,4 +1,4 @@
-//! The dump that a JVM writes by itself at its first OutOfMemoryError: where it goes, and what keeps it from coming.
+//! The dump that a JVM writes by itself at its first OutOfMemoryError: its file, and the obstacles to it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use crate::jvm::{Jvm, cgroup};
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::names::part_name;
 
-/// Why no such dump can come.
+/// The reason why no such dump can come.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnDumpError {
     #[error(
@@ -62,15 +62,15 @@ impl OwnDumpError {
 #[derive(Debug)]
 pub struct OwnPlace<'a> {
     jvm: &'a Jvm,
-    /// As the JVM sees it; one that does not begin at the root begins at its current directory.
+    /// The directory as the JVM names it. If it does not begin at the root, it begins at the JVM's current directory.
     dir: String,
     name: String,
     held: OwnedFd,
 }
 
 impl<'a> OwnPlace<'a> {
-    /// The file `name` in `dir`, which the JVM looks at first: what it cannot list is no directory to it, but the name
-    /// of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
+    /// Returns the file `name` in `dir`. The JVM lists a directory first: it takes a path that it cannot list for the
+    /// name of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
     ///
     /// # Errors
     /// When the JVM cannot make a file there.
@@ -81,13 +81,13 @@ impl<'a> OwnPlace<'a> {
         Ok(place)
     }
 
-    /// What `HeapDumpPath` means: a directory, or a file.
+    /// Returns the file that `HeapDumpPath` means: the path is a directory or a file.
     ///
     /// # Errors
     /// As [`OwnPlace::in_dir`].
     pub fn of_path(jvm: &'a Jvm, path: &str, name: &str) -> Result<Self, OwnDumpError> {
         if path.is_empty() {
-            // The JVM lists nothing for it.
+            // The JVM does not list an empty path.
             return Self::hold(jvm, ".", name);
         }
         if jvm.identity.io(|| open_dir(jvm, path)).is_ok() {
@@ -107,7 +107,7 @@ impl<'a> OwnPlace<'a> {
         };
         let (dir, name) = (dir.to_owned(), name.to_owned());
         let place = Self { jvm, dir: dir.clone(), name, held: held.map_err(error)? };
-        // A process keeps a current directory that somebody has removed, and nothing can be made in it.
+        // A process keeps a current directory that somebody has removed. Nothing can be made there.
         if fstat(&place.held).is_ok_and(|stat| stat.st_nlink == 0) {
             return Err(place.refused("the directory was deleted", None));
         }
@@ -124,17 +124,17 @@ impl<'a> OwnPlace<'a> {
         OwnDumpError::Place { pid: self.jvm.pid(), path: self.here(), why, source }
     }
 
-    /// As the JVM names it.
+    /// Returns the path as the JVM names it.
     pub fn path(&self) -> String {
         format!("{}/{}", self.dir.trim_end_matches('/'), self.name)
     }
 
-    /// As this process names it.
+    /// Returns the path as this process names it.
     fn here(&self) -> String {
         seen_from_here(self.jvm, &self.path())
     }
 
-    /// Whether the JVM has made a file there since it was started.
+    /// Returns whether the JVM has made a file there since it was started.
     pub fn was_written(&self) -> bool {
         let look = || Ok(statat(&self.held, &self.name, AtFlags::SYMLINK_NOFOLLOW)?);
         let (Ok(stat), Some(age)) = (self.jvm.identity.io(look), self.jvm.target.age()) else { return false };
@@ -143,12 +143,14 @@ impl<'a> OwnPlace<'a> {
         stat.st_uid == self.jvm.identity.uid && u64::try_from(stat.st_mtime).is_ok_and(|written| written >= started)
     }
 
-    /// The JVM opens its dump with O_EXCL, and from JDK 22 on each part of its heap, too.
+    /// Checks that no file has a name of the dump. The JVM opens its dump with O_EXCL and, from JDK 22 on, also each
+    /// part of its heap.
     ///
     /// # Errors
-    /// When one of the names is taken. `is_last`: the JVM has made its dump.
+    /// When one of the names is taken. `is_last` says that the JVM has used up its own dump.
     pub fn must_be_free(&self, layout: Layout, is_last: bool) -> Result<(), OwnDumpError> {
-        // The JVM dumps with 3/8 of its processors, one at least (JDK: `heapDumper.hpp`, default_num_of_dump_threads).
+        // The JVM dumps with 3/8 of its processors, but at least one (JDK: `heapDumper.hpp`,
+        // default_num_of_dump_threads).
         let parts = if layout == Layout::Parts { (cpu_share::processors() * 3.0 / 8.0).max(1.0) as u32 } else { 0 };
         let parts = (0..parts).map(|number| part_name(&self.name, number));
         for name in std::iter::once(self.name.clone()).chain(parts) {
@@ -161,8 +163,8 @@ impl<'a> OwnPlace<'a> {
         Ok(())
     }
 
-    /// Makes a directory there and removes it, as the JVM's user: nothing else tells of quotas, inodes and file systems
-    /// that refuse. Gives the room for a dump.
+    /// Makes a directory there as the JVM's user, and removes it. Nothing else shows quotas, inodes and file systems
+    /// that refuse. Returns the room for a dump.
     ///
     /// # Errors
     /// When nothing can be made there.
@@ -181,8 +183,10 @@ impl<'a> OwnPlace<'a> {
         Ok(room)
     }
 
+    /// Checks the room.
+    ///
     /// # Errors
-    /// When a dump of what the heap holds now would not fit.
+    /// When a dump of the objects that the heap holds now would not fit.
     pub fn must_have_room(&self, room: &Room, heap_used: u64, gzipped: bool) -> Result<(), OwnDumpError> {
         let needed = least_of_all(heap_used, gzipped);
         if room.free >= needed {
@@ -197,7 +201,7 @@ impl<'a> OwnPlace<'a> {
         memory::holds(&self.held)
     }
 
-    /// The directory from the root on, as far as the kernel tells.
+    /// Returns the directory from the root on, as far as the kernel tells.
     fn absolute(&self) -> String {
         if self.dir.starts_with('/') {
             return self.dir.trim_end_matches('/').to_owned();
@@ -207,7 +211,7 @@ impl<'a> OwnPlace<'a> {
     }
 }
 
-/// A path that does not begin at the root begins at the JVM's current directory.
+/// Opens a directory of the JVM. A path that does not begin at the root begins at the JVM's current directory.
 fn open_dir(jvm: &Jvm, dir: &str) -> io::Result<OwnedFd> {
     match dir {
         "/" => jvm.target.open_root(),

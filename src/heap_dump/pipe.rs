@@ -1,8 +1,8 @@
-//! The dump without a disk: the JVM writes into pipes. They couple the application's pause to whoever reads them, so
-//! they are given up after `--max-pause`: the JVM drops the rest and goes on, though it still walks its heap.
+//! The dump without a disk: the JVM writes into pipes. So the application's pause depends on the reader of the pipes.
+//! The run gives them up after `--max-pause`. Then the JVM drops the rest and goes on, though it still walks its heap.
 //!
-//! JDK 11.0.13 to 21 write one pipe from front to end. Later ones write the heap into `<path>.p0`, and the last of
-//! the head into `<path>` behind it; the JVM's merge of `.p0` finds a size of 0, and nothing to copy.
+//! JDK 11.0.13 to 21 write one pipe from front to end. Later versions write the heap into `<path>.p0`, and behind it
+//! the last bytes of the head into `<path>`. The JVM's merge of `.p0` finds a size of 0, and nothing to copy.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,10 +29,10 @@ use crate::kept::names::RAW;
 use crate::kept::names::part_name;
 use crate::store::UPLOADING;
 
-/// How long empty pipes are watched at a time; so long may their end be delayed.
+/// Time for which empty pipes are watched at once. The run may notice the end of the dump this much later.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A dump on its way from the JVM.
+/// A dump that the JVM writes into pipes.
 #[derive(Debug)]
 pub struct Pipe<'a> {
     answer: Answer<'a>,
@@ -41,15 +41,15 @@ pub struct Pipe<'a> {
     streams: Vec<Stream>,
     limit: Option<Limit>,
     holder: Holder,
-    /// What is there of the head comes before each page of the heap.
+    /// True if the head, as far as it has come, must go before each page of the heap.
     head_first: bool,
 }
 
 impl<'a> Pipe<'a> {
-    /// Has the JVM begin to dump into the pipes, by links in the directory of the plan.
+    /// Orders the JVM to dump into the pipes, by links in the directory of the plan.
     ///
     /// # Errors
-    /// When there can be no links, or the JVM does not take the order.
+    /// When the links cannot be made, or the JVM does not take the order.
     pub fn begin(
         vm: &'a VirtualMachine<'a>,
         plan: &'a Plan,
@@ -60,7 +60,7 @@ impl<'a> Pipe<'a> {
     ) -> Result<Self, PlanError> {
         let (dir, in_parts) = (&plan.dir, plan.layout == Layout::Parts);
         let PipePair { read_ends, names, holder } = pair;
-        // In parts, the last bytes of the main pipe come behind the heap.
+        // In the layout `Parts`, the last bytes of the main pipe come behind the heap.
         let mut streams = vec![Stream::new(Section::Head, if in_parts { END_RECORD } else { 0 })];
         if in_parts {
             streams.push(Stream::new(Section::Heap(0), 0));
@@ -77,14 +77,15 @@ impl<'a> Pipe<'a> {
         Ok(Self { answer, deadline, ends, streams, limit: Some(limit), holder, head_first: false })
     }
 
-    /// Has the names of fields come before the heap, as far as the JVM has written them: it cannot be waited for.
+    /// Makes the names of fields come before the heap, as far as the JVM has written them. The run cannot wait for
+    /// more.
     #[must_use]
     pub fn with_head_first(mut self) -> Self {
         self.head_first = true;
         self
     }
 
-    /// The JVM's judgement, once [`Source::next`] gave the end.
+    /// Returns the JVM's judgement. [`Source::next`] must have given the end before.
     ///
     /// # Errors
     /// When the JVM does not call the dump whole.
@@ -98,12 +99,12 @@ impl<'a> Pipe<'a> {
         }
     }
 
-    /// The JVM is done, whatever it said.
+    /// Returns whether the JVM has answered, whatever it said.
     pub fn is_answered(&self) -> bool {
         self.answer.is_there()
     }
 
-    /// What is left when the JVM is done: the rest of each section, then the end record.
+    /// Returns the bytes that are left when the JVM is done: the rest of each section, then the end record.
     fn rest(&mut self, page: &mut Vec<u8>) -> Option<Section> {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.filled > stream.last) {
             return Some(stream.give(page));
@@ -118,7 +119,7 @@ impl<'a> Pipe<'a> {
 impl Drop for Pipe<'_> {
     fn drop(&mut self) {
         self.ends.give_up();
-        // It neither waits for anybody nor fills a disk any more.
+        // The JVM waits for nobody now, and fills no disk.
         guard::let_go();
     }
 }
@@ -128,7 +129,7 @@ impl Source for Pipe<'_> {
         !self.is_answered()
     }
 
-    /// Little of the dump is left then: what pipe and workers hold.
+    /// Returns the upload as the next stage: only the bytes in pipes and workers are left.
     fn stage_after_pause(&mut self) -> (&'static str, Option<u64>) {
         (UPLOADING, None)
     }
@@ -162,15 +163,15 @@ impl Source for Pipe<'_> {
     }
 }
 
-/// What comes through one pipe, page by page.
+/// The bytes of one pipe, page by page.
 #[derive(Debug)]
 struct Stream {
     section: Section,
     bytes: Vec<u8>,
     filled: usize,
-    /// Kept back, for these may be the end record.
+    /// Bytes that are held back, because they may be the end record.
     last: usize,
-    /// The holder has died, and the JVM does not have the pipe open: nothing will come.
+    /// True if nothing will come: the holder has died, and the JVM does not have the pipe open.
     ended: bool,
 }
 
@@ -179,7 +180,7 @@ impl Stream {
         Self { section, bytes: vec![0; PAGE], filled: 0, last, ended: false }
     }
 
-    /// False when there is nothing.
+    /// Reads from the pipe. Returns false if there is nothing.
     fn read_from(&mut self, end: &OwnedFd) -> io::Result<bool> {
         if self.filled == PAGE {
             return Ok(false);
@@ -195,7 +196,7 @@ impl Stream {
         }
     }
 
-    /// It has a page, or is the head and must not wait for one.
+    /// Returns whether a page is full, or the head must not wait for a full page.
     fn is_due(&self, head_first: bool) -> bool {
         self.filled == PAGE || (head_first && self.section == Section::Head && self.filled > self.last)
     }
@@ -211,7 +212,7 @@ impl Stream {
     }
 }
 
-/// Our ends of the pipes; none once they are given up: what the JVM still writes is an error for it then.
+/// The run's ends of the pipes. Empty once they are given up: then further writes of the JVM fail.
 #[derive(Debug)]
 struct Ends(Mutex<Vec<OwnedFd>>);
 
@@ -230,11 +231,11 @@ impl Ends {
 
     fn wait(&self, streams: &[Stream]) {
         let open = self.lock();
-        // One that has ended would end each wait at once.
+        // A pipe that has ended would end each wait at once.
         let open = open.iter().zip(streams).filter(|(_, stream)| !stream.ended);
         let mut fds: Vec<PollFd<'_>> = open.map(|(end, _)| PollFd::new(end, PollFlags::IN)).collect();
         let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
-        // Whatever it says, the pipes are read again.
+        // The result does not matter, because the pipes are read again.
         let _ = poll(&mut fds, Some(&timeout));
     }
 
@@ -243,7 +244,7 @@ impl Ends {
     }
 }
 
-/// Gives up the pipes when the application has waited for too long, even if whoever reads them is stuck.
+/// Gives up the pipes when the application has waited for too long, even if their reader is stuck.
 #[derive(Debug)]
 struct Limit {
     over: Arc<(Mutex<bool>, Condvar)>,

@@ -1,5 +1,5 @@
-//! Two pipes that the JVM can open by name, and that keep it waiting for nobody. They are there before the JVM is asked
-//! for anything; where the JVM could not open them, nothing is done to it.
+//! Two pipes that the JVM can open by name, and that never keep it waiting. They exist before the JVM is asked for
+//! anything. If the JVM could not open them, nothing is done to it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +17,7 @@ use crate::files::regular_file::open_pipe_for_writing;
 use crate::jvm::{Jvm, PROC};
 use crate::kept::dump_dir::shares_namespace;
 
-/// How long the holder may need until the JVM can open its pipes.
+/// Time within which the holder must make its pipes ready for the JVM.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The JVM cannot be given a pipe.
@@ -48,21 +48,21 @@ impl PipeError {
     }
 }
 
-/// See the module's words.
+/// Two pipes for one dump.
 #[derive(Debug)]
 pub struct PipePair {
     /// The read ends, which never block. This process alone has them.
     pub read_ends: Vec<OwnedFd>,
-    /// What the JVM opens to write into them.
+    /// Paths that the JVM opens to write into the pipes.
     pub names: Vec<String>,
     pub holder: Holder,
 }
 
 impl PipePair {
-    /// Makes the pipes, and sees that the JVM can open them.
+    /// Makes the pipes, and checks that the JVM can open them.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When the JVM cannot open them, no process can hold them, or the run is stopped.
     pub fn open(jvm: &Jvm, deadline: &Deadline) -> Result<Self, PipeError> {
         let (pid, identity) = (jvm.pid(), jvm.identity);
         for namespace in ["pid", "user"] {
@@ -71,7 +71,7 @@ impl PipePair {
             }
         }
         let no_holder = |source| PipeError::NoHolder { pid, source };
-        // Who makes a pipe owns it, and its mode is 0600 (Linux: `fs/pipe.c`, `get_pipe_inode`).
+        // A pipe belongs to the user who makes it, and its mode is 0600 (Linux: `fs/pipe.c`, `get_pipe_inode`).
         let pipes = identity.io(|| Ok([make()?, make()?])).map_err(no_holder)?;
         let (read_ends, write_ends): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
         let mounts_are_shared = shares_namespace(&jvm.target, identity, "mnt") == Some(true);
@@ -94,19 +94,19 @@ impl PipePair {
 
 fn make() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read_end, write_end) = door("pipe2", || Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?))?;
-    // As much as the JVM writes at a time; where the user may not have so much, less will do.
+    // A JVM writes up to this size at a time. If the user's limit is lower, a smaller pipe will do.
     if let Err(errno) = fcntl_setpipe_size(&read_end, PAGE) {
         log::debug!("a pipe stays small: {errno}");
     }
     Ok((read_end, write_end))
 }
 
-/// Opens the write end of `end` as the JVM would: by its own /proc.
+/// Opens the write end of `end` as the JVM would: by the JVM's own /proc.
 fn reach(jvm: &Jvm, path: &str, end: &OwnedFd) -> io::Result<()> {
     let proc = jvm.target.open_dir(PROC)?;
     let name = path.trim_start_matches(PROC).trim_start_matches('/');
     let (theirs, ours) = (door("statat", || Ok(statat(&proc, name, AtFlags::empty())?))?, fstat(end)?);
-    // What the JVM shows as its /proc may be anything, so it is opened only when it is the pipe.
+    // The JVM may show anything as its /proc, so the file is opened only if it is the pipe.
     if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino) {
         return Err(io::Error::other("another file has its name there"));
     }

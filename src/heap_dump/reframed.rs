@@ -1,4 +1,4 @@
-//! A dump whose segment lengths are written late, read before they are.
+//! Reads a dump whose segment lengths are written late, without waiting for them.
 
 use super::{Capture, DumpError, DumpFailure};
 use crate::compress::pages::PAGE;
@@ -6,7 +6,7 @@ use crate::compress::source::{Source, SourceError};
 use crate::compress::spool::Section;
 use crate::hprof::Reframer;
 
-/// The capture, in segments of our own.
+/// A capture, with segments that this program makes.
 #[derive(Debug)]
 pub struct Reframed<'c, 'a> {
     capture: &'c mut Capture<'a>,

@@ -1,19 +1,19 @@
-//! What the JVM said about a dump, pure. The completion status is no help: it is 0 when the dump failed, too
+//! Parses the JVM's answer about a dump. No I/O. The completion status does not help: it is 0 even if the dump failed
 //! (JDK: `attachListener.cpp`, `dump_heap`; `heapDumper.cpp`, `HeapDumper::dump`).
 
 /// The JVM's own judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// It says that the dump is whole.
+    /// The JVM says that the dump is whole.
     Created,
-    /// Its words.
+    /// The JVM says something else: these words.
     Failed(String),
 }
 
-/// Reads the text of the answer.
+/// Judges the text of the answer.
 pub fn judge(message: &str) -> Judgement {
     let last = message.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no words at all");
-    // The second form is a native image's.
+    // The second form is that of a native image.
     if last.starts_with("Heap dump file created") || last.starts_with("Dumped to:") {
         Judgement::Created
     } else {
@@ -21,7 +21,8 @@ pub fn judge(message: &str) -> Judgement {
     }
 }
 
-/// The seconds in "[N bytes in S secs]": the time from the first byte to the last, which the application waits.
+/// Returns the seconds in "[N bytes in S secs]": the time from the first byte to the last, for which the application
+/// waits.
 pub fn seconds(message: &str) -> Option<f64> {
     let (before, _) = message.split_once(" secs]")?;
     before.rsplit(' ').next()?.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)

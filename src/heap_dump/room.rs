@@ -1,4 +1,4 @@
-//! Whether the dump will fit, said before the JVM is disturbed.
+//! Checks whether the dump will fit, before the JVM is disturbed.
 
 use std::io;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use crate::jvm::limits::max_file_size;
 use crate::jvm::mountinfo::Mount;
 use crate::kept::dump_dir::DumpDir;
 
-/// Left free on a node's disk: the kubelet evicts pods below 15 % (imagefs.available, node-pressure eviction).
+/// Percentage that stays free on a node's disk: the kubelet evicts pods below 15 % (imagefs.available, node-pressure
+/// eviction).
 const NODE_DISK_RESERVE_PERCENT: u64 = 15;
 
-/// The dump does not fit, or there is no place for it.
+/// The dump does not fit, or no directory can take it.
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
     #[error("the dump of pid {pid} needs at least {needed} in {path}, {free} can be used ({limit})")]
@@ -73,36 +74,36 @@ fn stream(streamed: &Duration) -> String {
     )
 }
 
-/// What can be used in a directory, and what limits it.
+/// The bytes that can be used in a directory, and the limit of these.
 #[derive(Debug)]
 pub struct Room {
-    /// Before a write fails, or the kubelet evicts.
+    /// Bytes until a write fails, or the kubelet evicts.
     pub free: u64,
     pub limit: String,
-    /// `None` where nothing of it is memory.
+    /// `None` if no file of the run is memory.
     memory: Option<MemoryRoom>,
 }
 
 impl Room {
-    /// Of a dump that has `raw_upper` bytes at most.
+    /// Returns the room for a dump of at most `raw_upper` bytes.
     ///
     /// # Errors
-    /// When the file system does not tell.
+    /// When a file system cannot be examined.
     pub fn of(dir: &DumpDir, jvm: &Jvm, request: &PlanRequest<'_>, layout: Layout, raw_upper: u64) -> io::Result<Self> {
         let memory = MemoryRoom::of(dir, jvm, request.store_dir, layout, raw_upper)?;
         Ok(Self { memory, ..Self::on_disk(dir, jvm, request.disk_limits)? })
     }
 
-    /// Before a write fails, or the kubelet evicts; memory is not looked at.
+    /// Returns the room on the disk: bytes until a write fails, or the kubelet evicts. Memory is not considered.
     ///
     /// # Errors
-    /// When the file system does not tell.
+    /// When the file system cannot be examined.
     pub fn on_disk(dir: &DumpDir, jvm: &Jvm, limits: &DiskLimits) -> io::Result<Self> {
         let space = dir.free_space()?;
         let (free, total) = (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize);
         let mut room = Self { free, limit: format!("{} are free", Bytes(free)), memory: None };
         if total == 0 {
-            // A tmpfs without a size, or a ramfs.
+            // The file system is a tmpfs without a size, or a ramfs.
             (room.free, room.limit) = (u64::MAX, "its size has no limit".into());
         }
         if dir.mount.as_ref().is_some_and(Mount::is_node_disk) {
@@ -110,13 +111,13 @@ impl Room {
             let limit = format!("{} are free, of which {} stay free on the node's disk", Bytes(free), Bytes(reserve));
             room.limit_to(free.saturating_sub(reserve), limit);
         }
-        // Where the mount is not known, a limit that was told is no reason to write more.
+        // If the mount is not known, the limit that was given counts.
         let counts = dir.mount.as_ref().is_none_or(Mount::counts_for_container);
         if let Some(limit) = limits.container.filter(|_| counts) {
             room.limit_to(limit, format!("{} of the disk may be used, as was told", Bytes(limit)));
         }
         if let Some((volume, limit)) = limits.of_dir(&dir.inside) {
-            // What cannot be looked at counts as empty.
+            // A directory that cannot be examined counts as empty.
             let held = jvm.identity.io(|| jvm.target.open_dir(volume));
             let used = held.map_or(0, |held| jvm.identity.io(|| Ok(disk_limit::occupied(&held))).unwrap_or(0));
             let text = format!("{volume} may hold {}, and {} lie there", Bytes(limit), Bytes(used));
@@ -129,14 +130,14 @@ impl Room {
         Ok(room)
     }
 
-    /// At most so much, for this reason.
+    /// Limits the room to `free` bytes. `limit` is the reason, for messages.
     pub fn limit_to(&mut self, free: u64, limit: String) {
         if free < self.free {
             (self.free, self.limit) = (free, limit);
         }
     }
 
-    /// What is missing of memory for a dump that is read in this manner.
+    /// Returns the memory that is missing for a dump that is read in this manner.
     pub fn shortage(&self, manner: Manner) -> Option<Shortage> {
         self.memory.as_ref()?.shortage(manner)
     }

@@ -1,30 +1,30 @@
-//! What `VM.version` answers, pure.
+//! Parses the answer to `VM.version`. No I/O.
 
-/// A write that took only part of a buffer was not repeated before JDK-8303937: in 11.0.20, 17.0.8 and 20.0.2 by its
-/// backports, in 21 from the start. A file takes all, a pipe need not.
+/// Updates that repeat a write if it took only part of a buffer (JDK-8303937). 11.0.20, 17.0.8 and 20.0.2 have
+/// backports, 21 has it from the start. A file takes all bytes at once, a pipe need not.
 const REPAIRED: [(u32, u32); 3] = [(11, 20), (17, 8), (20, 2)];
 
-/// The version, as the JDK names itself.
+/// Returns the version, as the JDK names itself.
 pub fn jdk(answer: &str) -> &str {
     answer.lines().find(|line| line.starts_with("JDK ")).unwrap_or("a JDK without a version")
 }
 
-/// From this one on `%p` in HeapDumpPath is the process number (JDK-8353727).
+/// From this version on, `%p` in HeapDumpPath is the process number (JDK-8353727).
 const PID_IN_PATH: u32 = 25;
 
-/// Whether the JVM puts its number into the path of its dump.
+/// Returns whether the JVM puts its process number into the path of its dump.
 pub fn expands_pid(answer: &str) -> bool {
     feature_and_update(answer).0 >= PID_IN_PATH
 }
 
-/// 0 where there is none.
+/// Returns the two numbers, or 0 for one that is missing.
 fn feature_and_update(answer: &str) -> (u32, u32) {
     let number = jdk(answer).trim_start_matches("JDK ");
     let mut numbers = number.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.nth(1).unwrap_or(0))
 }
 
-/// Whether bytes may be lost in a pipe; also when the version cannot be read.
+/// Returns whether a pipe may lose bytes. True also if the version cannot be read.
 pub fn loses_short_writes(answer: &str) -> bool {
     let (feature, update) = feature_and_update(answer);
     let repaired = REPAIRED.iter().any(|(train, since)| feature == *train && update >= *since);
@@ -36,7 +36,7 @@ mod tests {
     use super::{expands_pid, loses_short_writes};
 
     #[test]
-    fn a_version_before_the_repair_or_without_a_number_is_not_trusted() {
+    fn version_without_the_repair_is_not_trusted() {
         let answer = |version: &str| format!("OpenJDK 64-Bit Server VM version x\nJDK {version}\n");
         for bad in ["11.0.13", "11.0.19.0", "17.0.7", "18.0.2", "20.0.1", "", "17"] {
             assert!(loses_short_writes(&answer(bad)), "{bad}");

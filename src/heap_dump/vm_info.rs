@@ -1,13 +1,13 @@
-//! The answer to `VM.info`, pure: how often the JVM ran out of memory
-//! (JDK: `exceptions.cpp`, `Exceptions::print_exception_counts_on_error`, from JDK 9 on).
+//! Parses the answer to `VM.info`: how often the JVM ran out of memory (JDK: `exceptions.cpp`,
+//! `Exceptions::print_exception_counts_on_error`, from JDK 9 on). No I/O.
 
-/// A thread that could not be started is counted with the others, but the JVM asks for no dump then
-/// (JDK: `jvm.cpp`, `JVM_StartThread`).
+/// The error of a thread that could not be started. The JVM counts it with the others, but does not dump then (JDK:
+/// `jvm.cpp`, `JVM_StartThread`).
 const NO_THREAD: &str = "unable to create native thread";
 
-/// Errors at which the JVM dumps, if it is armed; `None` when this is no answer to `VM.info`.
+/// Returns the number of errors at which the JVM dumps, if it is armed; `None` if the text is no answer to `VM.info`.
 pub fn out_of_memory_errors(text: &str) -> Option<u64> {
-    // It is an answer when it has the head of an error report.
+    // An answer has the head of an error report.
     if !text.contains("S U M M A R Y") {
         return None;
     }
@@ -22,7 +22,7 @@ pub fn out_of_memory_errors(text: &str) -> Option<u64> {
 mod tests {
     use super::out_of_memory_errors;
 
-    /// As JDK 17 says it.
+    /// The answer is that of JDK 17.
     #[test]
     fn errors_at_which_the_jvm_dumps_are_counted() {
         let head = "#\n# JRE version: OpenJDK\n---------------  S U M M A R Y ------------\n";

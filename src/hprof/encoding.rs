@@ -1,41 +1,41 @@
-//! Which byte arrays are UTF-16, so that each of their characters becomes a `*`: a dump does not say it of the array,
-//! but of the String that refers to it (JEP 254), which mostly comes first.
+//! Finds the byte arrays that hold UTF-16, so that the redactor replaces each character by one `*`. A dump has the
+//! encoding not at the array, but at the String that refers to the array (JEP 254). The String mostly comes first.
 
 use super::ids::IdSet;
 use super::records::identifier;
 use super::types::{BYTE, INT, OBJECT};
 
-/// `String.UTF16` (JDK: `String.java`).
+/// The `coder` of UTF-16 (JDK: `String.java`, `String.UTF16`).
 const UTF16: u8 = 1;
 
-/// Arrays of Strings that have passed by, and that have not passed by themselves: a table of 2.3 MiB.
+/// Most arrays that a String has announced and that have not come yet. Their identifiers fill a table of 2.3 MiB.
 const AWAITED_MAX: usize = 7 << 15;
 
-/// So much of an array's text tells how it is encoded.
+/// Bytes at the start of an array that are examined for its encoding.
 const LOOK: usize = 1024;
 
-/// The names of String's fields.
+/// The names of the fields of String.
 const NAMES: [&[u8]; 3] = [b"value", b"coder", b"hash"];
 
-/// See the module's words.
+/// Learns the fields of String, and decides for each byte array whether it is UTF-16.
 #[derive(Debug, Default)]
 pub struct Encodings {
     /// Identifiers of [`NAMES`].
     names: [u64; 3],
-    /// The class that is being described.
+    /// The class whose description is being read.
     open: Described,
-    /// String; 0 until it was described, which is no class.
+    /// The class String. 0, which is no class, until its description has come.
     string_class: u64,
     string: Described,
     awaited: IdSet,
 }
 
-/// Where a class has fields of these names.
+/// The fields of [`NAMES`] in a class.
 #[derive(Debug, Default, Clone, Copy)]
 struct Described {
     class_id: u64,
     bytes: usize,
-    /// From, and bytes.
+    /// Offset and length, in bytes.
     value: Option<(usize, usize)>,
     coder: Option<usize>,
     has_hash: bool,
@@ -75,7 +75,7 @@ impl Encodings {
         self.string_class == class_id && class_id != 0
     }
 
-    /// Looks at the values of a String.
+    /// Reads the values of a String. If its `coder` says UTF-16, its array is awaited.
     pub fn look_at(&mut self, values: &[u8]) {
         let Described { value: Some((from, bytes)), coder: Some(coder), .. } = self.string else { return };
         if values.get(coder) == Some(&UTF16) && from + bytes <= values.len() && self.awaited.len() < AWAITED_MAX {
@@ -83,26 +83,27 @@ impl Encodings {
         }
     }
 
-    /// Whether an array of `bytes` is UTF-16: its String says so, or else it looks like that from its start.
+    /// Returns whether an array of `bytes` bytes is UTF-16: its String has said so, or its start looks like UTF-16.
     pub fn is_utf16(&mut self, id: u64, start: &[u8], bytes: u64) -> bool {
         bytes.is_multiple_of(2)
             && ((!self.awaited.is_empty() && self.awaited.remove(&id)) || looks_utf16(&start[..start.len().min(LOOK)]))
     }
 }
 
-/// Text in Latin-1 has no control characters but those of lines, and a String is UTF-16 when it has a character beyond
-/// Latin-1: one of its bytes mostly is such a control character.
+/// Returns whether a text looks like UTF-16. Latin-1 text has no control characters except those of lines. A String is
+/// UTF-16 only if it has a character beyond Latin-1. One of the two bytes of such a character mostly is a control
+/// character.
 fn looks_utf16(text: &[u8]) -> bool {
     if is_ascii_text(text) {
         return false;
     }
-    // Text in UTF-8 has strange bytes as well, but only some.
+    // UTF-8 text can have such bytes as well, so valid UTF-8 does not count.
     let is_strange = || text.iter().any(|byte| is_strange(*byte));
     let is_no_utf8 = || std::str::from_utf8(text).is_err_and(|error| error.error_len().is_some());
     is_stepped(text) || text.contains(&0) || (is_strange() && is_no_utf8())
 }
 
-/// Each second byte is a control character, be it one of lines: a script whose block is below U+2000.
+/// Returns whether each second byte is below 0x20. That is so for text of a script below U+2000.
 fn is_stepped(text: &[u8]) -> bool {
     let high = usize::from(cfg!(target_endian = "little"));
     text.len() >= 2 && text.iter().skip(high).step_by(2).all(|byte| *byte < 0x20)
@@ -112,13 +113,15 @@ fn is_strange(byte: u8) -> bool {
     matches!(byte, 0..=7 | 0x0E..=0x1A | 0x1C..=0x1F | 0x7F..=0x9F)
 }
 
-/// Eight bytes at a time: each array is looked at.
+/// Returns whether all bytes are printable ASCII. The function compares eight bytes at a time, because it examines
+/// every array.
 fn is_ascii_text(text: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let (words, rest) = text.as_chunks::<8>();
     let word_is = |word: &[u8; 8]| {
         let word = u64::from_ne_bytes(*word);
-        // No high bit, and none below 0x20 ("Bit Twiddling Hacks", "Determine if a word has a byte less than n").
+        // True if no byte has its high bit set and none is below 0x20 ("Bit Twiddling Hacks", "Determine if a word has
+        // a byte less than n").
         (word | word.wrapping_sub(ONES * 0x20)) & (ONES * 0x80) == 0
     };
     words.iter().all(word_is) && rest.iter().all(|byte| (0x20..0x80).contains(byte))
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_told_apart_by_their_bytes() {
+    fn utf16_is_recognized_by_its_bytes() {
         for text in
             ["Ω", "Привет", "мир и дружба", "漢a", "漢字 かな", "한국어 텍스트", "עברית", "हिन्दी", "price: 5 €", "ไทย"]
         {

@@ -1,7 +1,7 @@
-//! How much of the heap each class is, counted while the dump is walked.
+//! Counts how much of the heap each class fills, while the dump is walked.
 //!
-//! Bytes are shallow: the values as they stand in the dump, references of identifier size, without the heads of
-//! records or of objects. So a class has other sums than in `jmap -histo`, which counts what the JVM allocated.
+//! Bytes are shallow: the values as the dump has them, with references of identifier size, without heads of records or
+//! objects. `jmap -histo` shows other sums, because it counts the bytes that the JVM allocated.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,37 @@ use super::summary::{Amount, ClassShare, TopClasses};
 use super::tally::{Body, Tally};
 use super::types;
 
-/// So many classes have a place of their own, whatever a dump says: with its index that is at most 5 MiB, and 640 KiB
-/// for 10 000 classes.
+/// Most classes that are counted one by one, so that no dump can exhaust the memory. With their index they take at most
+/// 5 MiB; 10 000 classes take 640 KiB.
 pub const CLASSES_MAX: usize = 1 << 17;
 
-/// Slots for the classes of a small JVM; a power of two.
+/// Slots at the start, enough for the classes of a small JVM. A power of two.
 const SLOTS_MIN: usize = 1 << 12;
 
-/// Basic types are below 16: what a walker tells has a width (`records::value_width`).
+/// Basic types are below 16, because the walker passes on only types that have a width (`records::value_width`).
 const BASIC_TYPES: usize = 16;
 
 #[derive(Debug, Clone, Copy)]
 struct Class {
     id: u64,
-    /// 0 until it is known: HotSpot's are addresses.
+    /// 0 until the name is known. HotSpot's identifiers are addresses, so none is 0.
     name_id: u64,
     amount: Amount,
 }
 
-/// See the module's words. One is for all sections of a dump, in any order.
+/// Counts instances and bytes by class. One histogram counts all sections of a dump, in any order.
 #[derive(Debug)]
 pub struct Histogram {
     classes: Vec<Class>,
-    /// Where in `classes` a class is, plus one; 0 is a free slot. At most half of them are taken.
+    /// For each slot, the index of a class in `classes` plus one; 0 is a free slot. At most half of the slots are
+    /// taken.
     slots: Vec<u32>,
-    /// Not known to whoever wrote the dump, so that nobody can choose classes of one slot.
+    /// Random, so that nobody can craft a dump whose classes all fall into one slot.
     seed: u64,
-    /// The class that was told last: objects of one class often come in a row.
+    /// The index of the class that was counted last: objects of one class often come in a row.
     last: usize,
     primitive_arrays: [Amount; BASIC_TYPES],
-    /// Of classes that found no place.
+    /// Objects of classes that came when the table was full.
     unsorted: Amount,
 }
 
@@ -87,7 +88,7 @@ impl Histogram {
         Self::default()
     }
 
-    /// The largest `n` by their bytes.
+    /// Returns the largest `n` classes by bytes.
     pub fn top(&self, n: usize) -> Ranking {
         let mut ranking = Ranking { top: Vec::with_capacity(n + 1), total: self.unsorted, unsorted: self.unsorted };
         let arrays = self
@@ -108,7 +109,7 @@ impl Histogram {
         ranking
     }
 
-    /// Where the class is counted, from now on if it is new; `None` when there are too many of them.
+    /// Returns the index of the class, and adds a new class; `None` if there are too many classes.
     #[inline]
     fn place_of(&mut self, id: u64) -> Option<usize> {
         if self.classes.get(self.last).is_none_or(|class| class.id != id) {
@@ -161,12 +162,12 @@ impl Histogram {
     }
 }
 
-/// What one row of a ranking counts.
+/// The kind of objects that one row of a ranking counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Class {
         id: u64,
-        /// 0 when no LOAD CLASS told it.
+        /// 0 if no LOAD CLASS record named the class.
         name_id: u64,
     },
     PrimitiveArray {
@@ -181,7 +182,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// What is alike in bytes and instances is in the order of its identifiers, so that a dump has one ranking.
+    /// Returns the sort key: bytes, then instances, then identifiers. So a dump always has the same ranking.
     fn rank(&self) -> impl Ord {
         let Amount { instances, bytes } = self.amount;
         (std::cmp::Reverse((bytes, instances)), self.kind)
@@ -197,7 +198,7 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// The names that are missing.
+    /// Returns the identifiers of the names that have to be read from the dump.
     pub fn name_ids(&self) -> Vec<u64> {
         let name_id = |ranked: &Ranked| match ranked.kind {
             Kind::Class { name_id, .. } => Some(name_id),
@@ -206,7 +207,7 @@ impl Ranking {
         self.top.iter().filter_map(name_id).filter(|name_id| *name_id != 0).collect()
     }
 
-    /// With names as Java writes them. A class whose name is not there shows its identifier.
+    /// Returns the ranking with names as Java writes them. A class without a known name shows its identifier.
     pub fn named(&self, names: &BTreeMap<u64, String>) -> TopClasses {
         let name_of = |kind| match kind {
             Kind::PrimitiveArray { basic_type } => types::array_of(basic_type),

@@ -6,7 +6,7 @@ fn amount(instances: u64, bytes: u64) -> Amount {
     Amount { instances, bytes }
 }
 
-/// Where it lies is nobody's business here.
+/// Returns a body of `bytes`. Its identifier and offset do not matter here.
 fn of(bytes: u64) -> Body {
     Body { id: 1, at: 0, bytes }
 }
@@ -16,7 +16,7 @@ fn names(of: &[(u64, &str)]) -> BTreeMap<u64, String> {
 }
 
 #[test]
-fn classes_stand_in_the_order_of_their_bytes_with_their_names_and_the_rest_is_other() {
+fn classes_are_ranked_by_bytes_and_the_rest_is_other() {
     let mut histogram = Histogram::new();
     // Since JDK 22 an object may come before its class.
     histogram.instance(0x20, of(40));
@@ -39,7 +39,7 @@ fn classes_stand_in_the_order_of_their_bytes_with_their_names_and_the_rest_is_ot
 }
 
 #[test]
-fn what_finds_no_place_is_other_and_the_table_does_not_grow() {
+fn full_table_counts_further_classes_as_other() {
     let mut histogram = Histogram::new();
     for id in 0..2 * CLASSES_MAX as u64 {
         histogram.load_class(id, id);
@@ -56,7 +56,7 @@ fn what_finds_no_place_is_other_and_the_table_does_not_grow() {
 }
 
 #[test]
-fn the_table_costs_what_its_words_say() {
+fn table_has_its_documented_size() {
     let mut histogram = Histogram::new();
     let mut cost_at = |classes: u64| {
         (0..classes).for_each(|id| histogram.instance(id << 7, of(1)));
@@ -68,9 +68,9 @@ fn the_table_costs_what_its_words_say() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Against a map: as many classes as make the table grow, some of them twice in a row.
+    /// Compares the histogram with a map. Enough classes come to make the table grow, some of them twice in a row.
     #[test]
-    fn it_counts_as_a_map_does(told in proptest::collection::vec((0..9000u64, 0..100u64, 1..3u64), 0..20_000)) {
+    fn histogram_counts_as_a_map_does(told in proptest::collection::vec((0..9000u64, 0..100u64, 1..3u64), 0..20_000)) {
         let (mut histogram, mut map) = (Histogram::new(), BTreeMap::<u64, Amount>::new());
         for (id, bytes, times) in told {
             for _ in 0..times {

@@ -1,5 +1,5 @@
-//! Maps and sets of identifiers. A heap has millions, and each is looked up while the dump passes by: std's hash
-//! takes longer than the walk.
+//! Maps and sets of identifiers. A heap has millions of identifiers, and each is looked up while the dump is walked.
+//! The hash of std would take longer than the walk.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -10,15 +10,15 @@ pub type IdSet = HashSet<u64, IdState>;
 /// The golden ratio's bits, as in Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Identifiers are addresses as a rule, whose low bits are alike, or are made up (value objects, JDK 28): both halves of a
-/// product with all bits are mixed.
+/// Hashes an identifier. Most identifiers are addresses, whose low bits are alike. Others are made up (value objects,
+/// JDK 28). The function mixes both halves of a product, so that all bits count.
 #[inline(always)]
 pub fn spread(id: u64, seed: u64) -> u64 {
     let product = u128::from(id ^ seed) * u128::from(SPREAD);
     (product >> 64) as u64 ^ product as u64
 }
 
-/// Not known to whoever wrote the dump, so that nobody can choose identifiers of one place.
+/// Returns a random seed, so that nobody can craft identifiers that all fall into one slot.
 pub fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }

@@ -1,4 +1,4 @@
-//! Where the fields of instances lie, learnt from the descriptions of their classes.
+//! Learns from the descriptions of classes where the fields of their instances lie.
 
 use super::ids::IdMap;
 use super::types::OBJECT;
@@ -6,19 +6,19 @@ use super::types::OBJECT;
 #[derive(Debug, Default)]
 pub struct Class {
     super_id: u64,
-    /// The boot loader's: a class of the JDK.
+    /// True if the boot loader has loaded the class: it belongs to the JDK.
     pub is_jdk: bool,
-    /// In their order; where they lie counts from the first of this class.
+    /// In the order of the dump. Offsets count from the first field of this class.
     pub fields: Vec<Field>,
 }
 
-/// The deepest hierarchies of real applications have some dozens of superclasses.
+/// Most superclasses of a class. The deepest hierarchies of real applications have some dozens.
 pub const DEPTH_MAX: usize = 1000;
 
-/// A class has at most 65535 (JVM specification, 4.1), and its instances are far smaller than this.
+/// Most fields of an instance. A class has at most 65535 (JVM specification, 4.1), and real instances have far fewer.
 const FIELDS_MAX: usize = 1 << 17;
 
-/// A field of an instance: its name, its basic type, and where in the values it lies.
+/// A field of an instance: its name, its basic type, and its offset and length in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     pub name_id: u64,
@@ -33,16 +33,16 @@ impl Field {
     }
 }
 
-/// Why the fields of a class are not known.
+/// The reason why the fields of a class are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoLayout {
-    /// It or one of its superclasses has not been described yet.
+    /// The class or one of its superclasses has not been described yet.
     Undescribed,
-    /// It has more than [`DEPTH_MAX`] superclasses, or more fields than any Java class.
+    /// The class has more than [`DEPTH_MAX`] superclasses, or more fields than any Java class.
     TooLarge,
 }
 
-/// See the module's words.
+/// The described classes and their fields.
 #[derive(Debug, Default)]
 pub struct Layouts {
     classes: IdMap<Class>,
@@ -67,23 +67,24 @@ impl Layouts {
         self.classes.get(&class_id).map(|class| class.super_id)
     }
 
-    /// All fields of an instance, its own class's first (JDK: `heapDumper.cpp`, `DumperSupport::dump_instance_fields`).
+    /// Returns all fields of an instance. The fields of its own class come first (JDK: `heapDumper.cpp`,
+    /// `DumperSupport::dump_instance_fields`).
     ///
     /// # Errors
-    /// Why they are not known.
+    /// When the fields are not known.
     pub fn fields_of(&self, class_id: u64) -> Result<Vec<Field>, NoLayout> {
         let mut fields = Vec::new();
         self.each_field(class_id, |_, field| fields.push(field))?;
         Ok(fields)
     }
 
-    /// The same, each with the class that declares it.
+    /// Passes each field of an instance to `take`, with the class that declares it.
     ///
     /// # Errors
-    /// Why they are not known; some may have been told by then.
+    /// When the fields are not known. `take` may have received some of them by then.
     pub fn each_field(&self, class_id: u64, mut take: impl FnMut(&Class, Field)) -> Result<(), NoLayout> {
         let (mut from, mut count, mut next) = (0, 0, class_id);
-        // Superclasses in a circle are no Java, nor is a class with more fields than its superclasses can have.
+        // Only a damaged dump has superclasses in a circle, or more fields than a class and its superclasses can have.
         for _ in 0..DEPTH_MAX {
             if next == 0 {
                 return Ok(());
@@ -100,7 +101,7 @@ impl Layouts {
         Err(NoLayout::TooLarge)
     }
 
-    /// Bytes of an instance of each class that is described, with all its superclasses.
+    /// Returns the bytes of an instance, for each class that is described with all its superclasses.
     pub fn lengths(&self) -> IdMap<u64> {
         let mut lengths = IdMap::default();
         for class_id in self.classes.keys() {
@@ -109,7 +110,8 @@ impl Layouts {
         lengths
     }
 
-    /// From the first superclass whose length is known, or from the last one, down to this class.
+    /// Adds the lengths of the class and its superclasses. The sum starts at the nearest superclass whose length is
+    /// known, or at the topmost one.
     fn add_lengths(&self, class_id: u64, lengths: &mut IdMap<u64>) {
         let (mut next, mut open) = (class_id, Vec::new());
         while next != 0 && !lengths.contains_key(&next) {

@@ -1,5 +1,6 @@
-//! Finds objects by what refers to them, in a dump that can be read more than once: what threads are named by, what
-//! the instances of chosen classes hold, and then the arrays of the strings among these.
+//! Finds objects by their referrers, in a dump that can be read more than once. The first reading finds the names of
+//! threads, and the objects that instances of chosen classes hold. The second reading finds the arrays of the Strings
+//! among these.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +9,21 @@ use super::layouts::{DEPTH_MAX, Field, Layouts};
 use super::records::identifier;
 use super::tally::{Body, Tally};
 
-/// So many objects are found at most in one reading: they fill a table of 4.5 MiB (std's is at most 7/8 full). Those of
-/// both readings come together in the end.
+/// Most objects that one reading finds. They fill a table of 4.5 MiB, because std fills a table up to 7/8. The objects
+/// of both readings are joined at the end.
 const FOUND_MAX: usize = 7 << 16;
 
-/// The fields that are followed, of each instance of a class.
+/// The fields of a class whose references are followed.
 type Followed = Box<[Field]>;
 
-/// What is looked for.
+/// The symbols of the classes and fields to look for.
 #[derive(Debug, Default, Clone)]
 pub struct Goals {
-    /// Symbols, as [`crate::hprof::names::which`] finds them: of the class, and of its field.
+    /// The symbols of `Thread`, of its field `name` and of `String`, as [`crate::hprof::names::which`] finds them.
     pub thread: u64,
     pub thread_name: u64,
     pub string: u64,
-    /// Symbols of the classes all of whose references are followed.
+    /// Symbols of the chosen classes: all references of their instances are followed.
     pub kept: IdSet,
 }
 
@@ -42,31 +43,31 @@ pub const THREAD: &str = "java/lang/Thread";
 pub const THREAD_NAME: &str = "name";
 pub const STRING: &str = "java/lang/String";
 
-/// See the module's words. One for each time that the dump is read.
+/// Follows references during one reading of the dump. Each reading has its own lookout.
 #[derive(Debug)]
 pub struct Lookout {
     goals: Goals,
     layouts: Layouts,
     names: IdMap<u64>,
     followed: IdMap<Followed>,
-    /// The class of the last instance, and whether it is followed: those of one class often come in a row.
+    /// The class of the last instance, and whether it is followed: instances of one class often come in a row.
     last: (u64, bool),
-    /// Threads that live, where the dump tells them.
+    /// Live threads, if the dump has their roots.
     threads: IdSet,
-    /// Only these are followed, and how many of them passed by.
+    /// If set, only these objects are followed. `seen` counts those that have come.
     wanted: Option<IdSet>,
     seen: usize,
-    /// Strings are followed, and nothing else.
+    /// True if only Strings are followed.
     strings: bool,
-    /// Instances whose values have not all passed by.
+    /// Instances whose values have not all come yet.
     open: Vec<Caught>,
     at: u64,
     found: IdSet,
-    /// In this reading or an earlier one.
+    /// True if this reading or an earlier one has met more than `FOUND_MAX` objects.
     pub too_many: bool,
 }
 
-/// The values of one instance.
+/// The values of one instance, as far as they have come.
 #[derive(Debug)]
 struct Caught {
     class_id: u64,
@@ -76,7 +77,7 @@ struct Caught {
 }
 
 impl Lookout {
-    /// For the first time.
+    /// Creates the lookout of the first reading.
     pub fn new(goals: Goals) -> Self {
         Self {
             goals,
@@ -95,12 +96,12 @@ impl Lookout {
         }
     }
 
-    /// Whether there is anything to follow further.
+    /// Returns whether a second reading has anything to follow.
     pub fn has_found(&self) -> bool {
         !self.found.is_empty()
     }
 
-    /// For the second time, to follow the strings among what was found.
+    /// Returns the lookout of the second reading, which follows the Strings among the found objects.
     #[must_use]
     pub fn again(self) -> Self {
         let wanted = Some(self.found);
@@ -108,7 +109,7 @@ impl Lookout {
         Self { goals, layouts, names, too_many, wanted, strings: true, ..Self::new(Goals::default()) }
     }
 
-    /// From now on only the threads that live are followed; `None` when the dump did not tell them.
+    /// Returns a lookout that follows only live threads; `None` if the dump has no roots of threads.
     #[must_use]
     pub fn only_living(self) -> Option<Self> {
         let Self { goals, layouts, names, threads, .. } = self;
@@ -116,18 +117,18 @@ impl Lookout {
         Some(Self { goals, layouts, names, wanted: Some(wanted), ..Self::new(Goals::default()) })
     }
 
-    /// The next page is of another place: what has not passed by will not.
+    /// Prepares for a page that does not follow the last one. Values that have not come yet will not come.
     pub fn leap(&mut self) {
         self.at = 0;
         self.open.clear();
     }
 
-    /// Whose place is to be found.
+    /// Returns the objects that are to be found in the dump.
     pub fn wanted(&self) -> impl Iterator<Item = u64> {
         self.wanted.iter().flatten().copied()
     }
 
-    /// Some of them did not pass by.
+    /// Returns whether some of the wanted objects have not come.
     pub fn misses_any(&self) -> bool {
         self.wanted.as_ref().is_some_and(|wanted| self.seen < wanted.len())
     }
@@ -140,7 +141,7 @@ impl Lookout {
         &self.layouts
     }
 
-    /// Takes what it was told of from the page that was just walked.
+    /// Copies the values of the open instances from the page that was just walked.
     pub fn absorb(&mut self, page: &[u8]) {
         let (start, end) = (self.at, self.at + page.len() as u64);
         for caught in &mut self.open {
@@ -171,7 +172,7 @@ impl Lookout {
         }
     }
 
-    /// All objects that were found, and the classes that were chosen.
+    /// Returns all found objects, and the chosen classes.
     pub fn finish(self) -> (IdSet, IdSet) {
         let chosen = self.names.iter().filter(|(_, name_id)| self.goals.kept.contains(name_id));
         let classes = chosen.map(|(class_id, _)| *class_id).collect();
@@ -182,7 +183,7 @@ impl Lookout {
 
     fn is_followed(&mut self, class_id: u64) -> bool {
         if !self.followed.contains_key(&class_id) {
-            // What is not described has nothing that could be followed.
+            // A class without a description has no field to follow.
             let followed = self.fields_to_follow(class_id).unwrap_or_default();
             self.followed.insert(class_id, followed);
         }
@@ -202,7 +203,7 @@ impl Lookout {
             return Some(Followed::default());
         }
         let fields = self.layouts.fields_of(class_id).ok()?;
-        // A subclass may have a field of this name, too; its fields come first.
+        // A subclass may also have a field of this name. Its fields come first, so the last match is Thread's.
         let name = fields.into_iter().rfind(|field| field.is_reference() && field.name_id == self.goals.thread_name);
         Some(name.into_iter().collect())
     }
@@ -211,10 +212,10 @@ impl Lookout {
         Some(self.layouts.fields_of(class_id).ok()?.into_iter().filter(Field::is_reference).collect())
     }
 
-    /// `None` when one of its classes has not been described.
+    /// Returns whether the class is Thread or a subclass of it; `None` if it or a superclass has not been described.
     fn is_thread(&self, class_id: u64) -> Option<bool> {
         let mut next = class_id;
-        // Superclasses in a circle are no Java.
+        // The limit ends a circle of superclasses, which only a damaged dump has.
         for _ in 0..DEPTH_MAX {
             if next == 0 {
                 return Some(false);
@@ -261,7 +262,8 @@ impl Tally for Lookout {
     }
 }
 
-/// A class has at most 65535 fields (JVM specification, 4.1) of 8 bytes, and so do its superclasses.
+/// Longest instance that is followed, in bytes. A class has at most 65535 fields (JVM specification, 4.1) of 8 bytes,
+/// and so have its superclasses.
 const VALUES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]

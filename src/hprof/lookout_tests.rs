@@ -9,7 +9,7 @@ const WORKER: u64 = 0x12;
 const STRING_CLASS: u64 = 0x13;
 const ORDER: u64 = 0x14;
 
-/// A thread of a subclass with a field `name` of its own, and an order that holds a string and an array.
+/// Builds a dump: a thread of a subclass that has its own field `name`, and an order that holds a string and an array.
 fn dump() -> Vec<u8> {
     let id = |id: u64| id.to_be_bytes();
     Sample::new()
@@ -52,7 +52,7 @@ fn look(piece: usize, is_kept: impl Fn(&str) -> bool + Copy) -> (IdSet, IdSet) {
 }
 
 #[test]
-fn the_name_of_a_thread_is_found_and_not_its_subclass_s_field_of_that_name() {
+fn thread_name_is_not_taken_from_a_field_of_a_subclass() {
     for piece in [1, 7, 64, 10_000] {
         let (objects, classes) = look(piece, |_| false);
         assert!(objects.contains(&0xA1) && !objects.contains(&0xA2), "{piece}: {objects:x?}");
@@ -61,7 +61,7 @@ fn the_name_of_a_thread_is_found_and_not_its_subclass_s_field_of_that_name() {
 }
 
 #[test]
-fn what_a_chosen_class_holds_is_found_arrays_and_strings() {
+fn chosen_class_leads_to_its_arrays_and_strings() {
     for piece in [1, 9, 10_000] {
         let (objects, classes) = look(piece, |text| text == "com/acme/Order");
         assert!(objects.contains(&0xA3) && objects.contains(&0xA4) && objects.contains(&0xA1), "{objects:x?}");

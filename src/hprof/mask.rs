@@ -1,31 +1,31 @@
-//! What of a page is overwritten, behind the walker.
+//! Overwrites bytes of a page after the walker has read them.
 
 use super::doubt::{ID, is_address};
 use super::redact::Redactor;
 
-/// What every character becomes: a string is still one, and of its length.
+/// Replaces each character. A string stays a string, and keeps its length.
 const STAR: u8 = b'*';
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
     Zero,
-    /// Characters of one byte, or of two: that is to be found out by the first of them.
+    /// Characters of one byte or of two. The first bytes show which.
     Bytes,
-    /// Characters of two bytes, each as it is to be.
+    /// Characters of two bytes, each replaced by this one.
     Chars([u8; 2]),
-    /// Nothing: the values of a String, which tell how its text is encoded.
+    /// Overwrites nothing. These values of a String tell how its text is encoded.
     String,
-    /// Nothing, if the references of an instance are some; the span has the identifier of its class.
+    /// Zeroes an instance if one of its references can be no address. The span has the identifier of its class.
     Instance,
-    /// References that are none.
+    /// Zeroes the references that can be no address.
     References,
 }
 
 impl Fill {
-    /// As HPROF has arrays of characters.
+    /// Characters in the order of HPROF.
     pub const BIG_ENDIAN: Self = Self::Chars([0, STAR]);
 
-    /// As a byte array of a String has them: in the processor's order.
+    /// Characters in the byte array of a String: in the processor's order.
     pub const UTF16: Self = Self::Chars((STAR as u16).to_ne_bytes());
 }
 
@@ -40,7 +40,7 @@ pub struct Span {
 impl Span {
     fn overwrite(&mut self, from: u64, bytes: &mut [u8], redactor: &mut Redactor) {
         if self.fill == Fill::String {
-            // One that two pages share is left out: its array is looked at instead.
+            // A String that two pages share is left out. Its array is examined instead.
             if bytes.len() as u64 == self.bytes {
                 redactor.encodings.look_at(bytes);
             }
@@ -58,7 +58,8 @@ impl Span {
         self.fill(from, bytes);
     }
 
-    /// Of what two pages share, the rest of the other one is taken for good.
+    /// Zeroes references that can be no address, or the instance that has one. Values that two pages share are not
+    /// checked.
     fn doubt(&self, from: u64, bytes: &mut [u8], redactor: &mut Redactor) {
         if self.fill == Fill::References {
             let other = (self.at.wrapping_sub(from) % ID as u64) as usize;
@@ -75,7 +76,7 @@ impl Span {
             Fill::Zero => bytes.fill(0),
             Fill::Bytes => bytes.fill(STAR),
             Fill::Chars(star) => {
-                // The page before may have had half a character.
+                // The page before may have ended with half a character.
                 let (half, whole) = bytes.split_at_mut((((from - self.at) % 2) as usize).min(bytes.len()));
                 half.fill(star[1]);
                 let (whole, rest) = whole.as_chunks_mut::<2>();
@@ -87,10 +88,10 @@ impl Span {
     }
 }
 
-/// What of one section is still to be overwritten.
+/// The spans of one section that are still to be overwritten.
 #[derive(Debug, Default)]
 pub struct Mask {
-    /// Where the next page begins.
+    /// Offset in the section where the next page begins.
     at: u64,
     spans: Vec<Span>,
 }
@@ -103,7 +104,7 @@ impl Mask {
         }
     }
 
-    /// Overwrites what the walk has told of this page, which follows the one before.
+    /// Overwrites the spans of this page, which follows the page before.
     pub fn apply(&mut self, page: &mut [u8], redactor: &mut Redactor) {
         let (start, end) = (self.at, self.at + page.len() as u64);
         self.spans.retain_mut(|span| {
@@ -117,7 +118,7 @@ impl Mask {
         self.at = end;
     }
 
-    /// The walk could not understand what comes from there on.
+    /// Zeroes the page from the offset `from` on, where the walk has failed.
     pub fn blank(&mut self, page: &mut [u8], from: u64) {
         let here = from.saturating_sub(self.at).min(page.len() as u64);
         page[here as usize..].fill(0);
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_understood_is_blanked() {
+    fn bytes_behind_a_failed_walk_are_blanked() {
         let mut mask = Mask { at: 10, spans: Vec::new() };
         let mut page = *b"abcdef";
         mask.blank(&mut page, 13);

@@ -1,49 +1,50 @@
-//! The length of the last segment, for a dump whose JVM died before it went back to write it (JDK 8 and 11.0.0 to
-//! 11.0.12: `heapDumper.cpp`, `DumpWriter::write_current_dump_record_length`; until then the length is 0). Readers see
-//! no object of such a segment. Whatever else comes passes as it is.
+//! Adds the length of the last segment, for a dump whose JVM died before it wrote that length. The length is 0 until
+//! the JVM goes back to write it (JDK 8 and 11.0.0 to 11.0.12: `heapDumper.cpp`,
+//! `DumpWriter::write_current_dump_record_length`). Readers see no object of such a segment. All other bytes pass
+//! unchanged.
 
 use super::records::{FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, sub, tag};
 use super::reframe::{Reframer, is_segment};
 
-/// Longer than any top-level record that may follow an empty segment.
+/// A limit in bytes that no top-level record behind an empty segment reaches.
 const RECORD_MAX: u32 = 16 << 20;
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     FileHeader,
     Top,
-    /// So many bytes of a record are still to come.
+    /// This many bytes of a record are still to come.
     Body(u64),
-    /// Behind the header of a segment without a length.
+    /// The bytes of a segment without a length come.
     Open,
     AsItIs,
 }
 
-/// See the module's words.
+/// Copies a dump, and gives its last segment a length.
 #[derive(Debug)]
 pub struct Mender {
     state: State,
     id_size: usize,
     input: Vec<u8>,
     reframer: Option<Reframer>,
-    /// What the reframer has not finished yet.
+    /// The page that the reframer has not finished yet.
     page: Vec<u8>,
     page_size: usize,
 }
 
 impl Mender {
-    /// Makes segments of at most so many bytes.
+    /// Creates a mender that makes segments of at most `page_size` bytes.
     pub fn new(page_size: usize) -> Self {
         let (input, page) = (Vec::new(), Vec::new());
         Self { state: State::FileHeader, id_size: 8, input, reframer: None, page, page_size }
     }
 
-    /// A segment without a length was found.
+    /// Returns whether a segment without a length was found.
     pub fn has_mended(&self) -> bool {
         self.reframer.is_some()
     }
 
-    /// Takes the next bytes, and adds to `out` what can be told of them.
+    /// Takes the next bytes, and appends to `out` those that are settled.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.input.extend_from_slice(bytes);
         let mut used = 0;
@@ -53,7 +54,7 @@ impl Mender {
         self.input.drain(..used);
     }
 
-    /// Nothing will come any more.
+    /// Appends the rest to `out`: no more bytes will come.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if matches!(self.state, State::Open)
             && let Some(reframer) = &mut self.reframer
@@ -64,7 +65,7 @@ impl Mender {
         out.append(&mut self.input);
     }
 
-    /// How many bytes were used; `None` when more are needed.
+    /// Returns how many bytes were used; `None` if more are needed.
     fn step(&mut self, at: usize, out: &mut Vec<u8>) -> Option<usize> {
         let rest = &self.input[at..];
         match self.state {
@@ -96,7 +97,7 @@ impl Mender {
         let head = rest.get(..TOP_HEADER)?;
         let left = u64::from(be32(head, 5));
         if left == 0 && is_segment(head[0]) {
-            // The first bytes behind it tell, and belong to the next record otherwise.
+            // The first bytes behind the header decide. If they begin no sub-record, they belong to the next record.
             if begins_sub_record(&rest[TOP_HEADER..])? {
                 self.reframer = Some(Reframer::in_segment(self.page_size, self.id_size));
                 self.state = State::Open;
@@ -115,7 +116,7 @@ impl Mender {
             match reframer.fill(&mut self.page) {
                 Ok(true) => out.append(&mut self.page),
                 Ok(false) => break,
-                // Whoever walks it says where it is damaged.
+                // The walker reports where the dump is damaged.
                 Err(_) => {
                     reframer.abandon(&mut self.page);
                     out.append(&mut self.page);
@@ -128,8 +129,9 @@ impl Mender {
     }
 }
 
-/// Whether these bytes begin a sub-record, and no record that follows an empty segment; `None` when they are too few to
-/// tell. The tags of roots are also those of records; HotSpot writes 0 for the time of those, and they are not long.
+/// Returns whether these bytes begin a sub-record, and no record behind an empty segment; `None` if they are too few to
+/// tell. The tags of roots are also those of records. HotSpot writes 0 for the time of a record, and these records are
+/// not long.
 fn begins_sub_record(bytes: &[u8]) -> Option<bool> {
     match *bytes.first()? {
         sub::CLASS_DUMP..=sub::PRIM_ARRAY_DUMP | sub::ROOT_UNKNOWN => Some(true),
@@ -156,7 +158,8 @@ mod tests {
         (out, mender.has_mended())
     }
 
-    /// As JDK 8 writes it: two segments, the second one without its length. And where that begins.
+    /// Builds a dump as JDK 8 writes it: two segments, the second one without its length. Returns also where that
+    /// begins.
     fn dump() -> (Vec<u8>, usize) {
         let mut sample = Sample::new().symbol(1, "a").class(0x10, 1, 0, &[(1, 10)]);
         for number in 0..100 {

@@ -1,4 +1,4 @@
-//! The HPROF format, pure: bytes in, values out.
+//! The HPROF format: bytes in, values out. No I/O.
 
 mod doubt;
 mod encoding;

@@ -1,5 +1,5 @@
-//! Finds the names of a few classes in the head of a dump. HotSpot writes all its symbols first, before the classes
-//! that have them (JDK: `heapDumper.cpp`, `VM_HeapDumper::doit`), so a walk cannot know which of them to keep.
+//! Finds the names of a few classes in the head of a dump. HotSpot writes all symbols before the classes that have them
+//! as names (JDK: `heapDumper.cpp`, `VM_HeapDumper::doit`). So a walk cannot know which symbols to keep.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +11,15 @@ use jni::strings::JNIStr;
 use super::records::{FILE_HEADER, ID_SIZE_AT, TOP_HEADER, be32, identifier, tag};
 use super::types::java_name;
 
-/// A class file has no longer names (JVM specification, 4.4.7): what is longer is cut.
+/// Longest name in bytes. Class files have no longer names (JVM specification, 4.4.7); a longer text is cut.
 const NAME_MAX: u64 = 64 << 10;
 
-/// Symbols of a large application take some ten MiB. What comes behind so many bytes is not worth the time.
+/// Bytes of the head that are read. Symbols of a large application take some ten MiB. Reading further is not worth the
+/// time.
 const HEAD_MAX: u64 = 512 << 20;
 
-/// The names of `wanted` as Java writes them, as far as they come before the first heap segment. The head of a
-/// truncated dump has the names that it has.
+/// Returns the names of `wanted` as Java writes them, if they come before the first heap segment. A truncated head
+/// gives the names that it has.
 ///
 /// # Errors
 /// When the head cannot be read.
@@ -34,17 +35,17 @@ pub fn find(head: impl Read, wanted: &[u64]) -> io::Result<BTreeMap<u64, String>
     Ok(found)
 }
 
-/// The start of a dump.
+/// The head of a dump.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// By their identifiers.
+    /// Symbols by their identifiers.
     pub symbols: BTreeMap<u64, String>,
     pub id_size: usize,
-    /// Where the first heap segment begins, or the end of what could be read.
+    /// Offset of the first heap segment, or of the end of the readable bytes.
     pub end: u64,
 }
 
-/// The symbols that are `wanted`, as they stand in the dump.
+/// Reads the head of a dump, with the `wanted` symbols as the dump has them.
 ///
 /// # Errors
 /// When the head cannot be read.
@@ -64,8 +65,8 @@ pub fn which(head: impl Read, wanted: impl Fn(&str) -> bool) -> io::Result<Head>
     Ok(Head { symbols: found, id_size, end })
 }
 
-/// Takes the symbols before the first heap segment whose identifier is wanted, as long as it is to go on. The size
-/// of identifiers, and where it ended.
+/// Passes the wanted symbols before the first heap segment to `take`, while `go_on` returns true. Returns the bytes of
+/// an identifier, and the offset where the reading ended.
 fn each(
     head: impl Read,
     go_on: impl Fn() -> bool,
@@ -84,7 +85,7 @@ struct Symbols<W, T> {
     take: T,
     text: Vec<u8>,
     id_size: usize,
-    /// Where the record begins that is looked at.
+    /// Offset of the current record.
     at: u64,
 }
 
@@ -108,7 +109,7 @@ impl<W: FnMut(u64) -> bool, T: FnMut(u64, &[u8])> Symbols<W, T> {
         Ok(())
     }
 
-    /// Identifier, text.
+    /// Reads the body of a UTF8 record: identifier, text.
     fn utf8(&mut self, head: &mut impl BufRead, length: u64) -> io::Result<()> {
         let (mut id, id_size) = ([0; 8], self.id_size);
         head.read_exact(&mut id[..id_size])?;
@@ -137,7 +138,7 @@ fn skip(head: &mut impl BufRead, mut n: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// HotSpot's symbols are modified UTF-8; what is not is shown as far as it can be.
+/// Decodes a symbol of HotSpot, which is modified UTF-8. Other text is shown as far as possible.
 fn decoded(text: Vec<u8>) -> String {
     match CString::new(text) {
         Ok(text) => match JNIStr::from_cstr(&text) {

@@ -19,7 +19,7 @@ fn utf8(head: &mut Vec<u8>, id: u64, text: &[u8]) {
     record(head, tag::UTF8, &[&id.to_be_bytes(), text].concat());
 }
 
-/// One byte at a time.
+/// Reads one byte at a time.
 struct Drops<'a>(&'a [u8]);
 
 impl Read for Drops<'_> {
@@ -60,7 +60,7 @@ fn identifiers_of_four_bytes_are_read() {
 }
 
 #[test]
-fn a_truncated_head_has_the_names_before_its_end_and_a_length_is_not_believed() {
+fn truncated_head_has_the_names_before_its_end() {
     let mut whole = head(8);
     utf8(&mut whole, 1, b"a/B");
     utf8(&mut whole, 2, b"c/D");
@@ -74,7 +74,7 @@ fn a_truncated_head_has_the_names_before_its_end_and_a_length_is_not_believed() 
 }
 
 #[test]
-fn a_name_that_is_too_long_is_cut_and_what_follows_is_found() {
+fn too_long_name_is_cut_and_the_next_one_is_found() {
     let mut head = head(8);
     utf8(&mut head, 1, &vec![b'x'; 70_000]);
     utf8(&mut head, 2, b"y");
@@ -84,7 +84,7 @@ fn a_name_that_is_too_long_is_cut_and_what_follows_is_found() {
 }
 
 #[test]
-fn modified_utf_8_is_decoded_and_what_is_none_is_shown_as_far_as_it_can_be() {
+fn modified_utf_8_is_decoded_and_other_text_is_shown() {
     for (text, shown) in [
         (&b"caf\xc3\xa9"[..], "café"),
         // U+1F600 as a pair of surrogates of three bytes each.

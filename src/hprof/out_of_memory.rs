@@ -6,12 +6,13 @@ use super::records::{be32, identifier};
 const CLASS: &[u8] = b"java/lang/OutOfMemoryError";
 const METHOD: &[u8] = b"<init>";
 
-/// Frame, method, signature and source file (identifiers), serial number of the class (u4), line (u4).
+/// Returns the bytes of a FRAME behind its header: frame, method, signature and source file (identifiers), serial
+/// number of the class (u4), line (u4).
 pub fn frame_body(id: usize) -> usize {
     4 * id + 8
 }
 
-/// The identifiers to compare with. Symbols come before classes, and these before frames.
+/// The identifiers of the frame to find. Symbols come before classes, and classes before frames.
 #[derive(Debug, Default)]
 pub struct OutOfMemoryFrame {
     class_name: Option<u64>,
@@ -35,7 +36,7 @@ impl OutOfMemoryFrame {
         }
     }
 
-    /// The body of a FRAME record.
+    /// Takes the body of a FRAME record.
     pub fn frame(&mut self, b: &[u8], id: usize) {
         self.seen |= self.class_serial == Some(be32(b, 4 * id)) && self.method_name == Some(identifier(b, id, id));
     }

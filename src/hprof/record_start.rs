@@ -1,5 +1,5 @@
-//! Finds where a record begins in the middle of a segment. Nothing in HPROF marks that, but a row of records of known
-//! classes and of their sizes is no accident. What is found so tells only where to look.
+//! Finds where a record begins in the middle of a segment. HPROF has no mark for that. But a row of records of known
+//! classes, all of the right size, is no accident. The result is a guess that only tells where to read.
 
 use super::ids::IdMap;
 use super::layouts::Layouts;
@@ -8,26 +8,26 @@ use super::records::{be32, identifier, instance_head, object_array_head, primiti
 /// HotSpot gives all objects the same stack trace (JDK: `heapDumper.cpp`, `STACK_TRACE_ID`).
 const TRACE: u32 = 1;
 
-/// So many records have to follow each other, and so many of these to be of a known class: an identifier of 8 bytes
-/// each.
+/// Records that have to follow each other, and how many of them have to be of a known class. Each of the latter matches
+/// an identifier of 8 bytes.
 const RECORDS: usize = 32;
 const OF_CLASSES: usize = 8;
 
-/// See the module's words.
+/// Recognizes records by the classes and lengths that the dump has described.
 #[derive(Debug)]
 pub struct RecordStarts {
     id: usize,
-    /// Bytes of an instance of each class.
+    /// Bytes of an instance, by class.
     lengths: IdMap<u64>,
 }
 
 impl RecordStarts {
-    /// For identifiers of `id` bytes.
+    /// Creates a finder for identifiers of `id` bytes.
     pub fn new(id: usize, layouts: &Layouts) -> Self {
         Self { id, lengths: layouts.lengths() }
     }
 
-    /// Where in `bytes` the first record begins, as far as that can be told of these bytes alone.
+    /// Returns where the first record in `bytes` begins, as far as these bytes alone show it.
     pub fn find(&self, bytes: &[u8]) -> Option<usize> {
         (0..bytes.len()).find(|at| self.is_start(&bytes[*at..]))
     }
@@ -107,7 +107,8 @@ mod tests {
         }
     }
 
-    /// Instances and arrays in turn, and in the middle an array that looks like records of a class that is not there.
+    /// Builds a dump of instances and arrays in turn. In its middle is an array that looks like records of an unknown
+    /// class.
     fn dump() -> Vec<u8> {
         let mut sample = Sample::new().symbol(1, "a").class(0x10, 1, 0, &[(1, OBJECT), (1, 10)]);
         let planted = Sample::new().instance(7, 0xBAD, &[0; 12]).records().repeat(100);
@@ -121,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn from_any_place_the_next_record_is_found_and_nothing_that_only_looks_like_one() {
+    fn next_record_is_found_from_any_offset() {
         let (dump, mut learner) = (dump(), Learner::default());
         Walker::new().push_to(&dump, &mut learner).unwrap();
         let starts = RecordStarts::new(8, &learner.layouts);
-        // Behind them there are not enough to tell.
+        // Too few records follow the last ones to recognize them.
         let told = learner.objects.len() - RECORDS;
         let first = learner.objects[0] as usize;
         for at in first..learner.objects[told] as usize {

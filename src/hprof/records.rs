@@ -29,18 +29,18 @@ pub mod sub {
     pub const PRIM_ARRAY_DUMP: u8 = 0x23;
 }
 
-/// Tag (u1), time (u4), body length (u4).
+/// Bytes of the header of a top-level record: tag (u1), time (u4), body length (u4).
 pub const TOP_HEADER: usize = 9;
 
 /// The record that ends a dump has no body.
 pub const END_RECORD: usize = TOP_HEADER;
 
-/// "JAVA PROFILE 1.0.x" and its NUL; then the identifier size (u4) and the time (u8).
+/// The file header: "JAVA PROFILE 1.0.x" with its NUL, the identifier size (u4), the time (u8).
 pub const MAGIC: &[u8] = b"JAVA PROFILE 1.0.";
 pub const ID_SIZE_AT: usize = 19;
 pub const FILE_HEADER: usize = 19 + 4 + 8;
 
-/// Bytes of one value of a basic type; an object (2) is an identifier.
+/// Returns the bytes of one value of a basic type. An object (2) is an identifier.
 pub fn value_width(basic_type: u8, id_size: usize) -> Option<usize> {
     match basic_type {
         2 => Some(id_size),
@@ -52,7 +52,7 @@ pub fn value_width(basic_type: u8, id_size: usize) -> Option<usize> {
     }
 }
 
-/// Bytes after the tag of a GC root; `None` when the tag is no root.
+/// Returns the bytes after the tag of a GC root; `None` if the tag is no root.
 pub fn root_width(tag: u8, id: usize) -> Option<usize> {
     Some(match tag {
         sub::ROOT_UNKNOWN | sub::ROOT_STICKY_CLASS | sub::ROOT_MONITOR_USED => id,
@@ -63,43 +63,46 @@ pub fn root_width(tag: u8, id: usize) -> Option<usize> {
     })
 }
 
-/// Tag, object, trace (u4), class, number of bytes (u4).
+/// Returns the bytes before the values of an instance: tag, object, trace (u4), class, number of bytes (u4).
 pub fn instance_head(id: usize) -> usize {
     1 + id + 4 + id + 4
 }
 
-/// Tag, array, trace (u4), number of elements (u4), class.
+/// Returns the bytes before the elements of an object array: tag, array, trace (u4), number of elements (u4), class.
 pub fn object_array_head(id: usize) -> usize {
     1 + id + 4 + 4 + id
 }
 
-/// Tag, array, trace (u4), number of elements (u4), basic type (u1).
+/// Returns the bytes before the elements of a primitive array: tag, array, trace (u4), number of elements (u4), basic
+/// type (u1).
 pub fn primitive_array_head(id: usize) -> usize {
     1 + id + 4 + 4 + 1
 }
 
-/// Whether an array fills its record, whose length is a u4, to the last element that fits: HotSpot leaves the rest of a
-/// longer one out (JDK: `heapDumper.cpp`, `DumperSupport::calculate_array_max_length`).
+/// Returns whether an array fills its record to the last element that fits. The length of a record is a u4. HotSpot
+/// leaves out the rest of a longer array (JDK: `heapDumper.cpp`, `DumperSupport::calculate_array_max_length`).
 pub fn is_cut(head: usize, body: u64, width: usize) -> bool {
     head as u64 + body + width as u64 > u64::from(u32::MAX)
 }
 
-/// Tag, class, trace (u4), super, loader, signers, domain, two reserved, instance size (u4), constants (u2).
+/// Returns the bytes of the head of a CLASS_DUMP: tag, class, trace (u4), super, loader, signers, domain, two reserved,
+/// instance size (u4), constants (u2).
 pub fn class_head(id: usize) -> usize {
     1 + 7 * id + 4 + 4 + 2
 }
 
-/// Serial number (u4), class, trace (u4), name: a LOAD CLASS behind its header.
+/// Returns the bytes of a LOAD CLASS behind its header: serial number (u4), class, trace (u4), name.
 pub fn load_class_body(id: usize) -> usize {
     4 + id + 4 + id
 }
 
-/// Frame, method's name, its signature, source file, class (u4), line (u4): a FRAME behind its header.
+/// Returns the bytes of a FRAME behind its header: frame, the method's name, its signature, source file, class (u4),
+/// line (u4).
 pub fn frame_body(id: usize) -> usize {
     4 * id + 8
 }
 
-/// An identifier: 4 or 8 bytes.
+/// Reads an identifier of `id` bytes: 4 or 8.
 #[inline(always)]
 pub fn identifier(b: &[u8], at: usize, id: usize) -> u64 {
     let low = u64::from(be32(b, at + id - 4));
@@ -115,10 +118,10 @@ pub fn be16(b: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([b[at], b[at + 1]])
 }
 
-/// Bytes of the sub-record that `b` begins with, its tag included; `None` when too little of it is here to tell.
+/// Returns the bytes of the sub-record at the start of `b`, with its tag; `None` if `b` is too short to tell.
 ///
 /// # Errors
-/// What is wrong with it.
+/// When the tag or a basic type is unknown.
 pub fn sub_record_size(b: &[u8], id: usize) -> Result<Option<u64>, String> {
     let Some(tag) = b.first() else { return Ok(None) };
     let (head, count_at, width) = match *tag {
@@ -137,7 +140,8 @@ pub fn sub_record_size(b: &[u8], id: usize) -> Result<Option<u64>, String> {
     Ok((b.len() >= head).then(|| head as u64 + u64::from(be32(b, count_at)) * width as u64))
 }
 
-/// Constants are (index, type, value), statics (name, type, value), fields (name, type).
+/// Returns the bytes of a CLASS_DUMP. Constants are (index, type, value), statics (name, type, value), fields (name,
+/// type).
 fn class_size(b: &[u8], id: usize) -> Result<Option<u64>, String> {
     let mut at = class_head(id) - 2;
     for (before, has_value) in [(2, true), (id, true), (id, false)] {

@@ -1,5 +1,5 @@
-//! Takes secrets out of a dump as it passes by: what arrays hold is overwritten in place, and so are the values of
-//! fields if that is wanted. References, sizes and all else stay, so that leak analysis still works.
+//! Removes secrets from a dump while it is walked. The redactor overwrites the contents of arrays in place and, if
+//! wanted, the values of fields. References, sizes and all else stay, so that leak analysis still works.
 
 use std::collections::HashSet;
 
@@ -15,35 +15,36 @@ use super::structure::{Structure, TEXTS};
 use super::tally::{Body, Tally};
 use super::types;
 
-/// How much is taken out.
+/// The data that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Redact {
-    /// What arrays of bytes and characters hold: all strings. And what arrays of ints hold: HotSpot fills what its heap
-    /// has of dead objects with such arrays, which still have their bytes (JDK: `collectedHeap.cpp`,
-    /// `CollectedHeap::fill_with_array`; a dump tells them from no other `int[]`, even where they have a class of their
-    /// own since JDK 19).
+    /// The contents of arrays of bytes, characters and ints. Arrays of bytes and characters hold all strings. HotSpot
+    /// fills dead space of its heap with arrays of ints, which still have the bytes of dead objects (JDK:
+    /// `collectedHeap.cpp`, `CollectedHeap::fill_with_array`). A dump shows such an array as any other `int[]`, even
+    /// where it has a class of its own (since JDK 19).
     Strings,
-    /// What all primitive arrays hold, and all primitive fields but those that `Structure` keeps.
+    /// The contents of all primitive arrays, and all primitive fields except those that `Structure` keeps.
     All,
 }
 
-/// What stays readable.
+/// The data that stays readable.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
-    /// Arrays by their identifiers.
+    /// Arrays with these identifiers.
     pub arrays: IdSet,
     /// Arrays of these basic types.
     pub array_types: Vec<u8>,
-    /// Whatever a byte or character array is, when it is nothing but one of these.
+    /// Byte or character arrays whose whole content is one of these.
     pub texts: HashSet<Vec<u8>>,
     /// Classes whose instances keep their fields.
     pub classes: IdSet,
 }
 
 impl Keep {
-    /// A string as arrays hold it: a byte array in Latin-1 or, since JDK 9, in the processor's UTF-16; before, a
-    /// character array, which a dump has in big-endian (JEP 254; JDK: `heapDumper.cpp`, `dump_prim_array`).
+    /// Keeps a text in each form in which arrays hold it. A byte array holds Latin-1 or, since JDK 9, UTF-16 in the
+    /// processor's order. Before JDK 9, a character array holds it, and a dump has that in big-endian (JEP 254; JDK:
+    /// `heapDumper.cpp`, `dump_prim_array`).
     pub fn text(&mut self, text: &str) {
         if let Some(latin) = text.chars().map(|c| u8::try_from(c).ok()).collect() {
             self.texts.insert(latin);
@@ -56,25 +57,25 @@ impl Keep {
 /// The primitive fields of the instances of a class.
 #[derive(Debug)]
 struct Primitives {
-    /// Of an instance.
+    /// Bytes of an instance.
     length: u64,
-    /// As (from, bytes).
+    /// Primitive values, as (offset, bytes).
     ranges: Box<[(u32, u32)]>,
-    /// Where references of eight bytes are.
+    /// Offsets of references of eight bytes.
     references: Box<[u32]>,
 }
 
-/// What was zeroed although it might stay: instances with their references, for nobody could tell which of their values
-/// are some.
+/// Counts the instances that were zeroed as a whole, although references may stay. Nothing tells which of their values
+/// are references.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Blanked {
-    /// Their classes were not described before them.
+    /// Instances that came before the description of their classes.
     pub early: u64,
-    /// Their classes have too many superclasses or fields.
+    /// Instances whose classes have too many superclasses or fields.
     pub too_large: u64,
-    /// They are not as long as their classes say.
+    /// Instances that are not as long as their classes say.
     pub misfit: u64,
-    /// Not even what `Structure` keeps was left to instances: the names of fields came too late.
+    /// True if instances lost even the fields that `Structure` keeps: the names of fields came too late.
     pub sizes: bool,
 }
 
@@ -88,14 +89,14 @@ impl Blanked {
     }
 }
 
-/// See the module's words. One is for all sections of a dump.
+/// Decides which bytes are overwritten. One redactor serves all sections of a dump.
 #[derive(Debug)]
 pub struct Redactor {
     what: Redact,
     keep: Keep,
-    /// Whether one of the texts that stay has so many bytes.
+    /// For each length in bytes, whether a text that stays has it.
     text_lengths: Box<[bool]>,
-    /// Whether one of them begins with this byte: most arrays need no hash then.
+    /// For each byte, whether a text that stays begins with it. Most arrays need no hash then.
     text_starts: Box<[bool]>,
     structure: Structure,
     pub(super) encodings: Encodings,
@@ -103,13 +104,13 @@ pub struct Redactor {
     primitives: IdMap<Primitives>,
     pub blanked: Blanked,
     open: OpenClass,
-    /// The dump may be damaged.
+    /// True if the dump may be damaged.
     doubts: bool,
-    /// Of the last instance: those of one class often come in a row.
+    /// The class of the last instance: instances of one class often come in a row.
     last: u64,
 }
 
-/// The class whose static values pass by.
+/// The class whose static values are being read.
 #[derive(Debug, Default)]
 struct OpenClass {
     is_kept: bool,
@@ -142,14 +143,14 @@ impl Redactor {
         }
     }
 
-    /// For a dump that may be damaged, where text may stand in the place of anything else: what cannot be what its record
-    /// says ends the walk, or is overwritten.
+    /// Makes the redactor doubt a dump that may be damaged, where text may lie instead of anything else. A value that
+    /// cannot be what its record says ends the walk, or is overwritten.
     #[must_use]
     pub fn doubting(self) -> Self {
         Self { doubts: true, ..self }
     }
 
-    /// Nothing that the head of the dump will tell yet is needed for its heap.
+    /// Returns whether the heap can be redacted now, without the symbols that are still to come in the head.
     pub fn knows_names(&self) -> bool {
         self.what == Redact::Strings || self.structure.is_known()
     }
@@ -190,7 +191,7 @@ impl Redactor {
         }
     }
 
-    /// What is longer than its class says, or has none, may have eaten a text.
+    /// Zeroes an instance whose class is unknown or has another length. Such an instance may have swallowed a text.
     fn must_fit(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
         let known = if self.last == class_id { Ok(()) } else { self.learn(class_id) };
         self.last = if known.is_ok() { class_id } else { 0 };
@@ -200,7 +201,7 @@ impl Redactor {
         }
     }
 
-    /// Whether the references of an instance are some, as far as its class is known.
+    /// Returns whether all references of an instance can be addresses. If its class is unknown, that is assumed.
     pub(super) fn has_references(&self, class_id: u64, values: &[u8]) -> bool {
         let Some(class) = self.primitives.get(&class_id) else { return true };
         class.references.iter().all(|at| {
@@ -219,7 +220,7 @@ impl Redactor {
                     mask.add(zero(body.at + u64::from(*from), u64::from(*bytes)));
                 }
             }
-            // Which of its values are references cannot be known.
+            // Nothing tells which of its values are references.
             (known, _) => {
                 *self.blanked.reason(known) += 1;
                 self.last = 0;
@@ -276,8 +277,8 @@ impl Redactor {
         }
     }
 
-    /// A text that is to stay, all of which is in `bytes`. One that two pages share does not: half of it might be
-    /// half of a secret.
+    /// Returns whether `bytes` are the whole of a text that stays. A text that two pages share does not stay: its half
+    /// may be half of a secret.
     pub(super) fn keeps(&self, span: &Span, bytes: &[u8]) -> bool {
         span.fill != Fill::Zero
             && bytes.len() as u64 == span.bytes
@@ -287,7 +288,7 @@ impl Redactor {
     }
 }
 
-/// Neighbours become one.
+/// Joins neighbouring ranges.
 fn joined(ranges: impl Iterator<Item = (u32, u32)>) -> Box<[(u32, u32)]> {
     let mut joined: Vec<(u32, u32)> = Vec::new();
     for (at, bytes) in ranges {
@@ -299,7 +300,7 @@ fn joined(ranges: impl Iterator<Item = (u32, u32)>) -> Box<[(u32, u32)]> {
     joined.into()
 }
 
-/// Tells both a tally and a redactor.
+/// Passes each record to a tally and to a redactor.
 pub struct Redacting<'a, T> {
     pub tally: &'a mut T,
     pub redactor: &'a mut Redactor,

@@ -6,7 +6,7 @@ use crate::hprof::walker::Walker;
 
 const CLASS: u64 = 0x10;
 
-/// An int, a reference, a byte; then strings in each kind of array, and numbers.
+/// Builds a dump: an instance with an int, a reference and a byte; then strings in each kind of array, and numbers.
 fn dump() -> Vec<u8> {
     let fields = [(1, 10), (2, types::OBJECT), (3, types::BYTE)];
     Sample::new()
@@ -23,7 +23,7 @@ fn dump() -> Vec<u8> {
         .build()
 }
 
-/// Walked and redacted in pieces of so many bytes.
+/// Walks and redacts a dump in pieces of `piece` bytes.
 fn redacted(dump: &[u8], piece: usize, mut redactor: Redactor) -> Vec<u8> {
     let (mut walker, mut mask, mut out) = (Walker::new(), Mask::default(), Vec::new());
     for page in dump.chunks(piece) {
@@ -48,13 +48,13 @@ fn holds(dump: &[u8], text: &[u8]) -> bool {
     dump.windows(text.len()).any(|window| window == text)
 }
 
-/// Where the two differ.
+/// Returns the bytes of `before` that are others in `after`.
 fn changed(before: &[u8], after: &[u8]) -> Vec<u8> {
     assert_eq!(before.len(), after.len());
     before.iter().zip(after).filter(|(before, after)| before != after).map(|(before, _)| *before).collect()
 }
 
-/// Stacks that stand between the segments are no part of the heap.
+/// Stacks between the segments are not part of the heap.
 #[test]
 fn stacks_between_segments_are_walked_and_stay() {
     let sample = Sample::new().class(CLASS, 5, 0, &[(2, types::OBJECT)]).stack(2);
@@ -90,7 +90,7 @@ fn strings_go_and_all_else_stays_however_the_bytes_are_cut() {
 }
 
 #[test]
-fn all_takes_numbers_too_and_leaves_references() {
+fn redact_all_blanks_numbers_and_leaves_references() {
     let dump = dump();
     for piece in 1..dump.len() {
         let out = redacted(&dump, piece, Redactor::new(Redact::All, keep()));
@@ -154,7 +154,7 @@ proptest! {
     }
 }
 
-/// A String whose text is in CJK, and the JDK's own numbers beside those of the application.
+/// Builds a dump with a String of CJK text, and with numbers of the JDK and of the application.
 fn structured() -> Vec<u8> {
     let symbols = [
         (1, "value"),
@@ -184,7 +184,7 @@ fn structured() -> Vec<u8> {
 }
 
 #[test]
-fn structure_of_the_jdk_s_objects_stays_and_the_application_s_numbers_go() {
+fn jdk_structure_stays_and_application_numbers_go() {
     let out = redacted(&structured(), 4096, Redactor::new(Redact::All, Keep::default()));
     assert!(holds(&out, b"\0\0\0\0\0\0\0\x91\x01\0\0\0\0"), "the coder stays, the hash goes");
     assert!(holds(&out, b"*\0*\0*\0*\0*\0*\0*\0*\0"), "what its String calls UTF-16 is UTF-16");
@@ -195,14 +195,14 @@ fn structure_of_the_jdk_s_objects_stays_and_the_application_s_numbers_go() {
     assert!(holds(&strings, b"\x91\x01HASH") && holds(&strings, b"*\0*\0*\0*\0*\0*\0*\0*\0"));
 }
 
-/// As the JVM writes the head's end behind the heap, where nobody can wait for it.
+/// The JVM may write the end of the head behind the heap. Then nobody can wait for it.
 #[test]
-fn names_that_come_too_late_are_told() {
+fn names_that_come_too_late_are_reported() {
     let late = Sample::new().class(0x21, 9, 0, &[(4, types::INT)]).instance(0x92, 0x21, b"SIZE").build();
     let mut dump = late[..late.len() - 9].to_vec();
     dump.extend(&Sample::new().symbol(4, "size").build()[31..]);
     let (mut mask, mut redactor) = (Mask::default(), Redactor::new(Redact::All, Keep::default()));
-    // A segment of no bytes is between the two.
+    // An empty segment separates the two.
     let mut redacting = Redacting { tally: &mut (), redactor: &mut redactor, mask: &mut mask };
     Walker::new().push_to(&dump, &mut redacting).unwrap();
     mask.apply(&mut dump, &mut redactor);
@@ -210,7 +210,7 @@ fn names_that_come_too_late_are_told() {
     assert!(Redactor::new(Redact::Strings, Keep::default()).knows_names());
 }
 
-/// Texts, each behind an object and an array that refer to it.
+/// Builds a dump of texts. Before each of them are an object and an array that refer to it.
 fn texts() -> Vec<u8> {
     let fields = [(1, types::OBJECT), (2, types::OBJECT), (3, 10)];
     let sample = Sample::new().class(CLASS, 5, 0, &fields).class(0x20, 6, 0, &[]).stack(2);
@@ -223,7 +223,7 @@ fn texts() -> Vec<u8> {
     (0..40).fold(sample, text).build()
 }
 
-/// As [`redacted`], of what need not be a dump to its end.
+/// Redacts as [`redacted`], but the dump may be damaged or cut.
 fn redacted_remains(dump: &[u8], what: Redact) -> Vec<u8> {
     let (mut walker, mut mask, mut out) = (Walker::new(), Mask::default(), Vec::new());
     let mut redactor = Redactor::new(what, Keep::default()).doubting();
@@ -244,7 +244,7 @@ fn redacted_remains(dump: &[u8], what: Redact) -> Vec<u8> {
     out
 }
 
-/// Lost and added bytes at each place, and lengths, numbers and classes that are others.
+/// Removes or adds bytes at each offset, so that lengths, numbers and classes become wrong, too.
 #[test]
 fn damaged_dump_has_nothing_of_its_texts() {
     let dump = texts();

@@ -1,7 +1,7 @@
-//! Segments with right lengths, for a dump that is read while its writer has not yet gone back to write them
-//! (JDK 8 and 11.0.0 to 11.0.12: `heapDumper.cpp`, `DumpWriter::write_current_dump_record_length`; until then a
-//! length is 0). Where a segment ends is told by its sub-records: the tags of the records that can follow are no tags
-//! of sub-records.
+//! Makes segments with right lengths, for a dump that is read while it is written. A segment has the length 0 until the
+//! JVM goes back to write it (JDK 8 and 11.0.0 to 11.0.12: `heapDumper.cpp`,
+//! `DumpWriter::write_current_dump_record_length`). The sub-records show where a segment ends: the tags of the records
+//! that can follow are no tags of sub-records.
 
 use super::records::{self, TOP_HEADER, be32, sub_record_size, tag};
 use super::walker::Malformed;
@@ -12,14 +12,14 @@ enum State {
     Top,
     /// Between two sub-records.
     Sub,
-    /// So many bytes go through as they are.
+    /// This many bytes are copied unchanged.
     Through {
         left: u64,
         in_segment: bool,
     },
 }
 
-/// See the module's words.
+/// Copies a dump into pages, with new segments.
 #[derive(Debug)]
 pub struct Reframer {
     state: State,
@@ -27,18 +27,18 @@ pub struct Reframer {
     input: Vec<u8>,
     used: usize,
     offset: u64,
-    /// Where in the page the header of the open segment stands.
+    /// Offset in the page of the header of the open segment.
     open: Option<usize>,
     page_size: usize,
 }
 
 impl Reframer {
-    /// For pages of at most so many bytes.
+    /// Creates a reframer for pages of at most `page_size` bytes.
     pub fn new(page_size: usize) -> Self {
         Self { state: State::FileHeader, id_size: 8, input: Vec::new(), used: 0, offset: 0, open: None, page_size }
     }
 
-    /// For what follows the header of a segment.
+    /// Creates a reframer for the bytes behind the header of a segment.
     pub fn in_segment(page_size: usize, id_size: usize) -> Self {
         Self { state: State::Sub, id_size, ..Self::new(page_size) }
     }
@@ -50,7 +50,7 @@ impl Reframer {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Goes on filling `page`; true when it is full, false when more bytes are needed first.
+    /// Fills `page` further. Returns true if the page is full, false if more bytes are needed first.
     ///
     /// # Errors
     /// When the bytes cannot be those of a dump.
@@ -73,8 +73,8 @@ impl Reframer {
         }
     }
 
-    /// Nothing will come any more. A sub-record that is cut stays so: its segment promises more than there is, as that of
-    /// any cut dump does.
+    /// Ends the dump: no more bytes will come. A cut sub-record stays cut. Its segment promises more bytes than there
+    /// are, as in any cut dump.
     pub fn finish(&mut self, page: &mut Vec<u8>) {
         let is_cut = self.state == State::Sub && !self.rest().is_empty();
         if is_cut && page.len() + TOP_HEADER < self.page_size {
@@ -89,7 +89,7 @@ impl Reframer {
         self.close_with(page, missing);
     }
 
-    /// What could not be understood goes through as it is, for the walker to judge.
+    /// Copies the bytes that could not be understood, so that the walker judges them.
     pub fn abandon(&mut self, page: &mut Vec<u8>) {
         self.close(page);
         self.copy(page, self.rest().len());
@@ -160,7 +160,7 @@ impl Reframer {
         if page.len() == self.page_size { Filled::Page } else { Filled::NeedMore }
     }
 
-    /// As many sub-records as are here and fit into the page, in one segment.
+    /// Copies the whole sub-records that are here and fit into the page, in one segment.
     fn sub_records(&mut self, page: &mut Vec<u8>) -> Result<Filled, Malformed> {
         let Some(first) = self.rest().first() else { return Ok(Filled::NeedMore) };
         if is_segment(*first) || *first == tag::HEAP_DUMP_END {
@@ -174,14 +174,14 @@ impl Reframer {
             self.copy(page, whole);
             return Ok(Filled::GoOn);
         }
-        // The next one is not here as a whole, or does not fit.
+        // The next sub-record is not here as a whole, or does not fit.
         let Some(size) = self.size_at(self.used)? else { return Ok(Filled::NeedMore) };
         if size <= room as u64 {
             self.open_segment(page);
         } else if !page.is_empty() {
             return Ok(Filled::Page);
         } else {
-            // Larger than a page: alone in its segment.
+            // A sub-record that is larger than a page is alone in its segment.
             let length = u32::try_from(size).map_err(|_| self.malformed("a sub-record of more than 4 GiB"))?;
             write_header(page, length);
         }
@@ -200,7 +200,7 @@ impl Reframer {
         Ok(whole)
     }
 
-    /// `None` when there is no sub-record, or too little of it.
+    /// Returns the size of the sub-record at `at`; `None` if there is none, or too little of it.
     fn size_at(&self, at: usize) -> Result<Option<u64>, Malformed> {
         let bytes = &self.input[at..];
         match bytes.first() {
@@ -224,10 +224,10 @@ impl Reframer {
         self.close_with(page, 0);
     }
 
-    /// The segment has so many bytes more than are here.
+    /// Writes the length of the open segment. `missing` bytes of the segment are not here.
     fn close_with(&mut self, page: &mut [u8], missing: u32) {
         if let Some(at) = self.open.take() {
-            // A page is far below 4 GiB.
+            // The length fits: a page is far below 4 GiB.
             let length = (page.len() - at - TOP_HEADER) as u32 + missing;
             page[at + 5..at + TOP_HEADER].copy_from_slice(&length.to_be_bytes());
         }
@@ -240,12 +240,12 @@ enum Filled {
     NeedMore,
 }
 
-/// Whether a record of this tag holds sub-records.
+/// Returns whether a record of this tag holds sub-records.
 pub(super) fn is_segment(record: u8) -> bool {
     record == tag::HEAP_DUMP_SEGMENT || record == tag::HEAP_DUMP
 }
 
-/// Tag, time (HotSpot writes 0), length.
+/// Writes the header of a segment: tag, time (HotSpot writes 0), length.
 fn write_header(page: &mut Vec<u8>, length: u32) {
     page.extend_from_slice(&[tag::HEAP_DUMP_SEGMENT, 0, 0, 0, 0]);
     page.extend_from_slice(&length.to_be_bytes());
@@ -260,7 +260,7 @@ mod tests {
 
     const PAGE: usize = 1 << 20;
 
-    /// An instance of so many bytes.
+    /// Builds an instance of `body` bytes.
     fn instance(body: u32) -> Vec<u8> {
         let mut record = vec![0x21];
         record.extend([7; 8 + 4 + 8]);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_with_unwritten_lengths_becomes_a_whole_one_with_every_record() {
+    fn dump_with_unwritten_lengths_becomes_whole() {
         let segments = [
             vec![class(), instance(0), instance(40)],
             vec![instance(3 * PAGE as u32), instance(1), vec![0xFF, 0, 0, 0, 0, 0, 0, 0, 9]],
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_dump_stays_a_cut_one() {
+    fn cut_dump_stays_cut() {
         let dump = dump(&[vec![class(), instance(400)]]);
         for cut in 31..dump.len() {
             let mut walker = Walker::new();
@@ -340,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), piece in 1usize..60) {
+        fn no_bytes_make_the_reframer_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), piece in 1usize..60) {
             let mut dump = dump(&[]);
             dump.truncate(31);
             write_header(&mut dump, 0);

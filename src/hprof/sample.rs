@@ -1,11 +1,11 @@
-//! A dump in memory, for tests: identifiers of 8 bytes.
+//! Builds dumps in memory for tests, with identifiers of 8 bytes.
 
 use super::records::{sub, tag};
 
-/// Of all objects.
+/// The stack trace of all objects.
 const TRACE: [u8; 4] = [0, 0, 0, 1];
 
-/// See the module's words.
+/// A dump that is being built.
 #[derive(Debug, Clone)]
 pub struct Sample {
     head: Vec<u8>,
@@ -27,7 +27,7 @@ impl Sample {
         self
     }
 
-    /// Declared, and described: with one static `int` and fields of names and basic types.
+    /// Adds a class: its declaration, and its description with one static `int` and fields, as (name, basic type).
     pub fn class(mut self, class: u64, name: u64, parent: u64, fields: &[(u64, u8)]) -> Self {
         let [class_id, name, parent] = [class, name, parent].map(u64::to_be_bytes);
         top(&mut self.head, tag::LOAD_CLASS, &[&[0, 0, 0, 7], &class_id[..], &[0, 0, 0, 1], &name].concat());
@@ -43,7 +43,7 @@ impl Sample {
         self
     }
 
-    /// The loader of the classes from here on; before, it is the boot loader.
+    /// Sets the loader of the classes that follow. The first classes have the boot loader.
     pub fn loaded_by(mut self, loader: u64) -> Self {
         self.loader = loader;
         self
@@ -57,7 +57,7 @@ impl Sample {
         self
     }
 
-    /// Of bytes as they stand in the dump; `width` of them are one element.
+    /// Adds an array of `bytes` as they stand in the dump. `width` bytes are one element.
     pub fn array(mut self, id: u64, basic_type: u8, width: usize, bytes: &[u8]) -> Self {
         self.heap.push(sub::PRIM_ARRAY_DUMP);
         self.heap.extend([&id.to_be_bytes()[..], &TRACE, &((bytes.len() / width) as u32).to_be_bytes()].concat());
@@ -66,7 +66,7 @@ impl Sample {
         self
     }
 
-    /// An array of references.
+    /// Adds an array of references.
     pub fn references(mut self, id: u64, class: u64, ids: &[u64]) -> Self {
         self.heap.push(sub::OBJ_ARRAY_DUMP);
         self.heap.extend([&id.to_be_bytes()[..], &TRACE, &(ids.len() as u32).to_be_bytes()].concat());
@@ -80,7 +80,8 @@ impl Sample {
         self
     }
 
-    /// Ends the segment, and writes the stack of a thread behind it, as a JVM may between two segments (openjdk/jdk#32733).
+    /// Ends the segment, and writes the stack of a thread behind it. A JVM may do so between two segments
+    /// (openjdk/jdk#32733).
     pub fn stack(self, serial: u8) -> Self {
         let mut sample = self.next_segment();
         let (frame, serial) = ([[0; 7], [serial; 7]].concat(), [0, 0, 0, serial]);
@@ -90,13 +91,13 @@ impl Sample {
         sample
     }
 
-    /// What comes then is in a segment of its own.
+    /// Ends the segment. The records that follow are in the next one.
     pub fn next_segment(mut self) -> Self {
         top(&mut self.segments, tag::HEAP_DUMP_SEGMENT, &std::mem::take(&mut self.heap));
         self
     }
 
-    /// What is in its segment.
+    /// Returns the records of the open segment.
     pub fn records(self) -> Vec<u8> {
         self.heap
     }

@@ -1,5 +1,6 @@
-//! A dump in stretches, for whoever looks for a few objects and does not want to read all of it. HotSpot mostly writes
-//! objects in the order of their addresses, which are their identifiers: few stretches can hold a certain one.
+//! Divides a dump into stretches, so that a search for a few objects does not read all of it. An identifier is the
+//! address of its object, and HotSpot mostly writes objects in the order of addresses. So only few stretches can hold a
+//! certain object.
 
 use std::fs::File;
 use std::io;
@@ -8,9 +9,9 @@ use std::os::unix::fs::FileExt;
 use super::record_start::RecordStarts;
 use super::records::{TOP_HEADER, be32, identifier, sub, tag};
 
-/// A dump that can be read at any place.
+/// A dump that can be read at any offset.
 pub trait ReadAt {
-    /// Reads at least a byte, but at the end.
+    /// Reads at least one byte, except at the end.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -23,26 +24,28 @@ impl ReadAt for File {
     }
 }
 
-/// A longer segment is divided: JDK 8 to 11.0.12 write one of up to 2 GiB, later ones a MiB and the rest of an array.
+/// A segment with more bytes is divided. JDK 8 to 11.0.12 write one of up to 2 GiB. Later versions write a MiB and the
+/// rest of an array.
 const LONG: u64 = 2 << 20;
 const STEP: u64 = 1 << 20;
 
-/// So many at most: 10 MiB. HotSpot's segments are large enough for a dump of 256 GiB.
+/// Most stretches of a dump; they take 10 MiB. HotSpot's segments are so large that this is enough for a dump of 256
+/// GiB.
 const MOST: usize = 1 << 18;
 
-/// Where a record begins is looked for in so many bytes.
+/// Bytes that are searched for the start of a record.
 const WINDOW: usize = 64 << 10;
 
-/// The head of a segment and the start of its first record: tag, identifier.
+/// Bytes of the header of a segment and the start of its first record: tag, identifier.
 const FIRST: usize = TOP_HEADER + 1 + 8;
 
-/// Whole records that follow each other in one segment.
+/// A range of whole records that follow each other in one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
     pub at: u64,
     pub end: u64,
     pub segment_end: u64,
-    /// The object that comes first; `None` where that is something else.
+    /// The first object; `None` if the first record is something else.
     pub first: Option<u64>,
 }
 
@@ -51,11 +54,11 @@ pub struct Stretch {
 pub struct Stretches(Vec<Stretch>);
 
 impl Stretches {
-    /// From the record at `from` on, with identifiers of `id` bytes. What is damaged ends them; `None` when there are
-    /// too many.
+    /// Lists the stretches from the record at `from` on, with identifiers of `id` bytes. The list ends at the first
+    /// damage. Returns `None` if there are too many.
     ///
     /// # Errors
-    /// When the dump cannot be read, or `go_on` does not want to.
+    /// When the dump cannot be read, or `go_on` fails.
     pub fn of(
         dump: &impl ReadAt,
         id: usize,
@@ -81,7 +84,7 @@ impl Stretches {
         Ok(None)
     }
 
-    /// Those that may hold one of `ids`, which are sorted.
+    /// Returns the stretches that may hold one of `ids`, which are sorted. The last one comes first.
     pub fn with(&self, ids: &[u64]) -> Vec<Stretch> {
         let mut next = None;
         let mut found: Vec<Stretch> = Vec::new();
@@ -94,25 +97,26 @@ impl Stretches {
         found
     }
 
-    /// From the last one back to one that begins with an object: those behind all objects.
+    /// Returns the last stretches, back to the nearest one that begins with an object. Records behind all objects lie
+    /// in these.
     pub fn behind_objects(&self) -> impl Iterator<Item = &Stretch> {
         let mut before = false;
         self.0.iter().rev().take_while(move |stretch| !std::mem::replace(&mut before, stretch.first.is_some()))
     }
 }
 
-/// Whether one of the sorted `ids` may be in a stretch that begins with `first` and is followed by `next`.
+/// Returns whether one of the sorted `ids` may be in a stretch that begins with `first` and is followed by `next`.
 fn any(ids: &[u64], first: u64, next: Option<u64>) -> bool {
     let from = |least: u64| ids.partition_point(|id| *id < least);
     match next {
         Some(next) if next > first => from(first) < from(next),
-        // The order begins anew somewhere inside.
+        // The order of addresses begins anew inside this stretch.
         Some(next) => from(first) < ids.len() || from(next) > 0,
         None => from(first) < ids.len(),
     }
 }
 
-/// Divides the last one, if it is long.
+/// Divides the last stretch, if it is long.
 fn divide(
     dump: &impl ReadAt,
     id: usize,
@@ -145,7 +149,7 @@ fn first_object(b: &[u8], id: usize) -> Option<u64> {
     (is_object && b.len() > id).then(|| identifier(b, 1, id))
 }
 
-/// `len` bytes, or what there is.
+/// Reads `len` bytes, or fewer at the end.
 fn piece(dump: &impl ReadAt, at: u64, len: usize) -> io::Result<Vec<u8>> {
     let (mut bytes, mut filled) = (vec![0; len], 0);
     while filled < len {
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_order_of_addresses_one_stretch_can_hold_an_object() {
+    fn ordered_addresses_leave_one_stretch_for_an_object() {
         let heap = stretches(&[None, Some(10), Some(20), Some(30)]);
         assert_eq!(places(heap.with(&[15])), [0, 1], "what begins with something else may hold objects, too");
         assert_eq!(places(heap.with(&[20, 29])), [0, 2]);
@@ -184,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn where_the_order_begins_anew_both_ends_are_looked_at() {
-        // The new generation before the old one, which begins inside the second stretch.
+    fn stretch_where_the_order_restarts_may_hold_both_ends() {
+        // The new generation comes before the old one, which begins inside the second stretch.
         let heap = stretches(&[Some(80), Some(90), Some(10), Some(20)]);
         assert_eq!(places(heap.with(&[5])), [1]);
         assert_eq!(places(heap.with(&[95])), [1, 3]);

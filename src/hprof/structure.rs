@@ -1,13 +1,13 @@
-//! What `--redact all` leaves readable: numbers of the JDK's own objects that tell how they are built, and not what
-//! the application has put into them. Analysers need them, or report what is not so.
+//! Selects the fields that `--redact all` leaves readable: numbers of the JDK's own objects. They tell how an object is
+//! built, and nothing that the application has put into it. Without these numbers, analysers report what is not so.
 
 use super::ids::IdMap;
 use super::layouts::Class;
 use super::types::{BOOLEAN, BYTE, FLOAT, INT, LONG};
 
-/// Fields of one basic type in classes of the boot loader, which are the JDK's own, by their names. A class of the
-/// application has another loader, so its `size` goes. The names of classes would be no help: the JVM may write them
-/// behind the heap (see `heap_dump/files.rs`).
+/// Fields of one basic type, by their names. Only classes of the boot loader count, which are the JDK's own. A class of
+/// the application has another loader, so its `size` is redacted. Names of classes would not help: the JVM may write
+/// them behind the heap (see `heap_dump/files.rs`).
 struct Row {
     is_static: bool,
     basic_type: u8,
@@ -24,13 +24,14 @@ const fn statics(basic_type: u8, names: &'static [&'static str]) -> Row {
     Row { is_static: true, basic_type, names, beside: None }
 }
 
-/// Each row with its reason; docs/redaction.md has the same. `hash` is in none: the hash of a short text tells the text.
+/// Each row has its reason; docs/redaction.md has the same rows. No row has `hash`, because the hash of a short text
+/// reveals the text.
 const TABLE: &[Row] = &[
-    // A String's encoding (JEP 254): without it, a text that stays is read as another one.
+    // A String's encoding (JEP 254): without it, readers decode a text that stays wrongly.
     fields(BYTE, &["coder"]),
     // Elements of a collection, characters of a builder: if they are 0, Eclipse MAT reports empty collections.
     fields(INT, &["size", "count", "elementCount"]),
-    // How often a collection has changed: tells one that is filled and emptied from one that was never used.
+    // How often a collection has changed: tells a collection that was filled and emptied from one that was never used.
     fields(INT, &["modCount"]),
     // Room in a table, queue or buffer: MAT's fill ratios, and memory outside the heap.
     fields(INT, &["threshold", "capacity", "sizeCtl", "capacityIncrement"]),
@@ -38,7 +39,7 @@ const TABLE: &[Row] = &[
     fields(FLOAT, &["loadFactor"]),
     // The size of a ConcurrentHashMap.
     fields(LONG, &["baseCount"]),
-    // Members of an EnumSet as bits. Those of other sets are references, which stay.
+    // Members of an EnumSet as bits. Other sets have references, which stay.
     fields(LONG, &["elements"]),
     // Where a queue in an array begins and ends, and so its size.
     fields(INT, &["head", "tail", "takeIndex", "putIndex"]),
@@ -46,33 +47,35 @@ const TABLE: &[Row] = &[
     fields(INT, &["wordsInUse"]),
     // Which part of an array or of memory a buffer or a sublist has.
     fields(INT, &["offset", "position", "limit", "mark"]),
-    // Which constant of its enum this is: the code tells as much.
+    // The position of a constant in its enum: the code of the enum tells the same.
     fields(INT, &["ordinal"]),
     // How many references wait for the finalizer or a cleaner.
     fields(LONG, &["queueLength"]),
-    // Thread.getState() is made of the status, and analysers show both.
+    // Thread.getState() is computed from the status, and analysers show both.
     fields(INT, &["threadStatus", "priority"]),
     // Whether a thread keeps the JVM alive.
     fields(BOOLEAN, &["daemon"]),
     // A thread's number, the one in a thread dump.
     fields(LONG, &["tid"]),
-    // The same for a virtual thread. Other classes have a `state` that may be the application's.
+    // The state of a virtual thread. Other classes have a `state` that may be the application's.
     Row { beside: Some("carrierThread"), ..fields(INT, &["state"]) },
-    // The byte order of UTF-16 (JDK: `StringUTF16.java`): VisualVM shifts characters by them.
+    // Shifts for the byte order of UTF-16 (JDK: `StringUTF16.java`): VisualVM decodes characters with them.
     statics(INT, &["HI_BYTE_SHIFT", "LO_BYTE_SHIFT"]),
-    // Offsets of fields, see OFFSET_ENDS: VisualVM's heap library takes the size of references from the distance of two.
+    // Offsets of fields, see OFFSET_ENDS. VisualVM's heap library takes the size of references from the distance of two
+    // offsets.
     statics(LONG, &[]),
 ];
 
-/// The last row has all names that end so: `annotationTypeOffset` (Class$Atomic), `runnerOffset` (FutureTask), `SIZE_OFFSET`.
+/// The last row has all names with these ends: `annotationTypeOffset` (Class$Atomic), `runnerOffset` (FutureTask),
+/// `SIZE_OFFSET`.
 const OFFSETS: u8 = TABLE.len() as u8 - 1;
 const OFFSET_ENDS: [&[u8]; 2] = [b"Offset", b"OFFSET"];
 
-/// Some hundreds end so.
+/// Most names that are remembered. Some hundreds have such an end.
 const SYMBOLS_MAX: usize = 4096;
 
-/// Each JVM has loaded classes with these. When all of them have passed by, those of the other rows that are to be
-/// expected have as well: the JDK's own symbols come first, if they come from its archive (JDK: `symbolTable.cpp`,
+/// Names that classes in each JVM have. When all of them have come, the other expected names of the table have come as
+/// well. The JDK's own symbols come first, if they come from its archive (JDK: `symbolTable.cpp`,
 /// `SymbolTable::symbols_do`).
 const ALWAYS: [&str; 14] = [
     "coder",
@@ -91,24 +94,24 @@ const ALWAYS: [&str; 14] = [
     "tid",
 ];
 
-/// Texts that are no secrets of anybody, kept wherever they stand. VisualVM's heap library takes the size of references from
-/// this property, whose values are those of JDK: `compressedOops.cpp`, `CompressedOops::mode_to_string`.
+/// Texts that are no secrets, kept wherever they stand. VisualVM's heap library takes the size of references from this
+/// property. Its values are those of JDK: `compressedOops.cpp`, `CompressedOops::mode_to_string`.
 pub const TEXTS: [&str; 5] =
     ["java.vm.compressedOopsMode", "32-bit", "Zero based", "Non-zero based", "Non-zero disjoint base"];
 
-/// Which symbols of a dump are the names of the table.
+/// The symbols of a dump that are names of the table.
 #[derive(Debug, Default)]
 pub struct Structure {
-    /// Rows by the identifiers of names.
+    /// Rows, by the identifiers of names.
     rows: IdMap<u8>,
-    /// Identifiers of the names that are only beside others.
+    /// Names of `beside`, by their identifiers.
     beside: IdMap<&'static str>,
-    /// Of [`ALWAYS`], a bit for each that has passed by.
+    /// One bit for each name of [`ALWAYS`] that has come.
     seen: u32,
 }
 
 impl Structure {
-    /// Whether it is the name of a field of instances.
+    /// Takes a symbol. Returns whether it is the name of a field of instances.
     pub fn symbol(&mut self, id: u64, text: &[u8]) -> bool {
         if self.rows.len() >= SYMBOLS_MAX {
             return false;
@@ -126,19 +129,19 @@ impl Structure {
         row.is_some_and(|row| !TABLE[usize::from(row)].is_static)
     }
 
-    /// The names of the table have passed by, as far as they will.
+    /// Returns whether all expected names of the table have come.
     pub fn is_known(&self) -> bool {
         self.seen.count_ones() as usize == ALWAYS.len()
     }
 
-    /// Whether a field of instances is left as it is.
+    /// Returns whether a field of instances stays readable.
     pub fn keeps_field(&self, class: &Class, name_id: u64, basic_type: u8) -> bool {
         let Some(row) = self.row(class.is_jdk, name_id, basic_type, false) else { return false };
         let is_beside = |name: &str| class.fields.iter().any(|field| self.beside.get(&field.name_id) == Some(&name));
         row.beside.is_none_or(is_beside)
     }
 
-    /// The same for a static field.
+    /// Returns whether a static field stays readable.
     pub fn keeps_static(&self, is_jdk: bool, name_id: u64, basic_type: u8) -> bool {
         self.row(is_jdk, name_id, basic_type, true).is_some()
     }

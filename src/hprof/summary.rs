@@ -1,10 +1,10 @@
-//! What a walk saw.
+//! The result of a walk.
 
 use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
-/// How many records of each kind passed by.
+/// Number of records of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     pub utf8: u64,
@@ -28,7 +28,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Records {
-    /// Instances and arrays of both kinds.
+    /// Returns the number of instances and of arrays of both kinds.
     pub fn objects(&self) -> u64 {
         self.instances + self.object_arrays + self.primitive_arrays
     }
@@ -54,57 +54,58 @@ impl Records {
     }
 }
 
-/// What the walk saw.
+/// The result of a walk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub bytes: u64,
-    /// The end record was the last thing seen.
+    /// True if the dump is whole: its end was the last thing seen.
     pub complete: bool,
-    /// Why the walk ended before the end of the bytes, when it was to go as far as it could.
+    /// The reason why the walk ended early, if it was to read a damaged dump as far as possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
-    /// A segment had no length, and what stands here was found behind it.
+    /// True if a segment had no length. The objects of that segment are counted here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mended: bool,
-    /// An OutOfMemoryError made the JVM write the dump.
+    /// True if an OutOfMemoryError made the JVM write the dump.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub out_of_memory: bool,
     pub records: Records,
-    /// Where they were counted and their names can be read again.
+    /// The largest classes. `None` if nobody counted them, or their names cannot be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<TopClasses>,
 }
 
 impl Summary {
-    /// Of bytes that need not be a dump, and so are all there is to them.
+    /// Returns the summary of bytes that need not be a dump. All bytes there are count as whole.
     pub fn of_anything(bytes: u64) -> Self {
         Self { bytes, complete: true, ..Self::default() }
     }
 }
 
-/// What fills the heap, by shallow size.
+/// The classes that fill the heap, by shallow size.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopClasses {
-    /// The largest first. Two of one name are of two class loaders.
+    /// The largest first. Two rows of one name are from two class loaders.
     pub top: Vec<ClassShare>,
     /// All classes that are not in `top`.
     pub other: Amount,
-    /// What of `other` was not even counted by its class, for there were too many: one of these may belong to the top.
+    /// The share of `other` that was not counted by class, because there were too many classes. One of these may belong
+    /// to `top`.
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     pub unsorted: Amount,
     pub total: Amount,
 }
 
-/// How much of the heap one class is.
+/// The share of one class in the heap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassShare {
-    /// As Java writes it: `java.lang.String`, `byte[]`.
+    /// The name as Java writes it: `java.lang.String`, `byte[]`.
     pub name: String,
     #[serde(flatten)]
     pub amount: Amount,
 }
 
-/// Some objects and the bytes of their values.
+/// A number of objects, and the bytes of their values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amount {
     pub instances: u64,

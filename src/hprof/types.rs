@@ -1,6 +1,6 @@
 //! The names of classes as Java source has them.
 
-/// A reference, among the basic types.
+/// The basic type of a reference.
 pub const OBJECT: u8 = 2;
 pub const BOOLEAN: u8 = 4;
 pub const CHAR: u8 = 5;
@@ -9,8 +9,8 @@ pub const BYTE: u8 = 8;
 pub const INT: u8 = 10;
 pub const LONG: u8 = 11;
 
-/// Basic types by their HPROF number (JDK: `heapDumper.cpp`, "HPROF binary format", BASIC TYPE) and their letter in
-/// a descriptor (JVM specification, table 4.3-A).
+/// Basic types by their HPROF number (JDK: `heapDumper.cpp`, "HPROF binary format", BASIC TYPE) and their letter in a
+/// descriptor (JVM specification, table 4.3-A).
 const BASIC_TYPES: [(u8, u8, &str); 8] = [
     (BOOLEAN, b'Z', "boolean"),
     (CHAR, b'C', "char"),
@@ -22,23 +22,23 @@ const BASIC_TYPES: [(u8, u8, &str); 8] = [
     (LONG, b'J', "long"),
 ];
 
-/// An array has at most so many dimensions (JVM specification, 4.4.1).
+/// Most dimensions of an array (JVM specification, 4.4.1).
 const DIMENSIONS_MAX: usize = 255;
 
-/// The basic type of `int[]`; `None` for what is no array of one of them.
+/// Returns the basic type of an array such as `int[]`; `None` for any other name.
 pub fn element_of(array: &str) -> Option<u8> {
     let element = array.strip_suffix("[]")?;
     BASIC_TYPES.iter().find(|(.., name)| *name == element).map(|(number, ..)| *number)
 }
 
-/// `byte[]`.
+/// Returns the name of an array of a basic type, such as `byte[]`.
 pub fn array_of(basic_type: u8) -> String {
     let named = BASIC_TYPES.iter().find(|(number, ..)| *number == basic_type);
     named.map_or_else(|| format!("type {basic_type}[]"), |(.., name)| format!("{name}[]"))
 }
 
-/// `java/lang/String` is `java.lang.String`, `[[I` is `int[][]`. What is no name of a class stays as it is, but for
-/// control characters, which no terminal should see.
+/// Converts an internal name: `java/lang/String` to `java.lang.String`, `[[I` to `int[][]`. Any other text stays as it
+/// is. Control characters are replaced, because no terminal should see them.
 pub fn java_name(internal: &str) -> String {
     let element = internal.trim_start_matches('[');
     let dimensions = internal.len() - element.len();
@@ -51,7 +51,7 @@ pub fn java_name(internal: &str) -> String {
     name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// `Ljava/lang/String;` and `I` behind the brackets.
+/// Returns the name of the element behind the brackets, from `Ljava/lang/String;` or `I`.
 fn element_name(descriptor: &str) -> Option<&str> {
     if let Some(class) = descriptor.strip_prefix('L') {
         return class.strip_suffix(';');
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_of_each_basic_type_has_a_name_by_number_and_by_letter() {
+    fn array_of_each_basic_type_has_its_name() {
         for (number, letter, name) in BASIC_TYPES {
             assert_eq!(array_of(number), format!("{name}[]"));
             assert_eq!(element_of(&array_of(number)), Some(number));

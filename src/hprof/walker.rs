@@ -1,7 +1,7 @@
-//! Walks a dump as it passes by: verifies its structure, counts its records, knows whether its end was seen.
+//! Walks a dump as it passes by: verifies its structure, counts its records, and notices its end.
 //!
-//! Push-style and in place: the caller hands over consecutive pieces of any size and goes on with the same
-//! bytes. What straddles two pieces is kept in a small carry, so memory does not grow with the dump.
+//! The caller pushes consecutive pieces of any size, and uses the same bytes afterwards. The walker copies only a
+//! record that straddles two pieces, so memory does not grow with the dump.
 
 mod class_dump;
 
@@ -21,7 +21,7 @@ pub struct Malformed {
     pub what: String,
 }
 
-/// Longest piece that must be looked at in one go: a CLASS_DUMP up to its constant pool count, 8-byte ids.
+/// Most bytes that must be examined at once: a CLASS_DUMP up to its constant pool count, with identifiers of 8 bytes.
 const CARRY: usize = 96;
 
 /// Bytes of an identifier of a 64-bit JVM.
@@ -33,7 +33,7 @@ enum State {
     Top,
     /// Opaque bytes of a top-level record.
     Body(u64),
-    /// The body of a UTF8 record that is short enough to be told: so many bytes.
+    /// The body of a UTF8 record that is short enough to be passed on, and its bytes.
     Symbol(usize),
     /// The body of a LOAD CLASS of the right length.
     LoadClass,
@@ -50,24 +50,24 @@ enum State {
     Fields(u16),
 }
 
-/// What one look at the bytes gave.
+/// The result of one step.
 enum Step {
-    /// So many bytes are used up.
+    /// This many bytes are used up.
     Used(usize),
-    /// So many bytes are needed to go on.
+    /// This many bytes are needed to go on.
     Need(usize),
 }
 
-/// See the module's words.
+/// The state of one walk.
 #[derive(Debug)]
 pub struct Walker {
     state: State,
     id_size: usize,
     /// Bytes left in the open heap dump or segment.
     segment_left: u64,
-    /// The last record is a HEAP_DUMP, and holds something.
+    /// True if the last record is a HEAP_DUMP that holds something.
     ends_with_heap_dump: bool,
-    /// An end record was seen, and no heap dump or segment since.
+    /// True if an end record was seen, and no heap dump or segment since.
     has_ended: bool,
     offset: u64,
     carry: [u8; CARRY],
@@ -101,12 +101,12 @@ impl Walker {
     /// Takes the next bytes of the dump.
     ///
     /// # Errors
-    /// When they cannot belong to a heap dump; the walker is of no further use then.
+    /// When the bytes cannot belong to a heap dump. The walker is of no further use then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         self.push_to(bytes, &mut ())
     }
 
-    /// The same, and tells `tally` what passes by.
+    /// Takes the next bytes of the dump, and passes its records to `tally`.
     ///
     /// # Errors
     /// As [`Walker::push`].
@@ -131,7 +131,7 @@ impl Walker {
         Ok(())
     }
 
-    /// Completes what straddles two pieces, and gives back the bytes behind it.
+    /// Completes the record that straddles two pieces, and returns the bytes behind it.
     fn fill_carry<'a>(&mut self, bytes: &'a [u8], tally: &mut impl Tally) -> Result<&'a [u8], Malformed> {
         let carry = self.carry;
         let need = match self.step(&carry[..self.carried], tally)? {
@@ -141,10 +141,11 @@ impl Walker {
         let take = (need - self.carried).min(bytes.len());
         self.carry[self.carried..self.carried + take].copy_from_slice(&bytes[..take]);
         self.carried += take;
-        // Looked at even when it is not complete: what cannot become a dump is refused as early as in one piece.
+        // The walker examines the record even when it is not complete: bytes that cannot become a dump fail as early as
+        // in one piece.
         let carry = self.carry;
         if let Step::Used(n) = self.step(&carry[..self.carried], tally)? {
-            // A step never uses more than it asked for, and asked for no more than was there.
+            // A step never uses more than it asked for, and it asked for no more than was there.
             debug_assert_eq!(n, self.carried);
             self.offset += n as u64;
             self.carried = 0;
@@ -152,18 +153,18 @@ impl Walker {
         Ok(&bytes[take..])
     }
 
-    /// For what follows the head of a dump in a file of its own: whole records.
+    /// Creates a walker for whole records behind the head of a dump, in a file of their own.
     pub fn after_head() -> Self {
         Self { state: State::Top, ..Self::new() }
     }
 
-    /// For sub-records from the middle of a segment on, which has `left` bytes more.
+    /// Creates a walker for sub-records from the middle of a segment on, which has `left` bytes more.
     pub fn in_segment(id_size: usize, left: u64) -> Self {
         Self { state: State::Sub, id_size, segment_left: left, ..Self::new() }
     }
 
-    /// One summary of a dump whose sections were walked each by itself, in the order of the dump: it is whole
-    /// when the last one saw the end and the others ended between two records.
+    /// Joins the walks of all sections, in the order of the dump, into one summary. The dump is whole if the last
+    /// section saw the end and the others ended between two records.
     pub fn join(walkers: Vec<Self>) -> Summary {
         let last = walkers.len().saturating_sub(1);
         let complete = !walkers.is_empty();
@@ -179,14 +180,15 @@ impl Walker {
         joined
     }
 
-    /// Everything so far was whole records.
+    /// Returns whether all bytes so far were whole records.
     pub fn is_between_records(&self) -> bool {
         matches!(self.state, State::Top) && self.carried == 0
     }
 
-    /// The end record was seen. Whole records may follow it: the `hprof` agent of JDK 8 writes profiles and further dumps
-    /// into the same file (JDK: `hprof_io.c`). A dump that is one HEAP_DUMP needs no end record: its length says where it
-    /// ends (JDK: `HeapHprofBinWriter.java`, as `jhsdb jmap --binaryheap` uses it; HPROF 1.0.1 has no end record).
+    /// Returns whether the dump may end here: its end record was seen. Whole records may follow it, because the `hprof`
+    /// agent of JDK 8 writes profiles and further dumps into the same file (JDK: `hprof_io.c`). A dump that is one
+    /// HEAP_DUMP needs no end record: its length says where it ends (JDK: `HeapHprofBinWriter.java`, as `jhsdb jmap
+    /// --binaryheap` uses it; HPROF 1.0.1 has no end record).
     fn is_at_end(&self) -> bool {
         let is_one = self.ends_with_heap_dump && self.records.segments == 1;
         self.is_between_records() && (self.has_ended || is_one)
@@ -196,7 +198,7 @@ impl Walker {
         &self.records
     }
 
-    /// What was seen; whether it was a whole dump is in [`Summary::complete`].
+    /// Returns the result of the walk. [`Summary::complete`] says whether the dump was whole.
     pub fn finish(self) -> Summary {
         Summary {
             bytes: self.offset + self.carried as u64,
@@ -207,8 +209,8 @@ impl Walker {
         }
     }
 
-    /// It and the two below are inlined into their loop: with a tally of its own, the compiler would leave them out,
-    /// and the walk took a fifth longer.
+    /// Reads one piece of a record. This function and those below with the same attribute are inlined into their loop.
+    /// For a tally of its own, the compiler would not inline them, and the walk would take a fifth longer.
     #[inline(always)]
     fn step(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
         match self.state {
@@ -314,7 +316,7 @@ impl Walker {
         Step::Used(n as usize)
     }
 
-    /// Identifier, text.
+    /// Reads the body of a UTF8 record: identifier, text.
     fn symbol(&mut self, b: &[u8], bytes: usize, tally: &mut impl Tally) -> Step {
         if b.len() < bytes {
             return Step::Need(bytes);
@@ -326,7 +328,7 @@ impl Walker {
         Step::Used(bytes)
     }
 
-    /// Serial number (u4), class, trace (u4), name.
+    /// Reads the body of a LOAD CLASS record: serial number (u4), class, trace (u4), name.
     fn load_class(&mut self, b: &[u8], tally: &mut impl Tally) -> Step {
         let (id, body) = (self.id_size, load_class_body(self.id_size));
         if b.len() < body {
@@ -349,7 +351,7 @@ impl Walker {
         Step::Used(body)
     }
 
-    /// Books `n` bytes of the open segment.
+    /// Takes `n` bytes off the open segment.
     #[inline(always)]
     fn book(&mut self, n: u64) -> Result<(), Malformed> {
         self.segment_left =
@@ -357,7 +359,7 @@ impl Walker {
         Ok(())
     }
 
-    /// The state after a complete sub-record.
+    /// Returns the state after a complete sub-record.
     fn next_sub(&self) -> State {
         if self.segment_left == 0 { State::Top } else { State::Sub }
     }
@@ -417,7 +419,7 @@ impl Walker {
         }
     }
 
-    /// A sub-record of a head and opaque bytes, as far as they are here.
+    /// Reads a sub-record of a head and opaque bytes, as far as they are here.
     #[inline(always)]
     fn with_body(&mut self, b: &[u8], head: usize, body: u64) -> Result<Step, Malformed> {
         self.book(head as u64 + body)?;
@@ -463,7 +465,7 @@ impl Walker {
     }
 }
 
-/// Whether a record of a dump may begin so.
+/// Returns whether a record of a dump may begin with this tag.
 fn is_record(record: u8) -> bool {
     matches!(record, tag::UTF8..=tag::CONTROL_SETTINGS | tag::HEAP_DUMP_SEGMENT | tag::HEAP_DUMP_END)
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A small dump of each kind of record, 8-byte identifiers.
+/// Builds a small dump with each kind of record and 8-byte identifiers.
 fn dump() -> Vec<u8> {
     let mut d = b"JAVA PROFILE 1.0.2\0".to_vec();
     d.extend(8u32.to_be_bytes());
@@ -63,7 +63,7 @@ fn walk(pieces: impl Iterator<Item = Vec<u8>>) -> Result<Summary, Malformed> {
 }
 
 #[test]
-fn it_counts_each_record_however_the_bytes_are_cut() {
+fn walker_counts_each_record_however_bytes_are_cut() {
     let dump = dump();
     let whole = walk(std::iter::once(dump.clone())).unwrap();
     assert!(whole.complete);
@@ -102,14 +102,14 @@ fn a_sub_record_that_leaves_its_segment_is_noticed() {
 }
 
 #[test]
-fn what_is_no_dump_is_refused_however_the_bytes_are_cut() {
+fn bytes_that_are_no_dump_are_refused_in_any_pieces() {
     let whole = walk(std::iter::once(b"Jx".to_vec()));
     assert_eq!(walk([b"J".to_vec(), b"x".to_vec()].into_iter()), whole);
     assert!(whole.is_err());
 }
 
 #[test]
-fn what_is_no_dump_is_refused_at_its_first_bytes() {
+fn other_file_is_refused_at_its_first_bytes() {
     assert_eq!(walk(std::iter::once(b"ELF".to_vec())).unwrap_err().offset, 0);
 }
 
@@ -123,7 +123,7 @@ proptest::proptest! {
     }
 }
 
-/// Everything that is told, in its order.
+/// Records all calls in their order.
 #[derive(Default, PartialEq, Debug)]
 struct Told(Vec<(&'static str, u64, u64)>);
 
@@ -145,7 +145,7 @@ impl Tally for Told {
     }
 }
 
-/// An identifier whose bytes all differ, and those around it as well.
+/// Returns an identifier whose bytes all differ, and differ from those around it.
 fn id(width: usize, first: u8) -> (Vec<u8>, u64) {
     let bytes: Vec<u8> = (0..width as u8).map(|i| first + i).collect();
     let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
@@ -159,7 +159,7 @@ fn telling_dump(width: usize) -> (Vec<u8>, Told) {
     let ((class, class_id), (name, name_id), (array, array_id)) = (id(width, 0x81), id(width, 0xC1), id(width, 0xA1));
     let object = vec![0x55; width];
     top(&mut d, tag::LOAD_CLASS, &[&[0, 0, 0, 7], &class[..], &[0, 0, 0, 1], &name].concat());
-    // Not of the right length: it passes by.
+    // A LOAD CLASS of a wrong length is not passed on.
     top(&mut d, tag::LOAD_CLASS, &vec![9; 2 * width + 7]);
     top(&mut d, tag::LOAD_CLASS, &[]);
     let instance = [&[sub::INSTANCE_DUMP], &object[..], &[0; 4], &class, &[0, 0, 0, 3], b"abc"].concat();
@@ -190,7 +190,7 @@ fn each_object_is_told_once_however_the_bytes_are_cut() {
     }
 }
 
-/// HotSpot writes no more of an array than its record can hold, and says so in the JVM's log only.
+/// HotSpot writes no more of an array than its record can hold, and reports the cut only in the JVM's log.
 #[test]
 fn array_that_fills_its_record_was_cut() {
     let zeros = vec![0; 64 << 20];

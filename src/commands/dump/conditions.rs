@@ -1,4 +1,4 @@
-//! `--if`: whether there is to be a dump.
+//! `--if`: decides whether there is to be a dump.
 
 use super::run::Run;
 use crate::attach::VirtualMachine;
@@ -7,7 +7,8 @@ use crate::heap_dump::{self, Measured};
 use crate::jvm::condition::{Judged, Reading, judge, lacks_heap};
 
 impl<'a> Run<'a> {
-    /// Asks the JVM only for what nothing else tells, and then stays attached.
+    /// Measures what the conditions ask for. The run attaches only for values that nothing else tells, and then stays
+    /// attached.
     pub fn measure(&mut self) -> Result<(Judged, Option<VirtualMachine<'a>>), Error> {
         let conditions = &self.settings.conditions;
         let mut usage = heap_dump::usage(self.jvm);
@@ -17,7 +18,7 @@ impl<'a> Run<'a> {
         let asked = self.attach().and_then(|vm| Ok((heap_dump::heap_in_use(&vm, self.deadline)?, vm)));
         let ((heap, measured), vm) = match asked {
             Ok(asked) => asked,
-            // What the JVM does not tell is unknown, and such a dump is not wanted.
+            // A value that the JVM does not tell is unknown. The user wants no dump then.
             Err(Error::Attach(error)) if !self.settings.dump_if_unknown => {
                 log::warn!("{error}");
                 return Ok((judge(conditions, &usage), None));
@@ -35,7 +36,7 @@ impl<'a> Run<'a> {
         Ok((judge(conditions, &usage), Some(vm)))
     }
 
-    /// Whether there is to be a dump; the receipt says why.
+    /// Returns whether there is to be a dump. The receipt says why.
     pub fn is_worth_it(&mut self, judged: Judged) -> bool {
         let why_not = match judged {
             Judged::Unconditional => return true,
@@ -55,7 +56,7 @@ impl<'a> Run<'a> {
         false
     }
 
-    /// What the user says comes first.
+    /// Adds a reason to the receipt, behind the reason that the user gave.
     fn add_reason(&mut self, why: &str) {
         let reason = &mut self.receipt.reason;
         *reason = Some(reason.take().map_or_else(|| why.to_owned(), |reason| format!("{reason} ({why})")));

@@ -1,5 +1,5 @@
-//! `--with`: what else is worth knowing of a JVM that is dumped, in one small text beside the dump. Asked of the JVM
-//! just before its dump, by the same attach.
+//! `--with`: asks the JVM for threads and flags just before its dump, by the same attach. The answers become one small
+//! text beside the dump.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::jvm::condition::{Reading, Usage};
 use crate::jvm::maps::Vm;
 use crate::settings::Context;
 
-/// Of one answer: thousands of threads with deep stacks.
+/// Most bytes of one answer: thousands of threads with deep stacks.
 const LONGEST: usize = 2 << 20;
 
-/// A JVM that struggles is to be dumped, not asked.
+/// Time limit for all answers: a JVM that struggles is to be dumped, not asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the JVM. What it does not answer is missing, and no reason to miss the dump.
+/// Asks the JVM. If an answer does not come, the text lacks it, and the dump is made all the same.
 ///
 /// # Errors
 /// When the run is stopped.

@@ -1,4 +1,4 @@
-//! What is kept of a run's dump that could not be stored, with the journal by which it is stored later.
+//! Keeps a run's dump that could not be stored, with the journal by which it is stored later.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use crate::kept::names::{PROOF, RAW, SORTED, SPOOL};
 use crate::object::receipt::{Kept, Receipt};
 
 impl Run<'_> {
-    /// What a journal begins with, for a compressed dump whose pieces are in this order.
+    /// Returns the beginning of a journal, for a compressed dump whose pieces are in this order.
     pub fn begin(&self, file: FileState, order: Vec<(u64, u64)>) -> Begin {
         Begin {
             format: FORMAT,
@@ -33,21 +33,21 @@ impl Run<'_> {
         }
     }
 
-    /// What a run that waited for this one compares with its own wish.
+    /// Returns the facts that a run which waited for this one compares with its own wish.
     pub fn dump_of(&self) -> DumpOf {
         let redact = self.settings.common.redact.clone();
         DumpOf { process: name_of(self.jvm), live: self.live, redact }
     }
 
-    /// The same for the raw dump, which says what is still to be taken out.
+    /// Returns the beginning of a journal for the raw dump, which says what is still to be redacted.
     pub fn begin_raw(&self, file: FileState) -> Begin {
         let begin = self.begin(file, Vec::new());
         let receipt = Receipt { redacted: None, ..begin.receipt };
         Begin { receipt, redact: self.settings.common.redact.clone(), ..begin }
     }
 
-    /// The compressed dump, in the order of the object, under the name that it would have had. Whoever is killed here
-    /// leaves a file and its journal, and perhaps a journal without a file.
+    /// Keeps the compressed dump in the order of the object, under the object's name. If the run is killed here, a file
+    /// and its journal stay, and perhaps a journal without a file.
     pub fn keep_spool(&mut self, delivery: &Delivery, plan: &mut Plan, ledger: Option<&Ledger>) {
         let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {
@@ -67,8 +67,8 @@ impl Run<'_> {
         self.keep_as_sealed(spool, plan, ledger);
     }
 
-    /// Keeps the compressed dump of an object that the store has only acknowledged. Its name and the missing journal
-    /// keep every later run from removing it or storing it again.
+    /// Keeps the compressed dump of an object that the store has only acknowledged. The file's name and the missing
+    /// journal keep every later run from removing it or storing it again.
     pub fn keep_unverified(&mut self, delivery: &Delivery, plan: &mut Plan) {
         let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {
@@ -91,7 +91,7 @@ impl Run<'_> {
         self.tell_kept(kept, plan);
     }
 
-    /// As it was when it was sealed, with the journal that it got then, or now.
+    /// Keeps the file as it was sealed, with the journal that it got then, or gets now.
     fn keep_as_sealed(&mut self, spool: &Spool, plan: &mut Plan, ledger: Option<&Ledger>) {
         if !plan.dir.has(&journal::name_for(SPOOL)) {
             self.journal(plan, SPOOL, |state| self.begin(state, spool.pieces()), SPOOL, ledger);
@@ -99,7 +99,8 @@ impl Run<'_> {
         self.keep_apart(plan, SPOOL);
     }
 
-    /// Under a name that nobody looks for, until it is whole.
+    /// Copies the dump into a file in the order of the object. Until the file is whole, it has a name that no run looks
+    /// for.
     fn put_in_order(&self, spool: &Spool, plan: &Plan) -> Result<(), String> {
         if spool.is_in_order() {
             return Ok(());
@@ -115,7 +116,7 @@ impl Run<'_> {
         })
     }
 
-    /// Keeps the raw dump, and what is needed to go on with it. The journal that it had goes last.
+    /// Keeps the raw dump, and a journal to go on with. The journal that it had before goes last.
     pub fn keep_raw(&mut self, plan: &mut Plan) {
         let (before, name) = (journal::name_for(RAW), self.key.raw_name());
         let journal = self.journal(plan, RAW, |state| self.begin_raw(state), &name, None);
@@ -124,8 +125,8 @@ impl Run<'_> {
         }
     }
 
-    /// Keeps `file` as `name`, with its new journal instead of the one `before`; false when that fails, and all is as it
-    /// was. Without any journal, its own name tells more than that of a file on its way.
+    /// Keeps `file` as `name`, with its new journal instead of the one called `before`. If that fails, returns false,
+    /// and all is as it was. Without any journal, `name` still tells more than the name of an unfinished file.
     fn keep_as(&mut self, plan: &mut Plan, file: &str, name: &str, journal: Option<Journal>, before: &str) -> bool {
         if journal.is_none() && plan.dir.has(before) {
             return false;
@@ -144,7 +145,8 @@ impl Run<'_> {
         }
     }
 
-    /// Under its own name, which means nothing without a journal: then under one that no other run removes.
+    /// Keeps `file` under its own name, if it has a journal. Without a journal that name means nothing, so the file
+    /// gets one that no other run removes.
     fn keep_apart(&mut self, plan: &mut Plan, file: &str) {
         let has_journal = plan.dir.has(&journal::name_for(file));
         let name = if has_journal { file.to_owned() } else { format!("{KEPT}{file}") };
@@ -159,7 +161,8 @@ impl Run<'_> {
         }
     }
 
-    /// For `file`, which is to be called `name`. Held, so that nobody is at it before it is complete.
+    /// Writes the journal of `file`, which is to be called `name`. The journal stays locked, so that no process uses
+    /// the file before it is complete.
     pub fn journal(
         &self,
         plan: &Plan,

@@ -1,4 +1,4 @@
-//! `dump`: which JVM, whose turn; then the run itself.
+//! `dump`: selects the JVM, takes the turn, and starts the run itself.
 
 pub mod conditions;
 pub mod context;

@@ -1,4 +1,4 @@
-//! What is taken out of a dump on its way, and what stays because it is the name of a thread.
+//! Chooses the redaction of a run's dump. The names of threads stay readable.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -11,11 +11,12 @@ use crate::error::Error;
 use crate::heap_dump::DumpError;
 use crate::hprof::Redactor;
 
-/// A JVM that does not answer is dumped all the same; its threads lose their names.
+/// Time limit for the JVM's answer. A JVM that does not answer is dumped all the same, and the names of its threads are
+/// redacted.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
-    /// Whether the dump has to be there as a whole before anything of it goes on.
+    /// Returns whether the whole dump must be there before anything of it is compressed.
     pub fn redacts_whole_dump(&self) -> bool {
         self.settings.common.redact.as_ref().is_some_and(Redaction::needs_whole_dump)
     }
@@ -24,7 +25,7 @@ impl Run<'_> {
         self.settings.common.redact.as_ref().is_some_and(Redaction::needs_head_first)
     }
 
-    /// For a dump that passes by once.
+    /// Returns the redactor of a dump that passes by once.
     pub fn redactor(&mut self, vm: &VirtualMachine<'_>) -> Option<Redactor> {
         let redact = self.settings.common.redact.as_ref()?;
         let patience = self.deadline.at_most(PATIENCE.min(self.deadline.remaining() / 5));
@@ -36,7 +37,8 @@ impl Run<'_> {
         Some(redact.in_passing(&threads))
     }
 
-    /// For a dump that is there as a whole. It is read for what stays only when the JVM cannot tell that.
+    /// Returns the redactor of a dump that is there as a whole. The dump is searched for the data that stays only if
+    /// the JVM cannot tell that data.
     pub fn redactor_of(&mut self, vm: &VirtualMachine<'_>, file: &File, path: &str) -> Result<Option<Redactor>, Error> {
         let Some(redact) = &self.settings.common.redact else { return Ok(None) };
         if !redact.needs_whole_dump() {

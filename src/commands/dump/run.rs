@@ -28,7 +28,7 @@ use crate::settings::DumpSettings;
 use crate::store::{PUT_MAX, StoreError, Upload};
 use crate::terminal::progress::Progress;
 
-/// One dump on its way.
+/// One dump, from its beginning to its receipt.
 pub(crate) struct Run<'a> {
     pub settings: &'a DumpSettings,
     pub deadline: &'a Deadline,
@@ -37,23 +37,24 @@ pub(crate) struct Run<'a> {
     pub key: ObjectKey,
     pub progress: Progress,
     pub receipt: Receipt,
-    /// Of what is kept already, while the store is down.
+    /// The journal of a dump that is already kept locally, set while the store is down.
     pub journal: Option<Journal>,
-    /// Live objects only: what was asked for, unless there is no time for the collection before it.
+    /// True for live objects only, as the user asked for. The run changes it to false if there is no time for a
+    /// collection.
     pub live: bool,
-    /// What was asked of the JVM besides.
+    /// The text with the answers to `--with`.
     pub context: Option<String>,
-    /// Our place as the only run on the JVM. It may be given up before the end.
+    /// The turn of this run on the JVM. The run may give it up before the end.
     pub place: Cell<Option<SingleRun>>,
-    /// Since when another run was waited for, if one was.
+    /// Time when this run began to wait for another one, if it did.
     pub waited_since: Option<SystemTime>,
 }
 
-/// A dump is seldom smaller than this part of the heap that it is of: gzip makes it a third, and it may be larger than
-/// the heap.
+/// A dump is seldom smaller than its heap divided by this number. gzip makes it a third, and it may be larger than the
+/// heap.
 const COMPRESSED_TO: u64 = 4;
 
-/// Less time than this is all for the dump.
+/// If less time than this is left, all of it is for the dump.
 const CONTEXT_FROM: Duration = Duration::from_secs(10);
 
 impl<'a> Run<'a> {
@@ -108,7 +109,7 @@ impl<'a> Run<'a> {
         self.ask_besides(&vm)?;
         self.plan_time(&plan)?;
         if let Some(pipes) = pipes {
-            // A store that is down ends such a run: there is nothing to keep.
+            // If the store is down, a run without a disk ends: there is nothing to keep.
             let mut upload = upload.map_err(Error::StoreDown)?;
             let piped = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
             return self.finish_straight(piped, upload);
@@ -117,12 +118,13 @@ impl<'a> Run<'a> {
         self.finish(delivery, upload, &mut plan)
     }
 
-    /// The probe: nothing is done to the JVM when the store cannot be used, unless the dump is to be kept here.
+    /// Probes the store by opening the upload. If the store cannot be used, nothing is done to the JVM, unless the dump
+    /// is to be kept here.
     fn open_store(&mut self) -> Result<Result<Upload, StoreError>, Error> {
         let begun = Instant::now();
         self.progress.stage("opening the store", None);
         let store = &self.settings.common.store;
-        // How large the dump will be is not known before the JVM is asked; its resident memory bounds it well.
+        // The size of the dump is not known before the JVM is asked. The JVM's resident memory is a good bound.
         let part_size = self.part_size();
         let opened = Upload::open(store, &self.key, part_size, self.deadline);
         self.receipt.time("store", begun.elapsed());
@@ -138,7 +140,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Large enough parts for a dump of three times the JVM's memory.
+    /// Returns a size of parts that is large enough for a dump of three times the JVM's memory.
     pub fn part_size(&self) -> u64 {
         part_size(Some(self.jvm.resident_bytes.saturating_mul(3)))
     }
@@ -151,7 +153,7 @@ impl<'a> Run<'a> {
         Ok(vm?)
     }
 
-    /// A store that is no directory, or cannot be used, takes no spool.
+    /// Plans the dump. A store that is no directory, or cannot be used, takes no spool.
     fn plan(&mut self, vm: &VirtualMachine<'_>, has_store: bool) -> Result<Plan, Error> {
         let settings = self.settings;
         let request = PlanRequest {
@@ -168,7 +170,7 @@ impl<'a> Run<'a> {
         Ok(plan)
     }
 
-    /// A collection that would cost the dump its time is left out; a dump that cannot be finished is not begun.
+    /// Leaves out a collection that would cost the dump its time. Fails if the dump cannot be finished in time.
     fn plan_time(&mut self, plan: &Plan) -> Result<(), Error> {
         let Some(estimate) = plan.estimate.filter(|_| !self.settings.force) else { return Ok(()) };
         let left = self.deadline.remaining();
@@ -184,7 +186,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// One PUT has a limit.
+    /// Fails if the dump is likely to exceed the limit of one PUT.
     fn plan_size(&self, plan: &Plan) -> Result<(), Error> {
         let Some(estimate) = plan.estimate.filter(|_| !self.settings.force) else { return Ok(()) };
         let likely = estimate.heap_used / COMPRESSED_TO;
@@ -214,11 +216,11 @@ impl<'a> Run<'a> {
         if upload.is_err() {
             self.progress.stage("keeping the dump", None);
         }
-        // The pipeline's caller has seen the end of the dump, or there would be nothing to finish.
+        // The caller has checked that the dump is whole, or there would be nothing to finish.
         let Some(verdict) = Verdict::of(&delivery.walk) else { return Ok(()) };
         let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
         let ledger = upload.as_ref().ok().and_then(Upload::ledger);
-        // What the store has of a whole dump stays there, for whoever goes on.
+        // The parts of a whole dump stay in the store, for the run that continues the upload.
         if let Some(ledger) = &ledger {
             ledger.decide(true);
             ledger.note_receipt(&self.receipt);

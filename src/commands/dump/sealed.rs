@@ -1,4 +1,4 @@
-//! A run that waited for another one sends the dump that the other one has sealed meanwhile: one pause for both.
+//! A run that waited for another one sends the dump that the other run has sealed meanwhile: one pause for both.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use crate::object::stored::StoredObject;
 use crate::store::{StoreError, Upload};
 
 impl Run<'_> {
-    /// The dump that another run has sealed since this one waited for it, if this one may have it.
+    /// Returns the dump that another run has sealed since this run began to wait, if this run may have it.
     ///
     /// # Errors
     /// When this run is stopped.
@@ -47,11 +47,11 @@ impl Run<'_> {
         }
     }
 
-    /// Stores it, for this run's own store.
+    /// Stores the sealed dump in this run's own store.
     ///
     /// # Errors
-    /// As for a dump of our own. What is sealed stays with the run that has made it. Of a file that its owner has
-    /// changed meanwhile nothing is stored.
+    /// As for a dump of this run. The sealed dump stays with the run that has made it. If the file's owner has changed
+    /// it meanwhile, nothing of it is stored.
     pub fn send_sealed(
         &mut self,
         sealed: &Sealed,
@@ -101,7 +101,7 @@ impl Run<'_> {
         Ok(Summary { classes: classes::of_spool(&histogram, spool), ..walked })
     }
 
-    /// What the other run asked the JVM besides, if this one wants to know.
+    /// Returns the other run's answers to `--with`, if this run wants any.
     fn context_of<'a>(&mut self, sealed: &'a Sealed) -> Option<&'a str> {
         if self.settings.with.is_empty() {
             return None;
@@ -113,7 +113,8 @@ impl Run<'_> {
         context
     }
 
-    /// The run that has made it keeps it, as long as that has not delivered it.
+    /// Returns the error of the store. The receipt warns that the dump stays until the run that has made it has
+    /// delivered it.
     fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
         self.receipt
             .warn(format!("{path} stays until the run that has made it has delivered it; 'upload --resume' stores it"));

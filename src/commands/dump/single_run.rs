@@ -1,9 +1,9 @@
 //! One run per JVM: a second run waits until the first one is over.
 //!
-//! The lock is the name of an abstract socket, made of the JVM. It needs no file, and it vanishes with the process that
-//! holds it. The containers of a pod share it, as they share the network. Any user of the network namespace can connect
-//! to it, so the holder says nothing there and reads nothing. A run that waited looks into its own store for what
-//! the other run has stored.
+//! The lock is the name of an abstract socket, which is made from the JVM. The socket needs no file, and vanishes with
+//! its process. The containers of a pod share it, because they share the network. Any user of the network namespace can
+//! connect to it, so a run neither writes nor reads there. A run that waited looks into its own store for the dump of
+//! the other run.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,45 +22,45 @@ use crate::base::sys::{Peer, peer_of};
 use crate::base::waiting::{joined_within, pause};
 use crate::jvm::Jvm;
 
-/// How often a run that waits tries to take the place.
+/// Time between two tries of a run that waits for the turn.
 const TRY_EVERY: Duration = Duration::from_millis(100);
 
-/// How often it says that it waits.
+/// Time between two messages of a run that waits.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// A run listens, and takes connections off its queue at once. A holder that cannot be connected to for so long is no
-/// run.
+/// Time after which a process that cannot be connected to is no run. A run listens, and takes connections off its queue
+/// at once.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
-/// How long a connection waits for room in the holder's queue.
+/// Time for which a connection waits for room in the other process's queue.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Our place as the only run on a JVM.
+/// The turn of this run on a JVM.
 #[derive(Debug, Default)]
 pub struct SingleRun {
-    /// Takes connections off the queue, until its descriptor says that the run is over. None without a place.
+    /// The thread that takes connections off the queue, and the descriptor that ends it. `None` without the turn.
     door: Option<(JoinHandle<()>, Arc<OwnedFd>)>,
 }
 
-/// The place, and since when another run was waited for, if one was.
+/// The turn, and the time when this run began to wait for another one, if it did.
 #[derive(Debug)]
 pub struct Turn {
     pub place: SingleRun,
     pub waited_since: Option<SystemTime>,
 }
 
-/// Who listens on the place's name.
+/// The process that listens on the lock's name.
 enum Holder {
     Process(Peer),
     /// The queue of connections is full.
     Busy,
-    /// Nobody.
+    /// Nobody listens.
     None,
 }
 
 impl SingleRun {
-    /// Takes the place, or waits until the run that has it is over. The place of a stranger is not waited for: any user
-    /// of the network namespace could hold it.
+    /// Takes the turn, or waits until the run that has it is over. The run does not wait for a stranger: any user of
+    /// the network namespace could hold the lock.
     ///
     /// # Errors
     /// When this run is stopped while it waits.
@@ -86,7 +86,7 @@ impl SingleRun {
         }
     }
 
-    /// Whether another run has the place, or somebody else.
+    /// Returns whether another run, or somebody else, holds the lock.
     pub fn is_taken(jvm: &Jvm) -> bool {
         !matches!(holder(&name_of(jvm)), Holder::None)
     }
@@ -104,7 +104,7 @@ impl Drop for SingleRun {
     fn drop(&mut self) {
         if let Some((door, over)) = self.door.take() {
             let _ = rustix::io::write(&*over, &1u64.to_ne_bytes());
-            // It never waits for anything but this.
+            // The thread waits for nothing but this.
             let _ = joined_within(door, Duration::from_secs(2));
         }
     }
@@ -120,7 +120,7 @@ impl Turn {
 struct Wait {
     since: SystemTime,
     said: Option<Instant>,
-    /// Since when the holder cannot be connected to.
+    /// Time since which the other process cannot be connected to.
     silent_since: Option<Instant>,
 }
 
@@ -129,7 +129,7 @@ impl Wait {
         Self { since: SystemTime::now(), said: None, silent_since: None }
     }
 
-    /// Says who is waited for; fails with the name of a stranger.
+    /// Reports which run this one waits for. Fails with the name of a stranger.
     fn look_at(&mut self, holder: Holder, jvm: &Jvm) -> Result<(), String> {
         match holder {
             Holder::Process(peer) if !is_trusted(peer, jvm) => Err(format!("another user (uid {})", peer.uid)),
@@ -138,7 +138,7 @@ impl Wait {
                 self.say(peer, jvm.pid());
                 Ok(())
             }
-            // A run that has just ended, or has the name and listens in a moment, is no stranger.
+            // A run that has just ended, or that has the name and listens in a moment, is no stranger.
             Holder::Busy | Holder::None => {
                 let is_silent = self.silent_since.get_or_insert_with(Instant::now).elapsed() > SILENT_FOR;
                 if is_silent { Err("a process that cannot be connected to".into()) } else { Ok(()) }
@@ -157,17 +157,18 @@ impl Wait {
     }
 }
 
-/// A run of the JVM's own user counts: that user can hinder a dump in any case, as by a stopped JVM.
+/// Returns whether the process counts as a run. The JVM's own user counts: that user can hinder a dump in any case, for
+/// example by a stopped JVM.
 fn is_trusted(peer: Peer, jvm: &Jvm) -> bool {
     let ours = rustix::process::geteuid().as_raw();
     [ours, 0, jvm.identity.uid].contains(&peer.uid)
 }
 
-/// The JVM, by its pid namespace, number and start: the same for all who see it.
+/// Returns a name of the JVM from its pid namespace, pid and start. All processes that see the JVM make the same name.
 pub fn name_of(jvm: &Jvm) -> String {
-    // Root without SYS_PTRACE sees it as the JVM's user only.
+    // Root without SYS_PTRACE can read the link only as the JVM's user.
     let link = || jvm.target.link("ns/pid");
-    // One that is closed to us all is in our own namespace, if it has the same number there as here.
+    // If nobody can read the link, the JVM is in this process's namespace if it has the same pid there as here.
     let pid_ns = link().or_else(|_| jvm.identity.io(link)).or_else(|error| match jvm.ns_pid == jvm.pid() {
         true => std::fs::read_link("/proc/self/ns/pid"),
         false => Err(error),
@@ -176,8 +177,8 @@ pub fn name_of(jvm: &Jvm) -> String {
     format!("jmap-dump-tool/{pid_ns}/{}/{}", jvm.ns_pid, jvm.target.start_ticks().unwrap_or_default())
 }
 
-/// Whoever connects to a full queue waits in a line of its own (Linux: `net/unix/af_unix.c`, `unix_wait_for_peer`), so
-/// that those who fill the queue do not keep us out.
+/// Finds the process that holds the lock. A connection to a full queue waits in a line of its own (Linux:
+/// `net/unix/af_unix.c`, `unix_wait_for_peer`). So processes that fill the queue do not keep this one out.
 fn holder(name: &str) -> Holder {
     let connected = || {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -192,8 +193,9 @@ fn holder(name: &str) -> Holder {
     }
 }
 
-/// Whoever connects learns whose socket it is (SO_PEERCRED), and nothing else. One descriptor is open at a time, so
-/// that connections exhaust neither our descriptors nor the queue.
+/// Takes connections until the run is over. A process that connects learns whose socket it is (SO_PEERCRED), and
+/// nothing else. One descriptor is open at a time, so that connections exhaust neither the descriptors of this process
+/// nor the queue.
 fn keep_door(listener: &UnixListener, over: &OwnedFd) {
     loop {
         let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
@@ -203,7 +205,7 @@ fn keep_door(listener: &UnixListener, over: &OwnedFd) {
         match listener.accept() {
             Ok(connection) => drop(connection),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // No descriptor is free; the connection stays in the queue.
+            // No descriptor is free, so the connection stays in the queue.
             Err(_) => pause(TRY_EVERY),
         }
     }

@@ -26,10 +26,10 @@ use crate::object::receipt::DumpFacts;
 use crate::store::Upload;
 use crate::store::url::StoreUrl;
 
-/// A second dump is worth a second pause only when the first one was short.
+/// Longest first dump after which a second one is made. After a longer pause, a second one is not worth it.
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
-/// The spool and its path, before the JVM is asked for anything: in the store, when it can stay there.
+/// Creates the spool before the JVM is asked for anything. The spool lies in the store if it can stay there.
 fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, Spooled), Error> {
     if let Some((file, entry)) =
         upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
@@ -46,12 +46,13 @@ fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, Spoo
 
 struct Spooled {
     path: String,
-    /// Where it will stay.
+    /// The file in the store, where the spool will stay.
     in_store: Option<Entry>,
 }
 
 impl Run<'_> {
-    /// The dump, through the pipeline into the spool: while the JVM writes it, where its layout allows that.
+    /// Makes the dump, and passes it through the pipeline into the spool. Where the layout allows that, the dump is
+    /// read while the JVM writes it.
     pub fn dump(
         &mut self,
         vm: &VirtualMachine<'_>,
@@ -66,7 +67,7 @@ impl Run<'_> {
         let begun = Instant::now();
         let captured = self.capture(vm, plan, upload.as_deref_mut());
         let again = matches!(captured, Err(Error::Dump(DumpError::Merged { .. }))) && begun.elapsed() < AGAIN_WITHIN;
-        // What has gone out of the first dump would be the start of the second.
+        // Parts of the first dump that have gone out would be the start of the second.
         if !again || !plan.may_be_whole() || upload.as_ref().is_some_and(|upload| upload.has_parts()) {
             return captured;
         }
@@ -91,7 +92,7 @@ impl Run<'_> {
             .redactor_of(vm, &file, &dump.path)
             .and_then(|redactor| {
                 self.progress.stage(COMPRESSING, Some(len));
-                // What is added to it from now on is not the JVM's dump.
+                // Bytes that are added to the file from now on are not the JVM's dump.
                 let mut raw = Stream::new(file.take(len), Scrutiny::Dump);
                 self.pipe(&mut raw, &dump.path, spool, (plan, redactor), upload)
             })
@@ -99,7 +100,7 @@ impl Run<'_> {
         self.or_keep_raw(piped, plan)
     }
 
-    /// What the JVM called whole is worth keeping before it is compressed, even when this process is killed.
+    /// Makes the raw dump outlive this process, even before it is compressed: the JVM has called it whole.
     fn outlive_raw(&self, plan: &Plan) -> Option<Journal> {
         let journal = self.journal(plan, RAW, |state| self.begin_raw(state), RAW, None)?;
         plan.dir.outlive();
@@ -129,11 +130,11 @@ impl Run<'_> {
         if !capture.releases() {
             self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
         }
-        // The JVM's own words tell more than what its words did to the pipeline.
+        // The JVM's own words tell more than their effect on the pipeline.
         let answered = capture.is_written();
         let dump = match (&piped, capture.finish()) {
             (Err(Error::Stopped(_)), _) => return piped,
-            // The pipeline saw the JVM go.
+            // The pipeline has noticed the end of the JVM.
             (Err(_), Err(_)) if !answered => return piped,
             (_, dump) => dump?,
         };
@@ -183,7 +184,7 @@ impl Run<'_> {
         Ok(piped)
     }
 
-    /// A run that waits may send the same dump now: it finds the journal, or what root says of it.
+    /// Lets a run that waits send the same dump now. That run finds the journal, or root's proof.
     fn leave_to_others(&self, spooled: &Spooled, dir: &DumpDir, delivery: &Delivery) {
         if let Some(spool) = delivery.spool.as_ref().filter(|_| spooled.in_store.is_none()) {
             let state = spool.metadata().map(|meta| FileState::of(&meta)).unwrap_or_default();
@@ -192,7 +193,7 @@ impl Run<'_> {
                 log::info!("a run that waits will dump once more: cannot write into {}: {error}", dir.here);
             }
         }
-        // Nobody knows how long a reader of standard output takes.
+        // Nobody knows how long a reader of standard output takes, so this run gives up its turn.
         if self.settings.common.store.url == StoreUrl::Stdout {
             self.place.take();
         }
@@ -218,7 +219,8 @@ impl Run<'_> {
         }
     }
 
-    /// A dump that the JVM called whole is not lost because the disk is full or the time is over.
+    /// Keeps the raw dump if the pipeline fails. A dump that the JVM called whole is not lost because the disk is full
+    /// or the time is over.
     fn or_keep_raw(&mut self, piped: Result<Delivery, Error>, plan: &mut Plan) -> Result<Delivery, Error> {
         let damaged =
             |error: &Error| matches!(error, Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }));
@@ -236,7 +238,7 @@ impl Run<'_> {
     }
 }
 
-/// The moment from which the compressed dump is worth keeping, even when this process is killed.
+/// Marks the compressed dump as worth keeping once it is sealed, even if this process is killed.
 struct Seal<'a> {
     run: &'a Run<'a>,
     dir: &'a DumpDir,
@@ -245,16 +247,17 @@ struct Seal<'a> {
 }
 
 impl Seal<'_> {
-    /// Writes down what has happened so far, and tells the guard to leave it. `None` when that fails, or there is nothing
-    /// to keep; the journal, when nothing else holds it.
+    /// Writes the journal of the sealed dump, and tells the guard to leave the dump. Returns `None` if that fails, or
+    /// there is nothing to keep. Otherwise, returns the journal if no ledger holds it.
     fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Option<Journal>> {
         if !good || Verdict::of(walk).is_none() {
             return None;
         }
         let written = self.write_journal(spool).and_then(|journal| {
-            // The dump before its upload: a guard that takes over in between aborts what can be begun again.
+            // The guard learns of the dump before the upload. If it takes over in between, it aborts only an upload
+            // that can be begun again.
             if self.spooled.in_store.is_some() {
-                // The raw dump in it is the same object.
+                // The raw dump in the directory is the same object.
                 self.dir.note();
             } else {
                 self.dir.outlive();

@@ -1,4 +1,4 @@
-//! A run that waited for another one reports the dump that the other one has stored meanwhile: one pause, one object.
+//! A run that waited for another one reports the dump that the other run has stored meanwhile: one pause, one object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -21,20 +21,20 @@ use crate::object::stored::StoredObject;
 use crate::store::url::StoreUrl;
 use crate::store::{Listed, Shelf, StoreError, StoreSettings};
 
-/// How long the store may take to tell what it has; then the JVM is dumped.
+/// Time within which the store has to tell what it has. Otherwise the JVM is dumped.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
 
-/// Longest time between failures that may pass and the next try.
+/// Longest time for which a failed request is tried again.
 const RETRY_FOR: Duration = Duration::from_secs(5);
 
-/// Other pods may store at the same place at the same time.
+/// Most receipts that are read. Other pods may store at the same place at the same time.
 const RECEIPTS_MAX: usize = 16;
 
-/// Names the kernel since its start (random(4)): pids and start times of two machines can be the same.
+/// A file that names this start of the kernel (random(4)). Pids and start times of two machines can be the same.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Run<'_> {
-    /// A hash of the JVM and of what is asked for. `None` for a dump that no other run can stand in for.
+    /// Returns a hash of the JVM and of what is asked for. `None` for a dump that no other run can stand in for.
     pub fn wish(&self) -> Option<String> {
         let store = &self.settings.common.store;
         if self.settings.dry_run || matches!(store.url, StoreUrl::Stdout | StoreUrl::Presigned { .. }) {
@@ -46,10 +46,10 @@ impl Run<'_> {
         Some(hex(digest(&SHA256, text.as_bytes()).as_ref()))
     }
 
-    /// Tells of a dump that another run has stored since this one waited for it; false when there is none.
+    /// Reports a dump that another run has stored since this run began to wait. Returns false if there is none.
     ///
     /// # Errors
-    /// When this run is stopped. A store that cannot be read has none.
+    /// When this run is stopped. A store that cannot be read counts as one without such a dump.
     pub fn tell_stored_meanwhile(&mut self) -> Result<bool, Error> {
         let (Some(since), Some(wish)) = (self.waited_since, self.receipt.wish.clone()) else { return Ok(false) };
         self.receipt.time("wait", since.elapsed().unwrap_or_default());
@@ -71,7 +71,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// A run that came when the dump was already stored wants a newer one.
+    /// Finds the dump in the store. If a dump was stored before this run began to wait, its user wants a newer one.
     fn stored_since(&self, since: SystemTime, wish: &str) -> Result<Option<(StoredObject, Receipt)>, StoreError> {
         let common = &self.settings.common;
         let store = StoreSettings { retry_for: common.store.retry_for.min(RETRY_FOR), ..common.store.clone() };
@@ -96,7 +96,7 @@ impl Run<'_> {
         Ok(found)
     }
 
-    /// Dumps that have a receipt, first those of this pod and pid, the newest first.
+    /// Returns the dumps that have a receipt: first those of this pod and pid, the newest first.
     fn newest_dumps(&self, all: Vec<Listed>) -> Vec<Listed> {
         let keys: BTreeSet<String> = all.iter().map(|listed| listed.key.clone()).collect();
         let is_dump = |key: &str| {
@@ -110,7 +110,8 @@ impl Run<'_> {
     }
 }
 
-/// A directory may be the application's as well: what another user has put there is not believed.
+/// Returns whether a run has stored the object. A directory may be the application's as well, so files of other users
+/// do not count.
 fn is_of_a_run(url: &StoreUrl, key: &str) -> bool {
     let Some(dir) = url.local_dir() else { return true };
     let known = [rustix::process::geteuid().as_raw(), 0];

@@ -18,7 +18,7 @@ use crate::object::stored::StoredObject;
 use crate::store::{StoreError, Upload};
 
 impl Run<'_> {
-    /// The dump, through pipes into the store's parts. What fails on the way is lost.
+    /// Makes the dump, and sends it through pipes into the store's parts. If that fails, the dump is lost.
     pub fn dump_straight(
         &mut self,
         vm: &VirtualMachine<'_>,
@@ -36,16 +36,17 @@ impl Run<'_> {
         if self.needs_head_first() {
             pipe = pipe.with_head_first();
         }
-        // There is nothing to read the names of classes from when the dump is whole: their numbers are not told.
+        // The names of classes cannot be read again from a dump that lies nowhere here. So the receipt has no largest
+        // classes.
         let context = Context { progress: &self.progress, deadline: self.deadline };
         let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
         let piped = streamed::run(&mut pipe, upload, treatment, context, &mut histogram)
             .map_err(|error| Error::from_stream(error, &path));
-        // A JVM that still dumps is let go first: nobody reads what it writes.
+        // If the JVM still dumps, it is let go first: nobody reads what it writes.
         if piped.is_err() && !pipe.is_answered() {
             return piped;
         }
-        // Its own words tell more than what its words did to the stages.
+        // The JVM's own words tell more than their effect on the stages.
         let dump = pipe.finish()?;
         self.tell_dump(&dump);
         let piped = piped?;

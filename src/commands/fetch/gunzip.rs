@@ -1,4 +1,4 @@
-//! What was fetched, decompressed: under another name until it is whole.
+//! Decompresses a fetched file, under another name until the result is whole.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +13,7 @@ use crate::jvm::memory::Rationed;
 use crate::kept::names::PART;
 use crate::terminal::progress::Progress;
 
-/// Makes `plain` of `gz`.
+/// Decompresses `gz` to `plain`.
 ///
 /// # Errors
 /// When a file or the disk fails, or the run is stopped.
@@ -31,11 +31,11 @@ fn write(gz: &Entry, part: &Entry, progress: &Progress, deadline: &Deadline) -> 
     let from = gz.open(Access::Read).map_err(unread)?;
     let len = from.metadata().map_err(unread)?.len();
     let mut from = Gunzip::new(from.take(len));
-    // What is there is of a run that was killed, or somebody's link: it is not written to.
+    // A file that is there is of a killed run, or somebody's link. Nothing is written to it.
     let _ = part.remove();
     let to = create_in(part.dir(), part.name(), Access::ReadWrite, PRIVATE);
     let (file, mut page) = (to.map_err(|source| unwritten(part, source))?, vec![0; PAGE]);
-    // How much it becomes is not known before.
+    // The size of the result is not known before.
     let mut to = Rationed::new(&file);
     loop {
         deadline.check("decompressing what was fetched")?;
@@ -52,10 +52,10 @@ fn write(gz: &Entry, part: &Entry, progress: &Progress, deadline: &Deadline) -> 
     slowly(|| file.sync_all()).map_err(|source| unwritten(part, source))
 }
 
-/// Reads what is compressed to its end, by its own checksums.
+/// Reads compressed bytes to their end, and so verifies their own checksums.
 ///
 /// # Errors
-/// When it is damaged, or cannot be read, or the run is stopped.
+/// When the bytes are damaged or cannot be read, or the run is stopped.
 pub fn read_to_end(gz: impl Read, path: &str, progress: &Progress, deadline: &Deadline) -> Result<(), Error> {
     let (mut from, mut page) = (Gunzip::new(gz), vec![0; PAGE]);
     loop {

@@ -1,4 +1,4 @@
-//! The listing as one page without any other resource: it can be mailed, and works without scripts.
+//! Makes one page of the listing, without any other resource. The page can be mailed, and works without scripts.
 
 use chrono::{DateTime, Utc};
 
@@ -9,24 +9,24 @@ use crate::commands::keep::quoted;
 use crate::hprof::ClassShare;
 use crate::object::receipt::OUT_OF_MEMORY;
 
-/// Nothing is loaded from anywhere, whatever a name in the bucket says.
+/// The page loads nothing from anywhere, whatever a name in the bucket says.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The first is the order in which the rows come.
+/// Head of the table. The rows come in the order of the first column.
 const HEAD: &str =
     "<th aria-sort=descending>Time<th>App<th>Env<th>State<th>Size<th>Pod and JVM<th>Fills the heap<th>Dump";
 
-/// So many classes are shown.
+/// Most classes that one row shows.
 const CLASSES_SHOWN: usize = 4;
 
-/// So many characters of a SHA-256 tell one object from another.
+/// Characters of a SHA-256 that one row shows, enough to tell objects apart.
 const SHA_SHOWN: usize = 12;
 
-/// Where the rows come from.
+/// The source of the rows.
 pub struct Whence<'a> {
     /// `project`, `project/app` or `project/app/env`.
     pub under: &'a str,
@@ -35,7 +35,7 @@ pub struct Whence<'a> {
     pub flags: &'a str,
 }
 
-/// The page.
+/// Returns the listing as HTML.
 pub fn page(whence: &Whence<'_>, rows: &[Row], now: DateTime<Utc>) -> String {
     let title = format!("Heap dumps of {}", escaped(whence.under));
     let (store, made, until) = (escaped(whence.store), now.format("%Y-%m-%d %H:%M UTC"), ends(rows));
@@ -58,7 +58,7 @@ pub fn page(whence: &Whence<'_>, rows: &[Row], now: DateTime<Utc>) -> String {
     )
 }
 
-/// What to do where nothing is.
+/// Returns the text for a listing without objects: how to make a dump.
 fn empty(whence: &Whence<'_>) -> String {
     let mut names = whence.under.split('/');
     let [project, app, env] = ["PROJECT", "APP", "ENV"].map(|word| names.next().unwrap_or(word));
@@ -79,7 +79,7 @@ fn how_to_open() -> String {
         .into()
 }
 
-/// When the first of the links ends, or why that is not known.
+/// Returns when the first of the links ends, or why that is not known.
 fn ends(rows: &[Row]) -> String {
     if let Some(warning) = rows.iter().find_map(|row| row.link_warning.as_deref()) {
         return format!("; {}", escaped(warning));
@@ -156,7 +156,7 @@ fn jvm(row: &Row) -> String {
     escaped(row.pod.as_deref().unwrap_or_default()) + &small(row.main_class.as_deref().unwrap_or_default()) + &jvm
 }
 
-/// The application's first: a heap is full of `byte[]` as a rule, which says little.
+/// Shows the application's classes first: most heaps are full of `byte[]`, which says little.
 fn classes(row: &Row) -> String {
     let item =
         |class: &ClassShare, own: &str| format!("<li{own}>{} {}", Bytes(class.amount.bytes), escaped(&class.name));
@@ -193,7 +193,7 @@ fn get(row: &Row, whence: &Whence<'_>) -> String {
     )
 }
 
-/// For text and for values in double quotes.
+/// Escapes a text for HTML, also for values in double quotes.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

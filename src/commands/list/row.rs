@@ -1,4 +1,4 @@
-//! One object of a listing, pure.
+//! One object of a listing. No I/O.
 
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -10,29 +10,29 @@ use crate::object::key::{Artefact, context_of, place_of, time_of};
 use crate::object::receipt::{OUT_OF_MEMORY, Receipt};
 use crate::store::Listed;
 
-/// So many of its classes say what a heap is full of.
+/// Classes of a receipt that a row takes.
 const CLASSES: usize = 3;
 
 /// Most characters of one text of a receipt. Names of classes and reasons are shorter.
 const TEXT_MAX: usize = 500;
 
-/// What the names of the JDK's own classes begin with.
+/// Starts of the names of the JDK's own classes.
 const JDK: [&str; 5] = ["java.", "javax.", "jdk.", "sun.", "com.sun."];
 
-/// See the module's words. The fields are described in docs/console.md.
+/// One object of a listing. docs/console.md describes the fields.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     pub key: String,
     pub url: String,
     pub kind: Artefact,
-    /// `None` when the key does not have all three.
+    /// `None` if the key does not have all three names.
     pub project: Option<String>,
     pub app: Option<String>,
     pub env: Option<String>,
-    /// By its name, else its last change; RFC 3339.
+    /// RFC 3339. The time in the object's name, or else its last change.
     pub time: String,
     pub bytes: u64,
-    /// `None` when it is no heap dump, or without a receipt.
+    /// `None` if the object is no heap dump, or has no receipt.
     pub complete: Option<bool>,
     pub raw_bytes: Option<u64>,
     pub sha256: Option<String>,
@@ -40,7 +40,7 @@ pub struct Row {
     pub main_class: Option<String>,
     pub pod: Option<String>,
     pub reason: Option<String>,
-    /// By the dump itself or its reason.
+    /// True if the dump itself or its reason says so.
     pub out_of_memory: bool,
     pub redacted: Option<String>,
     /// Seconds.
@@ -48,7 +48,7 @@ pub struct Row {
     /// The key of threads, flags and memory beside the dump.
     pub context: Option<String>,
     pub top_classes: Vec<ClassShare>,
-    /// The largest that are not the JDK's.
+    /// The largest classes that are not the JDK's.
     pub application_classes: Vec<ClassShare>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -56,7 +56,7 @@ pub struct Row {
     pub context_link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_until: Option<String>,
-    /// Why there is none, or why it may not last as long as was asked for.
+    /// Why there is no link, or why it may end earlier than was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_warning: Option<String>,
 }
@@ -97,7 +97,7 @@ impl Row {
         }
     }
 
-    /// Adds what a receipt says; returns how many bytes of text that were.
+    /// Adds the facts of a receipt. Returns how many bytes of text were added.
     pub fn tell(&mut self, receipt: &Receipt) -> usize {
         let walk = receipt.dump.as_ref().and_then(|dump| dump.walk.as_ref());
         let jvm = receipt.jvm.as_ref();
@@ -118,7 +118,7 @@ impl Row {
         self.pause = receipt.dump.as_ref().and_then(|dump| dump.pause);
         let tells_error = self.reason.as_ref().is_some_and(|reason| reason.contains(OUT_OF_MEMORY));
         self.out_of_memory = tells_error || walk.is_some_and(|walk| walk.out_of_memory);
-        // Another key would make whoever lists sign a link to it.
+        // With another key, the user who lists would sign a link to another object.
         self.context = context_of(&self.key).filter(|own| receipt.context.as_ref() == Some(own));
         let top = || walk.and_then(|walk| walk.classes.as_ref()).into_iter().flat_map(|classes| &classes.top);
         let mut named = |class: &ClassShare| ClassShare { name: short(&class.name), ..class.clone() };
@@ -135,7 +135,7 @@ impl Row {
         }
     }
 
-    /// For people, with its end.
+    /// Returns the link with its end, for people.
     fn shown_link(&self) -> Option<String> {
         let until = self.link_until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
         Some(format!("{}{until}", self.link.as_ref()?))
@@ -147,13 +147,13 @@ impl Row {
     }
 }
 
-/// A class, or an array of one, that does not belong to the JDK.
+/// Returns whether a class, or the element of an array, does not belong to the JDK.
 fn is_application(name: &str) -> bool {
     let element = name.trim_end_matches("[]");
     element_of(&format!("{element}[]")).is_none() && !JDK.iter().any(|jdk| element.starts_with(jdk))
 }
 
-/// A line for each, and one below it for its link.
+/// Returns a line for each row. Lines below it have its reason, classes and link.
 pub fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "nothing is stored there\n".into();

@@ -1,4 +1,4 @@
-//! What becomes of the file and its journal when its upload has ended.
+//! Removes or keeps the file and its journal when its upload has ended.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use crate::store::clear_spool;
 use crate::store::url::StoreUrl;
 
 impl Deposit<'_> {
-    /// Removes what is not needed any more, or says what is still there.
+    /// Removes the files that are not needed any more, or says which are still there.
     pub(super) fn end(&mut self, receipt: &mut Receipt, result: &Result<(), Error>) {
         let journal = self.entry.as_ref().map(Entry::journal);
         match result {
@@ -25,7 +25,7 @@ impl Deposit<'_> {
                 let kept = |entry| keep::still_there(entry, &self.settings, self.item.delete, truncated);
                 receipt.kept = self.entry.as_ref().map(kept);
             }
-            // Not one that knows the order of the pieces: the file says nothing without it.
+            // A journal with the order of the pieces stays: without that order, the file is useless.
             Err(_) if is_damaged(result) && self.ledger.is_some() && self.begin.order.is_empty() => {
                 let _ = journal.map(|journal| journal.remove());
             }
@@ -33,13 +33,14 @@ impl Deposit<'_> {
         }
     }
 
-    /// The file goes before its journal: a journal without a file means nothing, a file without one would be stored again.
+    /// Removes the file before its journal. A journal without a file means nothing, but a file without a journal would
+    /// be stored again.
     fn clear_up(&self, receipt: &mut Receipt) {
         let Some(entry) = &self.entry else { return };
         let (path, obstacle) = (&self.item.path, self.obstacle(entry, receipt));
         let delete = self.item.delete || self.begin.delete;
         let goes = delete && obstacle.is_none();
-        // To look at a dump on standard output is not to store it.
+        // A dump that went to standard output is not stored.
         let is_begun = self.settings.store.url == StoreUrl::Stdout || delete && is_blanked(receipt);
         if goes {
             if let Err(error) = self.remove_files(entry) {
@@ -68,7 +69,7 @@ impl Deposit<'_> {
         }
     }
 
-    /// Why the file must not go.
+    /// Returns the reason why the file must not be removed.
     fn obstacle(&self, entry: &Entry, receipt: &Receipt) -> Option<&'static str> {
         let is_seen = receipt.object.as_ref().is_some_and(|object| object.verified != Verified::Acknowledged);
         let is_same = entry.metadata().is_ok_and(|meta| FileState::of(&meta) == self.begin.file);
@@ -81,14 +82,14 @@ impl Deposit<'_> {
         }
     }
 
-    /// The parts first: without their dump they would be stored by themselves.
+    /// Removes the parts first: without their dump, a later run would store each by itself.
     fn remove_files(&self, entry: &Entry) -> io::Result<()> {
         self.parts.get().into_iter().flatten().try_for_each(Entry::remove)?;
         entry.remove()
     }
 }
 
-/// More than had to be taken out is not in the object.
+/// Returns whether more is missing in the object than had to be redacted.
 fn is_blanked(receipt: &Receipt) -> bool {
     receipt.redacted.is_some() && receipt.is_damaged
 }

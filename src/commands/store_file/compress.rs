@@ -1,4 +1,4 @@
-//! A plain dump on its way into the store: by a spool, or straight into parts where there is no room for one.
+//! Compresses a plain dump on its way into the store: by a spool, or straight into parts if there is no room for one.
 
 use super::Deposit;
 use super::input::open;
@@ -45,7 +45,8 @@ impl Deposit<'_> {
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))
     }
 
-    /// Needs no room. The file stays until all is stored, and so nothing is lost when the store fails.
+    /// Compresses the dump without a copy on a disk. The file stays until all is stored, so nothing is lost if the
+    /// store fails.
     fn compress_into_parts(
         &self,
         raw: &mut dyn Source,
@@ -74,7 +75,7 @@ impl Deposit<'_> {
             + parts.filter_map(|part: &Entry| part.metadata().ok()).map(|meta| meta.len()).sum::<u64>()
     }
 
-    /// By the file itself; standard input is read once.
+    /// Returns the largest classes with names from the file. `None` for standard input, which is read only once.
     fn classes(&self, histogram: &Histogram) -> Option<TopClasses> {
         let file = open(self.item, self.entry.as_ref()?).ok()?;
         classes::of_file(histogram, &file, is_gzip(&file).ok()?)

@@ -1,4 +1,4 @@
-//! Files and standard input, opened and read with care; and what is removed of them.
+//! Opens and reads files and standard input with care, and removes what lies beside them.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::files::regular_file::{Access, NotRegular};
 use crate::kept::names::{KEPT, NEW_JOURNAL, PRIVATE_DIR, PROOF, RAW, SORTED, SPOOL, is_private_dir, is_temporary};
 use crate::settings::UsageError;
 
-/// Of a pipe nobody knows when it ends.
+/// Opens the file. A pipe is an error, because nobody knows when it ends.
 pub(super) fn open(item: &Item, entry: &Entry) -> Result<File, Error> {
     let opened = if item.by_name() { entry.open_named() } else { entry.open(Access::Read) };
     opened.map_err(|source| {
@@ -28,7 +28,7 @@ pub(super) fn open(item: &Item, entry: &Entry) -> Result<File, Error> {
     })
 }
 
-/// Standard input, waited for no longer than the run lasts.
+/// Standard input, for which the run waits no longer than it lasts.
 pub(super) struct Patient<'a> {
     pub stdin: io::Stdin,
     pub deadline: &'a Deadline,
@@ -44,7 +44,8 @@ impl Read for Patient<'_> {
     }
 }
 
-/// In a run's own directory, a file that stays without its journal gets a name that no other run removes. Its path then.
+/// Renames a file that stays without its journal in a run's private directory, so that no other run removes it. Returns
+/// its path then.
 pub(super) fn named_apart(entry: &Entry) -> PathBuf {
     let path = entry.path();
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
@@ -64,7 +65,7 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
     }
 }
 
-/// What a run's own directory holds besides, which is the same dump.
+/// Removes the other files of a run's private directory, which are the same dump.
 pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
     let dir = entry.dir();
     if dir.path().ends_with(format!("{PRIVATE_DIR}{run_id}")) {
@@ -75,14 +76,14 @@ pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
     }
 }
 
-/// A run's own directory goes with the last of what it kept there.
+/// Removes a run's private directory when the last kept file has left it.
 pub(super) fn remove_private_dir(entry: &Entry) {
     let name = entry.dir().path().file_name().unwrap_or_default();
     if is_private_dir(name)
         && let Ok(itself) = entry.dir().parent_entry()
     {
         let _ = entry.sibling(PROOF).remove();
-        // Whatever else is there keeps it.
+        // The directory stays if it holds anything else.
         let _ = itself.remove_dir();
     }
 }

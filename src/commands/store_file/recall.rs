@@ -1,4 +1,4 @@
-//! What was begun with a file before, by its journal; or else a new beginning.
+//! Recalls from its journal what was begun with a file before, or begins anew.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -38,14 +38,15 @@ impl Recalled {
     }
 }
 
-/// What is known of a file from its journal, or else a new beginning; its ledger; and whether it was begun before.
+/// Returns the facts of the file from its journal, or a new beginning.
 pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<Recalled, Error> {
     let path = &item.path;
     let busy = || Error::from(ClaimError::Busy { path: shown(path) });
     let past = match Journal::reopen(entry) {
         Ok(past) => past,
         Err(JournalError::Locked) => return Err(busy()),
-        // Another program's file of that name is no reason to leave what its user has named, and the place with it.
+        // Another program's file may have the journal's name. That is no reason to leave a file that its user has
+        // named, together with its place.
         Err(error @ JournalError::Foreign) if item.by_name() => {
             log::warn!("the journal beside {} is left alone: {error}", path.display());
             let begin = new_begin(item, Some(entry), settings)?;
@@ -58,7 +59,7 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
     if past.begin.file != new.file && !past.begin.order.is_empty() {
         return Err(ClaimError::Changed { path: shown(path) }.into());
     }
-    // The lock is held until the journal has another one in its place.
+    // The lock is held until another journal is in this one's place.
     if !past.own {
         return take_over(item, entry, settings, new, past, &journal);
     }
@@ -67,8 +68,8 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
         let ledger = Ledger::in_journal(journal, past.open, past.whole, Begun::ByUs);
         return Ok(Recalled { begin: past.begin, ledger: Some(ledger), resumed: true });
     }
-    // Another file of the same name, or another place: a new beginning, but for where its pieces lie, and what is to be
-    // taken out of them.
+    // Another file has the name, or the place is another one: the upload begins anew. Only the order of the pieces and
+    // the redaction are taken over.
     let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
     let begin = Begin { order: past.begin.order.clone(), redact, ..new };
     if settings.store.url == StoreUrl::Stdout {
@@ -83,9 +84,10 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
     Ok(Recalled::new(begin, Some(ledger.map_err(|source| unwritten(path, source))?)))
 }
 
-/// Goes on with what another user has begun. His journal chooses nothing: place, key, store, receipt and what becomes of
-/// the file are of this run. It only says how the pieces lie, what is to be taken out besides, and which parts the store
-/// has, if they are of the same object; each is compared with what is read.
+/// Goes on with an upload that another user has begun. The other user's journal chooses nothing. Place, key, store,
+/// receipt and the fate of the file are this run's. The journal only tells how the pieces lie, and what else is to be
+/// redacted. It also tells which parts the store has, if they are of the same object. Each part is compared with what
+/// is read.
 fn take_over(
     item: &Item,
     entry: &Entry,
@@ -115,14 +117,15 @@ fn unwritten(path: &Path, source: io::Error) -> Error {
     RoomError::Io { what: "write a journal beside", path: shown(path), source }.into()
 }
 
-/// Nothing goes out that is to be taken out: what was begun without would be gone on with.
+/// Returns whether the earlier upload is redacted as this run wants it. Otherwise, to go on would send data that has to
+/// be redacted.
 fn suits(past: &Begin, new: &Begin) -> bool {
     let Some(wanted) = &new.redact else { return true };
     let done = past.receipt.redacted.as_deref();
     past.redact.as_ref() == Some(wanted) || done == Some("all") || done == Some(wanted.word())
 }
 
-/// Aborts an upload that nobody goes on with: its parts may hold what is to be taken out now, and cost money.
+/// Aborts an upload that nobody goes on with. Its parts cost money, and may hold data that has to be redacted now.
 pub fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
     let key = past.key.dump();
     if open.store == settings.store.url.to_string()
@@ -132,7 +135,7 @@ pub fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
     }
 }
 
-/// A file whose own name tells its key may be in the store already.
+/// Begins the first upload of a file. If the file's own name tells its key, the object may be in the store already.
 fn first(
     item: &Item,
     entry: &Entry,
@@ -146,7 +149,8 @@ fn first(
         return Ok(Recalled::new(begin, None));
     }
     if !item.by_name() && !named {
-        // It was found by its journal, which is gone: whoever had it has another file for the same object by now.
+        // The file was found by its journal, which is gone. The process that had it has another file for the same
+        // object by now.
         return Err(busy());
     }
     match Journal::create(entry, &begin) {
@@ -160,7 +164,8 @@ fn first(
     }
 }
 
-/// The key is told by the name of a file that waits for the store; else it is made from the file's last change.
+/// Returns a new beginning. The key comes from the name of a file that waits for the store, or else from the file's
+/// last change.
 pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings) -> Result<Begin, Error> {
     let mut receipt = new_receipt(&settings.place);
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

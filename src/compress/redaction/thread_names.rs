@@ -1,5 +1,5 @@
-//! What the threads that live are named by, looked up in a dump of which only a few places are read: the classes, the
-//! roots, and where the objects in question may lie.
+//! Looks up the names of live threads in a dump, and reads only a few ranges of it. These hold the classes, the roots,
+//! and the objects in question.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,16 +10,19 @@ use crate::files::file_from::FileFrom;
 use crate::hprof::names::Head;
 use crate::hprof::{Goals, Lookout, RecordStarts, Stretch, Stretches, Walker};
 
-/// More than this part of the dump is not looked up but read from front to end: its objects are in no order.
+/// A lookup reads at most this fraction of the dump, a fourth. If it would read more, the objects are in no order, and
+/// a full reading is better.
 const PART: u64 = 4;
 
-/// `None` when the dump does not allow that: its roots are not told, its objects are in no order, or its segments are too many.
+/// Looks up the names of live threads. Returns `None` if the dump does not allow that: it has no roots, no order of
+/// objects, or too many segments.
 ///
 /// # Errors
-/// When it cannot be read, or the run is stopped.
+/// When the dump cannot be read, or the run is stopped.
 pub fn look_up(file: &File, head: &Head, goals: Goals, deadline: &Deadline) -> io::Result<Option<Lookout>> {
     let (mut lookout, place) = (Lookout::new(goals), Place { file, id_size: head.id_size, deadline });
-    // Classes are described before all objects (JDK: `heapDumper.cpp`, `VM_HeapDumper`); so are roots, from 21 on.
+    // Classes are described before all objects (JDK: `heapDumper.cpp`, `VM_HeapDumper`). From JDK 21 on, roots come
+    // before them as well.
     let no_object = |walker: &Walker| walker.records().objects() == 0;
     look(FileFrom { file, at: 0 }, Walker::new(), &mut lookout, no_object, deadline)?;
     let starts = RecordStarts::new(head.id_size, lookout.layouts());
@@ -40,7 +43,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Has all that it wants pass by; `None` when something of it cannot be found so.
+    /// Walks the stretches that can hold the wanted objects; `None` if some object cannot be found so.
     fn with_all(&self, mut lookout: Lookout, stretches: &Stretches) -> io::Result<Option<Lookout>> {
         let mut ids: Vec<u64> = lookout.wanted().collect();
         ids.sort_unstable();
@@ -76,7 +79,7 @@ mod tests {
     const STRING_CLASS: u64 = 0x12;
     const FILLER: u64 = 0x13;
 
-    /// Where the roots stand, and how the heap is cut and ordered.
+    /// The position of the roots, and the segments and order of the heap.
     #[derive(Clone, Copy)]
     struct Shape {
         roots_first: bool,
@@ -95,7 +98,7 @@ mod tests {
             .class(FILLER, 4, 0, &[(4, OBJECT); 16])
     }
 
-    /// 20 MiB; two threads, only one of which lives, far from what names them.
+    /// Builds a dump of 20 MiB with two threads, one of them live. Both are far from their names.
     fn dump(shape: Shape) -> Vec<u8> {
         let id = |number: u64| (shape.address)(number);
         let value = |number: u64| id(number).to_be_bytes();
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_thread_that_lives_is_found_wherever_its_roots_are() {
+    fn name_of_a_live_thread_is_found_wherever_its_root_is() {
         for (roots_first, segments) in [(true, true), (true, false), (false, true), (false, false)] {
             let (objects, _) =
                 looked_up(Shape { roots_first, segments, address: |number| 0x1000 + number * 64 }).unwrap();
@@ -147,16 +150,17 @@ mod tests {
         }
     }
 
-    /// As the new generation comes before the old one.
+    /// The new generation may come before the old one.
     #[test]
-    fn a_heap_whose_addresses_begin_anew_is_no_obstacle() {
+    fn names_are_found_where_addresses_begin_anew() {
         let address: fn(u64) -> u64 = |number| if number < 60_500 { 0x1000_0000 + number * 64 } else { number * 64 };
         let (objects, _) = looked_up(Shape { roots_first: false, segments: true, address }).unwrap();
         assert!(objects.contains(&address(20_000)));
     }
 
-    /// Strings and arrays by tens, threads that name some of them, and segments in an order of their own.
-    /// Value objects have identifiers that are made up, as they come (JDK 28), and stacks may stand between segments.
+    /// Builds a dump of strings and arrays by tens, and of threads that have some of them as names. Its segments are in
+    /// an order of their own. Value objects have identifiers that are made up, as they come (JDK 28), and stacks may
+    /// stand between segments.
     fn small_dump(order: &[u64], threads: &[(u64, bool)], per_segment: usize, made_up: bool, stacks: bool) -> Vec<u8> {
         let mut sample = classes();
         for (number, place) in order.iter().enumerate() {
@@ -180,9 +184,9 @@ mod tests {
 
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-        /// However the heap lies: what is kept are the names of the threads that live, all of them, and nothing else.
+        /// The lookup finds the names of all live threads and nothing else, in any order of the heap.
         #[test]
-        fn what_is_looked_up_is_what_names_the_threads_that_live(
+        fn lookup_finds_only_names_of_live_threads(
             runs in proptest::collection::vec(1u64..6000, 0..3),
             shuffled in proptest::bool::weighted(0.1),
             threads in proptest::collection::vec((0u64..600, proptest::prelude::any::<bool>()), 1..8),

@@ -1,11 +1,12 @@
-//! The walk through a CLASS_DUMP, whose length nothing says: piece by piece.
+//! Walks through a CLASS_DUMP piece by piece, because its length stands nowhere.
 
 use super::{Malformed, State, Step, Walker};
 use crate::hprof::records::{be16, class_head, identifier};
 use crate::hprof::tally::Tally;
 
 impl Walker {
-    /// Class, trace, super, loader, signers, domain, two reserved, instance size, then the constant pool.
+    /// Reads the head: class, trace, super, loader, signers, domain, two reserved, instance size, size of the constant
+    /// pool.
     pub(super) fn class_dump(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
         let (head, id) = (class_head(self.id_size), self.id_size);
         if b.len() < head {
@@ -31,17 +32,17 @@ impl Walker {
         Ok(Step::Used(2))
     }
 
-    /// Index (u2), type (u1), value.
+    /// Reads a constant: index (u2), type (u1), value.
     pub(super) fn constant_pool(&mut self, b: &[u8], left: u16, tally: &mut impl Tally) -> Result<Step, Malformed> {
         self.value(b, 2, State::ConstantPool(left - 1), tally)
     }
 
-    /// Name (id), type (u1), value.
+    /// Reads a static field: name (id), type (u1), value.
     pub(super) fn statics(&mut self, b: &[u8], left: u16, tally: &mut impl Tally) -> Result<Step, Malformed> {
         self.value(b, self.id_size, State::Statics(left - 1), tally)
     }
 
-    /// Name (id), type (u1).
+    /// Reads a field of instances: name (id), type (u1).
     pub(super) fn fields(&mut self, b: &[u8], left: u16, tally: &mut impl Tally) -> Result<Step, Malformed> {
         let size = self.id_size + 1;
         if b.len() < size {
@@ -52,14 +53,14 @@ impl Walker {
         self.entry(size, State::Fields(left - 1))
     }
 
-    /// It is told even when only its start is here: what is walked may be changed before the rest comes.
+    /// Passes a value on even if only its start is here. The caller may change the walked bytes before the rest comes.
     fn value(&mut self, b: &[u8], before: usize, next: State, tally: &mut impl Tally) -> Result<Step, Malformed> {
         if b.len() <= before {
             return Ok(Step::Need(before + 1));
         }
         let width = self.width(b[before])?;
         let (size, at) = (before + 1 + width, self.offset + before as u64 + 1);
-        // A constant has an index of two bytes there.
+        // A constant has an index of two bytes instead of a name.
         let name_id = if before == self.id_size { identifier(b, 0, before) } else { 0 };
         tally.class_value(name_id, b[before], at, width as u64);
         if b.len() < size {
@@ -75,7 +76,7 @@ impl Walker {
         Ok(Step::Used(size))
     }
 
-    /// Goes on where nothing is left to read.
+    /// Goes on to the next list if no entry is left.
     fn skip_empty(&mut self) {
         self.state = match self.state {
             State::ConstantPool(0) => State::StaticCount,
