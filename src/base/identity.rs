@@ -102,7 +102,7 @@ impl Identity {
     /// When the kernel does not let us take it.
     pub fn take_for_good(self) -> io::Result<()> {
         match self.take_groups() {
-            // Whoever has it already may not change its groups.
+            // A process without CAP_SETGID may not change its groups, even to those that it has.
             Err(_) if Self::current() == self => {}
             // With ours besides, it would have more than its process.
             Err(error) if self.lacks_groups_of_ours()? => return Err(error),

@@ -31,7 +31,7 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How often the directory is looked at, events or not: some file systems have none.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The same while something grows there, and at the end.
+/// How often the watcher looks while a file grows there, and at the end.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ struct Shared {
     untold: bool,
     /// Stored, and still there: once is enough.
     finished: BTreeSet<PathBuf>,
-    /// What was sent of dumps that were given up, or are not there any more.
+    /// Unfinished uploads of dumps that were given up, or have vanished.
     abandoned: Vec<(Begin, SoFar)>,
     over: bool,
 }
@@ -52,7 +52,7 @@ struct Watcher {
     inbox: Inbox,
     shared: Mutex<Shared>,
     changed: Condvar,
-    /// Of the uploads: they may go on when the signal to end has come.
+    /// The deadline of the uploads, which may continue after the signal to end.
     work: Deadline,
 }
 
@@ -150,7 +150,7 @@ impl Watcher {
         for (name, path) in &scan.taken {
             log::info!("{} is complete, and waits as {}", name.display(), path.display());
         }
-        // Whoever stores has removed by now what it says to be done.
+        // The storing thread has removed each file that it reports as done.
         for path in left.files.into_iter().filter(|path| self.is_there(path)) {
             if !shared.finished.contains(&path) {
                 shared.queue.add(path);
@@ -203,7 +203,7 @@ impl Watcher {
         }
     }
 
-    /// What was found at this path, in the directories that are held.
+    /// Returns the entry at this path, in the directories that are held.
     fn entry(&self, path: &Path) -> io::Result<Entry> {
         let waiting = self.inbox.waiting();
         if path.starts_with(waiting.path()) { waiting.entry_at(path) } else { self.inbox.dir().entry_at(path) }
@@ -235,6 +235,6 @@ fn give_up(entry: &Entry) -> Option<Option<Past>> {
     for file in parts_of(entry).iter().chain(&[entry.clone(), entry.journal()]) {
         let _ = file.remove();
     }
-    // What another user says of the store is no reason to abort anything there.
+    // The journal of another user is no reason to abort an upload in the store.
     Some(past.filter(|past| past.own))
 }

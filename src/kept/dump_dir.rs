@@ -25,7 +25,7 @@ use crate::kept::sweep;
 /// More names than a dump has: its parts, 256 at most, each with an empty file, the spool and journals.
 const NAMES_MAX: usize = 1000;
 
-/// See the module's words.
+/// The private directory of one run.
 #[derive(Debug)]
 pub struct DumpDir {
     parent: OwnedFd,
@@ -55,7 +55,7 @@ impl DumpDir {
         Self::create_in(parent, target, identity, candidate, run_id)
     }
 
-    /// The same below a directory that is held; `candidate` is its path as the JVM sees it.
+    /// Makes the directory below one that is held. `candidate` is the path of that one as the JVM sees it.
     ///
     /// # Errors
     /// As [`DumpDir::create`].
@@ -101,7 +101,7 @@ impl DumpDir {
         self.identity.io(|| door("openat", create))
     }
 
-    /// The same, owned by this process's user.
+    /// Creates a file that belongs to this process's user.
     ///
     /// # Errors
     /// When the file system refuses, or that user may not write there.
@@ -195,7 +195,7 @@ impl DumpDir {
         self.identity.io(|| door("renameat", || rename_new(&self.dir, from, to)))
     }
 
-    /// What is kept here is another user's.
+    /// Returns whether the files here belong to another user.
     pub fn is_of_another(&self) -> bool {
         self.identity.uid != Identity::current().uid
     }
@@ -206,12 +206,12 @@ impl DumpDir {
         self.outlive();
     }
 
-    /// It stays when this process is killed: what is in it can be gone on with.
+    /// Lets the directory stay when this process is killed: another process can continue with its files.
     pub fn outlive(&self) {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// It goes again then.
+    /// Lets the guard remove the directory when this process is killed.
     pub fn note(&self) {
         let undo = Undo::DumpDir { name: self.name.clone(), identity: self.identity };
         let note = guard::note(undo, &[self.parent.as_fd()]);
@@ -282,7 +282,7 @@ impl Drop for DumpDir {
         }
         // To list the directory takes a descriptor, and this may be the last one.
         self.held = None;
-        // It may have outlived its note.
+        // The directory may have no note any more.
         self.note();
         if let Err(error) = self.identity.io(|| self.remove()) {
             log::warn!("cannot remove {}: {error}; remove it by hand", self.here);

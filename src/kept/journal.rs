@@ -106,7 +106,7 @@ impl Journal {
         }
     }
 
-    /// The same in the place of the one that is there.
+    /// Makes a new journal that replaces the present one.
     ///
     /// # Errors
     /// When it cannot be written; then that one stays.
@@ -173,7 +173,7 @@ impl Journal {
         Ok(Some((Self(file), past)))
     }
 
-    /// What the journal in `file` tells, whoever keeps it.
+    /// Reads the journal in `file` without locking it.
     ///
     /// # Errors
     /// When it cannot be read or understood.

@@ -36,7 +36,7 @@ impl FileState {
     }
 }
 
-/// Of which JVM a dump is, and what was asked for: a run that waited for this one may have the same wish.
+/// The JVM of a dump, and the options of the run. A run that waited compares them with its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DumpOf {
     /// The name of the JVM's lock: a hash of its pid namespace, number and start.
@@ -64,7 +64,7 @@ pub struct Begin {
     /// Where the pieces of the object lie in the file, as (offset, length); empty when it lies in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<(u64, u64)>,
-    /// It need not be whole.
+    /// The file may be truncated.
     #[serde(default)]
     pub truncated: bool,
     /// The file goes when it is stored.
@@ -72,7 +72,7 @@ pub struct Begin {
     pub delete: bool,
     /// As far as it was known.
     pub receipt: Receipt,
-    /// What is to be taken out of the file on its way.
+    /// The redaction of the file on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redact: Option<Redaction>,
     /// The text that is to lie beside the object.
@@ -86,9 +86,9 @@ pub struct Begin {
 /// A part that the store has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentPart {
-    /// What the store calls it.
+    /// The ETag, or the id in the store.
     pub id: String,
-    /// Of what was sent.
+    /// The MD5 of the bytes that were sent.
     pub md5: [u8; 16],
 }
 
@@ -120,7 +120,7 @@ pub struct SoFar {
     pub parts: BTreeMap<usize, SentPart>,
 }
 
-/// What a journal tells.
+/// The content of a journal.
 #[derive(Debug, PartialEq)]
 pub struct Past {
     pub begin: Begin,

@@ -82,7 +82,7 @@ fn a_journal_that_leads_out_of_its_place_or_is_none_is_refused() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// Of a process that is killed before the journal has its name nothing is left, where the file system allows it.
+/// A process that is killed before the journal has its name leaves nothing, where the file system allows it.
 #[test]
 fn a_journal_has_one_name_or_none() {
     for make in [Journal::create, Journal::make_nameless] {

@@ -34,7 +34,7 @@ struct Entries {
     begun: Begun,
     /// The object is of this process.
     wrote: bool,
-    /// What that process had sent, when that was all.
+    /// The digest of all that the earlier process had sent, if it had sent all.
     whole: Option<Digest>,
     /// The object is in the store already.
     present: bool,
@@ -43,18 +43,18 @@ struct Entries {
 }
 
 impl Ledger {
-    /// Of an upload that is in a journal from its start.
+    /// Creates the ledger of an upload that has a journal from its start.
     pub fn in_journal(journal: Journal, so_far: Option<SoFar>, whole: Option<Digest>, begun: Begun) -> Self {
         let entries = Entries { open: so_far, journal: Some(journal), begun, whole, ..Entries::default() };
         Self(Arc::new(Mutex::new(entries)))
     }
 
-    /// Of one without a journal, for which there may be an object already.
+    /// Creates the ledger of an upload without a journal. The object may be in the store already.
     pub fn without_journal(begun: Begun) -> Self {
         Self(Arc::new(Mutex::new(Entries { begun, ..Entries::default() })))
     }
 
-    /// Of an upload that another user's journal tells of: what that says of the store goes into one of our own.
+    /// Creates the ledger of an upload that another user's journal tells of. Its parts go into a journal of our own.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -80,7 +80,7 @@ impl Ledger {
         self.lock().present = true;
     }
 
-    /// What an earlier process said of the object that it has stored.
+    /// Returns the digest of an object that an earlier process has stored.
     pub(crate) fn stored_before(&self) -> Option<Digest> {
         let entries = self.lock();
         entries.whole.clone().filter(|_| entries.present)
@@ -112,7 +112,7 @@ impl Ledger {
         self.lock().copy_to(journal)
     }
 
-    /// What the guard has to undo, until a journal takes over.
+    /// Keeps the note for the guard, until there is a journal.
     pub(crate) fn noted(&self, note: Note) {
         let mut entries = self.lock();
         if entries.journal.is_none() {
@@ -241,7 +241,7 @@ mod tests {
             Begun::ByUs,
         );
         ledger.opened("s3://b", "second");
-        // What a kept dump's new journal tells is all that the old one told.
+        // The new journal of a kept dump tells everything that the old one told.
         let whole = Digest { bytes: 7, sha256: Some("abc".into()) };
         ledger.note_whole(&whole);
         let kept = dir.path().join("kept");

@@ -42,7 +42,7 @@ use crate::object::stored::Digest;
 /// Longer than the order of all pieces and the text beside the object.
 const LONGEST: u64 = 16 << 20;
 
-/// See the module's words.
+/// The proof of one sealed dump.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
@@ -50,7 +50,7 @@ pub struct Proof {
     inode: u64,
     /// Nanoseconds since 1970.
     sealed_at: u64,
-    /// Of the object.
+    /// The SHA-256 of the object.
     pub sha256: String,
     /// The dump as it was sealed.
     pub begin: Begin,

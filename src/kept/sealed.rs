@@ -21,7 +21,7 @@ use crate::files::entry::OTHERS_WRITE;
 use crate::files::regular_file::{Access, Links, open_dir_in, open_in};
 use crate::jvm::target::Target;
 
-/// See the module's words. It is open, and so can be read when that run removes it.
+/// A sealed dump. It is held open, so it can be read even when its run removes it.
 #[derive(Debug)]
 pub struct Sealed {
     file: File,
@@ -29,7 +29,7 @@ pub struct Sealed {
     pub path: String,
     pub begin: Begin,
     at: SystemTime,
-    /// Of the object, where another user can write the file.
+    /// The SHA-256 of the object, if another user can write the file.
     sha256: Option<String>,
 }
 
@@ -86,7 +86,7 @@ fn in_private_dir(parent: &OwnedFd, path: &Path, name: &OsStr) -> io::Result<Vec
     Ok(sealed.collect())
 }
 
-/// What is compressed, and as its journal describes it.
+/// Opens a compressed dump, if it is as its journal describes it.
 fn sealed(dir: &File, journal: &OsStr, path: &Path) -> io::Result<Sealed> {
     let past = Journal::peek(open_in(dir, journal, Access::Read)?).map_err(io::Error::other)?;
     let name = OsStr::from_bytes(&journal.as_bytes()[..journal.len() - JOURNAL.len()]);

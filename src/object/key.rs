@@ -101,14 +101,14 @@ pub fn place_of(key: &str) -> Option<Place> {
     Place::parse(dir)
 }
 
-/// What an object is.
+/// The kind of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Artefact {
     HeapDump,
-    /// What a JVM writes about its crash (JDK: `vmError.cpp`, `hs_err_pid<pid>.log`).
+    /// The log of a crash (JDK: `vmError.cpp`, `hs_err_pid<pid>.log`).
     ErrorLog,
-    /// Of JDK Flight Recorder.
+    /// A recording of JDK Flight Recorder.
     FlightRecording,
     /// A process image, of the kernel's or of OpenJ9 (`core.*.dmp`).
     Core,

@@ -14,7 +14,7 @@ use crate::object::stored::{StoredObject, Verified};
 /// The reason of a dump that the JVM has written by itself.
 pub const OUT_OF_MEMORY: &str = "OutOfMemoryError";
 
-/// See the module's words. Times are in seconds, sizes in bytes.
+/// The receipt of one run. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     pub tool: String,

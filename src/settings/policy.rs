@@ -28,7 +28,7 @@ pub struct Texts {
     pub account: Option<String>,
 }
 
-/// See the module's words.
+/// The policy of this build.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     stores: Option<Vec<StoreUrl>>,

@@ -37,7 +37,7 @@ pub struct LocalUpload {
     end: End,
 }
 
-/// What the file without its final name holds.
+/// The content of the file without its final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
     /// Nothing, or a copy of a spool that lies elsewhere.
@@ -48,7 +48,7 @@ enum Content {
     OnlySpool,
 }
 
-/// What `Drop` does with the files.
+/// The end of the upload, which decides what `Drop` removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The upload failed: nothing stays.

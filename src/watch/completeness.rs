@@ -1,4 +1,4 @@
-//! What a file is, whatever its name, and whether its writer is done with it.
+//! Tells from the content of a file whether it is a dump, and whether its writer is done with it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -25,7 +25,7 @@ const QUIET: Duration = Duration::from_secs(10);
 /// The same for a dump without its end: a slow disk holds up its writer, and what is taken too early is torn.
 const LONG_QUIET: Duration = Duration::from_secs(300);
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Dump {
@@ -37,7 +37,7 @@ pub enum Kind {
     },
 }
 
-/// What was seen of it.
+/// The result of one look at a file.
 #[derive(Debug)]
 pub enum Seen {
     /// Nothing that is looked for.
@@ -74,7 +74,7 @@ fn look_into(file: &File, dir: &Arc<HeldDir>, name: &OsStr, wanted: bool) -> io:
     let age = age_of(file, &parts)?;
     let (is_dump, gzipped) = magic(file)?;
     if !is_dump && !wanted {
-        // What has no first bytes yet may become a dump.
+        // An empty file may become a dump.
         let may_become = meta.len() < MAGIC.len() as u64 && age < STALE;
         return Ok(if may_become { Seen::Growing } else { Seen::Foreign });
     }

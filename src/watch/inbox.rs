@@ -28,20 +28,20 @@ use crate::kept::names::JOURNAL;
 use crate::kept::names::WAITING;
 use crate::object::key::{ObjectKey, Place, pid_of};
 
-/// What one look at the directory found.
+/// The result of one look at the directory.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// What was taken over, as it was called and as it is called now.
+    /// Files that were taken over: the old name and the new path.
     pub taken: Vec<(OsString, PathBuf)>,
     /// How many somebody still writes.
     pub growing: usize,
-    /// What cannot be read or taken, and why.
+    /// Files that cannot be read or taken, and the reasons.
     pub obstacles: Obstacles,
-    /// What was begun with earlier files of these names.
+    /// Uploads that were begun with earlier files of these names.
     pub stale: Vec<Past>,
 }
 
-/// See the module's words.
+/// The watched directory.
 #[derive(Debug)]
 pub struct Inbox {
     dir: Arc<HeldDir>,
@@ -68,7 +68,7 @@ impl Inbox {
         let waiting = waiting?;
         let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).and_then(|events| {
             let what = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE;
-            // Of the directory that is held, whatever is at its path by now.
+            // The events are those of the held directory, even if its path now leads elsewhere.
             add_watch(&events, format!("/proc/self/fd/{}", held.as_fd().as_raw_fd()), what).map(|_| events)
         });
         let events = events.inspect_err(|errno| log::info!("no events of {}: {errno}", dir.display())).ok();
@@ -149,7 +149,7 @@ impl Inbox {
                 if past.begin.order.is_empty() && past.begin.file != FileState::of(&entry.metadata()?) =>
             {
                 entry.journal().remove()?;
-                // What another user says of the store is no reason to abort anything there.
+                // The journal of another user is no reason to abort an upload in the store.
                 stale.extend(Some(past).filter(|past| past.own));
                 None
             }
@@ -186,7 +186,7 @@ impl Inbox {
     }
 }
 
-/// What lies there is stored, and removed: nobody else may have a hand in it.
+/// Files in this directory are stored and removed. No other user may write to it.
 fn must_be_ours(waiting: &Entry, held: &io::Result<Arc<HeldDir>>) -> io::Result<()> {
     let path = waiting.path();
     let held = held.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()));

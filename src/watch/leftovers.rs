@@ -1,4 +1,4 @@
-//! What earlier runs have left to be stored: files with a journal, and files whose names are those of objects.
+//! Files that earlier runs have left to be stored: those with a journal, and those with the name of an object.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -24,7 +24,7 @@ const ORPHAN: Duration = Duration::from_secs(60);
 /// Seconds from a part's move on, within which its dump follows: two renames of one watcher.
 const STRAY: i64 = 3;
 
-/// What was found.
+/// The files that were found, and the obstacles.
 #[derive(Debug, Default)]
 pub struct Left {
     pub files: Vec<PathBuf>,
@@ -44,7 +44,7 @@ pub fn left_in(dir: &Arc<HeldDir>, levels: usize, place: Option<&Place>) -> io::
             None => left.add_file(&entry, place),
             Some(what) if what.is_dir() => {
                 if levels > 0 && entry.name() != STORED {
-                    // What cannot be looked into is somebody else's.
+                    // A directory that cannot be opened is another user's.
                     let below = dir.below(entry.name()).and_then(|dir| left_in(&dir, levels - 1, place));
                     left.add(below.unwrap_or_default());
                 }
@@ -70,7 +70,7 @@ pub fn sweep(dir: &Arc<HeldDir>) {
     }
 }
 
-/// The same for what a watcher of `dir` and runs with that directory have left there.
+/// Looks for the files that a watcher of `dir`, and runs with that directory, have left there.
 pub fn left_for_watcher(dir: &Arc<HeldDir>, waiting: &Arc<HeldDir>, place: &Place, releases: bool) -> Left {
     sweep(dir);
     if releases {

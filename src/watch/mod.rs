@@ -29,5 +29,5 @@ pub fn changed(meta: &Metadata) -> DateTime<Utc> {
     sound.then(|| DateTime::from_timestamp(seconds, 0)).flatten().unwrap_or_else(Utc::now)
 }
 
-/// What helps where this user may not do something.
+/// The advice when this user may not do something.
 pub const AS_THE_JVM: &str = "run as the JVM's user (runAsUser, fsGroup)";

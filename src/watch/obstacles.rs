@@ -1,4 +1,4 @@
-//! What somebody has to mend: files that cannot be read, and what stands where a file is expected.
+//! Obstacles that a person has to remove: files that cannot be read, and special files where a dump is expected.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::files::regular_file::NotRegular;
 /// As many as anybody reads. Whoever fills a directory does not fill the memory of this process.
 const TOLD: usize = 100;
 
-/// See the module's words.
+/// A bounded list of obstacles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obstacles {
     told: Vec<String>,

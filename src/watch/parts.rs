@@ -17,7 +17,7 @@ pub fn is_part(dir: &Arc<HeldDir>, name: &OsStr) -> bool {
     part_of(name).is_some_and(|(main, _)| dir.entry(main).exists())
 }
 
-/// Those of a file, in their order. A JVM makes nothing but files.
+/// Returns the parts of a dump, in their order. A JVM makes nothing but files.
 pub fn parts_of(file: &Entry) -> Vec<Entry> {
     let part = |number: u16| file.with_end(&part_name("", number));
     let mut parts: Vec<Entry> = (0..=u16::from(u8::MAX)).map(part).take_while(Entry::is_file).collect();
@@ -44,7 +44,7 @@ pub fn with_parts(entry: &Entry, file: File) -> io::Result<(Box<dyn Read + Send>
     Ok((raw, parts))
 }
 
-/// Whoever adds to a file while it is read does so for ever, perhaps.
+/// A file is read only up to its length at the start: another process may add to it for ever.
 fn as_it_is(file: File) -> io::Result<io::Take<File>> {
     let len = file.metadata()?.len();
     Ok(file.take(len))

@@ -1,4 +1,4 @@
-//! What waits for the store: the oldest first, each tried again later and later.
+//! The files that wait for the store: the oldest first. After each failure a file waits longer.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ struct Waiting {
     at_work: bool,
 }
 
-/// See the module's words. The names of what waits begin with its time, and so their order is its age.
+/// The queue. Names of waiting files begin with their time, so their order is their age.
 #[derive(Debug, Default)]
 pub struct Queue(BTreeMap<(OsString, PathBuf), Waiting>);
 
@@ -44,12 +44,12 @@ impl Queue {
         Some(path.clone())
     }
 
-    /// It is stored, or gone.
+    /// Takes a file out of the queue: it is stored, or gone.
     pub fn done(&mut self, path: &Path) {
         self.0.remove(&by_name(path));
     }
 
-    /// It failed, and is tried again later.
+    /// Puts a file back that was not stored. Returns the pause before the next try.
     pub fn again(&mut self, path: &Path) -> Duration {
         let Some(waiting) = self.0.get_mut(&by_name(path)) else { return Duration::ZERO };
         let pause = waiting.pause;

@@ -15,7 +15,7 @@ use crate::files::regular_file::{Access, TEXT_MAX, create_in, read_named};
 /// A watcher that has not written for so long hangs, or is dead.
 const STALE_AFTER: Duration = Duration::from_secs(60);
 
-/// What an upload may take behind its deadline: its abort, and a last look at the file.
+/// The time that an upload may take after its deadline: for its abort, and a last look at the file.
 const WIND_UP: Duration = Duration::from_secs(600);
 
 /// A slow disk: some looks at a whole file and its copy know no deadline.
@@ -24,7 +24,7 @@ const SLOW: u64 = 20 << 20;
 /// The file is always so long, whatever it tells: then a full disk has room for the next word.
 const LENGTH: usize = 8 << 10;
 
-/// See the module's words.
+/// The state of a watcher, as its status file tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// When it was written, RFC 3339.
@@ -33,7 +33,7 @@ pub struct Status {
     /// By then, whoever stores has said something again, RFC 3339.
     #[serde(default)]
     pub storer_due: String,
-    /// What is on its way to the store.
+    /// The file that is being stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storing: Option<String>,
     /// Dumps that wait for the store.
@@ -43,21 +43,21 @@ pub struct Status {
     pub given_up: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_stored: Option<String>,
-    /// Of the last try, if that failed.
+    /// The error of the last try, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// What somebody has to mend here: files that cannot be read, for example.
+    /// Obstacles that a person has to remove: files that cannot be read, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obstacles: Vec<String>,
 }
 
 impl Status {
-    /// Whoever stores is there, and at nothing.
+    /// Notes that the storing thread is alive and idle.
     pub fn idles(&mut self) {
         (self.storing, self.storer_due) = (None, rfc3339(Utc::now() + STALE_AFTER));
     }
 
-    /// It begins with this file of so many bytes, for which it has so long.
+    /// Notes that the storing thread begins with a file of this size, and how long it may take.
     pub fn begins(&mut self, file: String, bytes: u64, limit: Duration) {
         let longest = limit + WIND_UP + Duration::from_secs(bytes / SLOW);
         (self.storing, self.storer_due) = (Some(file), rfc3339(Utc::now() + longest));
@@ -125,7 +125,7 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 
 fn replace(status: &Entry, text: &[u8]) -> io::Result<()> {
     let new = status.sibling(Path::new(status.name()).with_extension("new"));
-    // Whoever may write there may have put a link in the way.
+    // Another user who may write there may have put a link in the way.
     let _ = new.remove();
     let file = create_in(new.dir(), new.name(), Access::Write, Mode::from_raw_mode(0o644));
     let written = file.and_then(|mut file| file.write_all(text)).and_then(|()| new.replace(status));

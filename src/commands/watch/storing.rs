@@ -57,7 +57,7 @@ impl Watcher {
                     && entry.exists()
                 {
                     let is_unverified = receipt.object.as_ref().is_some_and(StoredObject::is_unverified);
-                    // What is damaged stays as well, and nobody has asked for it either.
+                    // A damaged file stays as well, and counts for the same bound: nobody has asked to keep it.
                     self.put_aside(&entry, (is_unverified || receipt.is_damaged) && !self.settings.keep);
                 }
                 self.done(path);
