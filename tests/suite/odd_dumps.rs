@@ -52,10 +52,11 @@ fn dump_of_the_hprof_agent_is_whole() {
         assert!(!path.exists());
         verified(&stored).expect(0);
         // What it wrote last is lost.
-        let mut bytes = raw(&stored);
-        bytes.truncate(bytes.len() - if options == "heap=dump" { 9 } else { 1 });
-        std::fs::write(&path, &bytes).unwrap();
+        let bytes = raw(&stored);
+        let cut = bytes.len() - if options == "heap=dump" { 9 } else { 1 };
+        std::fs::write(&path, &bytes[..cut]).unwrap();
         verified(&path).expect(5);
+        // No record is as short as that.
         std::fs::write(&path, [&bytes[..], b"x"].concat()).unwrap();
         verified(&path).expect(5);
     }
