@@ -115,8 +115,9 @@ impl Kubectl {
 
     /// The plugin where somebody has put it.
     pub fn installed(&self, shell: &[&str], plugin: &Path, words: &[&str]) -> Run {
-        let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).arg(plugin).args(words);
+        // A shell cannot trap a signal that was ignored when it was started, as in a background job (POSIX: "trap").
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("--default-signal=INT").args(shell).arg(plugin).args(words);
         self.start(command)
     }
 
