@@ -17,7 +17,7 @@ use crate::containers::{INSIDE, files_but_the_socket};
 
 /// Moments at which a run is killed; `JMAP_DUMP_TEST_MOMENTS` makes them more.
 pub fn moments() -> u32 {
-    std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+    std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
 }
 
 /// How long the guard may need after the JVM is done.
