@@ -27,9 +27,9 @@ fn instances(walk: &Value) -> u64 {
 #[test]
 fn dump_of_the_hprof_agent_is_whole() {
     let dir = tempfile::tempdir().unwrap();
-    for options in ["heap=dump", "heap=all", "cpu=samples,heap=dump"] {
+    for (number, options) in ["heap=dump", "heap=all", "cpu=samples,heap=dump"].into_iter().enumerate() {
         let Some(jvm) = TestJvm::builder("8") else { return };
-        let path = dir.path().join(format!("{options}.hprof"));
+        let path = dir.path().join(format!("{number}.hprof"));
         let jvm = jvm.jvm_arg(format!("-agentlib:hprof={options},format=b,file={}", path.display()));
         let jvm = jvm.arg("markers=100").start();
         jvm.send("exit");
