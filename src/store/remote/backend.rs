@@ -61,7 +61,8 @@ pub fn build_by(settings: &StoreSettings, connector: Connector, retry_for: Durat
 fn retry_of(retry_for: Duration) -> RetryConfig {
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(10),
+        // A pause that began in time must not outlast the slack of those who wait, or they would not hear the cause.
+        max_backoff: (retry_for / 5).min(Duration::from_secs(10)),
         ..BackoffConfig::default()
     };
     RetryConfig { backoff, max_retries: 20, retry_timeout: retry_for.min(Duration::from_secs(120)) }

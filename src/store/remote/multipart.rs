@@ -119,7 +119,9 @@ impl Job {
         let stop = Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url) };
         // A single request may take longer than this, if a server accepts it and never answers.
         let found = tokio::time::timeout(self.opens_within() + SLACK, stop.or(self.find())).await;
-        let found = found.map_err(|_| StoreError::Silent { url: self.url.clone(), after: self.opens_within() })??;
+        // The failure of an earlier try says more than the silence of the last one.
+        let silent = || StoreError::Silent { url: self.url.clone(), after: self.opens_within() };
+        let found = found.map_err(|_| self.note_failure(None).unwrap_or_else(silent))??;
         // If the receiver is gone, nobody wants the upload any more. The closed inbox shows it as well.
         let _ = opened.send(());
         let finished = self.take_orders(&found, &mut inbox, &stop).await;
@@ -193,10 +195,12 @@ impl Job {
                         return Err(self.error("open an upload to", source));
                     };
                     log::info!("opening {} failed, trying again: {source}", self.url);
+                    self.note_failure(Some(self.error("open an upload to", source)));
                     tokio::time::sleep(pause).await;
                 }
             }
         };
+        self.note_failure(None);
         if self.is_azure {
             // On Azure, opening sends no request, so a block is sent as probe. A block that is in no list vanishes by
             // itself.
@@ -211,6 +215,11 @@ impl Job {
         let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
         let attributes = if self.is_azure { Attributes::new() } else { attributes };
         PutMultipartOptions { attributes, ..PutMultipartOptions::default() }
+    }
+
+    /// Replaces the failure that is told if the upload ends now. Returns the one before.
+    fn note_failure(&self, failure: Option<StoreError>) -> Option<StoreError> {
+        std::mem::replace(&mut *self.failure.lock().unwrap_or_else(PoisonError::into_inner), failure)
     }
 
     fn opens_within(&self) -> Duration {
