@@ -165,8 +165,8 @@ impl Cli {
         if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
             words.insert(1, "dump".into());
         }
-        let definition = Self::command();
-        let matches = definition.clone().try_get_matches_from(with_values_joined(words))?;
+        let mut definition = Self::command();
+        let matches = definition.try_get_matches_from_mut(with_values_joined(words))?;
         let mut cli = Self::from_arg_matches(&matches)?;
         if let Some((verb, matches)) = matches.subcommand()
             && let Some(verb) = definition.find_subcommand(verb)

@@ -156,11 +156,10 @@ impl<'a> Deposit<'a> {
         self.progress.stage(&format!("reading {path}"), self.entry.as_ref().map(|_| self.begin.file.bytes));
         let Some(open) = upload else { return Ok(()) };
         let mut delivery = self.read(open)?;
-        let (walk, blanked) = (delivery.walk.clone(), delivery.blanked);
-        let verdict = self.verdict(&walk);
+        let walk = &delivery.walk;
+        let verdict = self.verdict(walk);
         if self.scrutiny() != Scrutiny::Anything {
-            let facts = receipt.dump.take();
-            let known = facts.unwrap_or(DumpFacts { live_only: None, walk: None, words: None, pause: None });
+            let known = receipt.dump.take().unwrap_or_default();
             receipt.warn_of_cut_arrays(walk.records.cut_arrays);
             if walk.out_of_memory && receipt.reason.is_none() {
                 receipt.reason = Some(OUT_OF_MEMORY.to_owned());
@@ -169,10 +168,10 @@ impl<'a> Deposit<'a> {
         }
         if let Some(redact) = self.redact() {
             receipt.redacted = Some(redact.word().to_owned());
-            receipt.warn_of_blanked(blanked);
+            receipt.warn_of_blanked(delivery.blanked);
         }
-        let verdict = verdict.ok_or(DumpError::truncated(path, &walk))?;
-        self.warn_of_flaws(receipt, &walk);
+        let verdict = verdict.ok_or_else(|| DumpError::truncated(path, walk))?;
+        self.warn_of_flaws(receipt, walk);
         open.ledger().inspect(|ledger| ledger.decide(true));
         let Some(upload) = upload.take() else { return Ok(()) };
         let finished = delivery.complete(upload, &verdict, self.progress).map_err(Error::not_stored)?;

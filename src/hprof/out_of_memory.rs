@@ -6,12 +6,6 @@ use super::records::{be32, identifier};
 const CLASS: &[u8] = b"java/lang/OutOfMemoryError";
 const METHOD: &[u8] = b"<init>";
 
-/// Returns the bytes of a FRAME behind its header: frame, method, signature and source file (identifiers), serial
-/// number of the class (u4), line (u4).
-pub fn frame_body(id: usize) -> usize {
-    4 * id + 8
-}
-
 /// The identifiers of the frame to find. Symbols come before classes, and classes before frames.
 #[derive(Debug, Default)]
 pub struct OutOfMemoryFrame {

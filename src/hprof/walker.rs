@@ -5,9 +5,9 @@
 
 mod class_dump;
 
-use super::out_of_memory::{OutOfMemoryFrame, frame_body};
+use super::out_of_memory::OutOfMemoryFrame;
 use super::records::{
-    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, identifier, instance_head, is_cut, load_class_body,
+    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, frame_body, identifier, instance_head, is_cut, load_class_body,
     object_array_head, primitive_array_head, root_width, sub, tag, value_width,
 };
 use super::summary::{Records, Summary};

@@ -1,7 +1,7 @@
-//! What an upload has done so far, on disk beside what is uploaded: whoever goes on after a crash finds the object's
-//! key, the parts that the store has, and the order in which the file is to be read.
+//! The journal of an upload, on the disk beside its file. After a crash, another process finds there the object's key,
+//! the parts that the store has, and the order in which the file is to be read.
 //!
-//! One line of JSON for each event, only ever appended: a line that was cut by a crash is one that never was.
+//! Each event appends one line of JSON. A line that a crash has cut does not count.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};

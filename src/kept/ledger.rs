@@ -1,5 +1,5 @@
-//! What of a multipart upload has happened. It is in memory alone until there is a journal; from then on, whoever
-//! comes after a crash can go on.
+//! The progress of a multipart upload. The ledger is in memory alone until there is a journal. From then on, another
+//! process can continue the upload after a crash.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -15,8 +15,8 @@ use crate::files::leases::is_of_one_kernel;
 use crate::files::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
 use crate::kept::names::{PROOF, is_private_dir, is_temporary};
 
-/// What has changed since then may be a run that has not yet locked its directory, or a file whose journal was there a
-/// moment ago.
+/// A directory that is younger may be of a run that has not yet locked it. The journal of a younger file may have been
+/// there a moment ago.
 const YOUNG: Duration = Duration::from_secs(60);
 
 /// Holds `dir` as one that is in use, as long as the file is open; `None` where the file system knows no such locks.

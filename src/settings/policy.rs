@@ -1,5 +1,5 @@
-//! What whoever built this program has fixed: the stores that dumps may go to, and the least that is taken out of them.
-//! No flag, variable or file loosens it. The functions are pure but for [`Policy::built_in`].
+//! The policy that is built into this program: the stores that dumps may go to, and the least redaction. No flag,
+//! variable or file loosens it. All functions but [`Policy::built_in`] are pure.
 
 use super::layers::Origin;
 use super::values::UsageError;
@@ -11,7 +11,7 @@ use crate::store::url::StoreUrl;
 /// Google's own endpoint: a service account's file may name another one (`gcs_base_url`).
 const GOOGLE: &str = "https://storage.googleapis.com";
 
-/// Who has set it, where the build does not say.
+/// The author of the policy, if the build does not name one.
 const SOMEBODY: &str = "whoever built this program";
 
 /// The texts of the build, by the rest of their variables' names.

@@ -131,7 +131,7 @@ fn check_environment(settings: &StoreSettings, environment: &Environment) -> Res
     Ok(())
 }
 
-/// What the variables of the store's vendor begin with.
+/// Returns how the variables of the store's vendor begin.
 fn vendor_of(settings: &StoreSettings) -> Option<&'static str> {
     match settings.url {
         StoreUrl::S3 { .. } => Some("AWS_"),

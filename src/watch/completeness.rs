@@ -22,7 +22,7 @@ const STALE: Duration = Duration::from_secs(3);
 /// Where nobody can tell whether a file is being written, it counts as written while it changes this often.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// The same for a dump without its end: a slow disk holds up its writer, and what is taken too early is torn.
+/// A dump without its end counts as written while it changes this often: a slow disk holds up its writer.
 const LONG_QUIET: Duration = Duration::from_secs(300);
 
 /// The kind of a file.
@@ -142,8 +142,8 @@ fn has_end(file: &File, len: u64) -> io::Result<bool> {
     Ok(end[0] == tag::HEAP_DUMP_END && end[5..] == [0; 4])
 }
 
-/// Of what cannot be opened, the name and the size are all that is known, and a JVM calls its dump what it is told. A
-/// part is told with its dump.
+/// Returns whether a file that cannot be opened may be a dump. Its name and size are all that is known, and a JVM may
+/// give its dump any name. A part is reported with its dump.
 fn may_be_a_dump(dir: &Arc<HeldDir>, name: &OsStr, error: &io::Error) -> bool {
     let is_long = || dir.entry(name).metadata().is_ok_and(|meta| meta.len() >= MAGIC.len() as u64);
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;

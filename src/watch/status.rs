@@ -101,7 +101,7 @@ impl Status {
         Ok(serde_json::from_slice(&read_named(path, TEXT_MAX)?)?)
     }
 
-    /// What is wrong with the watcher, so that another start may mend it: not the store, and no file that it cannot read.
+    /// Returns a failure of the watcher that a restart may mend. A store that is down, or an unreadable file, is none.
     pub fn ailment(&self, now: DateTime<Utc>) -> Option<String> {
         let time = DateTime::parse_from_rfc3339;
         let (Ok(updated), Ok(due)) = (time(&self.updated), time(&self.storer_due)) else {

@@ -18,7 +18,7 @@ use crate::heap_dump::{self, Capture, DumpError, HeapDump, Manner, Plan, Reframe
 use crate::hprof::{Redactor, Summary};
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::journal::{self, FileState, Journal};
+use crate::kept::journal::{self, Begin, FileState, Journal};
 use crate::kept::ledger::Ledger;
 use crate::kept::names::{RAW, SPOOL};
 use crate::kept::proof::Proof;
@@ -173,9 +173,9 @@ impl Run<'_> {
         let context = Context { progress: &self.progress, deadline: self.deadline };
         let piped = spooled::run(raw, spool, upload, treatment, context, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
-        if let Some(journal) = outlived {
+        if let Some(Outlived { begin, journal }) = outlived {
             self.journal = journal;
-            self.leave_to_others(&spooled, &plan.dir, &piped);
+            self.leave_to_others(&spooled, &plan.dir, begin, &piped);
         }
         self.receipt.time("compress", piped.took);
         if let Some(sending) = piped.sending {
@@ -185,13 +185,11 @@ impl Run<'_> {
     }
 
     /// Lets a run that waits send the same dump now. That run finds the journal, or root's proof.
-    fn leave_to_others(&self, spooled: &Spooled, dir: &DumpDir, delivery: &Delivery) {
-        if let Some(spool) = delivery.spool.as_ref().filter(|_| spooled.in_store.is_none()) {
-            let state = spool.metadata().map(|meta| FileState::of(&meta)).unwrap_or_default();
-            let begin = self.begin(state, spool.pieces());
-            if let Err(error) = Proof::write(dir, begin, &delivery.digest) {
-                log::info!("a run that waits will dump once more: cannot write into {}: {error}", dir.here);
-            }
+    fn leave_to_others(&self, spooled: &Spooled, dir: &DumpDir, begin: Begin, delivery: &Delivery) {
+        if spooled.in_store.is_none()
+            && let Err(error) = Proof::write(dir, begin, &delivery.digest)
+        {
+            log::info!("a run that waits will dump once more: cannot write into {}: {error}", dir.here);
         }
         // Nobody knows how long a reader of standard output takes, so this run gives up its turn.
         if self.settings.common.store.url == StoreUrl::Stdout {
@@ -238,6 +236,13 @@ impl Run<'_> {
     }
 }
 
+/// A sealed dump that outlives this process.
+struct Outlived {
+    begin: Begin,
+    /// `None` if the ledger of the upload holds the journal.
+    journal: Option<Journal>,
+}
+
 /// Marks the compressed dump as worth keeping once it is sealed, even if this process is killed.
 struct Seal<'a> {
     run: &'a Run<'a>,
@@ -248,12 +253,12 @@ struct Seal<'a> {
 
 impl Seal<'_> {
     /// Writes the journal of the sealed dump, and tells the guard to leave the dump. Returns `None` if that fails, or
-    /// there is nothing to keep. Otherwise, returns the journal if no ledger holds it.
-    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Option<Journal>> {
+    /// there is nothing to keep.
+    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Outlived> {
         if !good || Verdict::of(walk).is_none() {
             return None;
         }
-        let written = self.write_journal(spool).and_then(|journal| {
+        let written = self.write_journal(spool).and_then(|(begin, journal)| {
             // The guard learns of the dump before the upload. If it takes over in between, it aborts only an upload
             // that can be begun again.
             if self.spooled.in_store.is_some() {
@@ -262,24 +267,20 @@ impl Seal<'_> {
             } else {
                 self.dir.outlive();
             }
-            match &self.ledger {
-                Some(ledger) => ledger.outlive(journal).map(|()| None),
-                None => Ok(Some(journal)),
-            }
+            let journal = match &self.ledger {
+                Some(ledger) => ledger.outlive(journal).map(|()| None)?,
+                None => Some(journal),
+            };
+            Ok(Outlived { begin, journal })
         });
-        match written {
-            Ok(journal) => Some(journal),
-            Err(error) => {
-                log::warn!(
-                    "a killed run would lose its dump: cannot write a journal beside {}: {error}",
-                    self.spooled.path
-                );
-                None
-            }
-        }
+        let warn = |error: &io::Error| {
+            let path = &self.spooled.path;
+            log::warn!("a killed run would lose its dump: cannot write a journal beside {path}: {error}");
+        };
+        written.inspect_err(warn).ok()
     }
 
-    fn write_journal(&self, spool: &Spool) -> io::Result<Journal> {
+    fn write_journal(&self, spool: &Spool) -> io::Result<(Begin, Journal)> {
         let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
         let journal = match &self.spooled.in_store {
             Some(entry) => Journal::create(entry, &begin)?,
@@ -287,6 +288,6 @@ impl Seal<'_> {
         };
         // The raw dump is the same object.
         let _ = self.dir.remove_file(&journal::name_for(RAW));
-        Ok(journal)
+        Ok((begin, journal))
     }
 }

@@ -17,8 +17,8 @@ pub mod single_put;
 pub mod stop;
 pub mod token_answer;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl RemoteUpload {
             retry_for: settings.retry_for,
             begun: Utc::now(),
             deadline: deadline.clone(),
-            failure: Arc::clone(&failure),
+            failure: failure.clone(),
             given_up: Arc::clone(&given_up),
             settings: settings.clone(),
             ledger: ledger.clone(),
@@ -176,14 +176,10 @@ impl RemoteUpload {
 
     /// Returns the reason why the worker ended. The worker sets it last of all, so its end is waited for.
     fn why(&mut self) -> StoreError {
-        self.failure().unwrap_or_else(|| {
+        self.failure.take().unwrap_or_else(|| {
             let panicked = self.leave();
-            self.failure().or(panicked).unwrap_or(StoreError::ClientEnded)
+            self.failure.take().or(panicked).unwrap_or(StoreError::ClientEnded)
         })
-    }
-
-    fn failure(&self) -> Option<StoreError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

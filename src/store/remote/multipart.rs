@@ -47,8 +47,20 @@ const CLOCKS_APART: TimeDelta = TimeDelta::minutes(15);
 /// Longest id of an upload, which becomes a part of URLs. Those of Amazon have about 130 bytes.
 const ID_MAX: usize = 4096;
 
-/// The reason why the worker ended early.
-pub(crate) type Failure = Arc<Mutex<Option<StoreError>>>;
+/// The reason why the worker ended early, shared with the thread that gives it orders.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Failure(Arc<Mutex<Option<StoreError>>>);
+
+impl Failure {
+    /// Returns the failure before.
+    pub fn replace(&self, failure: Option<StoreError>) -> Option<StoreError> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), failure)
+    }
+
+    pub fn take(&self) -> Option<StoreError> {
+        self.replace(None)
+    }
+}
 
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -99,7 +111,7 @@ enum Found {
 
 impl Job {
     pub fn run(self, opened: oneshot::Sender<()>, inbox: mpsc::Receiver<Order>) {
-        let failure = Arc::clone(&self.failure);
+        let failure = self.failure.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = match runtime {
             Ok(runtime) => {
@@ -111,7 +123,7 @@ impl Job {
             Err(source) => Err(StoreError::Local { what: "start", path: "the store's client".into(), source }),
         };
         if let Err(error) = outcome {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            failure.replace(Some(error));
         }
     }
 
@@ -121,13 +133,13 @@ impl Job {
         let found = tokio::time::timeout(self.opens_within() + SLACK, stop.or(self.find())).await;
         // The failure of an earlier try says more than the silence of the last one.
         let silent = || StoreError::Silent { url: self.url.clone(), after: self.opens_within() };
-        let found = found.map_err(|_| self.note_failure(None).unwrap_or_else(silent))??;
+        let found = found.map_err(|_| self.failure.take().unwrap_or_else(silent))??;
         // If the receiver is gone, nobody wants the upload any more. The closed inbox shows it as well.
         let _ = opened.send(());
         let finished = self.take_orders(&found, &mut inbox, &stop).await;
         if let Err(error) = finished {
             // The sender must not wait for the clean-up, so it gets the error first.
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.failure.replace(Some(error));
             inbox.close();
             self.give_up(&found).await;
             return Ok(());
@@ -195,12 +207,12 @@ impl Job {
                         return Err(self.error("open an upload to", source));
                     };
                     log::info!("opening {} failed, trying again: {source}", self.url);
-                    self.note_failure(Some(self.error("open an upload to", source)));
+                    self.failure.replace(Some(self.error("open an upload to", source)));
                     tokio::time::sleep(pause).await;
                 }
             }
         };
-        self.note_failure(None);
+        self.failure.take();
         if self.is_azure {
             // On Azure, opening sends no request, so a block is sent as probe. A block that is in no list vanishes by
             // itself.
@@ -215,11 +227,6 @@ impl Job {
         let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
         let attributes = if self.is_azure { Attributes::new() } else { attributes };
         PutMultipartOptions { attributes, ..PutMultipartOptions::default() }
-    }
-
-    /// Replaces the failure that is told if the upload ends now. Returns the one before.
-    fn note_failure(&self, failure: Option<StoreError>) -> Option<StoreError> {
-        std::mem::replace(&mut *self.failure.lock().unwrap_or_else(PoisonError::into_inner), failure)
     }
 
     fn opens_within(&self) -> Duration {
