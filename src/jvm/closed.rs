@@ -32,6 +32,8 @@ const CLOCK_SLACK: Duration = Duration::from_secs(10);
 /// hsperfdata that was found by the name of its file.
 pub struct Found {
     pub data: PerfData,
+    /// The path of the file, as the JVM sees it.
+    pub path: String,
     pub temp_dir: String,
 }
 
@@ -52,11 +54,14 @@ pub fn perf_data(start: &Start<'_>, target: &Target, identity: Identity, ns_pid:
         let look = || in_dir(target, identity, temp_dir, ns_pid);
         let found = identity.io(look).or_else(|_| look());
         let data = found.inspect_err(|error| log::debug!("pid {}: no hsperfdata in {temp_dir}: {error}", target.pid()));
-        Some(Found { data: data.ok()??, temp_dir: temp_dir.to_owned() })
+        let (user_dir, data) = data.ok()??;
+        let path = format!("{}/{user_dir}/{ns_pid}", temp_dir.trim_end_matches('/'));
+        Some(Found { data, path, temp_dir: temp_dir.to_owned() })
     })
 }
 
-fn in_dir(target: &Target, identity: Identity, temp_dir: &str, ns_pid: i32) -> io::Result<Option<PerfData>> {
+/// Returns the name of the user's directory and the counters.
+fn in_dir(target: &Target, identity: Identity, temp_dir: &str, ns_pid: i32) -> io::Result<Option<(String, PerfData)>> {
     let dir = target.open_dir(temp_dir)?;
     let names = Dir::read_from(open_dir_in(&dir, ".", Links::Refuse)?)?.filter_map(Result::ok);
     let names = names.filter(|entry| entry.file_name().to_bytes().starts_with(b"hsperfdata_"));
@@ -70,9 +75,11 @@ fn in_dir(target: &Target, identity: Identity, temp_dir: &str, ns_pid: i32) -> i
         }
         read_bounded(file, INSIDE_MAX)
     };
-    let all = names.take(USERS_MAX).filter_map(|entry| read(entry.file_name()).ok());
-    let mut parsed = all.filter_map(|bytes| PerfData::parse(&bytes).ok());
-    Ok(parsed.find(|data| is_of_this_life(data, target)))
+    let mut parsed = names.take(USERS_MAX).filter_map(|entry| {
+        let data = PerfData::parse(&read(entry.file_name()).ok()?).ok()?;
+        Some((entry.file_name().to_string_lossy().into_owned(), data))
+    });
+    Ok(parsed.find(|(_, data)| is_of_this_life(data, target)))
 }
 
 /// Returns whether hsperfdata belongs to this process. A file that an earlier process with the same pid has left has an

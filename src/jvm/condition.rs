@@ -152,6 +152,13 @@ pub fn lacks_heap(conditions: &[Condition], usage: &Usage) -> bool {
         && matches!(judge(conditions, usage), Judged::Unknown(_))
 }
 
+/// Returns whether there is to be a dump for nothing but the use of the heap.
+pub fn hangs_on_heap(conditions: &[Condition], usage: &Usage) -> bool {
+    let without = Usage { heap: Reading::NoLimit, ..*usage };
+    let is_worth = |usage: &Usage| matches!(judge(conditions, usage), Judged::Worth(_));
+    is_worth(usage) && !is_worth(&without)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +204,17 @@ mod tests {
         assert!(!lacks(&["heap>85%", "memory>90%"], Reading::Of(1, 100), Reading::Unknown));
         assert!(!lacks(&["memory>90%"], Reading::Unknown, Reading::Unknown));
         assert!(!lacks(&[], Reading::Unknown, Reading::Unknown));
+    }
+
+    #[test]
+    fn heap_is_watched_only_when_nothing_else_holds() {
+        let hangs = |texts: &[&str], heap| {
+            hangs_on_heap(&conditions(texts), &Usage { heap: Reading::Of(heap, 100), memory: Reading::Of(95, 100) })
+        };
+        assert!(hangs(&["heap>85%", "memory>99%"], 90));
+        assert!(!hangs(&["heap>85%", "memory>90%"], 90));
+        assert!(!hangs(&["heap>85%"], 80));
+        assert!(!hangs(&[], 90));
     }
 
     #[test]

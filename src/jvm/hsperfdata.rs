@@ -7,10 +7,6 @@ const MAGIC: [u8; 4] = [0xca, 0xfe, 0xc0, 0xc0];
 const PROLOGUE: usize = 32;
 const ENTRY_HEADER: usize = 20;
 
-/// Smallest region of a G1 heap in bytes. A heap is a whole number of regions (JDK: `heapRegionBounds.hpp`). Up to JDK
-/// 20 its counters are some bytes larger, against a division by zero (JDK: `g1MonitoringSupport.hpp`, `pad_capacity`).
-const G1_REGION_MIN: u64 = 1 << 20;
-
 /// Reasons why the bytes are not hsperfdata.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PerfDataError {
@@ -90,46 +86,6 @@ impl PerfData {
     pub fn vm_version(&self) -> Option<&str> {
         self.text("java.property.java.vm.version")
     }
-
-    /// Returns the largest heap in bytes: `-Xmx`, as the JVM has rounded it.
-    pub fn heap_max(&self) -> Option<u64> {
-        let [young, old] = [0, 1].map(|generation| self.generation_max(generation).unwrap_or(0));
-        let all = if self.divides_heap() { young.saturating_add(old) } else { young.max(old) };
-        (all > 0).then_some(all)
-    }
-
-    /// Returns the used and the largest bytes of the old generation, as of its last collection. Without generations,
-    /// ZGC and Shenandoah report the whole heap as the old one.
-    pub fn old_generation(&self) -> Option<(u64, u64)> {
-        let used = self.long("sun.gc.generation.1.space.0.used")?.max(0).cast_unsigned();
-        Some((used, self.generation_max(1).or_else(|| self.heap_max())?))
-    }
-
-    /// Returns whether each generation has a part of the heap. Those of G1, ZGC and Shenandoah share it, and each
-    /// reports the whole.
-    ///
-    /// Serial, Parallel and CMS name two collectors: `Copy:MSC`, `ParScav:MSC`, `ParNew:CMS` (JDK: `serialHeap.cpp`,
-    /// `parallelScavengeHeap.cpp`, `cmsHeap.cpp`; 8: `collectorPolicy.cpp`). From JDK 28 on, the young generation of
-    /// Parallel may shrink to nothing. Its old generation may then take the whole heap.
-    fn divides_heap(&self) -> bool {
-        self.text("sun.gc.policy.name").is_some_and(|name| name.contains(':'))
-            && self.long("sun.gc.generation.0.minCapacity") != Some(0)
-    }
-
-    fn generation_max(&self, generation: u8) -> Option<u64> {
-        let max = self.long(&format!("sun.gc.generation.{generation}.maxCapacity")).filter(|max| *max > 0)?;
-        let is_g1 = self.text("sun.gc.policy.name") == Some("GarbageFirst");
-        let max = max.cast_unsigned();
-        Some(if is_g1 { max / G1_REGION_MIN * G1_REGION_MIN } else { max })
-    }
-
-    /// Returns the used bytes of all spaces, as of the last collection. Serves as a hint of a lower bound.
-    pub fn heap_used(&self) -> Option<u64> {
-        let spaces = (0..2).flat_map(|generation| {
-            (0..3).map(move |space| format!("sun.gc.generation.{generation}.space.{space}.used"))
-        });
-        spaces.filter_map(|name| self.long(&name)).map(|used| used.max(0).cast_unsigned()).reduce(u64::saturating_add)
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +126,15 @@ fn until_nul(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+impl PerfData {
+    /// Returns the counters with these names and values.
+    pub fn of(counters: &[(&str, Value)]) -> Self {
+        let counters = counters.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Self { accessible: true, counters }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -200,43 +165,13 @@ mod tests {
         let data = PerfData::parse(&file(&[
             ("sun.rt.javaCommand", Value::Text("com.shop.Main --password=x".into())),
             ("sun.rt.jvmCapabilities", Value::Text("1000".into())),
-            ("sun.gc.generation.0.space.0.used", Value::Long(5)),
-            ("sun.gc.generation.1.space.0.used", Value::Long(7)),
+            ("sun.rt.createVmBeginTime", Value::Long(5)),
         ]))
         .unwrap();
         assert!(data.accessible);
         assert_eq!(data.main_class(), Some("com.shop.Main"));
         assert_eq!(data.is_attachable(), Some(true));
-        assert_eq!(data.heap_used(), Some(12));
-    }
-
-    /// Policy and maxima of both generations, as JDK 8 to 25 reported them with `-Xmx400m`.
-    #[test]
-    fn largest_heap_is_that_of_the_command_line() {
-        const MIB: i64 = 1 << 20;
-        let least = Value::Long(MIB);
-        let max_of = |policy: Option<&str>, young: Option<i64>, old: i64, least: &Value| {
-            let policy = policy.map(|name| ("sun.gc.policy.name", Value::Text(name.into())));
-            let young = young.map(|young| ("sun.gc.generation.0.maxCapacity", Value::Long(young)));
-            let old = ("sun.gc.generation.1.maxCapacity", Value::Long(old));
-            let least = ("sun.gc.generation.0.minCapacity", least.clone());
-            let entries: Vec<_> = policy.into_iter().chain(young).chain([old, least]).collect();
-            PerfData::parse(&file(&entries)).unwrap().heap_max()
-        };
-        let max = |policy, young, old| max_of(policy, young, old, &least);
-        let whole = Some(400 << 20);
-        let parallel28 = max_of(Some("ParScav:MSC"), Some(139_460_608), 400 * MIB, &Value::Long(0));
-        assert_eq!(parallel28, whole, "JDK 28");
-        assert_eq!(max(Some("Copy:MSC"), Some(139_788_288), 279_642_112), whole);
-        assert_eq!(max(Some("ParScav:MSC"), Some(139_460_608), 279_969_792), whole);
-        assert_eq!(max(Some("ParNew:CMS"), Some(139_788_288), 279_642_112), whole);
-        assert_eq!(max(Some("Copy:MSC"), Some(200 * MIB), 200 * MIB), whole, "NewRatio=1");
-        assert_eq!(max(Some("GarbageFirst"), Some(419_430_424), 419_430_408), whole, "JDK 8 to 17");
-        assert_eq!(max(Some("GarbageFirst"), Some(400 * MIB), 400 * MIB), whole, "JDK 21 and later");
-        assert_eq!(max(None, None, 400 * MIB), whole, "ZGC up to 21, Epsilon");
-        assert_eq!(max(None, Some(400 * MIB), 400 * MIB), whole, "ZGC with generations");
-        assert_eq!(max(None, Some(0), 400 * MIB), whole, "Shenandoah");
-        assert_eq!(max(None, None, 0), None);
+        assert_eq!(data.long("sun.rt.createVmBeginTime"), Some(5));
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod closed;
 mod command_line;
 pub mod condition;
 mod elf;
+mod heap_counters;
+pub mod heap_level;
 pub mod hsperfdata;
 pub mod layout;
 pub mod limits;
@@ -52,6 +54,8 @@ pub struct Jvm {
     pub disables_attach: bool,
     pub resident_bytes: u64,
     pub perf_data: Option<PerfData>,
+    /// The path of hsperfdata, as the JVM sees it.
+    perf_path: Option<String>,
     /// Main class or jar. Without arguments, because they may be secrets.
     pub main_class: Option<String>,
 }
@@ -59,6 +63,11 @@ pub struct Jvm {
 impl Jvm {
     pub fn pid(&self) -> i32 {
         self.target.pid()
+    }
+
+    /// Reads the counters anew.
+    pub fn counters(&self) -> Option<PerfData> {
+        perf_data(&self.target, self.identity, self.perf_path.as_deref()?)
     }
 
     /// Returns one line that identifies this JVM.
@@ -165,8 +174,9 @@ fn open_jvm(target: Target, ns_pid: i32, identity: Identity, vm: Vm, mapped: Map
     target.hold_dirs();
     let start = Start::of(&target, identity);
     let (temp_dir, line) = (start.temp_dir(&mapped), start.line);
-    let perf_data = perf_data(&target, identity, mapped.hsperfdata);
-    jvm(target, ns_pid, identity, vm, perf_data, temp_dir, line)
+    let perf_data = mapped.hsperfdata.as_deref().and_then(|path| perf_data(&target, identity, path));
+    let jvm = jvm(target, ns_pid, identity, vm, perf_data, temp_dir, line);
+    Jvm { perf_path: mapped.hsperfdata, ..jvm }
 }
 
 /// Returns a JVM whose mappings are closed to us; `None` if nothing shows that it is one.
@@ -176,13 +186,13 @@ fn closed_jvm(target: Target, status: &ProcStatus, ns_pid: i32, identity: Identi
     if found.is_none() && !closed::is_named_like_a_jvm(&target, status, &start.line) {
         return None;
     }
-    let (perf_data, temp_dir) = match found {
-        Some(found) => (Some(found.data), found.temp_dir),
-        None => (None, start.temp_dir(&Mapped::default())),
+    let (perf_data, perf_path, temp_dir) = match found {
+        Some(found) => (Some(found.data), Some(found.path), found.temp_dir),
+        None => (None, None, start.temp_dir(&Mapped::default())),
     };
     let line = start.line;
     let jvm = jvm(target, ns_pid, identity, Vm::HotSpot, perf_data, temp_dir, line);
-    Some(Jvm { by_name_only: true, ..jvm })
+    Some(Jvm { by_name_only: true, perf_path, ..jvm })
 }
 
 fn jvm(
@@ -199,8 +209,20 @@ fn jvm(
     let main_class = perf_data.as_ref().and_then(PerfData::main_class).map(str::to_owned);
     let disables_attach = line.disables_attach();
     let main_class = main_class.or(line.main);
-    let (by_name_only, resident_bytes) = (false, 0);
-    Jvm { target, ns_pid, identity, vm, by_name_only, temp_dir, disables_attach, resident_bytes, perf_data, main_class }
+    let (by_name_only, resident_bytes, perf_path) = (false, 0, None);
+    Jvm {
+        target,
+        ns_pid,
+        identity,
+        vm,
+        by_name_only,
+        temp_dir,
+        disables_attach,
+        resident_bytes,
+        perf_data,
+        perf_path,
+        main_class,
+    }
 }
 
 /// Returns the reason why the process that the user named is no JVM.
@@ -250,9 +272,8 @@ fn mapped(target: &Target, ns_pid: i32) -> io::Result<Mapped> {
 }
 
 /// Returns the counters, if the JVM has a file that we can read.
-fn perf_data(target: &Target, identity: Identity, path: Option<String>) -> Option<PerfData> {
-    let path = path?;
-    let bytes = target.read_inside(&path).or_else(|_| identity.io(|| target.read_inside(&path)));
+fn perf_data(target: &Target, identity: Identity, path: &str) -> Option<PerfData> {
+    let bytes = target.read_inside(path).or_else(|_| identity.io(|| target.read_inside(path)));
     match bytes.map(|bytes| PerfData::parse(&bytes)) {
         Ok(Ok(data)) => Some(data),
         Ok(Err(error)) => {

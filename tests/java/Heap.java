@@ -13,10 +13,14 @@ import java.util.Map;
  * The JVM that the tests dump. Arguments, all key=value: markers (1000), garbage (0), mb (0), secret, plant (a secret
  * at many places), litter (a text that dead objects have), out (a file
  * that gets the READY line too), sap (seconds of time to safepoint for the command "busy").
- * Prints READY and its PID when all is allocated, then answers each line of standard input by one line.
+ * Prints READY and its PID when all is allocated, then answers each line of standard input by one line. "churn N" and
+ * "leak N" allocate N MB per second from then on.
  */
 public final class Heap {
     private static final List<Object> HELD = new ArrayList<>();
+
+    /** So much lives into the old generation, and dies there. */
+    private static final int CHURN_HELD_MB = 20;
 
     private static Marker[] dropped;
 
@@ -48,7 +52,16 @@ public final class Heap {
     private static void answer(PauseClock clock, Busy busy) throws IOException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
-            switch (line.trim()) {
+            String[] words = line.trim().split(" ");
+            switch (words[0]) {
+                case "churn":
+                    new Load(Double.parseDouble(words[1]), CHURN_HELD_MB).start();
+                    say("churn");
+                    break;
+                case "leak":
+                    new Load(Double.parseDouble(words[1]), 0).start();
+                    say("leak");
+                    break;
                 case "ping":
                     say("pong");
                     break;

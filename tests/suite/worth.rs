@@ -6,6 +6,7 @@ use crate::common::container::Container;
 use crate::common::jvm::TestJvm;
 use crate::common::tool::{Tool, binary};
 use crate::containers::INSIDE;
+use crate::recipes::wait_until;
 
 #[test]
 fn a_jvm_whose_old_generation_is_not_full_is_not_dumped_and_not_touched() {
@@ -21,6 +22,34 @@ fn a_jvm_whose_old_generation_is_not_full_is_not_dumped_and_not_touched() {
         assert_eq!(std::fs::read_dir(store.path()).unwrap().count(), 0, "JDK {version}");
         dump("memory>100%,heap>5%").run().expect(0).stored();
     }
+}
+
+/// Shenandoah tells the use of this moment: it rises to 340 MiB, of which 110 live.
+#[test]
+fn garbage_of_a_healthy_heap_is_no_reason() {
+    let (Some(jvm), store) = (TestJvm::builder("25"), tempfile::tempdir().unwrap()) else { return };
+    let jvm = jvm.jvm_arg("-Xmx400m").jvm_arg("-XX:+UseShenandoahGC").arg("mb=90").start();
+    jvm.say("churn 60");
+    wait_until("much garbage", || heap_used(&jvm) > 270 << 20);
+    let dump = |condition: &str| {
+        Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--if", condition]).run().expect(0).receipt()
+    };
+    let receipt = dump("heap>60%");
+    let why = receipt["nothing_done"].as_str().unwrap_or_else(|| panic!("{receipt}"));
+    assert!(why.contains("not heap>60%: "), "{why}");
+    wait_until("much garbage", || heap_used(&jvm) > 270 << 20);
+    let receipt = dump("heap>20%");
+    let reason = receipt["reason"].as_str().unwrap_or_else(|| panic!("{receipt}"));
+    let level: f64 = reason.strip_prefix("heap>20%: ").and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap();
+    assert!((25.0..45.0).contains(&level), "the objects that live: {reason}");
+}
+
+/// Returns the used bytes of the heap, as `ps` tells them.
+fn heap_used(jvm: &TestJvm) -> u64 {
+    let told = Tool::new(&["ps", "--output", "json"]).run().expect(0).stdout;
+    let rows: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["pid"] == jvm.pid()).unwrap_or_else(|| panic!("{rows}"));
+    row["heap_used"].as_u64().unwrap()
 }
 
 #[test]

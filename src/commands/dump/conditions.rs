@@ -1,10 +1,24 @@
 //! `--if`: decides whether there is to be a dump.
 
+use std::time::{Duration, Instant};
+
 use super::run::Run;
 use crate::attach::VirtualMachine;
+use crate::base::units::Seconds;
 use crate::error::Error;
 use crate::heap_dump::{self, Measured};
-use crate::jvm::condition::{Judged, Reading, judge, lacks_heap};
+use crate::jvm::condition::{Judged, Reading, Usage, hangs_on_heap, judge, lacks_heap};
+use crate::jvm::heap_level::HeapLevel;
+use crate::jvm::hsperfdata::PerfData;
+
+/// The most time for which a run watches a heap that is nearly full of objects or of garbage.
+const WATCHES_FOR: Duration = Duration::from_secs(30);
+
+/// The part of the run's time that it watches at most: the rest is for the dump.
+const WATCHING_PART: u32 = 6;
+
+/// The counters of Shenandoah are renewed ten times a second (JDK: `ShenandoahControlThread`).
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl<'a> Run<'a> {
     /// Measures what the conditions ask for. The run attaches only for values that nothing else tells, and then stays
@@ -12,6 +26,7 @@ impl<'a> Run<'a> {
     pub fn measure(&mut self) -> Result<(Judged, Option<VirtualMachine<'a>>), Error> {
         let conditions = &self.settings.conditions;
         let mut usage = heap_dump::usage(self.jvm);
+        self.watch_heap(&mut usage)?;
         if !lacks_heap(conditions, &usage) {
             return Ok((judge(conditions, &usage), None));
         }
@@ -34,6 +49,31 @@ impl<'a> Run<'a> {
             self.receipt.warn(format!("the JVM keeps no counters: heap is {what}, with the garbage"));
         }
         Ok((judge(conditions, &usage), Some(vm)))
+    }
+
+    /// Watches a heap whose counters have all its garbage, until two collections show its level, or until it falls below
+    /// each condition.
+    fn watch_heap(&mut self, usage: &mut Usage) -> Result<(), Error> {
+        if !self.jvm.perf_data.as_ref().is_some_and(PerfData::old_use_is_momentary) {
+            return Ok(());
+        }
+        let (begun, mut level) = (Instant::now(), HeapLevel::default());
+        let limit = WATCHES_FOR.min(self.deadline.remaining() / WATCHING_PART);
+        while hangs_on_heap(&self.settings.conditions, usage) && level.known().is_none() {
+            if begun.elapsed() >= limit {
+                let watched = Seconds(begun.elapsed());
+                self.receipt
+                    .warn(format!("heap is the lowest use in {watched}, with the garbage: no collection ended"));
+                return Ok(());
+            }
+            self.progress.stage("watching the heap", None);
+            self.deadline.sleep(LOOK_EVERY, "watching the heap")?;
+            self.jvm.counters().iter().for_each(|counters| level.look(Instant::now(), counters));
+            if let Some((used, most)) = level.known().or_else(|| level.at_most()) {
+                usage.heap = Reading::Of(used, most);
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether there is to be a dump. The receipt says why.

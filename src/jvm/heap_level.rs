@@ -1,0 +1,159 @@
+//! The level of a heap: the bytes that its collector cannot free. The use of a healthy heap rises between two
+//! collections to any height, so one look at it says nothing. No I/O: the caller passes the counters.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::heap_counters::Collections;
+use super::hsperfdata::PerfData;
+
+/// Number of completed collections after which the lowest use is the level.
+const COLLECTIONS: u64 = 2;
+
+/// Time for which the use must have been watched where the JVM does not count its collections, or where its collector
+/// begins no mark (G1: below `InitiatingHeapOccupancyPercent`).
+const WATCHED_FOR: Duration = Duration::from_secs(30);
+
+/// The use of the old generation, watched over some time.
+#[derive(Debug, Default)]
+pub struct HeapLevel {
+    /// Pauses of the collector at the first look.
+    first: Option<Collections>,
+    /// The lowest use, for each number of pauses. The oldest one comes first.
+    by_pauses: VecDeque<(u64, u64)>,
+    /// Each use of the last [`WATCHED_FOR`]. The oldest one comes first.
+    recent: VecDeque<(Instant, u64)>,
+    since: Option<Instant>,
+    most: u64,
+}
+
+impl HeapLevel {
+    /// Adds the counters of one look. Counters without an old generation add nothing.
+    pub fn look(&mut self, at: Instant, counters: &PerfData) {
+        let Some((used, most)) = counters.old_generation() else { return };
+        self.most = most;
+        self.since.get_or_insert(at);
+        self.recent.push_back((at, used));
+        while self.recent.front().is_some_and(|(then, _)| at.duration_since(*then) > WATCHED_FOR) {
+            self.recent.pop_front();
+        }
+        let Some(collections) = counters.old_collections() else { return };
+        self.first.get_or_insert(collections);
+        match self.by_pauses.back_mut() {
+            Some((pauses, lowest)) if *pauses == collections.pauses => *lowest = used.min(*lowest),
+            _ => self.by_pauses.push_back((collections.pauses, used)),
+        }
+        let gone = collections.pauses.saturating_sub(COLLECTIONS * collections.per_collection);
+        while self.by_pauses.front().is_some_and(|(pauses, _)| *pauses <= gone) {
+            self.by_pauses.pop_front();
+        }
+    }
+
+    /// Returns the level and its maximum; `None` before it is known.
+    pub fn known(&self) -> Option<(u64, u64)> {
+        let lowest = self.lowest_of_collections().or_else(|| self.lowest_of_time())?;
+        Some((lowest, self.most))
+    }
+
+    /// Returns the lowest use so far: the level is not above it.
+    pub fn at_most(&self) -> Option<(u64, u64)> {
+        let uses = self.by_pauses.iter().map(|(_, used)| *used).chain(self.recent.iter().map(|(_, used)| *used));
+        Some((uses.min()?, self.most))
+    }
+
+    /// Returns the lowest use since the last collection but one was over.
+    fn lowest_of_collections(&self) -> Option<u64> {
+        let (first, last) = (self.first?, self.by_pauses.back()?.0);
+        let is_seen = last >= first.pauses.saturating_add(COLLECTIONS * first.per_collection);
+        is_seen.then(|| self.by_pauses.iter().map(|(_, lowest)| *lowest).min())?
+    }
+
+    fn lowest_of_time(&self) -> Option<u64> {
+        let (since, (last, _)) = (self.since?, self.recent.back()?);
+        let is_seen = last.duration_since(since) >= WATCHED_FOR;
+        let may_rest = self.first.is_none_or(|first| first.may_rest);
+        (is_seen && may_rest).then(|| self.recent.iter().map(|(_, used)| *used).min())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jvm::hsperfdata::Value;
+
+    const MOST: i64 = 400;
+
+    /// Returns the counters of a JVM with this collector, as hsperfdata has them.
+    fn counters(policy: Option<&str>, collector: Option<(u8, &str, i64)>, used: i64) -> PerfData {
+        let mut all = vec![
+            ("sun.gc.generation.1.space.0.used".to_owned(), Value::Long(used << 20)),
+            ("sun.gc.generation.1.maxCapacity".to_owned(), Value::Long(MOST << 20)),
+        ];
+        all.extend(policy.map(|name| ("sun.gc.policy.name".to_owned(), Value::Text(name.into()))));
+        if let Some((number, name, count)) = collector {
+            let counter = |what: &str| format!("sun.gc.collector.{number}.{what}");
+            all.extend([(counter("name"), Value::Text(name.into())), (counter("invocations"), Value::Long(count))]);
+        }
+        PerfData::of(&all.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>())
+    }
+
+    /// Looks once a second, and returns the level after each look, in MiB.
+    fn levels(looks: impl IntoIterator<Item = PerfData>) -> Vec<Option<u64>> {
+        let (mut level, start) = (HeapLevel::default(), Instant::now());
+        let mut looked = |(second, counters): (u64, PerfData)| {
+            level.look(start + Duration::from_secs(second), &counters);
+            level.known().map(|(used, _)| used >> 20)
+        };
+        (0..).zip(looks).map(&mut looked).collect()
+    }
+
+    fn shenandoah(pauses: i64, used: i64) -> PerfData {
+        counters(None, Some((1, "Shenandoah full", pauses)), used)
+    }
+
+    #[test]
+    fn saw_of_a_healthy_heap_is_no_level() {
+        // As seen on JDK 25 with 110 MB live: it rises by 60 MB/s, and each collection has 11 pauses.
+        let saw = (0..60).map(|second| shenandoah(second / 3 * 11, 120 + second % 3 * 60));
+        let levels = levels(saw);
+        assert!(levels[..6].iter().all(Option::is_none), "{levels:?}");
+        assert!(levels[6..].iter().all(|level| *level == Some(120)), "{levels:?}");
+    }
+
+    #[test]
+    fn slow_garbage_is_no_level_before_two_collections() {
+        let rising = (0..300).map(|second| shenandoah(35, 110 + second));
+        assert!(levels(rising).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn full_collections_tell_the_level_of_a_leak() {
+        let serial = |count, used| counters(Some("Copy:MSC"), Some((1, "MSC", count)), used);
+        let looks = [serial(4, 390), serial(5, 350), serial(5, 380), serial(6, 360), serial(6, 390), serial(7, 370)];
+        assert_eq!(levels(looks), [None, None, None, Some(350), Some(350), Some(360)]);
+    }
+
+    #[test]
+    fn collector_that_rests_is_watched_for_a_time() {
+        let g1 = |used| counters(Some("GarbageFirst"), Some((2, "marks", 4)), used);
+        let levels = levels((0..40).map(|second| g1(if second == 2 { 340 } else { 360 })));
+        assert_eq!(levels[29..34], [None, Some(340), Some(340), Some(340), Some(360)]);
+    }
+
+    #[test]
+    fn heap_without_counted_collections_is_watched_for_a_time() {
+        let levels = levels((0..32).map(|_| counters(None, None, 360)));
+        assert_eq!(levels[29..], [None, Some(360), Some(360)]);
+    }
+
+    #[test]
+    fn level_is_not_above_the_lowest_use_so_far() {
+        let mut level = HeapLevel::default();
+        assert_eq!(level.at_most(), None);
+        let start = Instant::now();
+        for (second, used) in [(0, 300), (1, 120), (2, 180)] {
+            level.look(start + Duration::from_secs(second), &shenandoah(35, used));
+        }
+        assert_eq!(level.at_most().map(|(used, most)| (used >> 20, most >> 20)), Some((120, 400)));
+    }
+}
