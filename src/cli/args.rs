@@ -192,6 +192,25 @@ pub struct WatchArgs {
     /// How many dumps may wait for the store, 2 at least: the first and the newest stay [default: all]
     #[arg(long, value_name = "N")]
     pub max_local: Option<String>,
+    /// Dump the JVM by itself, if heap>PERCENT%, memory>PERCENT% or heap+PERCENT%/TIME holds; several with ',' between;
+    /// off in any source ends it
+    #[arg(long, value_name = "CONDITION")]
+    pub when: Vec<String>,
+    /// How long the condition must hold [default: 60s]
+    #[arg(long = "for", value_name = "TIME")]
+    pub held_for: Option<String>,
+    /// Time between two automatic dumps of all pods of the application [default: 30m]
+    #[arg(long, value_name = "TIME")]
+    pub cooldown: Option<String>,
+    /// The most automatic dumps of all pods of the application [default: 3/day]
+    #[arg(long, value_name = "N/day")]
+    pub at_most: Option<String>,
+    /// A part of the main class or command line of the JVM to look at
+    #[arg(long = "match", value_name = "TEXT")]
+    pub matching: Option<String>,
+    /// Which of several JVMs: lowest, newest or largest [default: lowest]
+    #[arg(long, value_name = "WHICH")]
+    pub select: Option<String>,
     /// Where the watcher says how it is [default: DIR/jmap-dump-tool/status.json]
     #[arg(long, value_name = "FILE")]
     pub status: Option<String>,

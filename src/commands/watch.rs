@@ -1,5 +1,6 @@
 //! `watch`: the sidecar. One thread takes what is complete out of the JVM's way, another one stores it.
 
+mod automatic;
 mod storing;
 
 use std::collections::BTreeSet;
@@ -77,11 +78,15 @@ impl Watcher {
         }
         let ended = std::thread::scope(|scope| {
             let storer = started(scope, || self.store_until_over()).map_err(RoomError::NoThread)?;
+            let looker = started(scope, || self.look_at_levels(life)).map_err(RoomError::NoThread)?;
             let stopped = self.look_until_over(life, || storer.is_finished());
             self.lock().over = true;
             self.changed.notify_all();
             if let Some(stopped) = &stopped {
                 self.work.cancel().trip(stopped.reason);
+            }
+            if let Err(panic) = joined_or_panic(looker) {
+                log::error!("the thread that looks at the heap is gone: {}", panics::message(&*panic));
             }
             match joined_or_panic(storer) {
                 Ok(()) => stopped.ok_or_else(|| storer_gone("it has ended")),

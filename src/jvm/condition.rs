@@ -67,7 +67,7 @@ impl Condition {
 
 impl Condition {
     /// Returns the condition with its reading: `heap>85%: 93.0 % (372.0 MiB of 400.0 MiB)`.
-    fn told_as_held(self, usage: &Usage) -> String {
+    pub fn told_as_held(self, usage: &Usage) -> String {
         let reading = self.measure.of(usage);
         match (reading, reading.percent()) {
             (Reading::Of(used, most), Some(percent)) => {

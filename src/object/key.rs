@@ -182,6 +182,9 @@ pub const RECEIPT_TAIL: &str = ".json";
 /// End of the name of the text beside the dump: threads, flags, memory.
 pub const CONTEXT_TAIL: &str = ".txt";
 
+/// End of the name of a pod's claim to dump by itself.
+pub const TURN_TAIL: &str = ".turn";
+
 /// Returns the content type of a text beside a dump, by the end of its name.
 pub fn content_type_of(tail: &str) -> &'static str {
     if tail == CONTEXT_TAIL { "text/plain; charset=utf-8" } else { "application/json" }

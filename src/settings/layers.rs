@@ -141,6 +141,11 @@ impl Layers {
         all.next().map(|(origin, text)| Value { text: text.clone(), origin: origin.clone() })
     }
 
+    /// Returns whether any source, strong or weak, has this text for `key`.
+    pub fn says(&self, key: &str, text: &str) -> bool {
+        self.0.iter().any(|(_, values)| values.0.get(key).is_some_and(|value| value.trim() == text))
+    }
+
     /// Parses the value of `key`.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub use layers::{Layers, Origin};
 pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
 pub use upload::UploadSettings;
 pub use values::UsageError;
-pub use watch::WatchSettings;
+pub use watch::{AutomaticSettings, WatchSettings};
 
 use crate::cli::{CheckArgs, DumpArgs, Flags, PlaceArgs};
 use crate::compress::redaction::Redaction;
@@ -220,6 +220,25 @@ impl CheckSettings {
 }
 
 impl DumpSettings {
+    /// Returns the settings of a dump that nobody has asked for. It never begins with a full collection, and nothing
+    /// forces it.
+    fn automatic(common: Settings, target: TargetSettings) -> Self {
+        Self {
+            common,
+            target: TargetSettings { live: false, ..target },
+            force: false,
+            keep_when_store_is_down: false,
+            dry_run: false,
+            conditions: Vec::new(),
+            dump_if_unknown: false,
+            with: vec![Context::Threads, Context::Flags],
+            reason: None,
+            link: None,
+            no_disk: false,
+            max_pause: Duration::ZERO,
+        }
+    }
+
     /// Returns the settings of `dump`.
     ///
     /// # Errors

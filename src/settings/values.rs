@@ -142,6 +142,12 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Parses `3/day`.
+pub(super) fn at_most_per_day(text: &str) -> Result<usize, String> {
+    let number = text.strip_suffix("/day").and_then(|number| number.trim().parse().ok());
+    number.ok_or_else(|| "not of the form N/day, such as 3/day".to_owned())
+}
+
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let found = choices.iter().find(|(name, _)| *name == text);
     let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");

@@ -6,12 +6,17 @@ use std::time::Duration;
 use glob::Pattern;
 
 use super::layers::Layers;
-use super::values::{boolean, duration, number, patterns};
-use super::{Settings, UsageError, place};
+use super::values::{at_most_per_day, boolean, duration, number, patterns};
+use super::{DumpSettings, Settings, TargetSettings, UsageError, place};
 use crate::cli::{Flags, WatchArgs};
 use crate::kept::names::STATUS;
 use crate::kept::names::WAITING;
 use crate::store::url::StoreUrl;
+use crate::watch::trigger::When;
+use crate::watch::turn::Limits;
+
+/// The word of `when` that ends all automatic dumps.
+const OFF: &str = "off";
 
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
@@ -23,6 +28,49 @@ pub struct WatchSettings {
     pub status: PathBuf,
     /// Time to go on storing after the signal to end.
     pub grace: Duration,
+    /// `None` without `--when`.
+    pub automatic: Option<AutomaticSettings>,
+}
+
+/// Settings of the dumps that a watcher takes by itself.
+#[derive(Debug, Clone)]
+pub struct AutomaticSettings {
+    pub conditions: Vec<When>,
+    /// Time for which a condition must hold.
+    pub held_for: Duration,
+    pub limits: Limits,
+    pub dump: DumpSettings,
+    flags: Flags,
+    config: Option<String>,
+}
+
+impl AutomaticSettings {
+    fn read(layers: &Layers, common: &Settings, args: &WatchArgs, flags: &Flags) -> Result<Option<Self>, UsageError> {
+        let parse =
+            |text: &str| text.split(',').filter(|when| *when != OFF).map(|when| When::parse(when, duration)).collect();
+        let conditions: Vec<When> = layers.parse("when", parse)?.unwrap_or_default();
+        if conditions.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            conditions,
+            held_for: layers.parse("for", duration)?.unwrap_or(Duration::from_secs(60)),
+            limits: Limits {
+                cooldown: layers.parse("cooldown", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
+                per_day: layers.parse("at_most", at_most_per_day)?.unwrap_or(3),
+            },
+            dump: DumpSettings::automatic(common.clone(), TargetSettings::read(layers)?),
+            flags: flags.clone(),
+            config: args.common.config.clone(),
+        }))
+    }
+
+    /// Returns whether any source says `when = "off"` by now. A source that cannot be read says nothing.
+    pub fn is_off(&self) -> bool {
+        // Standard input cannot be read again.
+        let config = self.config.as_deref().filter(|path| *path != "-");
+        Layers::read(&self.flags, config).is_ok_and(|layers| layers.says("when", OFF))
+    }
 }
 
 impl WatchSettings {
@@ -39,6 +87,7 @@ impl WatchSettings {
         if common.store.url.is_presigned() {
             return Err(UsageError::OneObject);
         }
+        let automatic = AutomaticSettings::read(&layers, &common, args, flags)?;
         let dir = PathBuf::from(&args.dir);
         let status = layers.get("status").map(|value| PathBuf::from(value.text));
         Ok(Self {
@@ -48,6 +97,7 @@ impl WatchSettings {
             max_local: layers.parse("max_local", number)?,
             status: status.unwrap_or_else(|| dir.join(WAITING).join(STATUS)),
             grace: layers.parse("grace", duration)?.unwrap_or(Duration::from_secs(25)),
+            automatic,
             dir,
         })
     }

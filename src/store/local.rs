@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
-use super::{Beside, Finished, StoreError};
+use super::{Finished, StoreError, Upload};
 use crate::base::deadline::slowly;
 use crate::compress::spool::Spool;
 use crate::files::entry::{Entry, HeldDir};
@@ -133,7 +133,7 @@ impl LocalUpload {
         self.end = End::Named;
         let (key, verified) = (self.key.dump(), Verified::Size);
         let object = StoredObject { url, key, bytes: digest.bytes, sha256: digest.sha256, verified };
-        Ok(Finished { object, beside: Beside::Local(self) })
+        Ok(Finished { object, upload: Upload::Local(self) })
     }
 
     /// Returns a file with the bytes of the object in order. The spool of a dump in parts has its head after its heap,

@@ -197,6 +197,19 @@ impl Upload {
         }
     }
 
+    /// Stores a text beside the object, for example its receipt.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        match self {
+            Self::Remote(upload) => upload.put_beside(tail, bytes),
+            Self::Local(upload) => upload.put_beside(tail, &bytes),
+            Self::Whole(upload) => upload.put_beside(tail, bytes),
+            Self::Stdout(_) => Ok(()),
+        }
+    }
+
     /// Completes the object. The verdict proves that the dump is whole. Without a `spool`, all parts were sent already.
     ///
     /// # Errors
@@ -216,15 +229,7 @@ impl Upload {
 #[derive(Debug)]
 pub struct Finished {
     pub object: StoredObject,
-    beside: Beside,
-}
-
-#[derive(Debug)]
-enum Beside {
-    Remote(RemoteUpload),
-    Local(LocalUpload),
-    Whole(Box<WholeUpload>),
-    Nowhere,
+    upload: Upload,
 }
 
 impl Finished {
@@ -233,11 +238,6 @@ impl Finished {
     /// # Errors
     /// When the store refuses. The dump itself is stored all the same.
     pub fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        match &mut self.beside {
-            Beside::Remote(upload) => upload.put_beside(tail, bytes),
-            Beside::Local(upload) => upload.put_beside(tail, &bytes),
-            Beside::Whole(upload) => upload.put_beside(tail, bytes),
-            Beside::Nowhere => Ok(()),
-        }
+        self.upload.put_beside(tail, bytes)
     }
 }

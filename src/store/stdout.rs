@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use super::{Beside, Finished, StoreError, StoreSettings};
+use super::{Finished, StoreError, StoreSettings, Upload};
 use crate::base::deadline::{Deadline, Woken, tick};
 use crate::compress::spool::Spool;
 use crate::object::stored::{Digest, StoredObject, Verified};
@@ -32,7 +32,7 @@ impl ToReader {
         Self { timeout: settings.reader_timeout, deadline: deadline.clone() }
     }
 
-    pub(super) fn write(&self, spool: &Spool, digest: &Digest) -> Result<Finished, StoreError> {
+    pub(super) fn write(self, spool: &Spool, digest: &Digest) -> Result<Finished, StoreError> {
         let mut buf = vec![0; PIECE as usize];
         let mut at = 0;
         while at < digest.bytes {
@@ -48,7 +48,7 @@ impl ToReader {
             sha256: digest.sha256.clone(),
             verified: Verified::Acknowledged,
         };
-        Ok(Finished { object, beside: Beside::Nowhere })
+        Ok(Finished { object, upload: Upload::Stdout(self) })
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> Result<(), StoreError> {

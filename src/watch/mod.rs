@@ -8,6 +8,8 @@ mod obstacles;
 pub mod parts;
 mod queue;
 mod status;
+pub mod trigger;
+pub mod turn;
 mod unverified;
 
 use std::fs::Metadata;

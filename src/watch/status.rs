@@ -46,6 +46,12 @@ pub struct Status {
     /// The error of the last try, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What is looked at for automatic dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looking_at: Option<String>,
+    /// The last automatic dump, or why there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_automatic: Option<String>,
     /// Obstacles that a person has to remove: files that cannot be read, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obstacles: Vec<String>,
@@ -89,7 +95,7 @@ impl Status {
                 return Ok(text);
             }
             if status.obstacles.is_empty() {
-                (status.last_error, status.last_stored) = (None, None);
+                (status.last_error, status.last_stored, status.last_automatic) = (None, None, None);
             }
             status.obstacles.truncate(status.obstacles.len() / 2);
         }

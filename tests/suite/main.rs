@@ -7,6 +7,7 @@ mod common;
 
 mod alt_temp_dir;
 mod attach;
+mod automatic;
 mod bad_input;
 mod binary;
 mod bounds;

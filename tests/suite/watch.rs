@@ -28,8 +28,13 @@ impl Pod {
     }
 
     pub fn tool(&self, flags: &[&str]) -> Tool {
+        self.tool_in(self.dir.path(), flags)
+    }
+
+    /// Watches another directory with the same store.
+    pub fn tool_in(&self, dir: &Path, flags: &[&str]) -> Tool {
         let endpoint = self.server.flags();
-        Tool::new(&["watch", "shop", "cart", "prod", self.dir.path().to_str().unwrap(), "--output", "json"])
+        Tool::new(&["watch", "shop", "cart", "prod", dir.to_str().unwrap(), "--output", "json"])
             .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
             .args(&endpoint.iter().map(String::as_str).collect::<Vec<_>>())
             .args(flags)

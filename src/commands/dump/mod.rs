@@ -32,7 +32,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
     tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
 }
 
-fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
+pub fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
     let nothing_done = |error| (new_receipt(&settings.common.place), Err(error));
     let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,

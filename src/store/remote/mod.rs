@@ -30,7 +30,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::settings::StoreSettings;
 use super::url::StoreUrl;
-use super::{Beside, Finished, StoreError};
+use super::{Finished, StoreError, Upload};
 use crate::base::deadline::Deadline;
 use crate::base::faults::door;
 use crate::base::panics;
@@ -133,7 +133,7 @@ impl RemoteUpload {
             sha256: digest.sha256.clone(),
             verified,
         };
-        Ok(Finished { object, beside: Beside::Remote(self) })
+        Ok(Finished { object, upload: Upload::Remote(self) })
     }
 
     pub(super) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {

@@ -30,7 +30,7 @@ use crate::object::stored::{Digest, StoredObject, Verified};
 use crate::store::retry::Retry;
 use crate::store::settings::StoreSettings;
 use crate::store::url::StoreUrl;
-use crate::store::{Beside, Finished, StoreError};
+use crate::store::{Finished, StoreError, Upload};
 
 /// Bytes that are read from the spool at a time.
 const PIECE: usize = 256 << 10;
@@ -141,7 +141,7 @@ impl WholeUpload {
             Kind::Presigned(presigned) => (presigned.shown.clone(), presigned.key.clone()),
         };
         let object = StoredObject { url, key, bytes: digest.bytes, sha256: digest.sha256.clone(), verified };
-        Ok(Finished { object, beside: Beside::Whole(Box::new(self)) })
+        Ok(Finished { object, upload: Upload::Whole(Box::new(self)) })
     }
 
     /// Returns whether the object is already in the store. An earlier process may have been killed between its last

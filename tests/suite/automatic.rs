@@ -1,0 +1,111 @@
+//! `watch --when`: a full heap is dumped once for all pods, and a healthy one is left alone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::common::hprof_check::assert_complete;
+use crate::common::jvm::TestJvm;
+use crate::recipes::wait_until;
+use crate::watch::{Pod, Watcher};
+
+/// Starts a watcher of the JVM that has this argument.
+fn watch(pod: &Pod, jvm: &str, conditions: &[&str]) -> Watcher {
+    let when = conditions.join(",");
+    Watcher::start(pod.tool(&["--match", jvm, "--when", &when, "--for", "1s", "-v"]))
+}
+
+/// Returns what the watcher says of itself in its status.
+fn told(pod: &Pod, field: &str) -> String {
+    pod.status()[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn has_attach_socket(jvm: &TestJvm) -> bool {
+    Path::new(&format!("/tmp/.java_pid{}", jvm.pid())).exists()
+}
+
+#[test]
+fn full_heap_is_dumped_by_the_watcher_once() {
+    for (version, collector) in [("8", "-XX:+UseParallelGC"), ("25", "-XX:+UseSerialGC")] {
+        let (pod, Some(jvm)) = (Pod::new(), TestJvm::builder(version)) else { continue };
+        let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg(collector).arg("mb=90").arg("markers=4711").start();
+        let _watcher = watch(&pod, "markers=4711", &["heap>50%"]);
+        wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
+        for _ in 0..3 {
+            // Two collections show the level. The watcher looks once a second.
+            jvm.say("gc");
+            std::thread::sleep(Duration::from_millis(1200));
+        }
+        wait_until("the dump", || told(&pod, "last_automatic").contains(".hprof.gz"));
+        let dumps = pod.dumps();
+        assert_eq!(dumps.len(), 1, "JDK {version}");
+        assert_eq!(assert_complete(&dumps[0]).of("Marker"), 4711, "JDK {version}");
+        let receipt = pod.server.objects().into_iter().find(|key| key.ends_with(".json")).unwrap();
+        let receipt: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(pod.server.object(&receipt)).unwrap()).unwrap();
+        let reason = receipt["reason"].as_str().unwrap_or_default();
+        assert!(reason.starts_with("watch: heap>50%: "), "{receipt}");
+        assert_eq!(receipt["live"], serde_json::Value::Null, "{receipt}");
+    }
+}
+
+#[test]
+fn garbage_and_full_memory_call_for_no_heap_dump() {
+    let (pod, Some(jvm)) = (Pod::new(), TestJvm::builder("25")) else { return };
+    let jvm = jvm.jvm_arg("-Xmx400m").jvm_arg("-XX:+UseShenandoahGC").arg("mb=90").arg("markers=4712").start();
+    jvm.say("churn 60");
+    let _watcher = watch(&pod, "markers=4712", &["heap>60%", "memory>0%"]);
+    wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
+    // Three collections come within 15 s.
+    std::thread::sleep(Duration::from_secs(15));
+    assert_eq!(pod.dumps().len(), 0, "{}", pod.status());
+    assert!(!has_attach_socket(&jvm), "it was attached to");
+}
+
+#[test]
+fn twenty_watchers_pause_an_application_once() {
+    let (server, Some(jvm)) = (Pod::new(), TestJvm::builder("17")) else { return };
+    let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=90").arg("markers=4713").start();
+    let dirs: Vec<_> = (0..20).map(|_| tempfile::tempdir().unwrap()).collect();
+    let watchers: Vec<_> = dirs
+        .iter()
+        .map(|dir| {
+            let status = dir.path().join("status.json");
+            let tool = server.tool_in(dir.path(), &["--match", "markers=4713", "--when", "heap>50%", "--for", "1s"]);
+            (Watcher::start(tool.args(&["--status", status.to_str().unwrap()])), status)
+        })
+        .collect();
+    let all_tell = |field: &str| {
+        watchers.iter().all(|(_, status)| {
+            let status: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(status).unwrap_or_default()).unwrap_or_default();
+            status[field].is_string()
+        })
+    };
+    wait_until("all looks", || all_tell("looking_at"));
+    for _ in 0..3 {
+        jvm.say("gc");
+        std::thread::sleep(Duration::from_millis(1200));
+    }
+    wait_until("all answers", || all_tell("last_automatic"));
+    assert_eq!(server.dumps().len(), 1);
+}
+
+#[test]
+fn settings_that_say_off_end_automatic_dumps() {
+    let (pod, Some(jvm)) = (Pod::new(), TestJvm::builder("17")) else { return };
+    let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=90").arg("markers=4714").start();
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), "when = \"off\"\n").unwrap();
+    let config = config.path().to_str().unwrap();
+    let flags = ["--match", "markers=4714", "--when", "heap>50%", "--for", "1s", "--config", config];
+    let _watcher = Watcher::start(pod.tool(&flags));
+    wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
+    for _ in 0..4 {
+        jvm.say("gc");
+        std::thread::sleep(Duration::from_millis(1200));
+    }
+    assert_eq!(pod.dumps().len(), 0);
+    assert!(!has_attach_socket(&jvm), "it was attached to");
+    std::fs::write(config, "").unwrap();
+    wait_until("the dump", || pod.dumps().len() == 1);
+}
