@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
-pub use attach_file::STILL_LOOKS;
+pub use attach_file::STAYS_AFTER_SIGNAL;
 
 pub use protocol::{ARG_MAX, AttachOperation, Reply};
 

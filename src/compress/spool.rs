@@ -18,8 +18,8 @@ use crate::base::deadline::tick;
 use crate::base::faults::door;
 use crate::jvm::memory::{Ration, must_hold};
 
-/// Time that a reader waits at once. An append wakes it earlier.
-const LOOK: Duration = Duration::from_secs(1);
+/// Longest wait of a reader before it checks again. An append wakes it earlier.
+const WAITS_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A section of the dump. The derived order is the order in the object. A dump that comes as one sequential stream is
 /// all `Head`.
@@ -258,7 +258,7 @@ impl Spool {
             if here == len || order.sealed {
                 return Some(Ready { len: here, last: order.sealed && at + here as u64 == order.ready_len });
             }
-            order = self.grown.wait_timeout(order, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            order = self.grown.wait_timeout(order, WAITS_AT_ONCE).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -156,8 +156,8 @@ impl Target {
 
     /// Holds root and current directory with our own rights. Later calls as another user may lack them.
     pub fn hold_dirs(&self) {
-        for (place, held) in [("root", &self.root), ("cwd", &self.cwd)] {
-            if let Ok(dir) = self.open_dir_at(place) {
+        for (link, held) in [("root", &self.root), ("cwd", &self.cwd)] {
+            if let Ok(dir) = self.open_dir_at(link) {
                 let _ = held.set(dir);
             }
         }

@@ -1,10 +1,12 @@
 //! Builds the settings of each command from flags, environment, files and defaults, and checks that they fit together.
 
 mod context;
+mod fetch;
 mod file;
 mod layers;
+mod list;
 mod policy;
-mod reading;
+mod presign;
 mod store;
 mod upload;
 mod values;
@@ -13,9 +15,11 @@ mod watch;
 use std::time::Duration;
 
 pub use context::Context;
+pub use fetch::FetchSettings;
 pub use file::FILE_NAME;
 pub use layers::{Layers, Origin};
-pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
+pub use list::{Form, ListSettings};
+pub use presign::PresignSettings;
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;

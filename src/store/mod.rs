@@ -23,7 +23,7 @@ pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
 pub use read::link::LINK_MAX;
-pub use read::objects::{Listed, Shelf};
+pub use read::objects::{Listed, StoreReader};
 pub use remote::abort::ABORTS_WITHIN;
 pub use remote::presigned::PUT_MAX;
 pub use settings::{READER_TIMEOUT, Secret, StoreSettings};

@@ -6,10 +6,10 @@ pub mod keep;
 pub mod redact;
 pub mod run;
 pub mod sealed;
-pub mod single_run;
 pub mod stage;
 pub mod stored;
 pub mod streamed;
+pub mod turn;
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use crate::object::receipt::Receipt;
 use crate::settings::DumpSettings;
 use crate::store::url::StoreUrl;
 use run::Run;
-use single_run::SingleRun;
+use turn::Turn;
 
 pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = DumpSettings::of_dump(args, flags)?;
@@ -38,7 +38,7 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Resu
         Ok(jvm) => jvm,
         Err(error) => return nothing_done(error.into()),
     };
-    let turn = match SingleRun::take(&jvm, deadline) {
+    let turn = match Turn::take(&jvm, deadline) {
         Ok(turn) => turn,
         Err(stopped) => return nothing_done(stopped.into()),
     };

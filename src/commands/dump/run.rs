@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::Utc;
 
 use super::context::context;
-use super::single_run::{SingleRun, Turn};
+use super::turn::Turn;
 use crate::attach::VirtualMachine;
 use crate::base::deadline::Deadline;
 use crate::base::units::{Bytes, Seconds};
@@ -45,7 +45,7 @@ pub(crate) struct Run<'a> {
     /// The text with the answers to `--with`.
     pub context: Option<String>,
     /// The turn of this run on the JVM. The run may give it up before the end.
-    pub place: Cell<Option<SingleRun>>,
+    pub turn: Cell<Option<Turn>>,
     /// Time when this run began to wait for another one, if it did.
     pub waited_since: Option<SystemTime>,
 }
@@ -78,8 +78,8 @@ impl<'a> Run<'a> {
             journal: None,
             live: settings.target.live,
             context: None,
-            place: Cell::new(Some(turn.place)),
             waited_since: turn.waited_since,
+            turn: Cell::new(Some(turn)),
         };
         run.receipt.wish = run.wish();
         run

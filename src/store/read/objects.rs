@@ -51,13 +51,13 @@ pub struct Listed {
 }
 
 /// A store from which objects are read.
-pub struct Shelf {
+pub struct StoreReader {
     settings: StoreSettings,
-    place: Place,
+    backend: Backend,
     stop: Stop,
 }
 
-enum Place {
+enum Backend {
     Local(PathBuf),
     Remote(Remote, ClientRuntime),
 }
@@ -94,19 +94,19 @@ fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing,
     })
 }
 
-impl Shelf {
+impl StoreReader {
     /// Opens the store for reading.
     ///
     /// # Errors
     /// When the settings are incomplete.
     pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
-        let place = match &settings.url {
-            StoreUrl::Local { dir } => Place::Local(dir.into()),
+        let backend = match &settings.url {
+            StoreUrl::Local { dir } => Backend::Local(dir.into()),
             StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
-            _ => Place::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
+            _ => Backend::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
         };
         let waiting_for = format!("reading from {}", settings.url);
-        Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
+        Ok(Self { settings: settings.clone(), backend, stop: Stop { deadline: deadline.clone(), waiting_for } })
     }
 
     /// Returns the wanted objects whose keys begin with `dir`, which must end between two names.
@@ -114,9 +114,9 @@ impl Shelf {
     /// # Errors
     /// When the store refuses.
     pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
-        match &self.place {
-            Place::Local(base) => LocalListing::of(base, dir, &self.stop, wanted),
-            Place::Remote(remote, runtime) => {
+        match &self.backend {
+            Backend::Local(base) => LocalListing::of(base, dir, &self.stop, wanted),
+            Backend::Remote(remote, runtime) => {
                 let (path, prefix) = (self.path(dir)?, self.path("")?);
                 let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
                 let listing = async {
@@ -140,13 +140,13 @@ impl Shelf {
     /// # Errors
     /// When the object does not exist, or the store refuses.
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
-        match &self.place {
-            Place::Local(base) => {
+        match &self.backend {
+            Backend::Local(base) => {
                 let path = base.join(key);
                 let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
                 Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()))
             }
-            Place::Remote(remote, runtime) => {
+            Backend::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
                 let meta = runtime.block_on(self.stop.or(head))?;
@@ -157,7 +157,7 @@ impl Shelf {
 
     /// Returns whether `file` is the file of the object itself.
     pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
-        let Place::Local(base) = &self.place else { return false };
+        let Backend::Local(base) = &self.backend else { return false };
         let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
         object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
     }
@@ -172,8 +172,8 @@ impl Shelf {
         keys: impl Iterator<Item = &'a str>,
         mut each: impl FnMut(&str, &[u8]),
     ) -> Result<(), StoreError> {
-        match &self.place {
-            Place::Local(base) => {
+        match &self.backend {
+            Backend::Local(base) => {
                 for key in keys {
                     match open(&base.join(key)).and_then(|file| read_bounded(file, SMALL)) {
                         Ok(bytes) => each(key, &bytes),
@@ -182,7 +182,7 @@ impl Shelf {
                 }
                 Ok(())
             }
-            Place::Remote(remote, runtime) => {
+            Backend::Remote(remote, runtime) => {
                 let read = |key: &'a str| async move {
                     let path = self.path(key).map_err(|error| error.to_string())?;
                     let bytes = remote.store.get_range(&path, 0..SMALL).await;
@@ -209,9 +209,9 @@ impl Shelf {
     /// # Errors
     /// When the store refuses or does not answer. The object may exist then.
     pub fn read_if_there(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        match &self.place {
-            Place::Local(base) => read_file(&base.join(key)),
-            Place::Remote(remote, runtime) => {
+        match &self.backend {
+            Backend::Local(base) => read_file(&base.join(key)),
+            Backend::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let read = async {
                     match remote.store.get_range(&path, 0..SMALL).await {
@@ -236,8 +236,8 @@ impl Shelf {
         longest: u64,
         mut each: impl FnMut(Range<u64>, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        match &self.place {
-            Place::Local(base) => {
+        match &self.backend {
+            Backend::Local(base) => {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
                 let file = open(&path).map_err(error)?;
@@ -248,7 +248,7 @@ impl Shelf {
                     each(range, &bytes)
                 })
             }
-            Place::Remote(_, runtime) => {
+            Backend::Remote(_, runtime) => {
                 let (path, remote) = (self.path(key)?, Remote::open(&self.settings, at_once(longest))?);
                 let read = |range: Range<u64>| {
                     let (path, remote) = (path.clone(), &remote);
@@ -287,7 +287,9 @@ impl Shelf {
     }
 
     fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        let Place::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.place else { return Ok(None) };
+        let Backend::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.backend else {
+            return Ok(None);
+        };
         let path = self.signable(key)?;
         let signed = async {
             if !by.has_name().await {

@@ -22,7 +22,7 @@ use super::abort::ABORT_FOR;
 use super::backend::Backend;
 use super::object_error::ObjectError;
 use super::part::is_e_tag_of;
-use super::stop::{LOOK, Stop};
+use super::stop::{CHECK_EVERY, Stop};
 use crate::base::deadline::Deadline;
 use crate::guard::{self, Undo};
 use crate::kept::journal::SentPart;
@@ -185,7 +185,7 @@ impl Job {
         let stays = loop {
             match self.ledger.stays() {
                 Some(stays) => break stays,
-                None => tokio::time::sleep(LOOK).await,
+                None => tokio::time::sleep(CHECK_EVERY).await,
             }
         };
         if !stays {

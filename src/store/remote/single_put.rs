@@ -19,7 +19,7 @@ use super::http_error::{HttpError, checked};
 use super::multipart::{OPEN_FOR, SLACK};
 use super::only_new::OnlyIf;
 use super::presigned::{PUT_MAX, Presigned};
-use super::stop::{ClientRuntime, LOOK, Stop};
+use super::stop::{CHECK_EVERY, ClientRuntime, Stop};
 use crate::base::deadline::Deadline;
 use crate::base::units::hex;
 use crate::base::waiting::{joined, pause, started};
@@ -330,7 +330,7 @@ impl Drop for WholeUpload {
 async fn silence(taken: &AtomicU64, bytes: u64) {
     let (mut last, mut since) = (0, Instant::now());
     while since.elapsed() < if last == bytes { ANSWER_WITHIN } else { SILENCE } {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_EVERY).await;
         let now = taken.load(Ordering::Relaxed);
         if now != last {
             (last, since) = (now, Instant::now());
