@@ -131,7 +131,11 @@ impl Upload {
                 WholeUpload::open(settings, key, deadline, ledger).map(|upload| Self::Whole(Box::new(upload)))
             }
             StoreUrl::Local { dir } => LocalUpload::open(dir, key, ledger).map(Self::Local),
-            _ => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
+            StoreUrl::S3 { .. }
+            | StoreUrl::Oss { .. }
+            | StoreUrl::Obs { .. }
+            | StoreUrl::Gs { .. }
+            | StoreUrl::Az { .. } => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
         }
     }
 

@@ -10,7 +10,7 @@ use reqwest::{Proxy, Url};
 use super::credentials::Environment;
 use super::remote::client::proxy_variables;
 use super::settings::{Secret, StoreSettings};
-use super::url::{StoreUrl, path_of};
+use super::url::{Vendor, path_of};
 use super::{SettingsError, encryption};
 
 /// Longest endpoint in bytes. With the rest, it must fit into a URL of 64 KiB (http: `Uri`).
@@ -43,7 +43,10 @@ enum Use {
 /// When a setting cannot work, whatever the store answers.
 pub fn check(settings: &StoreSettings) -> Result<(), SettingsError> {
     encryption::check(settings)?;
-    let in_host = matches!(settings.url, StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. });
+    let in_host = match settings.url.vendor() {
+        Some(Vendor::S3 | Vendor::Oss | Vendor::Obs) => true,
+        Some(Vendor::Gs | Vendor::Az) | None => false,
+    };
     if settings.cname && (!in_host || settings.endpoint.is_none() || settings.path_style == Some(true)) {
         return Err(SettingsError::Cname);
     }
@@ -52,13 +55,15 @@ pub fn check(settings: &StoreSettings) -> Result<(), SettingsError> {
         check_environment(settings, &Environment::of_process())?;
     }
     if let Some(endpoint) = &settings.endpoint {
-        if let Some(bucket) = settings.url.bucket().filter(|bucket| stands_twice(settings, endpoint, bucket)) {
+        if let Some(bucket) =
+            settings.url.bucket().map(|bucket| bucket.name).filter(|bucket| stands_twice(settings, endpoint, bucket))
+        {
             log::warn!(
                 "the bucket {bucket} stands in the endpoint {endpoint} and in the store's URL: objects would lie below \
                  {bucket}/ in it; leave it out of the endpoint"
             );
         }
-    } else if matches!(settings.url, StoreUrl::S3 { .. }) && settings.region.is_none() && !settings.vendor_environment {
+    } else if settings.url.vendor() == Some(Vendor::S3) && settings.region.is_none() && !settings.vendor_environment {
         return Err(SettingsError::Region { scheme: "s3", example: "us-east-1" });
     }
     Ok(())
@@ -124,7 +129,7 @@ fn check_environment(settings: &StoreSettings, environment: &Environment) -> Res
         }
     }
     // Variables of App Service, which do not begin with AZURE_.
-    if matches!(settings.url, StoreUrl::Az { .. }) {
+    if settings.url.vendor() == Some(Vendor::Az) {
         environment.get("IDENTITY_ENDPOINT").map_or(Ok(()), |text| endpoint("IDENTITY_ENDPOINT", text))?;
         environment.get("IDENTITY_HEADER").map_or(Ok(()), |text| header("IDENTITY_HEADER", text))?;
     }
@@ -133,12 +138,13 @@ fn check_environment(settings: &StoreSettings, environment: &Environment) -> Res
 
 /// Returns how the variables of the store's vendor begin.
 fn vendor_of(settings: &StoreSettings) -> Option<&'static str> {
-    match settings.url {
-        StoreUrl::S3 { .. } => Some("AWS_"),
-        StoreUrl::Oss { .. } => Some("ALIBABA_CLOUD_"),
-        StoreUrl::Gs { .. } => Some("GOOGLE_"),
-        StoreUrl::Az { .. } => Some("AZURE_"),
-        _ => None,
+    match settings.url.vendor()? {
+        Vendor::S3 => Some("AWS_"),
+        Vendor::Oss => Some("ALIBABA_CLOUD_"),
+        Vendor::Gs => Some("GOOGLE_"),
+        Vendor::Az => Some("AZURE_"),
+        // Huawei's tools read no variables that name a store.
+        Vendor::Obs => None,
     }
 }
 
@@ -266,10 +272,10 @@ fn error(key: &str, text: Option<&str>, why: &str) -> SettingsError {
 /// Returns whether the endpoint contains the bucket, although the client adds it to the path, too.
 fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    let by_path = match settings.url {
-        StoreUrl::S3 { .. } => settings.path_style.unwrap_or(!settings.cname),
-        StoreUrl::Oss { .. } | StoreUrl::Obs { .. } => settings.path_style.unwrap_or(false),
-        _ => true,
+    let by_path = match settings.url.vendor() {
+        Some(Vendor::S3) => settings.path_style.unwrap_or(!settings.cname),
+        Some(Vendor::Oss | Vendor::Obs) => settings.path_style.unwrap_or(false),
+        Some(Vendor::Gs | Vendor::Az) | None => true,
     };
     let in_path = path_of(endpoint).split('/').any(|name| name == bucket);
     let is_account = settings.account.as_deref() == Some(bucket);
@@ -280,6 +286,7 @@ fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::url::StoreUrl;
 
     fn of(url: &str) -> StoreSettings {
         StoreSettings { region: Some("r".into()), ..StoreSettings::of(StoreUrl::parse(url).unwrap()) }

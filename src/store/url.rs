@@ -60,6 +60,25 @@ pub enum StoreUrl {
     Stdout,
 }
 
+/// The maker of a store that has buckets. Its protocol differs from that of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    /// Amazon, and stores that speak S3 as Amazon does.
+    S3,
+    Oss,
+    Obs,
+    Gs,
+    Az,
+}
+
+/// The bucket or container of a store, and the prefix of the keys in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket<'a> {
+    pub vendor: Vendor,
+    pub name: &'a str,
+    pub prefix: &'a str,
+}
+
 /// The text names no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
@@ -185,31 +204,52 @@ impl StoreUrl {
 
     /// Returns whether the URL is valid for a single object only.
     pub fn is_presigned(&self) -> bool {
-        matches!(self, Self::Presigned { .. })
+        match self {
+            Self::Presigned { .. } => true,
+            Self::S3 { .. } | Self::Oss { .. } | Self::Obs { .. } | Self::Gs { .. } | Self::Az { .. } => false,
+            Self::Dav { .. } | Self::Local { .. } | Self::Stdout => false,
+        }
     }
 
     /// Returns the directory of a local store. The compressed dump is spooled there from the start.
     pub fn local_dir(&self) -> Option<&Path> {
         match self {
             Self::Local { dir } => Some(Path::new(dir)),
-            _ => None,
+            Self::S3 { .. } | Self::Oss { .. } | Self::Obs { .. } | Self::Gs { .. } | Self::Az { .. } => None,
+            Self::Dav { .. } | Self::Presigned { .. } | Self::Stdout => None,
+        }
+    }
+
+    /// Returns the URL of a WebDAV store.
+    pub fn dav_base(&self) -> Option<&str> {
+        match self {
+            Self::Dav { base } => Some(base),
+            Self::S3 { .. } | Self::Oss { .. } | Self::Obs { .. } | Self::Gs { .. } | Self::Az { .. } => None,
+            Self::Presigned { .. } | Self::Local { .. } | Self::Stdout => None,
         }
     }
 
     /// Returns whether an object can be sent in parts before it is whole.
     pub fn takes_parts(&self) -> bool {
-        !matches!(self, Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout)
+        self.bucket().is_some()
     }
 
     /// Returns the bucket or container, if the store has one.
-    pub fn bucket(&self) -> Option<&str> {
-        match self {
-            Self::S3 { bucket, .. } | Self::Oss { bucket, .. } | Self::Obs { bucket, .. } | Self::Gs { bucket, .. } => {
-                Some(bucket)
-            }
-            Self::Az { container, .. } => Some(container),
-            Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout => None,
-        }
+    pub fn bucket(&self) -> Option<Bucket<'_>> {
+        let (vendor, name, prefix) = match self {
+            Self::S3 { bucket, prefix } => (Vendor::S3, bucket, prefix),
+            Self::Oss { bucket, prefix } => (Vendor::Oss, bucket, prefix),
+            Self::Obs { bucket, prefix } => (Vendor::Obs, bucket, prefix),
+            Self::Gs { bucket, prefix } => (Vendor::Gs, bucket, prefix),
+            Self::Az { container, prefix } => (Vendor::Az, container, prefix),
+            Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout => return None,
+        };
+        Some(Bucket { vendor, name, prefix })
+    }
+
+    /// Returns the maker of the store, if it has buckets.
+    pub fn vendor(&self) -> Option<Vendor> {
+        self.bucket().map(|bucket| bucket.vendor)
     }
 
     /// Returns the path of `key` for a client of object_store. The path is not encoded, because the client encodes it.
@@ -232,17 +272,16 @@ impl StoreUrl {
             | Self::Oss { prefix, .. }
             | Self::Obs { prefix, .. }
             | Self::Gs { prefix, .. }
-            | Self::Az { prefix, .. }
-                if !prefix.is_empty() =>
-            {
-                format!("{prefix}/{key}")
-            }
+            | Self::Az { prefix, .. } => match prefix.as_str() {
+                "" => key.to_owned(),
+                prefix => format!("{prefix}/{key}"),
+            },
             // The URL is encoded, and a key is not.
             Self::Dav { base } => match Location::from_url_path(path_of(base)).unwrap_or_default() {
                 path if path.is_root() => key.to_owned(),
                 path => format!("{path}/{key}"),
             },
-            _ => key.to_owned(),
+            Self::Presigned { .. } | Self::Local { .. } | Self::Stdout => key.to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod conditions;
 pub mod context;
+pub mod destination;
 pub mod keep;
 pub mod redact;
 pub mod run;

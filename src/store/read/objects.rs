@@ -28,7 +28,7 @@ use crate::store::remote::backend::{Built, build_by, dav};
 use crate::store::remote::client::Connector;
 use crate::store::remote::object_error::ObjectError;
 use crate::store::remote::stop::{ClientRuntime, Stop};
-use crate::store::url::StoreUrl;
+use crate::store::url::{StoreUrl, Vendor};
 use crate::store::{SettingsError, StoreError, StoreSettings};
 
 /// Requests in flight at a time.
@@ -53,12 +53,12 @@ pub struct Listed {
 /// A store from which objects are read.
 pub struct StoreReader {
     settings: StoreSettings,
-    backend: Backend,
+    from: ReadFrom,
     stop: Stop,
 }
 
-enum Backend {
-    Local(PathBuf),
+enum ReadFrom {
+    Directory(PathBuf),
     Remote(Remote, ClientRuntime),
 }
 
@@ -72,7 +72,7 @@ impl Remote {
     /// Opens the client. Its time-outs allow for `at_once` bytes in flight.
     fn open(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
         let connector = Connector::for_reading(settings, at_once)?;
-        if matches!(settings.url, StoreUrl::Dav { .. }) {
+        if settings.url.dav_base().is_some() {
             let store = dav(settings, connector, settings.retry_for)?;
             return Ok(Self { store, signer: None, listing: Listing::ByCollection });
         }
@@ -87,10 +87,10 @@ fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing,
         let client = Connector::new(settings, 0)?.client();
         Ok::<_, StoreError>(Pages { client, signer, shown: settings.url.to_string(), retry_for: settings.retry_for })
     };
-    Ok(match settings.url {
-        StoreUrl::Obs { .. } => Listing::ByMarker(pages()?),
-        StoreUrl::S3 { .. } => Listing::Checked(pages()?),
-        _ => Listing::ByToken,
+    Ok(match settings.url.vendor() {
+        Some(Vendor::Obs) => Listing::ByMarker(pages()?),
+        Some(Vendor::S3) => Listing::Checked(pages()?),
+        Some(Vendor::Oss | Vendor::Gs | Vendor::Az) | None => Listing::ByToken,
     })
 }
 
@@ -100,13 +100,18 @@ impl StoreReader {
     /// # Errors
     /// When the settings are incomplete.
     pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
-        let backend = match &settings.url {
-            StoreUrl::Local { dir } => Backend::Local(dir.into()),
+        let from = match &settings.url {
+            StoreUrl::Local { dir } => ReadFrom::Directory(dir.into()),
             StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
-            _ => Backend::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
+            StoreUrl::S3 { .. }
+            | StoreUrl::Oss { .. }
+            | StoreUrl::Obs { .. }
+            | StoreUrl::Gs { .. }
+            | StoreUrl::Az { .. }
+            | StoreUrl::Dav { .. } => ReadFrom::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
         };
         let waiting_for = format!("reading from {}", settings.url);
-        Ok(Self { settings: settings.clone(), backend, stop: Stop { deadline: deadline.clone(), waiting_for } })
+        Ok(Self { settings: settings.clone(), from, stop: Stop { deadline: deadline.clone(), waiting_for } })
     }
 
     /// Returns the wanted objects whose keys begin with `dir`, which must end between two names.
@@ -114,9 +119,9 @@ impl StoreReader {
     /// # Errors
     /// When the store refuses.
     pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
-        match &self.backend {
-            Backend::Local(base) => LocalListing::of(base, dir, &self.stop, wanted),
-            Backend::Remote(remote, runtime) => {
+        match &self.from {
+            ReadFrom::Directory(base) => LocalListing::of(base, dir, &self.stop, wanted),
+            ReadFrom::Remote(remote, runtime) => {
                 let (path, prefix) = (self.path(dir)?, self.path("")?);
                 let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
                 let listing = async {
@@ -140,13 +145,13 @@ impl StoreReader {
     /// # Errors
     /// When the object does not exist, or the store refuses.
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
-        match &self.backend {
-            Backend::Local(base) => {
+        match &self.from {
+            ReadFrom::Directory(base) => {
                 let path = base.join(key);
                 let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
                 Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()))
             }
-            Backend::Remote(remote, runtime) => {
+            ReadFrom::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
                 let meta = runtime.block_on(self.stop.or(head))?;
@@ -157,7 +162,7 @@ impl StoreReader {
 
     /// Returns whether `file` is the file of the object itself.
     pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
-        let Backend::Local(base) = &self.backend else { return false };
+        let ReadFrom::Directory(base) = &self.from else { return false };
         let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
         object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
     }
@@ -172,8 +177,8 @@ impl StoreReader {
         keys: impl Iterator<Item = &'a str>,
         mut each: impl FnMut(&str, &[u8]),
     ) -> Result<(), StoreError> {
-        match &self.backend {
-            Backend::Local(base) => {
+        match &self.from {
+            ReadFrom::Directory(base) => {
                 for key in keys {
                     match open(&base.join(key)).and_then(|file| read_bounded(file, SMALL)) {
                         Ok(bytes) => each(key, &bytes),
@@ -182,7 +187,7 @@ impl StoreReader {
                 }
                 Ok(())
             }
-            Backend::Remote(remote, runtime) => {
+            ReadFrom::Remote(remote, runtime) => {
                 let read = |key: &'a str| async move {
                     let path = self.path(key).map_err(|error| error.to_string())?;
                     let bytes = remote.store.get_range(&path, 0..SMALL).await;
@@ -209,9 +214,9 @@ impl StoreReader {
     /// # Errors
     /// When the store refuses or does not answer. The object may exist then.
     pub fn read_if_there(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        match &self.backend {
-            Backend::Local(base) => read_file(&base.join(key)),
-            Backend::Remote(remote, runtime) => {
+        match &self.from {
+            ReadFrom::Directory(base) => read_file(&base.join(key)),
+            ReadFrom::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let read = async {
                     match remote.store.get_range(&path, 0..SMALL).await {
@@ -236,8 +241,8 @@ impl StoreReader {
         longest: u64,
         mut each: impl FnMut(Range<u64>, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        match &self.backend {
-            Backend::Local(base) => {
+        match &self.from {
+            ReadFrom::Directory(base) => {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
                 let file = open(&path).map_err(error)?;
@@ -248,7 +253,7 @@ impl StoreReader {
                     each(range, &bytes)
                 })
             }
-            Backend::Remote(_, runtime) => {
+            ReadFrom::Remote(_, runtime) => {
                 let (path, remote) = (self.path(key)?, Remote::open(&self.settings, at_once(longest))?);
                 let read = |range: Range<u64>| {
                     let (path, remote) = (path.clone(), &remote);
@@ -287,7 +292,7 @@ impl StoreReader {
     }
 
     fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        let Backend::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.backend else {
+        let ReadFrom::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.from else {
             return Ok(None);
         };
         let path = self.signable(key)?;
@@ -311,14 +316,14 @@ impl StoreReader {
     /// characters. This function encodes the others (object_store 0.14, `gcp/client.rs`, `path_url`).
     fn signable(&self, key: &str) -> Result<Path, StoreError> {
         let path = self.path(key)?;
-        match self.settings.url {
-            StoreUrl::Gs { .. } => {}
-            StoreUrl::Az { .. } if is_encoded_in_url(&path) => {
+        match self.settings.url.vendor() {
+            Some(Vendor::Gs) => {}
+            Some(Vendor::Az) if is_encoded_in_url(&path) => {
                 let (shown, why) =
                     (printable(key).into_owned(), "Azure's client signs no link to a key that a URL has to encode");
                 return Err(StoreError::Key { shown, why });
             }
-            _ => return Ok(path),
+            Some(Vendor::S3 | Vendor::Oss | Vendor::Obs | Vendor::Az) | None => return Ok(path),
         }
         let encoded = path.as_ref().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('\\', "%5C");
         Path::parse(encoded).map_err(|_| StoreError::ClientEnded)

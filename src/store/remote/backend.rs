@@ -17,7 +17,7 @@ use crate::store::credentials::{Ends, Environment, aliyun, aws, azure, google};
 use crate::store::encryption::{self, encrypted};
 use crate::store::read::link::SignedBy;
 use crate::store::settings::{Secret, StoreSettings};
-use crate::store::url::{StoreUrl, path_of};
+use crate::store::url::{Bucket, Vendor, path_of};
 use crate::store::{SettingsError, StoreError, setting_checks};
 
 /// The operations that an upload, a listing and a link need.
@@ -46,15 +46,13 @@ pub fn build(settings: &StoreSettings, part_size: u64, retry_for: Duration) -> R
 pub fn build_by(settings: &StoreSettings, connector: Connector, retry_for: Duration) -> Result<Built, StoreError> {
     let connector = connector.with_headers(encryption::headers(settings)?);
     let retry = retry_of(retry_for);
-    match &settings.url {
-        StoreUrl::S3 { bucket, .. } => s3(settings, bucket, connector, retry),
-        StoreUrl::Oss { bucket, .. } => s3_dialect(settings, bucket, &oss_endpoint(settings)?, connector, retry),
-        StoreUrl::Obs { bucket, .. } => s3_dialect(settings, bucket, &obs_endpoint(settings)?, connector, retry),
-        StoreUrl::Gs { bucket, .. } => gs(settings, bucket, connector, retry),
-        StoreUrl::Az { container, .. } => az(settings, container, connector, retry),
-        StoreUrl::Dav { .. } | StoreUrl::Presigned { .. } | StoreUrl::Local { .. } | StoreUrl::Stdout => {
-            Err(SettingsError::NotRemote.into())
-        }
+    let Some(Bucket { vendor, name, .. }) = settings.url.bucket() else { return Err(SettingsError::NotRemote.into()) };
+    match vendor {
+        Vendor::S3 => s3(settings, name, connector, retry),
+        Vendor::Oss => s3_dialect(settings, name, &oss_endpoint(settings)?, connector, retry),
+        Vendor::Obs => s3_dialect(settings, name, &obs_endpoint(settings)?, connector, retry),
+        Vendor::Gs => gs(settings, name, connector, retry),
+        Vendor::Az => az(settings, name, connector, retry),
     }
 }
 
@@ -106,9 +104,9 @@ fn s3_dialect(
     retry: RetryConfig,
 ) -> Result<Built, StoreError> {
     // No other source can give a key: object_store would ask Amazon's metadata service.
-    let keyless = match (&settings.access_key_id, &settings.url) {
+    let keyless = match (&settings.access_key_id, settings.url.vendor()) {
         (Some(_), _) => None,
-        (None, StoreUrl::Oss { .. }) if settings.vendor_environment => {
+        (None, Some(Vendor::Oss)) if settings.vendor_environment => {
             let found = aliyun::credentials(&Environment::of_process(), connector.client())?;
             Some(found.ok_or(SettingsError::NoCredentials)?)
         }
@@ -127,7 +125,7 @@ fn s3_dialect(
 }
 
 fn s3_builder(settings: &StoreSettings, bucket: &str, connector: Connector, retry: RetryConfig) -> AmazonS3Builder {
-    let aws = matches!(settings.url, StoreUrl::S3 { .. });
+    let aws = settings.url.vendor() == Some(Vendor::S3);
     let builder = AmazonS3Builder::new();
     let builder = if aws && settings.vendor_environment { with_aws_environment(builder, settings) } else { builder };
     let mut builder =
@@ -165,12 +163,12 @@ fn region_of(settings: &StoreSettings) -> Option<String> {
         let (_, rest) = settings.endpoint.as_deref()?.split_once(from)?;
         rest.split('.').next().map(|region| region.trim_end_matches("-internal").to_owned())
     };
-    match &settings.url {
-        StoreUrl::Oss { .. } => {
+    match settings.url.vendor() {
+        Some(Vendor::Oss) => {
             given.map(|region| region.trim_start_matches("oss-").to_owned()).or_else(|| of_endpoint("oss-"))
         }
-        StoreUrl::Obs { .. } => given.map(str::to_owned).or_else(|| of_endpoint("obs.")),
-        _ => given.map(str::to_owned),
+        Some(Vendor::Obs) => given.map(str::to_owned).or_else(|| of_endpoint("obs.")),
+        Some(Vendor::S3 | Vendor::Gs | Vendor::Az) | None => given.map(str::to_owned),
     }
 }
 
@@ -287,7 +285,7 @@ pub fn dav(
     connector: Connector,
     retry_for: Duration,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let StoreUrl::Dav { base } = &settings.url else { return Err(SettingsError::NotRemote.into()) };
+    let base = settings.url.dav_base().ok_or(SettingsError::NotRemote)?;
     let connector = connector.with_headers(basic(settings)?);
     let host = base.strip_suffix(path_of(base)).unwrap_or(base);
     let builder = HttpBuilder::new().with_url(host).with_http_connector(connector).with_retry(retry_of(retry_for));
@@ -299,6 +297,7 @@ pub fn dav(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::url::StoreUrl;
 
     #[test]
     fn the_bucket_is_put_before_the_host_once() {

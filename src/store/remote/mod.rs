@@ -29,7 +29,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::settings::StoreSettings;
-use super::url::StoreUrl;
+use super::url::Vendor;
 use super::{Beside, Finished, StoreError};
 use crate::base::deadline::Deadline;
 use crate::base::faults::door;
@@ -68,7 +68,7 @@ impl RemoteUpload {
         deadline: &Deadline,
         ledger: Ledger,
     ) -> Result<Self, StoreError> {
-        let url = settings.url.of_key(&key.dump());
+        let (url, vendor) = (settings.url.of_key(&key.dump()), settings.url.vendor());
         let (orders, inbox) = mpsc::channel(1);
         let (opened, answer) = oneshot::channel();
         let (failure, given_up) = (Failure::default(), Arc::new(Notify::new()));
@@ -77,12 +77,13 @@ impl RemoteUpload {
             backend: build(settings, part_size, settings.retry_for)?,
             path: settings.url.location(&key.dump())?,
             url: url.clone(),
-            is_azure: matches!(settings.url, StoreUrl::Az { .. }),
+            is_azure: vendor == Some(Vendor::Az),
             // These stores return an MD5 for each part (Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a
             // Multipart Upload", by the object's ETag).
-            tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. })
-                && settings.encryption.is_none()
-                && settings.kms_key_id.is_none(),
+            tells_md5: match vendor {
+                Some(Vendor::Oss | Vendor::Obs) => settings.encryption.is_none() && settings.kms_key_id.is_none(),
+                Some(Vendor::S3 | Vendor::Gs | Vendor::Az) | None => false,
+            },
             strange: AtomicBool::new(false),
             retry_for: settings.retry_for,
             begun: Utc::now(),

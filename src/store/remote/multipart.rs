@@ -29,7 +29,7 @@ use crate::kept::journal::SentPart;
 use crate::kept::ledger::Ledger;
 use crate::object::stored::Verified;
 use crate::store::retry::Retry;
-use crate::store::url::StoreUrl;
+use crate::store::url::Vendor;
 use crate::store::{OpenMultipart, StoreError, StoreSettings};
 
 /// Parts in flight at a time.
@@ -333,7 +333,10 @@ impl Job {
     /// Returns whether the object's ETag can be computed: S3 builds it from the MD5s of the parts, if these are the
     /// parts' ETags.
     fn tells_e_tag(&self, parts: &[SentPart]) -> bool {
-        matches!(self.settings.url, StoreUrl::S3 { .. }) && parts.iter().all(SentPart::is_told_by_md5)
+        match self.settings.url.vendor() {
+            Some(Vendor::S3) => parts.iter().all(SentPart::is_told_by_md5),
+            Some(Vendor::Oss | Vendor::Obs | Vendor::Gs | Vendor::Az) | None => false,
+        }
     }
 
     /// Stores a text beside the object. Beside a foreign object, an existing text stays. Not every store supports

@@ -30,7 +30,7 @@ use crate::object::stored::{Digest, StoredObject, Verified};
 use crate::store::retry::Retry;
 use crate::store::settings::StoreSettings;
 use crate::store::url::StoreUrl;
-use crate::store::{Beside, Finished, StoreError};
+use crate::store::{Beside, Finished, SettingsError, StoreError};
 
 /// Bytes that are read from the spool at a time.
 const PIECE: usize = 256 << 10;
@@ -71,7 +71,14 @@ impl WholeUpload {
         let client = Connector::new(settings, 0)?.client();
         let kind = match &settings.url {
             StoreUrl::Presigned { url } => Kind::Presigned(Presigned::new(url, deadline)?),
-            _ => Kind::Dav(Dav::new(settings, key)?),
+            StoreUrl::Dav { base } => Kind::Dav(Dav::new(settings, base, key)),
+            StoreUrl::S3 { .. }
+            | StoreUrl::Oss { .. }
+            | StoreUrl::Obs { .. }
+            | StoreUrl::Gs { .. }
+            | StoreUrl::Az { .. }
+            | StoreUrl::Local { .. }
+            | StoreUrl::Stdout => return Err(SettingsError::NotRemote.into()),
         };
         let (settings, key, deadline) = (settings.clone(), key.clone(), deadline.clone());
         let upload = Self { kind, settings, key, deadline, ledger, runtime, finished: false };
