@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::attach_file::AttachFile;
-use super::tmp::{Patience, Tmp};
+use super::patience::Patience;
+use super::tmp::Tmp;
 use super::{AttachError, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::base::identity::Identity;

@@ -1,7 +1,9 @@
 //! Sends operations to a JVM through its attach listener, without any tool of the JDK.
 
 mod attach_file;
+mod connection;
 mod handshake;
+mod patience;
 mod protocol;
 mod tmp;
 

@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+use crate::compress::block::Section;
 use crate::compress::pages::PAGE;
-use crate::compress::spool::Section;
 use crate::files::file_from::FileFrom;
 use crate::guard;
 use crate::hprof::records::END_RECORD;

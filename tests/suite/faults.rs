@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use jmap_dump_tool::Histogram;
+use jmap_dump_tool::block::Section;
 use jmap_dump_tool::compressor::{Compression, PipelineError};
 use jmap_dump_tool::cpu_share::CpuShare;
 use jmap_dump_tool::deadline::Deadline;
@@ -11,7 +12,7 @@ use jmap_dump_tool::faults::arm;
 use jmap_dump_tool::key::{ObjectKey, Place};
 use jmap_dump_tool::progress::Progress;
 use jmap_dump_tool::source::{Source, SourceError};
-use jmap_dump_tool::spool::{Section, Spool};
+use jmap_dump_tool::spool::Spool;
 use jmap_dump_tool::streamed::{self, StreamError};
 use jmap_dump_tool::url::StoreUrl;
 use jmap_dump_tool::{Context, Delivery, spooled};

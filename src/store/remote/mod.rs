@@ -3,16 +3,22 @@
 pub mod abort;
 pub mod backend;
 pub mod body;
+mod certificates;
 pub mod client;
+mod completion;
 pub mod dav;
+mod expected_answer;
 pub mod host_names;
 pub mod http_error;
 pub mod multipart;
 pub mod object_error;
 pub mod only_new;
+mod opening;
 pub mod page_filter;
 pub mod part;
 pub mod presigned;
+mod put_request;
+mod s3_client;
 pub mod single_put;
 pub mod stop;
 pub mod token_answer;
@@ -40,7 +46,8 @@ use crate::object::key::{ObjectKey, content_type_of};
 use crate::object::stored::{Digest, StoredObject};
 use abort::ABORT_FOR;
 use backend::build;
-use multipart::{Failure, Job, OPEN_FOR, Order, SLACK};
+use multipart::{Failure, Job, Order};
+use opening::{OPEN_FOR, SLACK};
 
 /// Longest time for the worker to abort its upload and to end.
 const LEAVES_WITHIN: Duration = ABORT_FOR.saturating_add(SLACK);

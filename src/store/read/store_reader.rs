@@ -5,93 +5,42 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::signer::{Method, Signer};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use reqwest::Url;
 
-use super::link::{Link, SignedBy};
-use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages};
+use super::listed::{Listed, listed};
+use super::listing::{Found, LISTING_MAX, ListError};
 use super::local_listing::{LocalListing, listed_file};
+use super::remote_client::Remote;
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::files::entry::Entry;
 use crate::files::regular_file::{Access, open_in, read_bounded};
 use crate::object::part_size::PART_MIN;
-use crate::store::remote::backend::{Built, build_by, dav};
-use crate::store::remote::client::Connector;
 use crate::store::remote::object_error::ObjectError;
 use crate::store::remote::stop::{ClientRuntime, Stop};
-use crate::store::url::{StoreUrl, Vendor};
+use crate::store::url::StoreUrl;
 use crate::store::{SettingsError, StoreError, StoreSettings};
 
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
 
-/// Longest ETag that is stored. That of a multipart upload has about 40 bytes.
-const E_TAG_MAX: usize = 1024;
-
 /// Most bytes of a small object. A receipt has a few kilobytes.
 const SMALL: u64 = 1 << 20;
 
-/// An object in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The key without the store's prefix.
-    pub key: String,
-    pub bytes: u64,
-    pub modified: DateTime<Utc>,
-    pub e_tag: Option<String>,
-}
-
 /// A store from which objects are read.
 pub struct StoreReader {
-    settings: StoreSettings,
-    from: ReadFrom,
-    stop: Stop,
+    pub(super) settings: StoreSettings,
+    pub(super) from: ReadFrom,
+    pub(super) stop: Stop,
 }
 
-enum ReadFrom {
+pub(super) enum ReadFrom {
     Directory(PathBuf),
     Remote(Remote, ClientRuntime),
-}
-
-struct Remote {
-    store: Arc<dyn ObjectStore>,
-    signer: Option<(Arc<dyn Signer>, SignedBy)>,
-    listing: Listing,
-}
-
-impl Remote {
-    /// Opens the client. Its time-outs allow for `at_once` bytes in flight.
-    fn open(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
-        let connector = Connector::for_reading(settings, at_once)?;
-        if settings.url.dav_base().is_some() {
-            let store = dav(settings, connector, settings.retry_for)?;
-            return Ok(Self { store, signer: None, listing: Listing::ByCollection });
-        }
-        let Built { store, signed_by } = build_by(settings, connector, settings.retry_for)?;
-        let listing = listing(settings, store.clone())?;
-        Ok(Self { store: store.clone(), signer: Some((store, signed_by)), listing })
-    }
-}
-
-fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing, StoreError> {
-    let pages = || {
-        let client = Connector::new(settings, 0)?.client();
-        Ok::<_, StoreError>(Pages { client, signer, shown: settings.url.to_string(), retry_for: settings.retry_for })
-    };
-    Ok(match settings.url.vendor() {
-        Some(Vendor::Obs) => Listing::ByMarker(pages()?),
-        Some(Vendor::S3) => Listing::Checked(pages()?),
-        Some(Vendor::Oss | Vendor::Gs | Vendor::Az) | None => Listing::ByToken,
-    })
 }
 
 impl StoreReader {
@@ -275,82 +224,13 @@ impl StoreReader {
         }
     }
 
-    /// Returns a link by which anybody can read the object for `valid`. `None` if nobody can sign for this store.
-    ///
-    /// # Errors
-    /// When the settings are not enough for a signature.
-    pub fn link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        self.signed(Method::GET, key, valid)
-    }
-
-    /// Returns a link by which anybody can put the object for `valid`.
-    ///
-    /// # Errors
-    /// As [`Self::link`].
-    pub fn upload_link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        self.signed(Method::PUT, key, valid)
-    }
-
-    fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        let ReadFrom::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.from else {
-            return Ok(None);
-        };
-        let path = self.signable(key)?;
-        let signed = async {
-            if !by.has_name().await {
-                return Ok(None);
-            }
-            let begun = Utc::now();
-            let url = signer.signed_url(method, &path, valid).await;
-            let url = url.map_err(|source| self.error("sign a link to", key, source))?;
-            Ok(Some(by.link(&url, begun, valid).await))
-        };
-        runtime.block_on(self.stop.or(signed))
-    }
-
-    fn path(&self, key: &str) -> Result<Path, StoreError> {
+    pub(super) fn path(&self, key: &str) -> Result<Path, StoreError> {
         self.settings.url.location(key)
     }
 
-    /// Returns the path of a key in a link. Google's signer uses the path as a part of a URL and encodes too few
-    /// characters. This function encodes the others (object_store 0.14, `gcp/client.rs`, `path_url`).
-    fn signable(&self, key: &str) -> Result<Path, StoreError> {
-        let path = self.path(key)?;
-        match self.settings.url.vendor() {
-            Some(Vendor::Gs) => {}
-            Some(Vendor::Az) if is_encoded_in_url(&path) => {
-                let (shown, why) =
-                    (printable(key).into_owned(), "Azure's client signs no link to a key that a URL has to encode");
-                return Err(StoreError::Key { shown, why });
-            }
-            Some(Vendor::S3 | Vendor::Oss | Vendor::Obs | Vendor::Az) | None => return Ok(path),
-        }
-        let encoded = path.as_ref().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('\\', "%5C");
-        Path::parse(encoded).map_err(|_| StoreError::ClientEnded)
-    }
-
-    fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
+    pub(super) fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
         StoreError::Remote { what, url: self.settings.url.of_key(key), source: source.into() }
     }
-}
-
-/// Removes the store's prefix from the key. Drops an ETag that is longer than any real one.
-fn listed(meta: ObjectMeta, prefix: &Path) -> Option<Listed> {
-    if !meta.location.prefix_matches(prefix) {
-        return None;
-    }
-    let key = meta.location.as_ref()[prefix.as_ref().len()..].trim_start_matches('/').to_owned();
-    let e_tag = meta.e_tag.filter(|e_tag| e_tag.len() <= E_TAG_MAX);
-    Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag })
-}
-
-/// Returns whether a URL has to encode the key. Azure verifies a link by the plain key, but object_store signs the
-/// encoded one (object_store 0.14, `azure/credential.rs`).
-fn is_encoded_in_url(path: &Path) -> bool {
-    Url::parse("http://h/")
-        .and_then(|url| url.join(path.as_ref()))
-        .map_or(true, |url| url.path()[1..] != *path.as_ref())
-        || path.as_ref().contains('%')
 }
 
 /// Returns the bytes in flight at a time. On a slow link, each request also waits for the bytes of the others.
@@ -374,6 +254,8 @@ fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::store::remote::client::time_for;
 
