@@ -12,8 +12,8 @@ use crate::cli::{Flags, WatchArgs};
 use crate::kept::names::STATUS;
 use crate::kept::names::WAITING;
 use crate::store::url::StoreUrl;
+use crate::watch::permit::Limits;
 use crate::watch::trigger::When;
-use crate::watch::turn::Limits;
 
 /// The word of `when` that ends all automatic dumps.
 const OFF: &str = "off";

@@ -6,10 +6,10 @@ mod inbox;
 mod leftovers;
 mod obstacles;
 pub mod parts;
+pub mod permit;
 mod queue;
 mod status;
 pub mod trigger;
-pub mod turn;
 mod unverified;
 
 use std::fs::Metadata;

@@ -20,8 +20,8 @@ use crate::jvm::{Jvm, PROC, cgroup, select};
 use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
 use crate::settings::{AutomaticSettings, DumpSettings};
+use crate::watch::permit::{self, Permit};
 use crate::watch::trigger::{Call, Trigger};
-use crate::watch::turn::{self, Turn};
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,15 +97,15 @@ impl Watcher {
         let deadline = self.work.at_most(settings.dump.common.deadline);
         let place = &settings.dump.common.place;
         let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, jvm.pid(), &run_id());
-        match turn::take(&settings.dump.common.store, &key, settings.limits, &deadline) {
-            Ok(Turn::Ours) => self.dump(settings, jvm, &why, &deadline),
-            Ok(Turn::Taken { why: taken, until }) => {
-                self.was_automatic(format!("{why}: no heap dump, for {taken}"));
+        match permit::ask(&settings.dump.common.store, &key, settings.limits, &deadline) {
+            Ok(Permit::Given) => self.dump(settings, jvm, &why, &deadline),
+            Ok(Permit::Refused { why: refused, until }) => {
+                self.was_automatic(format!("{why}: no heap dump, for {refused}"));
                 left(until).max(SEARCH_EVERY)
             }
             Err(error) => {
                 let error = Error::store(error);
-                self.was_automatic(format!("{why}: no heap dump, for the store gives no turn: {}", error.chain()));
+                self.was_automatic(format!("{why}: no heap dump, for the store gives no permit: {}", error.chain()));
                 SEARCH_EVERY
             }
         }

@@ -1,8 +1,8 @@
-//! The turn of one pod to dump its heap by itself. A memory storm must not pause each replica of an application.
+//! The permit of one pod to dump its heap by itself. A memory storm must not pause each replica of an application.
 //!
-//! Each pod that wants a turn puts an object beside its future dump, and then lists those of all pods. The store gives
-//! each object its time, so all pods see the same order. The first object wins; each other one within the cooldown of
-//! a winner loses. So no pod needs a conditional request, which many stores do not know.
+//! Each pod that wants a permit puts a claim into the store, and then lists the claims of all pods. The store gives
+//! each claim its time, so all pods see the same order. The first claim wins; each other one within the cooldown of a
+//! winner loses. So no pod needs a conditional request, which many stores do not know.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::base::deadline::Deadline;
-use crate::object::key::{ObjectKey, TURN_TAIL, time_of};
+use crate::object::key::{CLAIM_TAIL, ObjectKey, time_of};
 use crate::object::part_size::PART_MIN;
 use crate::object::pod::Pod;
-use crate::store::{Listed, Shelf, StoreError, StoreSettings, Upload};
+use crate::store::{Listed, StoreError, StoreReader, StoreSettings, Upload};
 
 /// Time after which each store lists an object that was put: their listings are consistent (AWS: "Amazon S3 data
 /// consistency model"). Covers the difference between the clocks of a store's machines.
@@ -30,51 +30,51 @@ pub struct Limits {
     pub per_day: usize,
 }
 
-/// The answer to a pod that asked for the turn.
+/// The answer to a pod that asked for the permit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    Ours,
+pub enum Permit {
+    Given,
     /// Another pod has it, or there were too many.
-    Taken {
+    Refused {
         why: String,
         until: DateTime<Utc>,
     },
 }
 
-/// Asks for the turn to store a dump at `key`.
+/// Asks for the permit to dump. `key` names the claim.
 ///
 /// # Errors
-/// When the store fails, or the run is stopped. Then there is no turn.
-pub fn take(
+/// When the store fails, or the run is stopped. Then there is no permit.
+pub fn ask(
     settings: &StoreSettings,
     key: &ObjectKey,
     limits: Limits,
     deadline: &Deadline,
-) -> Result<Turn, StoreError> {
-    let shelf = Shelf::open(settings, deadline)?;
-    let before = claims(&shelf, key)?;
-    if let Err(taken) = limits.allow(&before, Utc::now()) {
-        return Ok(taken);
+) -> Result<Permit, StoreError> {
+    let reader = StoreReader::open(settings, deadline)?;
+    let before = claims(&reader, key)?;
+    if let Err(refused) = limits.allow(&before, Utc::now()) {
+        return Ok(refused);
     }
     let mut upload = Upload::open(settings, key, PART_MIN, deadline)?;
     let text = json!({ "pod": Pod::current().name, "asked": Utc::now().to_rfc3339() }).to_string();
-    upload.put_beside(TURN_TAIL, text.into_bytes())?;
+    upload.put_beside(CLAIM_TAIL, text.into_bytes())?;
     drop(upload);
-    deadline.sleep(SETTLES_WITHIN, "waiting for the other pods' turns")?;
-    Ok(limits.judge(&claims(&shelf, key)?, &key.beside(TURN_TAIL)))
+    deadline.sleep(SETTLES_WITHIN, "waiting for the other pods' claims")?;
+    Ok(limits.judge(&claims(&reader, key)?, &key.beside(CLAIM_TAIL)))
 }
 
 /// Returns the claims of the last day in the order of the store.
-fn claims(shelf: &Shelf, key: &ObjectKey) -> Result<Vec<Claim>, StoreError> {
+fn claims(reader: &StoreReader, key: &ObjectKey) -> Result<Vec<Claim>, StoreError> {
     // The name has the time of the pod's own clock.
     let since = Utc::now() - DAY - DAY;
-    let is_claim = |key: &str| key.ends_with(TURN_TAIL) && time_of(key).is_some_and(|time| time > since);
-    let mut claims: Vec<Claim> = shelf.list(key.dir(), is_claim)?.into_iter().map(Claim::from).collect();
+    let is_claim = |key: &str| key.ends_with(CLAIM_TAIL) && time_of(key).is_some_and(|time| time > since);
+    let mut claims: Vec<Claim> = reader.list(key.dir(), is_claim)?.into_iter().map(Claim::from).collect();
     claims.sort();
     Ok(claims)
 }
 
-/// A pod has asked for the turn.
+/// A pod has asked for the permit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
     /// By the clock of the store.
@@ -101,11 +101,11 @@ impl Limits {
     }
 
     /// Fails if no claim at this time can win.
-    fn allow(&self, claims: &[Claim], now: DateTime<Utc>) -> Result<(), Turn> {
+    fn allow(&self, claims: &[Claim], now: DateTime<Utc>) -> Result<(), Permit> {
         let winners = self.winners(claims);
         if let Some(last) = winners.last().filter(|last| now < last.time + self.cooldown) {
-            let why = format!("{} has had the turn at {}", last.key, last.time);
-            return Err(Turn::Taken { why, until: last.time + self.cooldown });
+            let why = format!("{} has had the permit since {}", last.key, last.time);
+            return Err(Permit::Refused { why, until: last.time + self.cooldown });
         }
         let recent: Vec<_> = winners.iter().filter(|winner| winner.time > now - DAY).collect();
         match recent.len().checked_sub(self.per_day) {
@@ -113,20 +113,20 @@ impl Limits {
             Some(first) => {
                 let why = format!("there were {} automatic dumps in 24 h", recent.len());
                 let until = recent.get(first).map_or(now, |first| first.time) + DAY;
-                Err(Turn::Taken { why, until })
+                Err(Permit::Refused { why, until })
             }
         }
     }
 
     /// Returns whether the claim `ours` is the winner of its time.
-    fn judge(&self, claims: &[Claim], ours: &str) -> Turn {
-        let lost = |why: &str| Turn::Taken { why: why.to_owned(), until: Utc::now() + self.cooldown };
+    fn judge(&self, claims: &[Claim], ours: &str) -> Permit {
+        let lost = |why: &str| Permit::Refused { why: why.to_owned(), until: Utc::now() + self.cooldown };
         let Some(at) = claims.iter().position(|claim| claim.key == ours) else {
             return lost("the store does not list what was put there");
         };
         match self.allow(&claims[..at], claims[at].time) {
-            Ok(()) => Turn::Ours,
-            Err(taken) => taken,
+            Ok(()) => Permit::Given,
+            Err(refused) => refused,
         }
     }
 }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn is_ours(all: &[(i64, &str)], key: &str) -> bool {
-        LIMITS.judge(&claims(all), key) == Turn::Ours
+        LIMITS.judge(&claims(all), key) == Permit::Given
     }
 
     #[test]
@@ -162,19 +162,19 @@ mod tests {
         let winners: Vec<_> = all.iter().filter(|(_, key)| is_ours(&all, key)).map(|(_, key)| *key).collect();
         assert_eq!(winners, ["a", "c", "e"]);
         let taken = LIMITS.allow(&claims(&all), time(70));
-        assert!(matches!(taken, Err(Turn::Taken { until, .. }) if until == time(91)), "{taken:?}");
+        assert!(matches!(taken, Err(Permit::Refused { until, .. }) if until == time(91)), "{taken:?}");
     }
 
     #[test]
     fn day_has_only_so_many() {
         let all = [(0, "a"), (100, "b"), (200, "c")];
         let taken = LIMITS.allow(&claims(&all), time(300));
-        assert!(matches!(taken, Err(Turn::Taken { until, .. }) if until == time(24 * 60)), "{taken:?}");
+        assert!(matches!(taken, Err(Permit::Refused { until, .. }) if until == time(24 * 60)), "{taken:?}");
         assert_eq!(LIMITS.allow(&claims(&all), time(24 * 60 + 1)), Ok(()));
     }
 
     #[test]
-    fn claim_that_is_not_listed_is_no_turn() {
+    fn claim_that_is_not_listed_is_no_permit() {
         assert!(!is_ours(&[(0, "a")], "b"));
     }
 }
