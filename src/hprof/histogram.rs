@@ -90,7 +90,6 @@ impl Histogram {
 
     /// Returns the largest `n` classes by bytes.
     pub fn top(&self, n: usize) -> Ranking {
-        let mut ranking = Ranking { top: Vec::with_capacity(n + 1), total: self.unsorted, unsorted: self.unsorted };
         let arrays = self
             .primitive_arrays
             .iter()
@@ -100,13 +99,11 @@ impl Histogram {
             .classes
             .iter()
             .map(|class| Ranked { kind: Kind::Class { id: class.id, name_id: class.name_id }, amount: class.amount });
-        for ranked in arrays.chain(classes).filter(|ranked| ranked.amount.instances > 0) {
-            ranking.total += ranked.amount;
-            let at = ranking.top.partition_point(|before| before.rank() <= ranked.rank());
-            ranking.top.insert(at, ranked);
-            ranking.top.truncate(n);
-        }
-        ranking
+        let mut top: Vec<Ranked> = arrays.chain(classes).filter(|ranked| ranked.amount.instances > 0).collect();
+        let total = top.iter().fold(self.unsorted, |sum, ranked| sum + ranked.amount);
+        top.sort_unstable_by_key(|ranked| ranked.rank());
+        top.truncate(n);
+        Ranking { top, total, unsorted: self.unsorted }
     }
 
     /// Returns the index of the class, and adds a new class; `None` if there are too many classes.
@@ -183,7 +180,7 @@ pub struct Ranked {
 
 impl Ranked {
     /// Returns the sort key: bytes, then instances, then identifiers. So a dump always has the same ranking.
-    fn rank(&self) -> impl Ord {
+    fn rank(self) -> impl Ord {
         let Amount { instances, bytes } = self.amount;
         (std::cmp::Reverse((bytes, instances)), self.kind)
     }

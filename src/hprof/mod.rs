@@ -37,9 +37,7 @@ pub use redact::{Blanked, Redact, Redactor};
 pub use redacting::Redacting;
 pub use reframe::Reframer;
 pub use stretches::{Stretch, Stretches};
-#[cfg(test)]
-pub use summary::Amount;
-pub use summary::{ClassShare, Summary, TopClasses};
+pub use summary::{Amount, ClassShare, Summary, TopClasses};
 #[cfg(test)]
 pub use tally::Body;
 pub use tally::Tally;

@@ -2,6 +2,7 @@
 
 pub mod artefact;
 pub mod classes;
+pub mod comparison;
 pub mod key;
 pub mod part_size;
 mod place;

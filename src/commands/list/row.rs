@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
-use crate::hprof::{ClassShare, element_of};
+use crate::hprof::ClassShare;
 use crate::object::artefact::Artefact;
+use crate::object::classes::is_application;
 use crate::object::key::{context_of, place_of, time_of};
 use crate::object::receipt::{OUT_OF_MEMORY, Receipt};
 use crate::store::Listed;
@@ -16,9 +17,6 @@ const CLASSES: usize = 3;
 
 /// Most characters of one text of a receipt. Names of classes and reasons are shorter.
 const TEXT_MAX: usize = 500;
-
-/// Starts of the names of the JDK's own classes.
-const JDK: [&str; 5] = ["java.", "javax.", "jdk.", "sun.", "com.sun."];
 
 /// One object of a listing. docs/console.md describes the fields.
 #[derive(Debug, Clone, Serialize)]
@@ -149,11 +147,6 @@ impl Row {
 }
 
 /// Returns whether a class, or the element of an array, does not belong to the JDK.
-fn is_application(name: &str) -> bool {
-    let element = name.trim_end_matches("[]");
-    element_of(&format!("{element}[]")).is_none() && !JDK.iter().any(|jdk| element.starts_with(jdk))
-}
-
 /// Returns a line for each row. Lines below it have its reason, classes and link.
 pub fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
@@ -191,21 +184,6 @@ mod tests {
         assert_eq!(receipt_of(&row.key), "p/a/e/20231114T221320Z_pod_7_00ff00.json");
         assert_eq!(receipt_of("x/y_hs_err.log.gz"), "x/y_hs_err.log.json");
         assert_eq!(Row::of(&listed("p/odd.gz"), "u".into()).time, "1970-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn classes_of_the_application_are_not_the_jdk_s() {
-        for (name, is_its_own) in [
-            ("byte[]", false),
-            ("long[][]", false),
-            ("java.lang.Object[]", false),
-            ("com.sun.proxy.X", false),
-            ("com.example.Cart", true),
-            ("com.example.Cart[][]", true),
-            ("Main", true),
-        ] {
-            assert_eq!(is_application(name), is_its_own, "{name}");
-        }
     }
 
     #[test]
