@@ -8,9 +8,8 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{KEY, SECRET};
 use crate::common::tool::{Ended, Run, Tool};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 use crate::secrets::files_below;
 
 const GROUP: u32 = 4711;
@@ -56,8 +55,7 @@ impl Pod {
     fn without_store(tool: Tool) -> Tool {
         tool.args(&["--store", "s3://dumps/heaps", "--endpoint", "http://127.0.0.1:1", "--region", "x"])
             .args(&["--retry-for", "1s"])
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .with_key()
     }
 
     fn with_store(&self, words: &[&str]) -> Tool {

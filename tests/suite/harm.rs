@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::bed;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{TestJvm, default_sigquit};
+use crate::common::killed_run::moments;
 use crate::common::tool::{Tool, has_run};
-use crate::guard::moments;
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 
 /// Killed and reaped.
 struct Guarded(Child);

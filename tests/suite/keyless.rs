@@ -58,7 +58,7 @@ impl Pod {
         if endpoint.is_empty() { tool } else { tool.args(&["--endpoint", endpoint]) }
     }
 
-    fn to_s3(&self, endpoint: &str) -> Tool {
+    fn with_s3(&self, endpoint: &str) -> Tool {
         self.upload(&format!("s3://{BUCKET}"), endpoint)
     }
 }
@@ -72,14 +72,14 @@ fn assert_stored(server: &S3Server, ended: Ended) {
 }
 
 fn closed_to_s3(pod: &Pod, variable: &str, metadata: &str) -> Tool {
-    pod.to_s3("http://127.0.0.1:1").env(variable, metadata)
+    pod.with_s3("http://127.0.0.1:1").env(variable, metadata)
 }
 
 #[test]
 fn a_web_identity_becomes_credentials_of_its_role() {
     let (server, sts, pod) = (S3Server::start(), tokens::aws_sts(HOUR), Pod::new(1));
     let ended = pod
-        .to_s3(&server.endpoint())
+        .with_s3(&server.endpoint())
         .env("AWS_REGION", "eu-west-1")
         .env("AWS_ROLE_ARN", "arn:aws:iam::1:role/dumps")
         .env("AWS_WEB_IDENTITY_TOKEN_FILE", &pod.mount("token", JWT))
@@ -102,7 +102,7 @@ fn a_pod_identity_and_a_token_by_its_value_are_asked_for_credentials() {
     for (variable, value) in &authorizations {
         let agent = tokens::aws_container("127.0.0.1:0", HOUR);
         let address = format!("{}/v1/credentials", agent.url());
-        let tool = pod.to_s3(&server.endpoint()).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address);
+        let tool = pod.with_s3(&server.endpoint()).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address);
         assert_stored(&server, tool.env(variable, value).run());
         assert_eq!(agent.asked_for("/v1/credentials").header("authorization"), Some(AUTHORIZATION), "{variable}");
     }
@@ -128,7 +128,7 @@ fn the_services_at_link_local_addresses_are_asked_and_never_through_a_proxy() {
         let task = tokens::aws_container("169.254.170.2:80", HOUR);
         let proxy = tokens::closed_store();
         let tool = || {
-            let tool = pod.to_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", "http://169.254.169.254");
+            let tool = pod.with_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", "http://169.254.169.254");
             let tool = tool.env("NO_PROXY", "127.0.0.1");
             ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].iter().fold(tool, |tool, name| tool.env(name, &proxy.url()))
         };
@@ -146,11 +146,11 @@ fn the_services_at_link_local_addresses_are_asked_and_never_through_a_proxy() {
 #[test]
 fn the_role_of_a_machine_comes_from_its_metadata_service() {
     let (server, metadata, pod) = (S3Server::start(), tokens::aws_metadata("127.0.0.1:0"), Pod::new(1));
-    assert_stored(&server, pod.to_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", &metadata.url()).run());
+    assert_stored(&server, pod.with_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", &metadata.url()).run());
     assert!(metadata.asked().iter().any(|asked| asked.header("X-aws-ec2-metadata-token").is_some()));
     // What only speaks like S3 has no use for it, unless its address was set.
-    pod.to_s3(&server.endpoint()).run().expect(2);
-    pod.to_s3("").env("AWS_EC2_METADATA_DISABLED", "true").run().expect(2);
+    pod.with_s3(&server.endpoint()).run().expect(2);
+    pod.with_s3("").env("AWS_EC2_METADATA_DISABLED", "true").run().expect(2);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_profile_gives_its_keys_and_its_region() {
     pod.mount(".aws/config", "[profile dev]\nregion = us-east-1\n\n[profile people]\nsso_session = corp\n");
     let keys = format!("aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\naws_session_token = {SESSION}");
     pod.mount(".aws/credentials", &format!("[dev]\n{keys}\n"));
-    let of = |name: &str| pod.to_s3(&server.endpoint()).env("AWS_PROFILE", name);
+    let of = |name: &str| pod.with_s3(&server.endpoint()).env("AWS_PROFILE", name);
     assert_stored(&server, of("dev").run());
     let people = of("people").run().expect(2);
     assert!(people.stderr.contains("IAM Identity Center (sso_session)"), "{}", people.stderr);
@@ -318,7 +318,7 @@ fn a_token_that_ends_in_the_middle_of_an_upload_is_replaced() {
     let ways: [&dyn Fn(Tool) -> Tool; 2] = [&of_agent, &of_sts];
     for way in ways {
         let relay = Relay::to(server.port());
-        assert_stored(&server, way(pod.to_s3(&relay.url())).run());
+        assert_stored(&server, way(pod.with_s3(&relay.url())).run());
         assert!(relay.session_tokens().len() > 2, "{:?}", relay.session_tokens());
     }
 }
@@ -328,7 +328,7 @@ fn secrets_are_read_from_mounted_files() {
     let (server, pod) = (S3Server::start(), Pod::new(1));
     let (id, key) = (pod.mount("id", KEY), pod.mount("key", &format!("{SECRET}\r")));
     let tool = || {
-        let tool = pod.to_s3(&server.endpoint()).env("JMAP_DUMP_ACCESS_KEY_ID_FILE", &id);
+        let tool = pod.with_s3(&server.endpoint()).env("JMAP_DUMP_ACCESS_KEY_ID_FILE", &id);
         tool.env("JMAP_DUMP_SECRET_ACCESS_KEY_FILE", &key)
     };
     assert_stored(&server, tool().run());

@@ -9,8 +9,8 @@ use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tokens::{self, TokenService};
 use crate::common::tool::Tool;
+use crate::common::waiting::wait_until;
 use crate::keyless::Pod;
-use crate::recipes::wait_until;
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 

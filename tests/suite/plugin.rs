@@ -13,8 +13,9 @@ use crate::common::kubectl::Kubectl;
 use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::Ended;
+use crate::common::waiting::wait_until;
 use crate::containers::files_but_the_socket;
-use crate::recipes::{stored, wait_until};
+use crate::recipes::stored;
 
 pub const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
 pub const WITH_TAR: &[&str] = &["tar", "rm"];

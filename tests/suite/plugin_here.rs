@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use crate::common::hprof_check::assert_complete;
 use crate::common::kubectl::{Kubectl, POD};
 use crate::common::tool::binary;
+use crate::common::waiting::wait_until;
 use crate::containers::{census_of, files_but_the_socket};
 use crate::plugin::{FACTS, SHELLS, WITH_TAR, container, text};
-use crate::recipes::wait_until;
 
 #[test]
 fn with_store_dash_the_dump_comes_here_and_is_verified() {

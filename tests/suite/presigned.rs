@@ -11,12 +11,9 @@ use crate::common::tool::Tool;
 
 /// By whoever has the key.
 fn presign(server: &S3Server, valid: &str) -> String {
-    let flags = server.flags();
     let ended = Tool::new(&["presign", "shop", "cart", "prod", "--valid", valid])
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .with_s3(server)
         .args(&["--store", &format!("s3://{BUCKET}/heaps")])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
         .run()
         .expect(0);
     String::from_utf8(ended.stdout).unwrap().trim().to_owned()
@@ -54,7 +51,7 @@ fn no_url_is_signed_that_would_not_encrypt_as_the_settings_demand() {
     std::fs::write(&file, format!("store = \"s3://{BUCKET}\"\nkms_key_id = \"k-1\"\n{keys}\n")).unwrap();
     let presign = |flags: &[&str]| {
         let tool = Tool::new(&["presign", "shop", "cart", "prod", "--config", file.to_str().unwrap()]).args(flags);
-        tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET).run()
+        tool.with_key().run()
     };
     let by_hand = ["--store", &format!("s3://{BUCKET}"), "--region", "us-east-1"];
     for flags in [&[][..], &[&by_hand[..], &["--encryption", "sse"]].concat()] {

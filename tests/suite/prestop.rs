@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clean::{Shape, files_in};
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::{marked, start};
+use crate::common::s3::{BUCKET, S3Server};
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Ended, Tool};
-use crate::guard::{marked, start};
 
 #[test]
 fn a_deadline_that_leaves_no_time_for_a_collection_takes_all_objects() {
@@ -52,12 +52,7 @@ fn a_dump_that_cannot_be_finished_in_time_is_not_begun() {
 /// is told by the time that has passed. Exit status of the hook, and how many dumps the next start stores.
 fn pod_dies(shape: &Shape, server: &S3Server, is_over: impl Fn(Duration) -> bool, deadline: Duration) -> (i32, usize) {
     let dir = shape.dumps.path().to_str().unwrap();
-    let flags = server.flags();
-    let to_server = |tool: Tool| {
-        tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-    };
+    let to_server = |tool: Tool| tool.with_s3(server);
     let store = format!("s3://{BUCKET}");
     let deadline = format!("{}ms", deadline.as_millis());
     let dump = Tool::dump(shape.jvm.pid(), &store).args(&["--dir", dir, "--deadline", &deadline]);

@@ -2,7 +2,7 @@
 //! the command of the manifest.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
@@ -10,6 +10,7 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::manifest::{Cluster, Pod, text};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::binary;
+use crate::common::waiting::wait_until;
 use crate::containers::{INSIDE, census_of};
 
 pub const VERSIONS: [&str; 3] = ["8", "17", "25"];
@@ -78,15 +79,6 @@ pub fn told(name: &str, start: &str) -> Vec<Vec<String>> {
 pub fn stored(server: &S3Server) -> Vec<u64> {
     let keys = server.objects().into_iter().filter(|key| key.ends_with(".hprof.gz"));
     keys.map(|key| assert_complete(server.object(&key)).of("Marker")).collect()
-}
-
-#[track_caller]
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn is_empty(dir: &Path) -> bool {

@@ -6,10 +6,10 @@ use crate::common::bed::VERSIONS;
 use crate::common::heap_graph::graph;
 use crate::common::hprof_check::{assert_complete, raw};
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::secrets::PLANTED;
 use crate::common::tool::{Ended, Tool, again_if_faster};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 use crate::secrets::files_below;
 
 /// Never in a class file: what is there is a symbol, and stays.
@@ -182,12 +182,9 @@ fn without_a_disk_it_is_redacted_in_passing() {
     for version in ["17", "21", "25"] {
         let Some(jvm) = jvm(version) else { continue };
         for redact in ["--redact=strings", "--redact=all"] {
-            let flags = server.flags();
             let ended = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}"))
-                .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+                .with_s3(&server)
                 .args(&["--no-disk", redact])
-                .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-                .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
                 .run()
                 .expect(0);
             let object = server.object(ended.receipt()["object"]["key"].as_str().unwrap());
@@ -230,8 +227,7 @@ fn what_is_kept_is_stored_redacted_later_without_being_told_again() {
     let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
         .args(&["--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s", "--store-down", "keep"])
         .args(&["--redact", "--dir", dir.path().to_str().unwrap()])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_key()
         .run()
         .expect(7);
     assert_tells(&raw(ended.receipt()["kept"]["path"].as_str().unwrap()), &secret(), false);
@@ -249,13 +245,10 @@ fn an_upload_that_began_without_is_begun_anew_with_redaction() {
     let file = dir.path().join("heap.hprof");
     std::fs::write(&file, raw(dump(&jvm, dir.path(), &[]).stored())).unwrap();
     let upload = |redact: &[&str]| {
-        let flags = server.flags();
         Tool::new(&["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--output", "json"])
-            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .with_s3(&server)
             .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
             .args(redact)
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
             .run()
     };
     server.die_after_parts(1);
@@ -277,8 +270,7 @@ fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_as
     let upload = |env: &str, flags: &[&str]| {
         Tool::new(&["upload", "shop", "cart", env, file.to_str().unwrap(), "--output", "json"])
             .args(flags)
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .with_key()
             .run()
     };
     upload("prod", &[&down[..], &["--redact"]].concat()).expect(9);

@@ -8,9 +8,9 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::moments;
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Ended, Tool};
-use crate::guard::moments;
 
 /// Megabytes of the dump; `JMAP_DUMP_TEST_MEGABYTES` makes it larger.
 fn megabytes() -> u32 {
@@ -38,12 +38,9 @@ impl Files {
 }
 
 fn upload(server: &S3Server, words: &[&str]) -> Tool {
-    let flags = server.flags();
     Tool::new(&["upload", "--output", "json", "--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .with_s3(server)
         .args(words)
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
 }
 
 fn upload_file(server: &S3Server, file: &Path) -> Tool {

@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::container::Container;
 use crate::common::manifest::Pod;
 use crate::common::s3::S3Server;
-use crate::recipes::{MARKERS, VERSIONS, app, ours, pause, pod, stored, told, wait_until, words};
+use crate::common::waiting::wait_until;
+use crate::recipes::{MARKERS, VERSIONS, app, ours, pause, pod, stored, told, words};
 
 /// Files that somebody still has to see to; what the watcher notes for itself is none.
 fn dumps(dir: &Path) -> Vec<String> {

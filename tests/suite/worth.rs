@@ -28,12 +28,7 @@ fn a_check_beside_a_run_tells_of_it_and_leaves_the_jvm_alone() {
     let (Some(jvm), server) = (TestJvm::builder("17"), crate::common::s3::S3Server::start()) else { return };
     let jvm = jvm.start();
     server.stall(std::time::Duration::from_secs(3));
-    let flags = server.flags();
-    let run = Tool::dump(jvm.pid(), "s3://dumps")
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", crate::common::s3::KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", crate::common::s3::SECRET)
-        .spawn();
+    let run = Tool::dump(jvm.pid(), "s3://dumps").with_s3(&server).spawn();
     while server.requests() < 2 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

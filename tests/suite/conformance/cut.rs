@@ -11,7 +11,7 @@ use super::receipts::Fetch;
 use crate::common::bed::cannot_run;
 use crate::common::relay::Fault;
 use crate::common::tool::{Ended, Tool};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 
 /// What a request asks for, and how many of them are in flight: those are lost by a cut.
 const PIECE: usize = 8 << 20;
