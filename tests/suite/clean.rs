@@ -12,7 +12,7 @@ use crate::common::tool::{Ended, Run, Tool, has_run, seconds_of, time_of};
 use crate::common::waiting::wait_until;
 
 #[test]
-fn a_run_that_stored_its_dump_leaves_only_the_object_and_what_lies_beside_it() {
+fn successful_run_leaves_the_object_and_its_texts_only() {
     let Some(shape) = Shape::new("17", 4) else { return };
     let stored = shape.dump().run().expect(0).stored();
     shape.assert_clean("after success");
@@ -22,7 +22,7 @@ fn a_run_that_stored_its_dump_leaves_only_the_object_and_what_lies_beside_it() {
 }
 
 #[test]
-fn a_signal_at_any_moment_leaves_nothing_but_what_the_receipt_names() {
+fn signalled_run_leaves_only_what_its_receipt_names() {
     for (version, signal) in [("17", Signal::TERM), ("25", Signal::INT), ("8", Signal::TERM)] {
         let Some(shape) = Shape::new(version, 48) else { continue };
         // The moments are spread over the whole length of a run, however fast the machine is.
@@ -67,7 +67,7 @@ fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
 
 /// Its file has no name, and what is compressed of it is given back to the disk: stopping would lose it.
 #[test]
-fn a_dump_that_the_jvm_has_finished_outlives_the_end_of_its_time() {
+fn finished_dump_outlives_the_deadline() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 50) else { continue };
         let dump = || shape.dump().args(&["--all", "--level", "9"]);
@@ -135,7 +135,7 @@ fn catches_hang_up(pid: u32) -> Option<bool> {
 }
 
 #[test]
-fn a_reader_of_the_dump_itself_that_goes_away_leaves_the_kept_dump() {
+fn reader_that_goes_away_leaves_a_kept_dump() {
     let Some(shape) = Shape::new("17", 8) else { return };
     let mut run = Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json"])
         .args(&["--pid", &shape.jvm.pid().to_string(), "--dir", shape.dumps.path().to_str().unwrap()])
@@ -212,7 +212,7 @@ fn a_failed_dump_leaves_nothing() {
 
 /// Its heap is so large that it cannot be done before the signal comes.
 #[test]
-fn a_jvm_that_dies_during_its_dump_ends_the_run_and_leaves_nothing() {
+fn jvm_that_dies_in_its_dump_ends_the_run() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 500) else { continue };
         let run = shape.dump().args(&["--deadline", "60s"]).spawn();
@@ -235,7 +235,7 @@ fn writes_below(pid: u32, dir: &Path) -> bool {
 }
 
 #[test]
-fn a_reader_of_the_dump_that_stalls_does_not_outlive_the_deadline() {
+fn stalled_reader_does_not_outlive_the_deadline() {
     let Some(shape) = Shape::new("17", 8) else { return };
     let mut run = Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json", "--deadline", "3s"])
         .args(&["--pid", &shape.jvm.pid().to_string(), "--dir", shape.dumps.path().to_str().unwrap()])

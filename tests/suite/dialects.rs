@@ -229,7 +229,7 @@ fn verified(manners: Manners) -> String {
 }
 
 #[test]
-fn a_dump_of_which_the_store_tells_another_checksum_never_counts_as_checked() {
+fn other_checksum_never_counts_as_verified() {
     let recorder = Recorder::start(Manners { strange_part: Some(2), ..Manners::default() });
     let ended = upload(&recorder, &CLOUDS[0], &Dump::new()).run().expect(0);
     assert!(ended.stderr.contains("another part 2"), "{}", ended.stderr);
@@ -240,7 +240,7 @@ fn a_dump_of_which_the_store_tells_another_checksum_never_counts_as_checked() {
 
 /// OSS's is a unique value by rules of its own (Alibaba Cloud: "CompleteMultipartUpload").
 #[test]
-fn an_etag_that_tells_nothing_of_the_content_does_not_hinder_the_upload() {
+fn etag_that_is_no_checksum_does_not_hinder_the_upload() {
     assert_eq!(verified(Manners { opaque: true, ..Manners::default() }), "checksum");
 }
 

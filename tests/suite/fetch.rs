@@ -64,7 +64,7 @@ fn sha256(path: &Path) -> String {
 }
 
 #[test]
-fn what_is_stored_is_listed_with_what_its_receipt_tells() {
+fn list_shows_the_receipt_of_each_object() {
     let Some(stored) = StoredDump::new(4) else { return };
     for under in [&["shop"][..], &["shop", "cart"], &["shop", "cart", "prod"]] {
         let ended = stored.tool(&["list"]).args(under).args(&["--output", "json"]).run().expect(0);
@@ -125,7 +125,7 @@ fn a_link_works_without_keys_and_ends() {
 }
 
 #[test]
-fn a_dump_s_receipt_has_a_link_on_request_and_what_is_stored_beside_it_has_none() {
+fn printed_receipt_has_a_link_and_the_stored_one_has_none() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let (jvm, files) = (jvm.start(), tempfile::tempdir().unwrap());
     let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&["--link", "2h"]);
@@ -143,7 +143,7 @@ fn a_dump_s_receipt_has_a_link_on_request_and_what_is_stored_beside_it_has_none(
 }
 
 #[test]
-fn a_fetched_dump_is_the_one_that_was_stored_and_nothing_is_overwritten() {
+fn fetched_dump_is_the_stored_one_and_replaces_nothing() {
     let Some(stored) = StoredDump::new(40) else { return };
     let ended = stored.fetch(&[]).run().expect(0);
     let fetched = ended.receipt();
@@ -174,7 +174,7 @@ const PIECE: u64 = 8 << 20;
 const AT_ONCE: u64 = 4;
 
 #[test]
-fn a_fetch_that_is_cut_goes_on_with_what_is_missing() {
+fn cut_fetch_goes_on_with_missing_ranges() {
     let Some(stored) = StoredDump::new(megabytes()) else { return };
     let length = time_of(|| {
         let _ = std::fs::remove_file(stored.file());
@@ -224,7 +224,7 @@ fn a_flipped_byte_anywhere_is_noticed() {
 }
 
 #[test]
-fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
+fn page_in_a_browser_links_to_the_dump() {
     let Some(stored) = StoredDump::new(2) else { return };
     let html = stored.tool(&["list", "shop", "--links", "1h", "--output", "html"]).run().expect(0).stdout;
     let page = stored.files.path().join("page.html");

@@ -117,7 +117,7 @@ fn sample(dir: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn what_is_kept_on_a_volume_is_stored_by_the_next_pod_as_it_was_begun() {
+fn next_pod_stores_a_kept_dump_as_it_was_begun() {
     for version in ["8", "17", "25"] {
         let (pod, Some(jvm)) = (Pod::new(), jvm(version)) else { continue };
         if !is_root() {
@@ -162,7 +162,7 @@ fn the_next_pod_s_watcher_starts_and_stores_what_waits_for_it() {
 }
 
 #[test]
-fn a_journal_that_another_user_s_group_may_write_is_refused_and_stays_with_its_file() {
+fn journal_that_a_foreign_group_may_write_is_refused() {
     let samples = tempfile::tempdir().unwrap();
     let (Some(sample), true) = (sample(samples.path()), is_root()) else { return };
     let pod = Pod::new();
@@ -185,7 +185,7 @@ fn a_journal_that_another_user_s_group_may_write_is_refused_and_stays_with_its_f
 }
 
 #[test]
-fn a_waiting_place_that_another_user_may_write_is_refused_without_a_word_of_removing_it() {
+fn waiting_directory_of_another_user_is_refused() {
     if !is_root() {
         return;
     }

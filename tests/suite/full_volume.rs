@@ -32,7 +32,7 @@ impl Drop for Volume {
 }
 
 #[test]
-fn a_dump_that_fills_its_volume_is_stored_and_the_watcher_stays_well_meanwhile() {
+fn watcher_on_a_full_volume_stores_the_dump_and_stays_well() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(48, 6) else { return };
     let Some(volume) = Volume::mount(pod.dir.path(), "24m") else {

@@ -17,7 +17,7 @@ use crate::containers::{INSIDE, files_but_the_socket};
 const LONGER: Duration = Duration::from_secs(2);
 
 #[test]
-fn a_run_that_is_killed_at_any_moment_leaves_nothing_in_a_local_store() {
+fn killed_run_leaves_nothing_in_a_local_store() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 64) else { continue };
         let resume = |_: &Ended, what: &str| {
@@ -29,7 +29,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_in_a_local_store() {
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_moment_leaves_no_open_upload() {
+fn killed_run_leaves_no_open_upload() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
         let dir = shape.dumps.path().to_str().unwrap();
@@ -115,7 +115,7 @@ fn is_left_journal(path: &str, all: &BTreeSet<String>) -> bool {
 
 /// The JVM waits for no child that it did not start.
 #[test]
-fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_first_process() {
+fn killed_run_leaves_no_zombie_to_a_jvm_with_pid_one() {
     for version in ["8", "17", "25"] {
         let Some(container) = Container::builder(version) else { continue };
         let container = container.arg("mb=64").start();

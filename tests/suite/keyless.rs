@@ -93,7 +93,7 @@ fn a_web_identity_becomes_credentials_of_its_role() {
 }
 
 #[test]
-fn a_pod_identity_and_a_token_by_its_value_are_asked_for_credentials() {
+fn pod_identity_and_token_value_give_credentials() {
     let (server, pod) = (S3Server::start(), Pod::new(1));
     let authorizations = [
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", pod.mount("token", AUTHORIZATION)),
@@ -121,7 +121,7 @@ fn a_refusal_is_told_without_the_token() {
 
 /// The addresses of AWS; that of tasks is built into object_store.
 #[test]
-fn the_services_at_link_local_addresses_are_asked_and_never_through_a_proxy() {
+fn link_local_services_are_never_asked_through_a_proxy() {
     let test = || {
         let (server, pod) = (S3Server::start(), Pod::new(1));
         let metadata = tokens::aws_metadata("169.254.169.254:80");
@@ -154,7 +154,7 @@ fn the_role_of_a_machine_comes_from_its_metadata_service() {
 }
 
 #[test]
-fn a_metadata_service_that_is_a_black_hole_costs_three_seconds_at_most() {
+fn silent_metadata_service_costs_three_seconds_at_most() {
     let (pod, store) = (Pod::new(1), tokens::closed_store());
     for hole in [BlackHole::silent(), BlackHole::closed()] {
         let (url, host) = (hole.url(), hole.url().replace("http://", ""));
@@ -239,7 +239,7 @@ fn bearers(store: &TokenService, tool: Tool) -> Vec<String> {
 
 // A double of Google's store takes the place of the closed one here: then the runs end with 0.
 #[test]
-fn google_s_tokens_come_from_its_metadata_service_or_for_those_of_another_provider() {
+fn google_token_comes_from_metadata_or_another_provider() {
     let (google, pod) = (tokens::bearer(), Pod::new(1));
     let store = tokens::closed_store();
     let metadata = google.url().replace("http://", "");
@@ -264,7 +264,7 @@ fn google_s_tokens_come_from_its_metadata_service_or_for_those_of_another_provid
 
 /// Neither gcloud's file below the application's home nor its variables: the machine's own identity counts.
 #[test]
-fn the_application_s_own_google_identity_opens_no_store_of_a_settings_file() {
+fn google_identity_of_the_application_opens_no_file_store() {
     let test = || {
         let (google, elsewhere) = (tokens::bearer_at("169.254.169.254:80"), tokens::bearer());
         let (store, pod) = (tokens::closed_store(), Pod::new(1));
@@ -285,7 +285,7 @@ fn the_application_s_own_google_identity_opens_no_store_of_a_settings_file() {
 }
 
 #[test]
-fn azure_s_tokens_come_for_those_of_a_workload_or_from_its_metadata_service() {
+fn azure_token_comes_from_workload_or_metadata() {
     let (azure, pod) = (tokens::bearer(), Pod::new(1));
     let to = |store: &TokenService| pod.upload("az://dumps", &store.url()).args(&["--account", "dumps"]);
     let store = tokens::closed_store();

@@ -59,7 +59,7 @@ fn make_old(path: &Path) {
 }
 
 #[test]
-fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
+fn next_run_removes_half_a_dump_without_run_and_guard() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
         kill_all_at(dump(&server, &shape), &shape, "/spool.hprof.gz");
@@ -74,7 +74,7 @@ fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
 
 /// With classes to be kept, a dump is read when it is whole.
 #[test]
-fn a_whole_dump_outlives_its_run_and_guard_before_it_is_compressed() {
+fn raw_dump_outlives_its_run_and_guard() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
         let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
@@ -113,7 +113,7 @@ fn a_dump_that_cannot_be_renamed_is_kept_all_the_same() {
 
 /// With the right to put alone, the object cannot be looked at.
 #[test]
-fn what_nobody_could_verify_stays_whatever_run_comes_next() {
+fn unverified_dump_survives_later_runs() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
     kill_all_at(redacted(), &shape, "/heap.hprof.upload");
@@ -130,7 +130,7 @@ fn what_nobody_could_verify_stays_whatever_run_comes_next() {
 }
 
 #[test]
-fn to_look_at_what_is_kept_leaves_it_to_whoever_stores_it() {
+fn copy_to_standard_output_leaves_a_kept_dump() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
     kill_all_at(redacted(), &shape, "/heap.hprof.upload");

@@ -88,7 +88,7 @@ fn a_directory_is_no_store_for_it() {
 }
 
 #[test]
-fn a_store_that_stalls_holds_the_application_no_longer_than_it_may_be_paused() {
+fn stalled_store_pauses_no_longer_than_max_pause() {
     for version in VERSIONS {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 200)) else { continue };
         server.stall(Duration::from_secs(60));
@@ -130,7 +130,7 @@ fn a_store_that_fails_lets_the_application_go_at_once() {
 
 /// With a file, the pause is the JVM's own.
 #[test]
-fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
+fn stalled_store_pauses_no_jvm_that_writes_a_file() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let run = || {
         shape.jvm.longest_gap();
@@ -149,7 +149,7 @@ fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
 }
 
 #[test]
-fn a_run_that_is_killed_lets_the_application_go_and_leaves_nothing() {
+fn killed_run_lets_the_application_go() {
     for version in VERSIONS {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
         let dir = shape.dumps.path().to_str().unwrap();

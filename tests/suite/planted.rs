@@ -289,7 +289,7 @@ fn receipt_of_an_object_that_was_there_before_stays() {
 
 /// Root has dumped a JVM of the application, and no store was there.
 #[test]
-fn printed_resume_command_stores_what_root_kept_for_another_user() {
+fn printed_resume_command_stores_a_dump_that_root_kept() {
     let (volume, Some(builder)) = (Volume::new(), TestJvm::builder("17")) else { return };
     if !is_root() {
         return;

@@ -66,7 +66,7 @@ fn dump_whose_bytes_changed_on_the_way_is_no_success() {
 
 /// In silence, or with a status of its own.
 #[test]
-fn a_dump_that_is_cut_on_its_way_here_is_no_success_and_what_is_kept_of_it_can_be_had() {
+fn dump_cut_on_its_way_here_fails_and_can_be_resumed() {
     for cut in [Kubectl::cut, Kubectl::cut_in_silence] {
         let Some(builder) = container(WITH_TAR) else { return };
         let container = builder.arg("mb=100").start();

@@ -13,7 +13,7 @@ use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Ended, Tool};
 
 #[test]
-fn a_deadline_that_leaves_no_time_for_a_collection_takes_all_objects() {
+fn short_deadline_takes_all_objects() {
     let Some(shape) = Shape::new("17", 500) else { return };
     let long = shape.dump().args(&["--deadline", "60s"]).run().expect(0).receipt();
     assert_eq!((&long["dump"]["live_only"], &long["warnings"]), (&true.into(), &serde_json::Value::Null));
@@ -106,7 +106,7 @@ fn has_journal(dumps: &Path) -> bool {
 }
 
 #[test]
-fn a_pod_that_dies_in_its_hook_has_its_dump_stored_or_kept_for_the_next_start() {
+fn pod_that_dies_in_its_hook_loses_no_dump() {
     for version in ["8", "17", "25"] {
         // Time for everything.
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
@@ -126,7 +126,7 @@ fn a_pod_that_dies_in_its_hook_has_its_dump_stored_or_kept_for_the_next_start() 
 }
 
 #[test]
-fn a_hook_that_is_killed_with_its_whole_container_loses_no_whole_dump() {
+fn hook_killed_with_its_container_loses_no_whole_dump() {
     for version in ["8", "17", "25"] {
         let mut stored = 0;
         for moment in 0..4 {

@@ -114,7 +114,7 @@ fn by_hand_the_commands_of_the_manifest_dump_and_leave_nothing() {
 }
 
 #[test]
-fn by_hand_a_dump_that_the_store_did_not_take_is_finished_by_the_manifest_s_last_command() {
+fn last_command_of_the_manifest_stores_a_kept_dump() {
     let server = S3Server::start();
     let pod = pod("by-hand.yaml", &server);
     let Some(app) = app(&pod, "17") else { return };
@@ -138,7 +138,7 @@ fn by_hand_a_dump_that_the_store_did_not_take_is_finished_by_the_manifest_s_last
 }
 
 #[test]
-fn the_prestop_hook_leaves_a_healthy_jvm_alone_and_dumps_one_in_trouble() {
+fn prestop_hook_dumps_only_a_jvm_in_trouble() {
     for version in VERSIONS {
         let server = S3Server::start();
         let pod = pod("prestop.yaml", &server);
@@ -204,7 +204,7 @@ fn the_sidecar_with_shared_processes_dumps_on_demand() {
 
 /// The JVM waits for its hook, so all is over when it has ended.
 #[test]
-fn the_oom_hook_stores_the_dump_of_each_jvm_that_runs_out_of_memory() {
+fn oom_hook_stores_each_oom_dump() {
     for version in VERSIONS {
         let server = S3Server::start();
         let pod = pod("oom-hook.yaml", &server);

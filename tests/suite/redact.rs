@@ -51,7 +51,7 @@ pub(crate) fn assert_tells(dump: &[u8], text: &str, expected: bool) {
 }
 
 #[test]
-fn strings_are_taken_out_of_each_jvm_s_dump_and_threads_keep_their_names() {
+fn redaction_removes_strings_and_keeps_thread_names() {
     for version in VERSIONS {
         let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
         let plain = raw(dump(&jvm, store.path(), &[]).stored());
@@ -71,7 +71,7 @@ fn strings_are_taken_out_of_each_jvm_s_dump_and_threads_keep_their_names() {
 }
 
 #[test]
-fn with_all_numbers_go_too_and_the_classes_to_be_kept_stay() {
+fn redact_all_removes_numbers_but_of_kept_classes() {
     for version in VERSIONS {
         let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
         let plain = raw(dump(&jvm, store.path(), &[]).stored());
@@ -96,7 +96,7 @@ fn with_all_numbers_go_too_and_the_classes_to_be_kept_stay() {
 
 /// The same dump, so that both can be compared object by object.
 #[test]
-fn a_redacted_dump_has_the_objects_references_and_sizes_of_the_one_that_it_was() {
+fn redacted_dump_keeps_objects_references_and_sizes() {
     for version in VERSIONS {
         let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
         let plain = dump(&jvm, store.path(), &[]).stored();
@@ -123,7 +123,7 @@ fn a_redacted_dump_has_the_objects_references_and_sizes_of_the_one_that_it_was()
 
 /// Its parts have objects of classes that only the first one describes.
 #[test]
-fn a_dump_that_many_threads_write_loses_its_numbers_and_no_reference() {
+fn dump_by_many_threads_loses_numbers_and_no_reference() {
     let Some(builder) = TestJvm::builder("25") else { return };
     let (store, secret) = (tempfile::tempdir().unwrap(), format!("plant={}", secret()));
     let builder = builder.jvm_arg("-XX:ActiveProcessorCount=16").jvm_arg("-XX:+UseParallelGC");
@@ -222,7 +222,7 @@ fn broken(whole: &[u8]) -> Vec<u8> {
 
 /// What is kept after a failure is redacted, or its journal says that it is to be.
 #[test]
-fn what_is_kept_is_stored_redacted_later_without_being_told_again() {
+fn kept_dump_is_stored_as_redacted_as_it_was_begun() {
     let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
     let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
         .args(&["--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s", "--store-down", "keep"])
@@ -239,7 +239,7 @@ fn what_is_kept_is_stored_redacted_later_without_being_told_again() {
 }
 
 #[test]
-fn an_upload_that_began_without_is_begun_anew_with_redaction() {
+fn unredacted_upload_is_begun_anew_with_redaction() {
     let (server, Some(jvm)) = (S3Server::start(), jvm_of("17", "mb=60")) else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("heap.hprof");
@@ -262,7 +262,7 @@ fn an_upload_that_began_without_is_begun_anew_with_redaction() {
 
 /// The journal says what is to be taken out, wherever the file goes then.
 #[test]
-fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_asked_for() {
+fn resumed_dump_is_redacted_at_least_as_it_was_begun() {
     let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
     let file = dir.path().join("heap.hprof");
     std::fs::write(&file, raw(dump(&jvm, dir.path(), &[]).stored())).unwrap();
@@ -285,7 +285,7 @@ fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_as
 }
 
 #[test]
-fn a_compressed_dump_that_ends_early_is_redacted_as_far_as_it_goes() {
+fn truncated_gzip_is_redacted_as_far_as_it_goes() {
     let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
     let whole = std::fs::read(dump(&jvm, dir.path(), &[]).stored()).unwrap();
     let file = dir.path().join("cut.hprof.gz");

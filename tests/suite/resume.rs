@@ -113,7 +113,7 @@ fn parts_that_the_store_has_are_not_sent_again() {
 }
 
 #[test]
-fn an_upload_that_is_killed_at_any_moment_goes_on_where_it_was() {
+fn killed_upload_goes_on_where_it_was() {
     let Some(files) = Files::new(megabytes()) else { return };
     for file in [&files.plain, &files.gzipped] {
         let (server, begun) = (S3Server::start(), Instant::now());
@@ -160,7 +160,7 @@ fn wait_for_quiet(server: &S3Server) {
 }
 
 #[test]
-fn an_object_that_is_there_already_is_not_sent_again() {
+fn object_that_is_there_is_not_sent_again() {
     let Some(files) = Files::new(8) else { return };
     let server = S3Server::start();
     // What a process leaves that dies after the store's last word.
@@ -177,7 +177,7 @@ fn an_object_that_is_there_already_is_not_sent_again() {
 }
 
 #[test]
-fn a_multipart_upload_that_the_store_has_forgotten_is_begun_again() {
+fn forgotten_multipart_upload_is_begun_again() {
     let Some(files) = Files::new(32) else { return };
     let server = S3Server::start();
     server.die_after_parts(1);
@@ -208,7 +208,7 @@ fn upload_to(store: &Path, words: &[&str]) -> Tool {
 }
 
 #[test]
-fn of_several_files_each_has_its_receipt_and_a_bad_one_does_not_keep_the_others_back() {
+fn upload_of_several_files_stores_all_but_the_bad_one() {
     let Some(files) = Files::new(8) else { return };
     let (store, bad) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
     std::fs::write(bad.path(), "no dump").unwrap();
@@ -272,7 +272,7 @@ fn assert_same_start(stored: &Path, file: &Path) {
 }
 
 #[test]
-fn what_another_process_uploads_is_left_to_it() {
+fn resume_leaves_a_dump_that_another_process_uploads() {
     let Some(files) = Files::new(32) else { return };
     let server = S3Server::start();
     server.stall(Duration::from_secs(2));
@@ -290,7 +290,7 @@ fn what_another_process_uploads_is_left_to_it() {
 }
 
 #[test]
-fn what_was_stored_before_a_crash_counts_however_it_is_compressed_now() {
+fn part_stored_before_a_crash_counts_at_any_level() {
     let Some(files) = Files::new(8) else { return };
     let server = S3Server::start();
     server.die_after_parts(0);

@@ -87,7 +87,7 @@ fn assert_untouched(jvm: &TestJvm) {
 }
 
 #[test]
-fn a_store_that_dies_in_the_middle_leaves_the_kept_dump_and_the_command_that_stores_it() {
+fn store_that_dies_leaves_the_dump_and_its_resume_command() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let jvm = jvm.arg("mb=64").arg("markers=777").start();
     let dir = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ fn a_store_that_dies_in_the_middle_leaves_the_kept_dump_and_the_command_that_sto
 }
 
 #[test]
-fn a_store_that_is_down_does_not_hinder_a_dump_that_is_to_be_kept() {
+fn store_down_keep_dumps_and_keeps() {
     let Some(jvm) = jvm("17") else { return };
     let dir = tempfile::tempdir().unwrap();
     let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
@@ -121,7 +121,7 @@ fn a_store_that_is_down_does_not_hinder_a_dump_that_is_to_be_kept() {
 }
 
 #[test]
-fn the_application_s_credentials_and_proxy_do_not_hijack_the_store_that_our_file_names() {
+fn store_of_our_file_ignores_the_application_s_environment() {
     let (server, Some(jvm)) = (S3Server::start(), jvm("17")) else { return };
     let dir = tempfile::tempdir().unwrap();
     // The file beside the program: the program moves into a directory of its own.

@@ -33,7 +33,7 @@ fn command_lines() -> Vec<String> {
 }
 
 #[test]
-fn while_a_run_is_at_it_no_secret_is_in_a_command_line_or_in_a_file() {
+fn running_dump_shows_no_secret_in_words_or_files() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let jvm = jvm.arg("mb=40").jvm_arg(format!("-Dplanted.argument={PLANTED}")).start();
     let dir = tempfile::tempdir().unwrap();

@@ -250,7 +250,7 @@ fn endless_answer_takes_no_more_memory_than_its_bound() {
 
 /// A token service, Huawei's listing, and pages that always name a next one.
 #[test]
-fn endless_tokens_and_listings_take_no_more_memory_than_their_bound() {
+fn endless_answers_take_no_more_memory_than_their_bound() {
     let server = HostileStore::start(|_| Reply::endless(200, b'x'));
     let agent = format!("{}/v1", server.url());
     let list =

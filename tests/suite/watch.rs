@@ -115,7 +115,7 @@ fn doomed(version: &str, path: &Path) -> Option<Builder> {
 }
 
 #[test]
-fn a_jvm_that_dies_of_memory_five_times_in_one_pod_gives_five_dumps_each_stored_once() {
+fn watcher_stores_five_oom_dumps() {
     for version in ["8", "17", "25"] {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
@@ -138,7 +138,7 @@ fn a_jvm_that_dies_of_memory_five_times_in_one_pod_gives_five_dumps_each_stored_
 }
 
 #[test]
-fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before() {
+fn watcher_takes_a_dump_of_any_name_plain_or_gzipped() {
     let pod = Pod::new();
     let Some(builder) = doomed("17", &pod.path("oom.bin")) else { return };
     let jvm = builder.jvm_arg("-XX:HeapDumpGzipLevel=1").arg("markers=41").start();
@@ -159,7 +159,7 @@ fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before()
 }
 
 #[test]
-fn a_watcher_of_a_local_store_that_is_killed_leaves_no_half_object() {
+fn killed_watcher_of_a_local_store_leaves_no_half_object() {
     let (pod, store) = (Pod::new(), tempfile::tempdir().unwrap());
     let Some(sample) = pod.sample(48, 1) else { return };
     let dir = pod.dir.path().to_str().unwrap();
@@ -192,7 +192,7 @@ fn a_watcher_of_a_local_store_that_is_killed_leaves_no_half_object() {
 }
 
 #[test]
-fn a_store_that_shows_nothing_gets_each_dump_once_and_the_file_is_put_aside() {
+fn store_that_shows_nothing_gets_each_dump_once() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(2, 3) else { return };
     pod.server.forbid_looking();
@@ -207,7 +207,7 @@ fn a_store_that_shows_nothing_gets_each_dump_once_and_the_file_is_put_aside() {
 }
 
 #[test]
-fn what_others_have_planted_neither_stops_the_watcher_nor_leaves_through_it() {
+fn planted_files_neither_stop_nor_pass_the_watcher() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(2, 3) else { return };
     let secret = pod.samples.path().join("secret");
@@ -245,7 +245,7 @@ fn what_others_have_planted_neither_stops_the_watcher_nor_leaves_through_it() {
 }
 
 #[test]
-fn a_dump_that_is_made_and_kept_in_the_watched_directory_is_stored_whole_and_once() {
+fn watcher_stores_a_dump_kept_in_its_directory_once() {
     for version in ["17", "25"] {
         let (pod, Some(builder)) = (Pod::new(), TestJvm::builder(version)) else { return };
         let jvm = builder.arg("mb=64").arg("markers=12").start();
@@ -271,7 +271,7 @@ fn a_dump_that_is_made_and_kept_in_the_watched_directory_is_stored_whole_and_onc
 }
 
 #[test]
-fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() {
+fn killed_watcher_loses_nothing_and_stores_nothing_twice() {
     let pod = Pod::new();
     let samples: Vec<PathBuf> = (1..=3).filter_map(|markers| pod.sample(48, markers)).collect();
     if samples.is_empty() {
@@ -329,7 +329,7 @@ fn everything_arrives_when_a_store_that_was_down_comes_back() {
 }
 
 #[test]
-fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
+fn dump_of_a_killed_jvm_is_stored_as_incomplete() {
     for version in ["8", "17", "25"] {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
@@ -370,7 +370,7 @@ fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
 }
 
 #[test]
-fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
+fn files_of_a_pattern_are_stored_once_nobody_writes() {
     let pod = Pod::new();
     let text = "# A fatal error has been detected by the Java Runtime Environment\n";
     let mut writer = std::fs::File::create(pod.path("hs_err_pid7.log")).unwrap();
@@ -397,7 +397,7 @@ fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
 
 /// More receipts than a pipe holds.
 #[test]
-fn a_reader_of_the_receipts_that_stalls_does_not_hold_up_the_dumps() {
+fn stalled_reader_of_receipts_does_not_hold_up_dumps() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(1, 2) else { return };
     let _watcher = pod.watch(&[]);
@@ -408,7 +408,7 @@ fn a_reader_of_the_receipts_that_stalls_does_not_hold_up_the_dumps() {
 }
 
 #[test]
-fn of_more_dumps_than_may_wait_the_first_and_the_newest_stay() {
+fn full_watcher_keeps_the_first_and_the_newest_dump() {
     let pod = Pod::new();
     let samples: Vec<PathBuf> = (1..=4).filter_map(|markers| pod.sample(2, markers)).collect();
     if samples.is_empty() {
@@ -498,7 +498,7 @@ fn watcher_without_threads_says_so_and_keeps_the_dump() {
 }
 
 #[test]
-fn a_signal_to_end_lets_the_upload_finish_and_a_second_pod_s_start_does_the_rest() {
+fn signalled_watcher_ends_its_upload_and_the_next_goes_on() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(8, 5) else { return };
     let watcher = pod.watch(&[]);

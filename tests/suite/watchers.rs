@@ -41,7 +41,7 @@ pub fn run_out_of_memory(app: &Container) {
 }
 
 #[test]
-fn the_native_sidecar_stores_the_dump_of_each_jvm_that_runs_out_of_memory() {
+fn native_sidecar_stores_each_oom_dump() {
     for version in VERSIONS {
         let server = S3Server::start();
         let pod = pod("native-sidecar.yaml", &server);
@@ -63,7 +63,7 @@ fn the_native_sidecar_stores_the_dump_of_each_jvm_that_runs_out_of_memory() {
 }
 
 #[test]
-fn the_sidecar_with_shared_processes_watches_and_dumps_on_demand_meanwhile() {
+fn sidecar_watches_and_dumps_on_demand() {
     let server = S3Server::start();
     let pod = pod("shared-process-sidecar.yaml", &server);
     let (Some(app), Some(dumper), Some(pause)) = (app(&pod, "17"), ours(&pod, "dumper"), pause(&pod)) else { return };

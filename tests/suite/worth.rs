@@ -8,7 +8,7 @@ use crate::common::tool::{Tool, binary};
 use crate::containers::INSIDE;
 
 #[test]
-fn a_jvm_whose_old_generation_is_not_full_is_not_dumped_and_not_touched() {
+fn jvm_with_room_in_its_old_generation_is_not_touched() {
     for version in ["8", "17", "25"] {
         let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
         let jvm = jvm.jvm_arg("-Xmx200m").arg("mb=40").start();
@@ -126,7 +126,7 @@ fn reason_names_the_condition_that_held_and_its_value() {
 }
 
 #[test]
-fn what_cannot_be_told_counts_as_if_it_held_or_is_skipped_as_said() {
+fn unknown_condition_follows_if_unknown() {
     let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
     // Where the limits would be seen there is nothing.
     let container = container.tmpfs("/sys/fs/cgroup", "1m").bind(store.path(), "/store").start();
@@ -144,7 +144,7 @@ fn what_cannot_be_told_counts_as_if_it_held_or_is_skipped_as_said() {
 }
 
 #[test]
-fn what_is_no_condition_is_a_usage_error() {
+fn invalid_condition_is_a_usage_error() {
     Tool::new(&["a", "b", "c", "--store", "/x", "--if", "cpu>1%"]).run().expect(2);
 }
 
