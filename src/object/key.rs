@@ -112,17 +112,48 @@ pub enum Artefact {
     FlightRecording,
     /// A process image, of the kernel's or of OpenJ9 (`core.*.dmp`).
     Core,
+    /// The stacks of all threads, by `take`.
+    Threads,
+    /// Instances and bytes of each class, by `take`.
+    Histogram,
+    /// Native memory and the container's, by `take`.
+    Memory,
+    /// Facts of the JVM, by `take`.
+    Info,
     Log,
     Other,
 }
 
+/// Returns whether the stem of a key ends with the name of a file that is no heap dump.
+fn ends(stem: &str, name: &str) -> bool {
+    stem.strip_suffix(name).is_some_and(|before| before.ends_with('_'))
+}
+
 impl Artefact {
+    /// The kinds that `take` stores.
+    const TAKEN: [Self; 4] = [Self::Threads, Self::Histogram, Self::Memory, Self::Info];
+
+    /// Returns the name at the end of the key, without `.gz`; `None` if `take` does not store this kind.
+    pub fn taken_name(self) -> Option<&'static str> {
+        match self {
+            Self::Threads => Some("threads.txt"),
+            Self::Histogram => Some("histogram.txt"),
+            Self::Memory => Some("memory.txt"),
+            Self::Info => Some("info.txt"),
+            _ => None,
+        }
+    }
+
     /// By the object's name.
     pub fn of_key(key: &str) -> Self {
         let name = key.rsplit('/').next().unwrap_or_default();
         let Some(stem) = name.strip_suffix(".gz") else { return Self::Other };
         if name.ends_with(DUMP_TAIL) {
             return Self::HeapDump;
+        }
+        if let Some(taken) = Self::TAKEN.into_iter().find(|kind| kind.taken_name().is_some_and(|name| ends(stem, name)))
+        {
+            return taken;
         }
         match stem.rsplit('.').next().unwrap_or_default() {
             "log" if stem.contains("hs_err") => Self::ErrorLog,
@@ -141,6 +172,10 @@ impl Artefact {
             Self::ErrorLog => "crash log",
             Self::FlightRecording => "flight recording",
             Self::Core => "core file",
+            Self::Threads => "threads",
+            Self::Histogram => "histogram",
+            Self::Memory => "memory",
+            Self::Info => "JVM facts",
             Self::Log => "log",
             Self::Other => "other file",
         }
@@ -319,6 +354,10 @@ mod tests {
         assert_eq!((of(".hprof.gz"), of("_hs_err_pid7.log.gz")), (Artefact::HeapDump, Artefact::ErrorLog));
         assert_eq!((of("_a.jfr.gz"), of("_core.7.gz")), (Artefact::FlightRecording, Artefact::Core));
         assert_eq!((of("_gc.log.gz"), of("_x.gz"), of(".txt")), (Artefact::Log, Artefact::Other, Artefact::Other));
+        for kind in Artefact::TAKEN {
+            assert_eq!(of(&format!("_{}.gz", kind.taken_name().unwrap())), kind);
+        }
+        assert_eq!((of("_my-threads.txt.gz"), of("_threads.txt")), (Artefact::Log, Artefact::Other));
         assert_eq!(place_of("p/a/e/x.gz"), Place::new("p", "a", "e").ok());
         assert_eq!((place_of("p/a/x.gz"), place_of("p/a/e/f/x.gz"), place_of("x")), (None, None, None));
         assert_eq!(context_of("p/a/e/x.hprof.gz").as_deref(), Some("p/a/e/x.txt"));

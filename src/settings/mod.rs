@@ -6,6 +6,7 @@ mod layers;
 mod policy;
 mod reading;
 mod store;
+mod take;
 mod upload;
 mod values;
 mod watch;
@@ -16,6 +17,7 @@ pub use context::Context;
 pub use file::FILE_NAME;
 pub use layers::{Layers, Origin};
 pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
+pub use take::TakeSettings;
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
@@ -31,7 +33,7 @@ use crate::store::StoreSettings;
 use context::contexts;
 use policy::Policy;
 use store::store;
-use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
+use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid, requester};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Settings {
     pub redact: Option<Redaction>,
     /// Disk limits of the directories, as this process sees them.
     pub disk_limits: DiskLimits,
+    /// The person or program that asked for the run, by its own word.
+    pub requested_by: Option<String>,
 }
 
 /// Settings that choose the JVM and the content of its dump.
@@ -118,6 +122,7 @@ impl Settings {
             output: output(layers)?,
             redact: redaction(layers)?,
             disk_limits: told_limits(layers)?,
+            requested_by: layers.parse("requested_by", requester)?,
         })
     }
 }
