@@ -27,7 +27,6 @@ const ALLOWED: &[&str] = &[
     "Metaspace Usage History (",
     "VM Operations (",
     "OS:",
-    "uname: ",
     "uname:",
     "OS uptime: ",
     "libc: ",

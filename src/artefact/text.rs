@@ -113,9 +113,9 @@ impl Source for Text<'_> {
         while more && page.len() < PAGE {
             let begun = page.len();
             more = self.read(page, PAGE - begun)?;
-            let piece = page[begun..].to_vec();
-            self.note(&piece);
-            page.truncate(page.len() - usize::try_from(self.cut()).unwrap_or(usize::MAX).min(piece.len()));
+            self.note(&page[begun..]);
+            let cut = usize::try_from(self.cut()).unwrap_or(usize::MAX);
+            page.truncate(page.len().saturating_sub(cut).max(begun));
         }
         Ok((!page.is_empty()).then_some(Section::Head))
     }

@@ -80,8 +80,9 @@ impl<'a> Taking<'a> {
         let key = self.key.clone().of_other(name);
         self.progress.stage("opening the store", None);
         let upload = self.open_store(&key, receipt, deadline)?;
-        let mut text = self.ask(kind, attached, receipt, deadline)?;
+        let first = self.reach(kind, attached, receipt, deadline);
         let begun = Instant::now();
+        let mut text = self.ask(kind, attached.as_ref(), first, receipt, deadline)?;
         let finished = self.deliver(kind, &mut text, upload, deadline)?;
         receipt.time(kind.word(), begun.elapsed());
         if text.cut() > 0 {
@@ -102,31 +103,47 @@ impl<'a> Taking<'a> {
         opened.map_err(Error::store)
     }
 
-    /// Returns the text of an artefact, which the JVM may still be writing.
-    fn ask(
+    /// Attaches if this is the first kind that asks the JVM. Returns the whole error if that fails.
+    fn reach(
         &self,
         kind: Kind,
         attached: &mut Option<Attached<'a>>,
         receipt: &mut Receipt,
         deadline: &Deadline,
+    ) -> Option<AttachError> {
+        if attached.is_some() {
+            return None;
+        }
+        let (vm, error) = match self.attach(kind, receipt, deadline) {
+            Ok(vm) => (Ok(Box::new(vm)), None),
+            Err(error) => (Err(error.to_string()), Some(error)),
+        };
+        *attached = Some(vm);
+        error
+    }
+
+    /// Returns the text of an artefact, which the JVM may still be writing. `first` is the error of the attach, if this
+    /// kind was the first that needed it.
+    fn ask(
+        &self,
+        kind: Kind,
+        attached: Option<&Attached<'a>>,
+        first: Option<AttachError>,
+        receipt: &mut Receipt,
+        deadline: &Deadline,
     ) -> Result<Text<'a>, Error> {
-        let mut first = None;
-        let attached = attached.get_or_insert_with(|| {
-            self.attach(kind, receipt, deadline).map(Box::new).map_err(|error| {
-                let why = error.to_string();
-                first = Some(error);
-                why
-            })
-        });
         self.progress.stage(&format!("asking for {}", kind.word()), None);
         match (attached, first) {
-            (Ok(vm), _) => Ok(artefact::ask(kind, vm, deadline)?),
-            (Err(why), _) if kind.needs_no_attach() => {
+            (Some(Ok(vm)), _) => Ok(artefact::ask(kind, vm, deadline)?),
+            (Some(Err(why)), _) if kind.needs_no_attach() => {
                 receipt.warn(format!("the JVM was not asked: {why}"));
                 Ok(artefact::memory(self.jvm, Err(why), deadline)?)
             }
-            (Err(_), Some(error)) => Err(error.into()),
-            (Err(why), None) => Err(Error::NotAttached { kind: kind.word(), why: why.clone() }),
+            (_, Some(error)) => Err(error.into()),
+            (other, None) => {
+                let why = other.and_then(|vm| vm.as_ref().err()).cloned().unwrap_or_default();
+                Err(Error::NotAttached { kind: kind.word(), why })
+            }
         }
     }
 
