@@ -13,7 +13,7 @@ pub use text::Text;
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::jvm::maps::Vm;
-use crate::object::key::Artefact;
+use crate::object::artefact::Artefact;
 
 /// The JVM did not give an artefact.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub fn ask<'a>(kind: Kind, vm: &VirtualMachine<'a>, deadline: &Deadline) -> Resu
         Kind::Memory => return memory(vm.jvm(), Ok(vm), deadline),
         Kind::Info => return info::info(vm, deadline),
     };
-    Text::of_answer(kind, vm.jvm().pid(), vm.stream(&operation, deadline)?, deadline)
+    Text::of_answer(kind, vm.jvm(), vm.stream(&operation, deadline)?, deadline)
 }
 
 /// Returns a titled section of a text.

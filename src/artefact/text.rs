@@ -5,9 +5,11 @@ use std::io::Read;
 use super::{ArtefactError, Kind};
 use crate::attach::AnswerStream;
 use crate::base::deadline::Deadline;
+use crate::compress::block::Section;
 use crate::compress::pages::PAGE;
 use crate::compress::source::{Scrutiny, Source, SourceError};
-use crate::compress::spool::Section;
+use crate::jvm::Jvm;
+use crate::jvm::maps::Vm;
 
 /// Longest text in bytes. 50,000 threads with deep stacks have about 300 MB. The rest is read and dropped.
 const LONGEST: u64 = 1 << 30;
@@ -23,6 +25,8 @@ const WORDS_MAX: usize = 4 << 10;
 pub struct Text<'a> {
     pid: i32,
     kind: Kind,
+    /// True if the form of a whole text is known. Native images print threads and classes in a form of their own.
+    is_known: bool,
     from: From<'a>,
     deadline: Deadline,
     bytes: u64,
@@ -43,12 +47,14 @@ impl<'a> Text<'a> {
     /// When the JVM refuses: with its words.
     pub(super) fn of_answer(
         kind: Kind,
-        pid: i32,
+        jvm: &Jvm,
         mut answer: AnswerStream<'a>,
         deadline: &Deadline,
     ) -> Result<Self, ArtefactError> {
+        let pid = jvm.pid();
         if answer.completion_status == 0 {
-            return Ok(Self::new(kind, pid, From::Jvm(Box::new(answer)), deadline));
+            let text = Self::new(kind, pid, From::Jvm(Box::new(answer)), deadline);
+            return Ok(Self { is_known: jvm.vm == Vm::HotSpot, ..text });
         }
         let mut words = Vec::new();
         while words.len() < WORDS_MAX && answer.read(&mut words, WORDS_MAX, deadline)? {}
@@ -62,7 +68,16 @@ impl<'a> Text<'a> {
     }
 
     fn new(kind: Kind, pid: i32, from: From<'a>, deadline: &Deadline) -> Self {
-        Self { pid, kind, from, deadline: deadline.clone(), bytes: 0, start: Vec::new(), end: Vec::new() }
+        Self {
+            pid,
+            kind,
+            is_known: true,
+            from,
+            deadline: deadline.clone(),
+            bytes: 0,
+            start: Vec::new(),
+            end: Vec::new(),
+        }
     }
 
     /// Checks, at the end of the text, that the JVM has written all of it. An attach operation has status 0 even if it
@@ -73,7 +88,7 @@ impl<'a> Text<'a> {
     pub fn must_be_whole(&self) -> Result<(), ArtefactError> {
         let [start, end] = [&self.start, &self.end].map(|bytes| String::from_utf8_lossy(bytes));
         let last_line = end.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-        if self.kind.is_whole(&start, last_line) {
+        if !self.is_known || self.kind.is_whole(&start, last_line) {
             return Ok(());
         }
         Err(ArtefactError::Incomplete { pid: self.pid, kind: self.kind.word() })

@@ -2,7 +2,9 @@
 
 mod answer_stream;
 mod attach_file;
+mod connection;
 mod handshake;
+mod patience;
 mod protocol;
 mod tmp;
 
@@ -14,7 +16,7 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 
 pub use answer_stream::AnswerStream;
-pub use attach_file::STILL_LOOKS;
+pub use attach_file::STAYS_AFTER_SIGNAL;
 
 pub use protocol::{ARG_MAX, AttachOperation, Reply};
 

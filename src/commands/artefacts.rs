@@ -14,8 +14,8 @@ use crate::artefact::{self, ArtefactError, Kind, Text};
 use crate::attach::{AttachError, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::base::units::Bytes;
-use crate::compress::compressor::{PipelineError, Treatment};
-use crate::compress::cpu_share::{Effort, processors};
+use crate::compress::compressor::{Compression, PipelineError};
+use crate::compress::cpu_share::{CpuShare, processors};
 use crate::compress::source::SourceError;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
@@ -173,10 +173,10 @@ impl<'a> Taking<'a> {
         deadline: &Deadline,
     ) -> Result<crate::store::Finished, Error> {
         let spool = Spool::new(self.spool_file(&mut upload)?);
-        let effort = Effort::of(processors(), self.settings.level, part_size(None));
+        let (level, part_size) = (self.settings.level, part_size(None));
+        let compression = Compression { cpu_share: CpuShare::of(processors()), level, part_size, redactor: None };
         let context = Context { progress: self.progress, deadline };
-        let treatment = Treatment::from(effort);
-        let delivered = spooled::run(text, spool, Some(&mut upload), treatment, context, |_, _, _| {});
+        let delivered = spooled::run(text, spool, Some(&mut upload), compression, context, |_, _, _| {});
         let mut delivery: Delivery = delivered.map_err(|error| of_pipeline(error, kind))?;
         text.must_be_whole()?;
         // The JVM has written all of the text.

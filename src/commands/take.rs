@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::artefacts::{Taken, Taking};
 use super::dump::run::facts_of;
-use super::dump::single_run::SingleRun;
+use super::dump::turn::Turn;
 use super::upload::all_of;
 use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
 use crate::base::deadline::Deadline;
@@ -35,7 +35,7 @@ fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {
     };
     let receipt = Receipt { jvm: Some(facts_of(&jvm)), ..begun };
     // An attach listener answers one run after the other, and two runs would have one attach file.
-    let _turn = match SingleRun::take(&jvm, deadline) {
+    let _turn = match Turn::take(&jvm, deadline) {
         Ok(turn) => turn,
         Err(stopped) => return vec![(receipt, Err(stopped.into()))],
     };

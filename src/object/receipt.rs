@@ -9,7 +9,7 @@ use super::pod::Pod;
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
 use crate::hprof::{Blanked, Summary};
-use crate::object::key::Artefact;
+use crate::object::artefact::Artefact;
 use crate::object::stored::{StoredObject, Verified};
 
 /// The reason of a dump that the JVM has written by itself.
