@@ -12,15 +12,16 @@ pub(super) const VERB: &str = "take";
 /// What each kind costs the application.
 const COSTS: &str = "\
 Kinds, and what each one costs the application:
-  threads    the stacks of all threads: the JVM stands still for about 1 ms per 100 threads
-  histogram  instances and bytes of each class, with unreachable objects: the JVM stands still while it
-             walks its heap, about 1 s per GB; it makes no collection
-  memory     native memory (NMT where it is on), mappings by category, threads, and the container's
-             memory: no pause; a new mapping waits for some ms while the kernel counts
-  info       version, flags, heap, machine; no -D, no arguments, no environment: no pause
+  threads    the stacks of all threads; the JVM stands still for about 1 ms per 100 threads
+  histogram  instances and bytes of each class, with unreachable objects; no collection;
+             the JVM stands still while it walks its heap, about 1 s per GB
+  memory     native memory (NMT where it is on), mappings by category, threads, container;
+             no pause; a new mapping waits for some ms while the kernel counts
+  info       version, flags, heap, machine; no -D, arguments or environment; no pause
 
-Each kind is an object of its own. A kind that fails does not keep the others from being stored; the exit
-status is that of the first failure. Three words dump, whatever they are: 'take cart prod' is PROJECT APP ENV.";
+Each kind is an object of its own. A kind that fails does not keep the others from being
+stored. The exit status is that of the first failure.
+Three words dump, whatever they are: 'take cart prod' is PROJECT APP ENV.";
 
 #[derive(Debug, Args)]
 #[command(after_help = COSTS, override_usage = "jmap-dump-tool take [OPTIONS] KIND[,KIND…] PROJECT APP ENV")]

@@ -1,19 +1,20 @@
 //! `take`: each kind on each JVM, read by an independent reader; what it must not tell; what it does when something fails.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::bed::VERSIONS;
+use crate::common::bed::{self, VERSIONS};
 use crate::common::container::Container;
 use crate::common::heap_shares::shares;
 use crate::common::hostile_jvm::HostileJvm;
 use crate::common::hostile_store::run_measured;
-use crate::common::jvm::TestJvm;
+use crate::common::jvm::{TestJvm, default_sigquit};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::schema::assert_known;
 use crate::common::tool::{Ended, Tool, binary};
@@ -316,6 +317,20 @@ fn collectors_count_no_collection_for_any_kind() {
         let counted = histogram(&text_of(&taken["histogram"])).0;
         assert_eq!(counted.get("Marker"), Some(&expected), "JDK {version} {collector}");
     }
+}
+
+/// A stand-in: one with attach support cannot be had.
+#[test]
+fn native_image_that_knows_no_threads_says_so_in_its_words() {
+    let program = bed::bed().join("native-double");
+    let store = tempfile::tempdir().unwrap();
+    let double = default_sigquit().arg(program).arg("/dev/null").stdout(Stdio::piped()).spawn();
+    let mut double = crate::harm::Guarded(double.unwrap());
+    let mut line = String::new();
+    BufReader::new(double.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ended = take("threads,memory", double.0.id(), store.path().to_str().unwrap()).run().expect(5);
+    assert!(ended.stderr.contains("gave no threads: Unknown diagnostic command"), "{ended:?}");
+    assert!(text_of(&receipts(&ended)["memory"]).contains("VmRSS:"));
 }
 
 #[test]
