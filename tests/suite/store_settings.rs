@@ -2,6 +2,7 @@
 
 use crate::common::hostile_store::{HostileStore, Reply};
 use crate::common::pages::{sections, text, whole_blocks};
+use crate::common::s3::{KEY, SECRET};
 use crate::common::tool::Tool;
 use crate::keyless::Pod;
 use crate::store_word::store_with_range;
