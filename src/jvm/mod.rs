@@ -5,6 +5,7 @@ pub mod cgroup;
 mod closed;
 mod command_line;
 pub mod condition;
+pub mod container;
 mod elf;
 mod heap_counters;
 pub mod heap_level;
