@@ -12,7 +12,7 @@ use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::cli::{Flags, TakeArgs};
 use crate::guard;
-use crate::jvm::{PROC, select};
+use crate::jvm::{Jvm, PROC, select};
 use crate::object::key::ObjectKey;
 use crate::object::receipt::Receipt;
 use crate::settings::TakeSettings;
@@ -28,14 +28,21 @@ pub fn run(args: &TakeArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 }
 
 fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {
-    let begun = Receipt { reason: settings.reason.clone(), ..new_receipt(&settings.common) };
-    let jvm = match select(Path::new(PROC), &settings.target.selection) {
-        Ok(jvm) => jvm,
-        Err(error) => return vec![(begun, Err(error.into()))],
-    };
-    let receipt = Receipt { jvm: Some(facts_of(&jvm)), ..begun };
+    match select(Path::new(PROC), &settings.target.selection) {
+        Ok(jvm) => take(settings, &jvm, deadline),
+        Err(error) => vec![(begun(settings), Err(error.into()))],
+    }
+}
+
+fn begun(settings: &TakeSettings) -> Receipt {
+    Receipt { reason: settings.reason.clone(), ..new_receipt(&settings.common) }
+}
+
+/// Takes the artefacts of this JVM.
+pub fn take(settings: &TakeSettings, jvm: &Jvm, deadline: &Deadline) -> Vec<Taken> {
+    let receipt = Receipt { jvm: Some(facts_of(jvm)), ..begun(settings) };
     // An attach listener answers one run after the other, and two runs would have one attach file.
-    let _turn = match Turn::take(&jvm, deadline) {
+    let _turn = match Turn::take(jvm, deadline) {
         Ok(turn) => turn,
         Err(stopped) => return vec![(receipt, Err(stopped.into()))],
     };
@@ -46,7 +53,7 @@ fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {
     let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &receipt.run_id);
     let progress = Progress::start();
     let taking = Taking {
-        jvm: &jvm,
+        jvm,
         settings: &settings.common,
         attach_timeout: settings.target.attach_timeout,
         progress: &progress,

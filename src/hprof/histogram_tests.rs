@@ -83,7 +83,7 @@ proptest! {
             Kind::Class { id, .. } => (id, ranked.amount),
             Kind::PrimitiveArray { .. } => panic!("no array was told"),
         }).collect();
-        prop_assert!(ranking.top.iter().map(Ranked::rank).is_sorted());
+        prop_assert!(ranking.top.iter().map(|ranked| ranked.rank()).is_sorted());
         prop_assert_eq!(ranking.top.len(), ranked.len());
         prop_assert_eq!(ranked, map);
     }

@@ -105,8 +105,7 @@ fn grown(old: &BTreeMap<&str, Amount>, new: BTreeMap<&str, Amount>) -> Vec<Growt
     let growth = |(name, after): (&str, Amount)| {
         let before = old.get(name).copied();
         let from = before.unwrap_or_default();
-        let (bytes, instances) =
-            (difference(after.bytes, from.bytes), difference(after.instances, from.instances));
+        let (bytes, instances) = (difference(after.bytes, from.bytes), difference(after.instances, from.instances));
         let growth =
             Growth { name: name.to_owned(), application: is_application(name), before, after, bytes, instances };
         (bytes > 0 || instances > 0).then_some(growth)
@@ -178,7 +177,13 @@ mod tests {
         assert_eq!(comparison.grown[0].before, None);
         assert_eq!(comparison.warnings, [""; 0]);
         let lines = comparison.lines();
-        assert_eq!(lines[1..3], ["grown, of the application:", "     +2.5 KiB         +160 objects  not listed ->    2.5 KiB  com.shop.Entry"]);
+        assert_eq!(
+            lines[1..3],
+            [
+                "grown, of the application:",
+                "     +2.5 KiB         +160 objects  not listed ->    2.5 KiB  com.shop.Entry"
+            ]
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use glob::Pattern;
 
 use super::layers::Layers;
 use super::values::{at_most_per_day, boolean, duration, number, patterns};
-use super::{DumpSettings, Settings, TargetSettings, UsageError, place};
+use super::{DumpSettings, Settings, TakeSettings, TargetSettings, UsageError, place};
+use crate::artefact::Kind;
 use crate::cli::{Flags, WatchArgs};
 use crate::kept::names::STATUS;
 use crate::kept::names::WAITING;
@@ -40,6 +41,8 @@ pub struct AutomaticSettings {
     pub held_for: Duration,
     pub limits: Limits,
     pub dump: DumpSettings,
+    /// The artefacts that are taken instead of a dump.
+    pub instead: TakeSettings,
     flags: Flags,
     config: Option<String>,
 }
@@ -52,14 +55,21 @@ impl AutomaticSettings {
         if conditions.is_empty() {
             return Ok(None);
         }
+        let target = TargetSettings::read(layers)?;
         Ok(Some(Self {
+            instead: TakeSettings {
+                common: common.clone(),
+                target: target.clone(),
+                kinds: vec![Kind::Threads, Kind::Histogram, Kind::Memory],
+                reason: None,
+            },
             conditions,
             held_for: layers.parse("for", duration)?.unwrap_or(Duration::from_secs(60)),
             limits: Limits {
                 cooldown: layers.parse("cooldown", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
                 per_day: layers.parse("at_most", at_most_per_day)?.unwrap_or(3),
             },
-            dump: DumpSettings::automatic(common.clone(), TargetSettings::read(layers)?),
+            dump: DumpSettings::automatic(common.clone(), target),
             flags: flags.clone(),
             config: args.common.config.clone(),
         }))

@@ -11,6 +11,7 @@ mod queue;
 mod status;
 pub mod trigger;
 mod unverified;
+pub mod worth;
 
 use std::fs::Metadata;
 

@@ -4,6 +4,7 @@ import java.io.FileWriter;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.Writer;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -14,7 +15,7 @@ import java.util.Map;
  * at many places), litter (a text that dead objects have), out (a file
  * that gets the READY line too), sap (seconds of time to safepoint for the command "busy").
  * Prints READY and its PID when all is allocated, then answers each line of standard input by one line. "churn N" and
- * "leak N" allocate N MB per second from then on.
+ * "leak N" allocate N MB per second from then on, "direct N" N MB outside the heap.
  */
 public final class Heap {
     private static final List<Object> HELD = new ArrayList<>();
@@ -62,6 +63,10 @@ public final class Heap {
                     new Load(Double.parseDouble(words[1]), 0).start();
                     say("leak");
                     break;
+                case "direct":
+                    direct(Integer.parseInt(words[1]));
+                    say("direct");
+                    break;
                 case "ping":
                     say("pong");
                     break;
@@ -87,6 +92,13 @@ public final class Heap {
                 default:
                     say("unknown " + line);
             }
+        }
+    }
+
+    /** Outside the heap. */
+    private static void direct(int mb) {
+        for (int i = 0; i < mb; i++) {
+            HELD.add(ByteBuffer.allocateDirect(1 << 20));
         }
     }
 

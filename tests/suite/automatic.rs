@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::recipes::wait_until;
+use crate::common::tool::binary;
+use crate::common::waiting::wait_until;
+use crate::containers::INSIDE;
 use crate::watch::{Pod, Watcher};
 
 /// Starts a watcher of the JVM that has this argument.
@@ -108,4 +111,31 @@ fn settings_that_say_off_end_automatic_dumps() {
     assert!(!has_attach_socket(&jvm), "it was attached to");
     std::fs::write(config, "").unwrap();
     wait_until("the dump", || pod.dumps().len() == 1);
+}
+
+/// Direct buffers fill the container; the heap is small.
+#[test]
+fn memory_outside_the_heap_calls_for_small_artefacts() {
+    let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let container = container.memory_limit(600 << 20).jvm_arg("-Xmx100m").jvm_arg("-XX:MaxDirectMemorySize=1g");
+    let container = container.bind(store.path(), "/store").start();
+    container.copy_in(binary(), INSIDE);
+    let words = [INSIDE, "watch", "shop", "cart", "prod", "/tmp", "--store", "/store", "--when", "memory>60%,heap>80%"];
+    let watcher = container.command(&[&words[..], &["--for", "1s", "--output", "json"]].concat()).spawn();
+    container.say("direct 400");
+    let objects = || {
+        let entries = std::fs::read_dir(store.path().join("shop/cart/prod")).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.retain(|name| name.ends_with(".gz"));
+        names.sort();
+        names
+    };
+    wait_until("three objects", || objects().len() == 3);
+    let objects = objects();
+    let kinds: Vec<_> = objects.iter().filter_map(|name| name.rsplit('_').next()).collect();
+    assert_eq!(kinds, ["histogram.txt.gz", "memory.txt.gz", "threads.txt.gz"], "{objects:?}");
+    watcher.signal(rustix::process::Signal::TERM);
+    let ended = watcher.wait();
+    let text = String::from_utf8_lossy(&ended.stdout);
+    assert!(text.contains("watch: memory>60%: ") && text.contains("no heap dump, for the heap is not above"), "{text}");
 }

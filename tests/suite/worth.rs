@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::common::container::Container;
 use crate::common::jvm::TestJvm;
 use crate::common::tool::{Tool, binary};
+use crate::common::waiting::wait_until;
 use crate::containers::INSIDE;
-use crate::recipes::wait_until;
 
 #[test]
 fn jvm_with_room_in_its_old_generation_is_not_touched() {

@@ -1,4 +1,5 @@
 //! `--when`: the watcher's third thread. It looks at the memory of an application, and dumps its heap when it is full.
+//! Where a heap dump would tell nothing, or would come too late, it takes small artefacts.
 //!
 //! A look reads counters only. The JVM gets neither an attach nor a signal before a condition holds.
 
@@ -11,7 +12,8 @@ use super::Watcher;
 use crate::base::deadline::Deadline;
 use crate::base::run_id::run_id;
 use crate::commands::dump::find_and_dump;
-use crate::commands::{emit, receipt_text};
+use crate::commands::take::take;
+use crate::commands::{Answer, Failed, emit, tell};
 use crate::error::Error;
 use crate::heap_dump;
 use crate::jvm::condition::{Reading, Usage};
@@ -19,9 +21,10 @@ use crate::jvm::heap_level::HeapLevel;
 use crate::jvm::{Jvm, PROC, cgroup, select};
 use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
-use crate::settings::{AutomaticSettings, DumpSettings};
+use crate::settings::{AutomaticSettings, DumpSettings, TakeSettings};
 use crate::watch::permit::{self, Permit};
 use crate::watch::trigger::{Call, Trigger};
+use crate::watch::worth::Growth;
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +37,7 @@ struct Sight {
     jvm: Jvm,
     level: HeapLevel,
     trigger: Trigger,
+    growth: Growth,
 }
 
 impl Watcher {
@@ -51,10 +55,9 @@ impl Watcher {
                 }
             }
             let Some(seen) = &mut sight else { continue };
-            let (usage, now) = (seen.look(), Instant::now());
-            let call = seen.trigger.look(now, &usage).filter(|_| !is_off);
-            if let Some(call) = call.filter(|_| rests_until.is_none_or(|until| now >= until)) {
-                rests_until = Some(Instant::now() + self.answer(settings, &seen.jvm, call));
+            let (usage, call) = seen.look();
+            if let Some(call) = call.filter(|_| !is_off && rests_until.is_none_or(|until| Instant::now() >= until)) {
+                rests_until = Some(Instant::now() + self.answer(settings, seen, &usage, call));
             }
         }
     }
@@ -72,7 +75,8 @@ impl Watcher {
             Reading::Unknown => "no memory, for the limit of its container cannot be read",
         };
         self.looks_at(format!("{}: {heap}, and {memory}; a dump when {conditions}", jvm.describe()));
-        Some(Sight { jvm, level: HeapLevel::default(), trigger: Trigger::new(&settings.conditions, settings.held_for) })
+        let trigger = Trigger::new(&settings.conditions, settings.held_for);
+        Some(Sight { jvm, level: HeapLevel::default(), trigger, growth: Growth::default() })
     }
 
     fn looks_at(&self, text: String) {
@@ -85,20 +89,25 @@ impl Watcher {
     }
 
     /// Answers a call. Returns the time until the next one is heard.
-    fn answer(&self, settings: &AutomaticSettings, jvm: &Jvm, call: Call) -> Duration {
-        let why = match call {
-            Call::Heap(why) => why,
-            Call::Memory(why) => {
-                self.was_automatic(format!("{why}: no heap dump, for the heap is not above its level"));
-                return settings.limits.cooldown;
-            }
+    fn answer(&self, settings: &AutomaticSettings, sight: &Sight, usage: &Usage, call: Call) -> Duration {
+        let (why, objection) = match call {
+            Call::Heap(why) => (why, sight.growth.objection(usage)),
+            Call::Memory(why) => (why, Some("the heap is not above its level".to_owned())),
         };
-        log::warn!("pid {}: {why}", jvm.pid());
+        log::warn!("pid {}: {why}", sight.jvm.pid());
         let deadline = self.work.at_most(settings.dump.common.deadline);
+        if let Some(objection) = objection {
+            return self.take_instead(
+                settings,
+                &sight.jvm,
+                &format!("{why}: no heap dump, for {objection}"),
+                &deadline,
+            );
+        }
         let place = &settings.dump.common.place;
-        let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, jvm.pid(), &run_id());
+        let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, sight.jvm.pid(), &run_id());
         match permit::ask(&settings.dump.common.store, &key, settings.limits, &deadline) {
-            Ok(Permit::Given) => self.dump(settings, jvm, &why, &deadline),
+            Ok(Permit::Given) => self.dump(settings, &sight.jvm, &why, &deadline),
             Ok(Permit::Refused { why: refused, until }) => {
                 self.was_automatic(format!("{why}: no heap dump, for {refused}"));
                 left(until).max(SEARCH_EVERY)
@@ -115,11 +124,28 @@ impl Watcher {
         let mut dump = DumpSettings { reason: Some(format!("watch: {why}")), ..settings.dump.clone() };
         dump.target.selection.pid = Some(jvm.pid());
         let (receipt, result) = find_and_dump(&dump, deadline);
-        emit(&receipt_text(&receipt, dump.common.output));
-        self.was_automatic(match &result {
-            Ok(()) => format!("{why}: {}", receipt.object.as_ref().map_or("nothing", |object| &object.url)),
-            Err(error) => format!("{why}: {}", error.chain()),
-        });
+        let url = receipt.object.as_ref().map_or_else(|| "nothing".to_owned(), |object| object.url.clone());
+        match emitted(tell(receipt, result, dump.common.output, false)) {
+            Ok(()) => self.was_automatic(format!("{why}: {url}")),
+            // Nothing was done to the JVM.
+            Err(error) if matches!(*error, Error::Room(_) | Error::TooLate { .. }) => {
+                let why = format!("{why}: no heap dump, for {}", error.chain());
+                return self.take_instead(settings, jvm, &why, deadline);
+            }
+            Err(error) => self.was_automatic(format!("{why}: {}", error.chain())),
+        }
+        settings.limits.cooldown
+    }
+
+    /// Takes small artefacts. They cost the application little, so each pod may take its own.
+    fn take_instead(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) -> Duration {
+        let instead = TakeSettings { reason: Some(format!("watch: {why}")), ..settings.instead.clone() };
+        for (receipt, result) in take(&instead, jvm, deadline) {
+            if let Err(error) = emitted(tell(receipt, result, instead.common.output, false)) {
+                log::warn!("{}", error.chain());
+            }
+        }
+        self.was_automatic(format!("{why}: {} instead", instead.words()));
         settings.limits.cooldown
     }
 
@@ -132,12 +158,26 @@ impl Watcher {
 }
 
 impl Sight {
-    fn look(&mut self) -> Usage {
+    fn look(&mut self) -> (Usage, Option<Call>) {
+        let now = Instant::now();
         if let Some(counters) = self.jvm.counters() {
-            self.level.look(Instant::now(), &counters);
+            self.level.look(now, &counters);
         }
-        Usage { heap: self.level.known().into(), memory: cgroup::memory(&self.jvm.target, self.jvm.identity) }
+        let memory = cgroup::memory(&self.jvm.target, self.jvm.identity);
+        self.growth.look(now, memory);
+        let usage = Usage { heap: self.level.known().into(), memory };
+        (usage, self.trigger.look(now, &usage))
     }
+}
+
+/// Prints the receipt of a run.
+fn emitted(told: Result<Answer, Failed>) -> Result<(), Box<Error>> {
+    let (answer, result) = match told {
+        Ok(answer) => (answer, Ok(())),
+        Err(Failed { error, answer }) => (answer, Err(error)),
+    };
+    emit(&answer.text);
+    result
 }
 
 fn left(until: DateTime<Utc>) -> Duration {
