@@ -121,7 +121,7 @@ fn memory_outside_the_heap_calls_for_small_artefacts() {
     let container = container.bind(store.path(), "/store").start();
     container.copy_in(binary(), INSIDE);
     let words = [INSIDE, "watch", "shop", "cart", "prod", "/tmp", "--store", "/store", "--when", "memory>60%,heap>80%"];
-    let watcher = container.command(&[&words[..], &["--for", "1s", "--output", "json"]].concat()).spawn();
+    let mut watcher = container.command(&[&words[..], &["--for", "1s", "--output", "json"]].concat()).spawn();
     container.say("direct 400");
     let objects = || {
         let entries = std::fs::read_dir(store.path().join("shop/cart/prod")).into_iter().flatten().flatten();
