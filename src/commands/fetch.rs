@@ -53,6 +53,9 @@ pub fn run(args: &FetchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>
         text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.output);
         Ok(())
     });
+    if result.is_ok() {
+        progress.done();
+    }
     drop(progress);
     Answer::of(text).and(result)
 }
