@@ -18,6 +18,7 @@ const TYPED: &[(&str, &str)] = &[
     ("arm --mat\t cart", "arm --match cart"),
     ("upload --allow\t", "upload --allow-truncated"),
     ("dump --select new\t", "dump --select newest"),
+    ("--redact=str\t shop", "--redact=strings shop"),
     ("list --output ht\t", "list --output html"),
     ("check --path-style fa\t", "check --path-style false"),
     ("--store-down ke\t shop", "--store-down keep shop"),

@@ -112,7 +112,7 @@ fn settings_page_names_the_words_that_a_flag_takes() {
 
 /// Runs the tool on a terminal of 80 columns.
 fn on_terminal(words: &str, env: &[(&str, &str)]) -> Option<String> {
-    let line = format!("stty cols 80; {} {words}", binary().display());
+    let line = format!("stty cols 80 rows 24; {} {words}", binary().display());
     let run = Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .env_clear()
