@@ -49,13 +49,20 @@ fn main() -> std::io::Result<()> {
 fn mended(shell: Shell, text: &str) -> String {
     match shell {
         // The hyphens of our name become another word in the label of a verb than in the variable that is compared.
-        Shell::Bash => text.replace("jmap__subcmd__dump__subcmd__tool", "jmap__dump__tool"),
+        // bash makes '=' a word of its own (bash(1), `COMP_WORDBREAKS`).
+        Shell::Bash => {
+            let prev = "    prev=\"$3\"\n";
+            let value = "    [[ \"$prev\" != \"=\" ]] || prev=\"${COMP_WORDS[COMP_CWORD-2]}\"\n    [[ \"$cur\" != \"=\" ]] || cur=\"\"\n";
+            let text = text.replace("jmap__subcmd__dump__subcmd__tool", "jmap__dump__tool");
+            text.replacen(prev, &format!("{prev}{value}"), 1)
+        }
         // A verb's own flags count behind the verb, not those of a dump with the same names.
         Shell::Zsh => text.replacen("_arguments \"${", "_arguments -A \"-*\" \"${", 1),
         // A flag that has no value yet is no reason to offer nothing.
         Shell::Fish => {
             let parse = "argparse -s (__fish_jmap_dump_tool_global_optspecs) --";
-            let (whole, but_last) = (format!("{parse} $cmd 2>/dev/null\n"), format!("{parse} $cmd[1..-2] 2>/dev/null\n"));
+            let (whole, but_last) =
+                (format!("{parse} $cmd 2>/dev/null\n"), format!("{parse} $cmd[1..-2] 2>/dev/null\n"));
             text.replacen(&whole, &format!("{whole}    or {but_last}"), 1)
         }
         _ => text.to_owned(),

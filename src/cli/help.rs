@@ -17,9 +17,11 @@ PROJECT/APP/ENV. The JVM stands still while it writes its dump.
   jmap-dump-tool --store - shop cart prod > dump.hprof.gz  # a file
 
 Ask first, without dumping: jmap-dump-tool check
-All flags of a dump, and all stores: jmap-dump-tool dump --help";
+All flags of a dump: jmap-dump-tool dump --help";
 
-pub const EXIT_STATUS: &str = "\
+macro_rules! exit_status {
+    () => {
+        "\
 Exit status:
   0  stored and verified
   1  unexpected
@@ -30,7 +32,9 @@ Exit status:
   6  not enough room, or local I/O failed
   7  dumped, but not stored: the dump is kept, and the receipt says where
   8  deadline or signal
-  9  the store is unusable; nothing was dumped";
+  9  the store is unusable; nothing was dumped"
+    };
+}
 
 /// Joins texts of a help, with an empty line between.
 macro_rules! texts {
@@ -83,6 +87,9 @@ Settings:
   JMAP_DUMP_PASSWORD (WebDAV)."
     };
 }
+
+/// Hints of errors lead here.
+pub const STORES_AND_STATUS: &str = texts!(stores_of_one_dump!(), exit_status!());
 
 pub const DUMP: &str = texts!(
     "\
@@ -177,7 +184,20 @@ mod tests {
     use crate::cli::Cli;
 
     const ALL: [&str; 14] = [
-        THREE_WORDS, EXIT_STATUS, DUMP, PS, CHECK, UPLOAD, WATCH, STATUS, LIST, FETCH, PRESIGN, VERIFY, ARM, INSTALL,
+        THREE_WORDS,
+        STORES_AND_STATUS,
+        DUMP,
+        PS,
+        CHECK,
+        UPLOAD,
+        WATCH,
+        STATUS,
+        LIST,
+        FETCH,
+        PRESIGN,
+        VERIFY,
+        ARM,
+        INSTALL,
     ];
 
     #[test]

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 pub use args::*;
-pub use groups::*;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use groups::*;
 
 /// Behind all flags of a verb.
 const LAST: usize = 1000;
@@ -19,7 +19,7 @@ const LAST: usize = 1000;
 #[derive(Debug, Parser)]
 #[command(version = crate::VERSION, arg_required_else_help = true, args_override_self = true)]
 #[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
-#[command(help_template = help::TEMPLATE, before_help = help::THREE_WORDS, after_help = help::EXIT_STATUS)]
+#[command(help_template = help::TEMPLATE, before_help = help::THREE_WORDS, after_help = help::STORES_AND_STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -192,7 +192,8 @@ impl Shared {
                 screen.show(frame);
                 copy(frame, copies);
             }
-            (due, copy_due) = (if is_due { now + every } else { due }, if copies { now + LINE_EVERY } else { copy_due });
+            (due, copy_due) =
+                (if is_due { now + every } else { due }, if copies { now + LINE_EVERY } else { copy_due });
             state = self.lock();
         }
         drop(state);

@@ -37,7 +37,8 @@ fn help(words: &[&str]) -> String {
 #[test]
 fn help_of_the_program_begins_with_three_words() {
     let help = help(&[]);
-    let examples = help.lines().filter(|line| line.starts_with("  jmap-dump-tool --") && line.contains("shop cart prod"));
+    let examples =
+        help.lines().filter(|line| line.starts_with("  jmap-dump-tool --") && line.contains("shop cart prod"));
     assert_eq!(examples.count(), 3, "{help}");
     let at = |part: &str| help.find(part).unwrap_or_else(|| panic!("no '{part}': {help}"));
     assert!(at("Usage:") < at("shop cart prod") && at("shop cart prod") < at("Commands:"), "{help}");
@@ -83,7 +84,11 @@ fn flag_that_a_verb_would_ignore_is_refused() {
             }
             let ended = Tool::new(&[verb, other]).run();
             if ended.code != 2 || !ended.stderr.contains(&format!("unexpected argument '{other}'")) {
-                wrong.push(format!("{verb} {other} ends with {}: {}", ended.code, ended.stderr.lines().next().unwrap_or("")));
+                wrong.push(format!(
+                    "{verb} {other} ends with {}: {}",
+                    ended.code,
+                    ended.stderr.lines().next().unwrap_or("")
+                ));
             }
         }
     }
@@ -135,7 +140,8 @@ fn help_fits_eighty_columns_and_has_no_colour_where_none_is_wanted() {
         assert!(long.is_empty(), "{verb}: {long:?}");
         // A line that clap had to break would begin at the margin.
         let examples = help.lines().skip_while(|line| *line != "Examples:");
-        let broken: Vec<_> = examples.filter(|line| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':')).collect();
+        let broken: Vec<_> =
+            examples.filter(|line| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':')).collect();
         assert!(broken.is_empty(), "{verb}: {broken:?}");
     }
     let Some(dumb) = on_terminal("--help", &[("TERM", "dumb")]) else { return };

