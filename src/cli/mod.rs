@@ -3,6 +3,7 @@
 mod args;
 mod groups;
 mod help;
+mod take;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ pub use args::*;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use groups::*;
+pub use take::TakeArgs;
 
 /// Behind all flags of a verb.
 const LAST: usize = 1000;
@@ -115,6 +117,9 @@ pub enum Command {
     /// Dump a JVM, and store the dump; the word 'dump' may be left out
     #[command(after_help = help::DUMP)]
     Dump(DumpArgs),
+    /// Store threads, class histogram, native memory or facts of a JVM
+    #[command(after_help = help::TAKE)]
+    Take(TakeArgs),
     /// List the JVMs here, and say whether each can be dumped
     #[command(after_help = help::PS)]
     Ps(PsArgs),
@@ -160,6 +165,7 @@ impl Command {
 /// Words that begin another command than the oldest one.
 const COMMANDS: &[&str] = &[
     "dump",
+    take::VERB,
     "ps",
     "check",
     "upload",
@@ -186,7 +192,8 @@ impl Cli {
     /// clap's own error, which prints itself.
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
-        if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
+        let is_verb = words.get(1).is_none_or(|word| COMMANDS.iter().any(|command| word == command));
+        if !is_verb || take::is_project(&words) {
             words.insert(1, "dump".into());
         }
         let mut definition = Self::command();

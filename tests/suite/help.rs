@@ -11,8 +11,9 @@ const HEADINGS: [&str; 7] =
     ["Options:", "Which JVM:", "Where to:", "Which store:", "When:", "What to leave out:", "Advanced:"];
 
 /// Each verb, a flag of its own, and flags of other verbs that it would ignore.
-const VERBS: [(&str, &str, &[&str]); 12] = [
+const VERBS: [(&str, &str, &[&str]); 13] = [
     ("dump", "--dry-run", &["--links", "--gunzip", "--valid", "--grace", "--resume", "--path", "--no-attach"]),
+    ("take", "--reason", &["--all", "--dir", "--redact", "--if", "--link", "--no-disk"]),
     ("ps", "--output", &["--store", "--pid", "--deadline", "--config", "--all"]),
     ("check", "--no-attach", &["--level", "--reader-timeout", "--if", "--link", "--with", "--reason"]),
     ("upload", "--resume", &["--pid", "--all", "--dir", "--if", "--max-pause", "--attach-timeout", "--store-down"]),
