@@ -1,8 +1,9 @@
 //! The help: what to type first, then the flags of a verb, and no flag that the verb ignores.
 
+use std::path::Path;
 use std::process::Command;
 
-use crate::common::bed::cannot_run;
+use crate::common::bed::{cannot_run, skip};
 use crate::common::pages::text;
 use crate::common::tool::{Tool, binary};
 
@@ -115,6 +116,30 @@ fn settings_page_names_the_words_that_a_flag_takes() {
         }
     }
     assert!(compared > 60, "{compared}");
+}
+
+#[test]
+fn man_page_of_each_verb_fits_eighty_columns() {
+    let pages = VERBS.map(|(verb, ..)| format!("jmap-dump-tool-{verb}.1"));
+    for page in pages.into_iter().chain(["jmap-dump-tool.1".to_owned()]) {
+        let mut man = Command::new("man");
+        man.args(["--warnings", "--local-file"]).arg(Path::new(env!("OUT_DIR")).join(&page));
+        man.env("MANWIDTH", "80").env("MANPAGER", "cat").env("LANG", "C.UTF-8").env("MAN_KEEP_FORMATTING", "");
+        let Ok(rendered) = man.output() else { return skip("there is no man") };
+        let (text, said) = (String::from_utf8_lossy(&rendered.stdout), String::from_utf8_lossy(&rendered.stderr));
+        if text.is_empty() {
+            return skip(&format!("man renders nothing here: {said}"));
+        }
+        assert!(!said.contains("warning"), "{page}: {said}");
+        let long: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{page}: {long:?}");
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ADVANCED"] {
+            assert!(text.lines().any(|line| line == section), "{page} has no {section}: {text}");
+        }
+        // An example stays one line.
+        let has_examples = page == "jmap-dump-tool.1" || text.contains("EXAMPLES\n       jmap-dump-tool ");
+        assert!(has_examples, "{page}: {text}");
+    }
 }
 
 /// Runs the tool on a terminal of 80 columns.
