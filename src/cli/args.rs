@@ -83,9 +83,17 @@ pub struct RedactArgs {
     pub keep_class: Vec<String>,
 }
 
-/// Flags that choose the JVM and the content of its dump.
+/// The flag of every command that stores something for somebody.
 #[derive(Debug, Clone, Default, Args)]
-pub struct TargetArgs {
+pub struct RequesterArgs {
+    /// Who asked for it, for its receipt; nobody verifies the text
+    #[arg(long, value_name = "TEXT")]
+    pub requested_by: Option<String>,
+}
+
+/// Flags that choose the JVM.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SelectArgs {
     /// The JVM to dump, instead of the one with the lowest pid
     #[arg(long)]
     pub pid: Option<String>,
@@ -95,6 +103,16 @@ pub struct TargetArgs {
     /// Which of several JVMs: lowest, newest or largest [default: lowest]
     #[arg(long, value_name = "WHICH")]
     pub select: Option<String>,
+    /// How long the JVM may take to answer the attach [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub attach_timeout: Option<String>,
+}
+
+/// Flags that choose the JVM and the content of its dump.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
     /// Unreachable objects too; saves the full collection before the dump
     #[arg(long)]
     pub all: bool,
@@ -104,9 +122,6 @@ pub struct TargetArgs {
     /// Disk that this container may use, such as 2Gi, or a directory: /dumps=5Gi; of several, with ',' between
     #[arg(long, value_name = "[DIR=]SIZE")]
     pub disk_limit: Option<String>,
-    /// How long the JVM may take to answer the attach [default: 60s]
-    #[arg(long, value_name = "TIME")]
-    pub attach_timeout: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +146,8 @@ pub struct DumpArgs {
     /// Why there is a dump, for its receipt
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub requester: RequesterArgs,
     /// A link in the receipt by which anybody can get the dump for so long, such as 24h
     #[arg(long, value_name = "TIME")]
     pub link: Option<String>,
@@ -165,6 +182,8 @@ pub struct UploadArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub redact: RedactArgs,
+    #[command(flatten)]
+    pub requester: RequesterArgs,
     /// Remove the file once it is stored and verified
     #[arg(long)]
     pub delete: bool,
@@ -183,6 +202,8 @@ pub struct WatchArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub redact: RedactArgs,
+    #[command(flatten)]
+    pub requester: RequesterArgs,
     /// Other files too, such as hs_err_pid*.log; may be given several times, or with ',' between
     #[arg(long, value_name = "GLOB")]
     pub pattern: Vec<String>,

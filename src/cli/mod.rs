@@ -1,6 +1,7 @@
 //! Flags and help text only. `settings` checks the values.
 
 mod args;
+mod take;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 pub use args::*;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use take::TakeArgs;
 
 const AFTER_HELP: &str = "\
 Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml beside this program):
@@ -102,6 +104,8 @@ impl Flags {
 pub enum Command {
     /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
     Dump(DumpArgs),
+    /// Threads, class histogram, native memory or facts of a JVM, each as a small object
+    Take(TakeArgs),
     /// The JVMs here, and what can be done with each
     Ps(PsArgs),
     /// Everything short of dumping: attach, room, store; names each obstacle
@@ -136,6 +140,7 @@ impl Command {
 /// Words that begin another command than the oldest one.
 const COMMANDS: &[&str] = &[
     "dump",
+    take::VERB,
     "ps",
     "check",
     "upload",
@@ -162,7 +167,8 @@ impl Cli {
     /// clap's own error, which prints itself.
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
-        if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
+        let is_verb = words.get(1).is_none_or(|word| COMMANDS.iter().any(|command| word == command));
+        if !is_verb || take::is_project(&words) {
             words.insert(1, "dump".into());
         }
         let mut definition = Self::command();

@@ -14,7 +14,7 @@ use crate::common::tool::{Tool, has_run};
 use crate::common::waiting::wait_until;
 
 /// Killed and reaped.
-struct Guarded(Child);
+pub struct Guarded(pub Child);
 
 impl Drop for Guarded {
     fn drop(&mut self) {
@@ -141,11 +141,20 @@ fn obstacle_that_stays_is_named_and_no_signal_is_sent() {
     tool().run().expect(0);
 }
 
-/// A process that maps a file as OpenJ9 does its library.
 #[test]
 fn openj9_is_recognised_and_never_signalled() {
     let (dir, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let library = dir.path().join("libj9vm29.so");
+    let mut python = openj9(dir.path());
+    let ended = Tool::dump(python.0.id(), store.path().to_str().unwrap()).run().expect(4);
+    assert!(ended.stderr.contains("OpenJ9") && ended.stderr.contains("Dump.heap"), "{}", ended.stderr);
+    assert!(python.0.try_wait().unwrap().is_none(), "it was signalled");
+    let ps = Tool::new(&["ps"]).run().expect(0);
+    assert!(String::from_utf8_lossy(&ps.stdout).contains("OpenJ9"));
+}
+
+/// A process that maps a file of `dir` as OpenJ9 does its library.
+pub fn openj9(dir: &Path) -> Guarded {
+    let library = dir.join("libj9vm29.so");
     std::fs::write(&library, [0; 4096]).unwrap();
     let script = "import mmap,sys,threading,time\nf=open(sys.argv[1],'r+b')\nm=mmap.mmap(f.fileno(),0)\n\
                   threading.Thread(target=lambda:time.sleep(60),daemon=True).start()\nprint('READY',flush=True)\n\
@@ -155,11 +164,7 @@ fn openj9_is_recognised_and_never_signalled() {
     let mut line = String::new();
     let stdout = python.0.stdout.take().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
-    let ended = Tool::dump(python.0.id(), store.path().to_str().unwrap()).run().expect(4);
-    assert!(ended.stderr.contains("OpenJ9") && ended.stderr.contains("Dump.heap"), "{}", ended.stderr);
-    assert!(python.0.try_wait().unwrap().is_none(), "it was signalled");
-    let ps = Tool::new(&["ps"]).run().expect(0);
-    assert!(String::from_utf8_lossy(&ps.stdout).contains("OpenJ9"));
+    python
 }
 
 #[test]

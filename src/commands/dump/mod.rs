@@ -34,7 +34,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 }
 
 fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
-    let nothing_done = |error| (new_receipt(&settings.common.place), Err(error));
+    let nothing_done = |error| (new_receipt(&settings.common), Err(error));
     let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,
         Err(error) => return nothing_done(error.into()),
