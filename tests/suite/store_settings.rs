@@ -71,7 +71,7 @@ fn each_example_of_oss_and_obs_asks_the_host_of_its_bucket() {
 }
 
 fn signed_by(words: &[&str]) -> String {
-    let ended = with_key(Tool::new(&["presign"]).args(words)).run().expect(0);
+    let ended = Tool::new(&["presign"]).args(words).with_key().run().expect(0);
     String::from_utf8(ended.stdout).unwrap()
 }
 
