@@ -12,7 +12,7 @@ pub(super) const VERB: &str = "take";
 /// What each kind costs the application.
 const COSTS: &str = "\
 Kinds, and what each one costs the application:
-  threads    the stacks of all threads; the JVM stands still for about 1 ms per 100 threads
+  threads    the stacks of all threads; the JVM stands still for about 5 ms per 100
   histogram  instances and bytes of each class, with unreachable objects; no collection;
              the JVM stands still while it walks its heap, about 1 s per GB
   memory     native memory (NMT where it is on), mappings by category, threads, container;
