@@ -100,7 +100,7 @@ fn this_process_itself_is_refused_by_its_number() {
 }
 
 #[test]
-fn a_settings_file_beside_the_program_that_others_can_write_is_refused() {
+fn settings_file_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("jmap-dump-tool");
     let file = dir.path().join("jmap-dump-tool.toml");
