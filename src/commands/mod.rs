@@ -3,6 +3,7 @@
 mod arm;
 mod artefacts;
 mod check;
+mod diff;
 mod dump;
 mod fetch;
 pub mod guard;
@@ -91,6 +92,7 @@ pub fn run(cli: &Cli, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Fa
         Command::Watch(args) => watch::run(args, flags, watch_signals),
         Command::List(args) => list::run(args, flags, watch_signals),
         Command::Fetch(args) => fetch::run(args, flags, watch_signals),
+        Command::Diff(args) => diff::run(args, flags, watch_signals),
         Command::Presign(args) => presign::run(args, flags, watch_signals),
         Command::Status(args) => status::run(args),
         Command::Verify(args) => verify::run(args, flags),

@@ -49,6 +49,10 @@ pub enum UsageError {
     UploadWords,
     #[error("'{0}' is no key of an object")]
     Key(String),
+    #[error("{0} has no receipt")]
+    NoReceipt(String),
+    #[error("a receipt lists no classes")]
+    NoClasses,
     #[error("watch stores in a store, and standard output is none")]
     WatchStore,
     #[error("cannot take dumps out of {path}")]
@@ -101,6 +105,8 @@ impl UsageError {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
             Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
+            Self::NoReceipt(_) => "take a key that 'list' shows, or a file with a receipt, such as ./a.json".into(),
+            Self::NoClasses => "take the receipts of two heap dumps that were read to their ends".into(),
             Self::Key(_) => "take one that 'list' shows".into(),
             Self::WatchStore => "name another one with --store".into(),
             Self::WatchDir { path, .. } => {

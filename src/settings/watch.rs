@@ -52,27 +52,25 @@ impl AutomaticSettings {
         let parse =
             |text: &str| text.split(',').filter(|when| *when != OFF).map(|when| When::parse(when, duration)).collect();
         let conditions: Vec<When> = layers.parse("when", parse)?.unwrap_or_default();
-        if conditions.is_empty() {
-            return Ok(None);
-        }
         let target = TargetSettings::read(layers)?;
-        Ok(Some(Self {
+        let automatic = Self {
+            held_for: layers.parse("for", duration)?.unwrap_or(Duration::from_secs(60)),
+            limits: Limits {
+                cooldown: layers.parse("cooldown", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
+                per_day: layers.parse("at_most", at_most_per_day)?.unwrap_or(3),
+            },
             instead: TakeSettings {
                 common: common.clone(),
                 target: target.clone(),
                 kinds: vec![Kind::Threads, Kind::Histogram, Kind::Memory],
                 reason: None,
             },
-            conditions,
-            held_for: layers.parse("for", duration)?.unwrap_or(Duration::from_secs(60)),
-            limits: Limits {
-                cooldown: layers.parse("cooldown", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
-                per_day: layers.parse("at_most", at_most_per_day)?.unwrap_or(3),
-            },
             dump: DumpSettings::automatic(common.clone(), target),
             flags: flags.clone(),
-            config: args.common.config.clone(),
-        }))
+            config: args.config.config.clone(),
+            conditions,
+        };
+        Ok((!automatic.conditions.is_empty()).then_some(automatic))
     }
 
     /// Returns whether any source says `when = "off"` by now. A source that cannot be read says nothing.
@@ -89,7 +87,7 @@ impl WatchSettings {
     /// # Errors
     /// When a setting is missing or invalid.
     pub fn of_watch(args: &WatchArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let common = Settings::read(place(&args.place)?, &layers)?;
         if common.store.url == StoreUrl::Stdout {
             return Err(UsageError::WatchStore);

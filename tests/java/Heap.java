@@ -15,7 +15,8 @@ import java.util.Map;
  * at many places), litter (a text that dead objects have), out (a file
  * that gets the READY line too), sap (seconds of time to safepoint for the command "busy").
  * Prints READY and its PID when all is allocated, then answers each line of standard input by one line. "churn N" and
- * "leak N" allocate N MB per second from then on, "direct N" N MB outside the heap.
+ * "leak N" allocate N MB per second from then on, "direct N" N MB outside the heap; "keep N"
+ * holds N arrays of 64 KiB, each by an object.
  */
 public final class Heap {
     private static final List<Object> HELD = new ArrayList<>();
@@ -62,6 +63,12 @@ public final class Heap {
                 case "leak":
                     new Load(Double.parseDouble(words[1]), 0).start();
                     say("leak");
+                    break;
+                case "keep":
+                    for (int i = 0; i < Integer.parseInt(words[1]); i++) {
+                        HELD.add(new Kept(64 << 10));
+                    }
+                    say("keep");
                     break;
                 case "direct":
                     direct(Integer.parseInt(words[1]));

@@ -1,0 +1,69 @@
+//! `diff`: compares two dumps by their receipts.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Answer, Failed, WatchSignals, start_clock};
+use crate::base::printable::printable;
+use crate::cli::{DiffArgs, Flags};
+use crate::error::Error;
+use crate::files::regular_file::{open_named, read_bounded};
+use crate::object::comparison::Comparison;
+use crate::object::key::receipt_of;
+use crate::object::receipt::Receipt;
+use crate::settings::{DiffSettings, Output, ReceiptAt, UsageError};
+use crate::store::{StoreError, StoreReader};
+
+/// Most bytes of a receipt, as in a store.
+const RECEIPT_MAX: u64 = 1 << 20;
+
+pub fn run(args: &DiffArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
+    let settings = DiffSettings::of_diff(args, flags)?;
+    let deadline = start_clock(settings.deadline, watch_signals)?;
+    let reader = settings.store.as_ref().map(|store| StoreReader::open(store, &deadline)).transpose();
+    let reader = reader.map_err(Error::store)?;
+    let read = |at: &ReceiptAt| receipt(reader.as_ref(), at);
+    let (earlier, later) = (read(&settings.earlier)?, read(&settings.later)?);
+    let comparison = Comparison::of(&earlier, &later).ok_or(UsageError::NoClasses)?;
+    for warning in &comparison.warnings {
+        log::warn!("{warning}");
+    }
+    Ok(Answer::of(match settings.output {
+        Output::Json => {
+            let [earlier, later] = [&settings.earlier, &settings.later].map(shown);
+            json!({ "earlier": earlier, "later": later, "comparison": comparison }).to_string() + "\n"
+        }
+        Output::Text => comparison.lines().join("\n") + "\n",
+    }))
+}
+
+fn receipt(reader: Option<&StoreReader>, at: &ReceiptAt) -> Result<Receipt, Error> {
+    match (at, reader) {
+        (ReceiptAt::File(path), _) => of_file(path),
+        (ReceiptAt::Key(key), Some(reader)) => {
+            let key = if key.ends_with(".json") { key.clone() } else { receipt_of(key) };
+            let json = reader.read_if_there(&key).map_err(Error::store)?.ok_or(UsageError::NoReceipt(shown(at)))?;
+            parsed(&json, key)
+        }
+        (ReceiptAt::Key(_), None) => Err(UsageError::NoStore.into()),
+    }
+}
+
+fn of_file(path: &Path) -> Result<Receipt, Error> {
+    let shown = path.display().to_string();
+    let read = open_named(path).and_then(|file| read_bounded(file, RECEIPT_MAX));
+    let json = read.map_err(|source| UsageError::File { path: shown.clone(), source })?;
+    parsed(&json, shown)
+}
+
+fn parsed(json: &[u8], key: String) -> Result<Receipt, Error> {
+    serde_json::from_slice(json).map_err(|source| Error::store(StoreError::Receipt { key, source }))
+}
+
+fn shown(at: &ReceiptAt) -> String {
+    match at {
+        ReceiptAt::File(path) => path.display().to_string(),
+        ReceiptAt::Key(key) => printable(key).into_owned(),
+    }
+}
