@@ -21,6 +21,7 @@ use crate::guard::message::{Message, Undo};
 use crate::heap_dump::Growing;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
+use crate::kept::removal;
 use crate::store;
 
 /// Time between two looks at the JVM's files.
@@ -158,7 +159,7 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
             remove().or_else(|_: io::Error| identity.io(remove))
         }
         (Undo::Names { dirs, files }, [from]) => {
-            remove_names(HeldDir::adopt(from.try_clone()?), &dirs, &files);
+            remove_names(HeldDir::adopt(from.try_clone()?, ""), &dirs, &files);
             Ok(())
         }
         (other, _) => Err(io::Error::other(format!("descriptors are missing: {other:?}"))),
@@ -174,12 +175,12 @@ fn remove_names(from: Arc<HeldDir>, dirs: &[OsString], files: &[OsString]) {
         made.push(dir.entry(name));
         last = dir.below(name).ok();
     }
-    for file in last.iter().flat_map(|dir| files.iter().map(|name| dir.entry(name))) {
+    let files_there = last.iter().flat_map(|dir| files.iter().map(|name| dir.entry(name)));
+    let goes = files_there.filter(|file| {
         let journal = file.journal();
-        if !journal.exists() || files.iter().any(|name| name == journal.name()) {
-            let _ = file.remove();
-        }
-    }
+        !journal.exists() || files.iter().any(|name| name == journal.name())
+    });
+    let _ = removal::remove(goes);
     for dir in made.iter().rev() {
         let _ = dir.remove_dir();
     }

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use input::{Patient, open};
-pub use recall::abandon;
-use recall::{Recalled, new_begin, recall};
+use recall::{new_begin, recall};
 
 use super::temporary::nameless_in_or_elsewhere;
 use super::verify::{is_gzip, reader, walk};
@@ -34,8 +33,7 @@ use crate::files::entry::{Entry, HeldDir};
 use crate::heap_dump::{DumpError, RoomError};
 use crate::hprof::{Histogram, Redactor, Summary};
 use crate::jvm::memory::Rationed;
-use crate::kept::journal::Begin;
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::{Begin, Journal};
 use crate::object::classes;
 use crate::object::key::Place;
 use crate::object::receipt::{DumpFacts, OUT_OF_MEMORY, Receipt};
@@ -85,9 +83,8 @@ struct Deposit<'a> {
     entry: Option<Entry>,
     settings: Settings,
     begin: Begin,
-    ledger: Option<Ledger>,
-    /// True if an earlier process has begun the upload.
-    resumed: bool,
+    journal: Journal,
+    scrutiny: Scrutiny,
     /// The parts of the dump that lie beside the file, and are stored together with it.
     parts: OnceCell<Vec<Entry>>,
     progress: &'a Progress,
@@ -110,7 +107,7 @@ pub fn store(
     let mut receipt = Receipt { object: None, kept: None, error: None, exit_code: 0, wish: None, ..begun };
     let mut result = deposit.run(&mut receipt);
     // A multipart upload may be gone: a rule of the bucket, or somebody's order, has removed it.
-    if is_lost(&result) && deposit.ledger.as_ref().is_some_and(Ledger::lose) {
+    if is_lost(&result) && deposit.journal.lose() {
         result = deposit.run(&mut receipt);
     }
     deposit.end(&mut receipt, &result);
@@ -125,28 +122,24 @@ impl<'a> Deposit<'a> {
         deadline: &'a Deadline,
     ) -> Result<Self, Error> {
         let entry = item.entry()?;
-        let Recalled { begin, ledger, resumed } = match &entry {
-            None => Recalled::new(new_begin(item, None, settings)?, None),
+        let (begin, journal) = match &entry {
+            None => (new_begin(item, None, settings)?, Journal::default()),
             Some(entry) => recall(item, entry, settings)?,
         };
         let place = Place::parse(begin.key.dir()).unwrap_or_else(|| settings.place.clone());
         let (settings, parts) = (settings.at(place), OnceCell::new());
-        Ok(Self { item, entry, settings, begin, ledger, resumed, parts, progress, deadline })
+        let scrutiny = scrutiny(item, &begin, &journal);
+        Ok(Self { item, entry, settings, begin, journal, scrutiny, parts, progress, deadline })
     }
 
     fn run(&self, receipt: &mut Receipt) -> Result<(), Error> {
         let begun = Instant::now();
-        let ledger = self.ledger.clone().unwrap_or_default();
-        let opened = Upload::go_on(&self.settings.store, &self.begin.key, self.begin.part_size, self.deadline, ledger);
-        let mut upload = match opened {
-            Ok(upload) => Some(upload),
-            Err(error) => return Err(Error::store(error)),
-        };
+        let (store, part_size, journal) = (&self.settings.store, self.begin.part_size, self.journal.clone());
+        let opened = Upload::go_on(store, &self.begin.key, part_size, self.deadline, journal);
+        let mut upload = Some(opened.map_err(Error::store)?);
         let result = self.send(&mut upload, receipt);
         // No later run goes on with the upload of a damaged file.
-        if let Some(ledger) = upload.as_ref().and_then(Upload::ledger) {
-            ledger.decide(!is_damaged(&result));
-        }
+        self.journal.decide(!is_damaged(&result));
         receipt.time("upload", begun.elapsed());
         result
     }
@@ -158,7 +151,7 @@ impl<'a> Deposit<'a> {
         let mut delivery = self.read(open)?;
         let walk = &delivery.walk;
         let verdict = self.verdict(walk);
-        if self.scrutiny() != Scrutiny::Anything {
+        if self.scrutiny != Scrutiny::Anything {
             let known = receipt.dump.take().unwrap_or_default();
             receipt.warn_of_cut_arrays(walk.records.cut_arrays);
             if walk.out_of_memory && receipt.reason.is_none() {
@@ -172,7 +165,7 @@ impl<'a> Deposit<'a> {
         }
         let verdict = verdict.ok_or_else(|| DumpError::truncated(path, walk))?;
         self.warn_of_flaws(receipt, walk);
-        open.ledger().inspect(|ledger| ledger.decide(true));
+        self.journal.decide(true);
         let Some(upload) = upload.take() else { return Ok(()) };
         let finished = delivery.complete(upload, &verdict, self.progress).map_err(Error::not_stored)?;
         tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
@@ -194,18 +187,8 @@ impl<'a> Deposit<'a> {
         }
     }
 
-    fn scrutiny(&self) -> Scrutiny {
-        match self.item.scrutiny {
-            Scrutiny::Anything => Scrutiny::Anything,
-            // A run's own dump was whole when its journal was begun.
-            _ if self.resumed && !self.begin.truncated && !self.item.by_name() => Scrutiny::Dump,
-            _ if self.begin.truncated => Scrutiny::Remains,
-            other => other,
-        }
-    }
-
     fn verdict(&self, walk: &Summary) -> Option<Verdict> {
-        Verdict::of(walk).or_else(|| (self.scrutiny() != Scrutiny::Dump).then(Verdict::of_remains))
+        Verdict::of(walk).or_else(|| (self.scrutiny != Scrutiny::Dump).then(Verdict::of_remains))
     }
 
     /// Reads the file. A gzipped file is sent as it is, after a walk; a plain one is compressed on the way.
@@ -220,13 +203,13 @@ impl<'a> Deposit<'a> {
         let _ = self.parts.set(parts);
         let again = || {
             let (raw, _) = with_parts(entry, open().map_err(io::Error::other)?)?;
-            Ok(DumpReader::plain(raw, self.scrutiny()))
+            Ok(DumpReader::plain(raw, self.scrutiny))
         };
         // Only a single file can be read at any offset, and only redaction needs that.
         let is_single = self.redact().is_some() && self.parts.get().is_none_or(Vec::is_empty);
         let single = is_single.then(open).transpose()?;
         let redactor = self.redactor(&path, again, single.as_ref())?;
-        self.compress(DumpReader::plain(raw, self.scrutiny()), &path, redactor, upload)
+        self.compress(DumpReader::plain(raw, self.scrutiny), &path, redactor, upload)
     }
 
     /// Reads standard input. Gzipped bytes have to be walked before they are sent, so they lie in a file meanwhile.
@@ -238,7 +221,7 @@ impl<'a> Deposit<'a> {
         let gzipped = first == gzip::MAGIC;
         let mut raw = first.as_slice().chain(stdin);
         if !gzipped {
-            let raw = DumpReader::plain(raw, self.scrutiny());
+            let raw = DumpReader::plain(raw, self.scrutiny);
             let redactor = self.redact().map(|redact| self.doubting(redact.in_passing("")));
             return self.compress(raw, path, redactor, upload);
         }
@@ -257,7 +240,7 @@ impl<'a> Deposit<'a> {
     /// Sends a gzipped file as it is, after a walk. If it has to be redacted, it is compressed again.
     fn read_gzipped(&self, file: File, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
         let spool = Spool::adopt(file, &self.begin.order).map_err(|source| unread(path, source))?;
-        let plain = || DumpReader::gzipped(spool.reader(), self.scrutiny());
+        let plain = || DumpReader::gzipped(spool.reader(), self.scrutiny);
         match self.redactor(path, || Ok(plain()), None)? {
             None => self.send_gzipped(spool, path, upload),
             redactor => self.compress(plain(), path, redactor, upload),
@@ -265,8 +248,8 @@ impl<'a> Deposit<'a> {
     }
 
     fn send_gzipped(&self, spool: Spool, path: &str, upload: &mut Upload) -> Result<Delivery, Error> {
-        let (mut raw, mut histogram) = (reader(spool.reader(), true, self.scrutiny()), Histogram::new());
-        let walk = match self.scrutiny() {
+        let (mut raw, mut histogram) = (reader(spool.reader(), true, self.scrutiny), Histogram::new());
+        let walk = match self.scrutiny {
             Scrutiny::Anything => self.read_anything(&mut raw, path, spool.stored_len())?,
             _ => {
                 let walk = walk(&mut raw, path, self.progress, self.deadline, &mut histogram)?;
@@ -275,7 +258,7 @@ impl<'a> Deposit<'a> {
         };
         drop(raw);
         if walk.mended && self.verdict(&walk).is_some() {
-            return self.compress(reader(spool.reader(), true, self.scrutiny()), path, None, upload);
+            return self.compress(reader(spool.reader(), true, self.scrutiny), path, None, upload);
         }
         if self.verdict(&walk).is_none() {
             return Err(DumpError::truncated(path.to_owned(), &walk).into());
@@ -294,7 +277,7 @@ impl<'a> Deposit<'a> {
     }
 
     fn redact(&self) -> Option<&Redaction> {
-        self.begin.redact.as_ref().filter(|_| self.scrutiny() != Scrutiny::Anything)
+        self.begin.redact.as_ref().filter(|_| self.scrutiny != Scrutiny::Anything)
     }
 
     fn redactor<R: Read>(
@@ -311,7 +294,17 @@ impl<'a> Deposit<'a> {
 
     /// Makes the redactor doubt the dump if remains are wanted: only then a damaged dump is stored.
     fn doubting(&self, redactor: Redactor) -> Redactor {
-        if self.scrutiny() == Scrutiny::Remains { redactor.doubting() } else { redactor }
+        if self.scrutiny == Scrutiny::Remains { redactor.doubting() } else { redactor }
+    }
+}
+
+fn scrutiny(item: &Item, begin: &Begin, journal: &Journal) -> Scrutiny {
+    match item.scrutiny {
+        Scrutiny::Anything => Scrutiny::Anything,
+        // A run's own dump was whole when its journal was begun.
+        _ if journal.is_by_us() && !begin.truncated && !item.by_name() => Scrutiny::Dump,
+        _ if begin.truncated => Scrutiny::Remains,
+        other => other,
     }
 }
 

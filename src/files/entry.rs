@@ -52,9 +52,9 @@ impl HeldDir {
         Ok((Arc::new(Self { fd, path: above.to_owned() }), left.into()))
     }
 
-    /// Holds a directory by a descriptor that another process has sent.
-    pub fn adopt(fd: OwnedFd) -> Arc<Self> {
-        Arc::new(Self { fd, path: PathBuf::new() })
+    /// Holds a directory that is open already. `path` is for messages.
+    pub fn adopt(fd: OwnedFd, path: impl Into<PathBuf>) -> Arc<Self> {
+        Arc::new(Self { fd, path: path.into() })
     }
 
     /// Holds the directory `name` in this one. A link is refused.

@@ -156,7 +156,9 @@ mod tests {
     fn a_journal_without_its_file_is_removed_and_what_is_called_like_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let [orphan, young, foreign] = ["orphan", "young", "foreign"].map(|name| dir.path().join(name));
-        drop([&orphan, &young].map(|path| Journal::create(&Entry::named(path).unwrap(), &begin()).unwrap()));
+        for path in [&orphan, &young] {
+            Journal::default().write_beside(&Entry::named(path).unwrap(), &begin()).unwrap();
+        }
         std::fs::write(journal::path_for(&foreign), "of another program").unwrap();
         for path in [&orphan, &foreign] {
             let old = std::time::SystemTime::now() - 2 * ORPHAN;

@@ -37,8 +37,8 @@ pub(crate) struct Run<'a> {
     pub key: ObjectKey,
     pub progress: Progress,
     pub receipt: Receipt,
-    /// The journal of a dump that is already kept locally, set while the store is down.
-    pub journal: Option<Journal>,
+    /// The journal of this run's upload.
+    pub journal: Journal,
     /// True for live objects only, as the user asked for. The run changes it to false if there is no time for a
     /// collection.
     pub live: bool,
@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
             key,
             progress: Progress::start(),
             receipt,
-            journal: None,
+            journal: Journal::default(),
             live: settings.target.live,
             context: None,
             place: Cell::new(Some(turn.place)),
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
             return self.finish_straight(piped, upload);
         }
         let delivery = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
-        self.finish(delivery, upload, &mut plan)
+        self.finish(delivery, upload, &plan)
     }
 
     /// Probes the store by opening the upload. If the store cannot be used, nothing is done to the JVM, unless the dump
@@ -126,7 +126,8 @@ impl<'a> Run<'a> {
         let store = &self.settings.common.store;
         // The size of the dump is not known before the JVM is asked. The JVM's resident memory is a good bound.
         let part_size = self.part_size();
-        let opened = Upload::open(store, &self.key, part_size, self.deadline);
+        let journal = Journal::default();
+        let opened = Upload::go_on(store, &self.key, part_size, self.deadline, journal.clone());
         self.receipt.time("store", begun.elapsed());
         match opened {
             Err(StoreError::Stopped(stopped)) => Err(stopped.into()),
@@ -136,7 +137,10 @@ impl<'a> Run<'a> {
                 self.receipt.warn("the store cannot be used; the dump will be kept here");
                 Ok(Err(error))
             }
-            Ok(upload) => Ok(Ok(upload)),
+            Ok(upload) => {
+                self.journal = journal;
+                Ok(Ok(upload))
+            }
         }
     }
 
@@ -206,12 +210,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        mut delivery: Delivery,
-        upload: Result<Upload, StoreError>,
-        plan: &mut Plan,
-    ) -> Result<(), Error> {
+    fn finish(&mut self, mut delivery: Delivery, upload: Result<Upload, StoreError>, plan: &Plan) -> Result<(), Error> {
         let begun = Instant::now();
         if upload.is_err() {
             self.progress.stage("keeping the dump", None);
@@ -219,12 +218,9 @@ impl<'a> Run<'a> {
         // The caller has checked that the dump is whole, or there would be nothing to finish.
         let Some(verdict) = Verdict::of(&delivery.walk) else { return Ok(()) };
         let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
-        let ledger = upload.as_ref().ok().and_then(Upload::ledger);
         // The parts of a whole dump stay in the store, for the run that continues the upload.
-        if let Some(ledger) = &ledger {
-            ledger.decide(true);
-            ledger.note_receipt(&self.receipt);
-        }
+        self.journal.decide(true);
+        self.journal.note_receipt(&self.receipt);
         let stored = upload.and_then(|upload| delivery.complete(upload, &verdict, &self.progress));
         self.receipt.time("finish", begun.elapsed());
         match stored {
@@ -240,7 +236,7 @@ impl<'a> Run<'a> {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
                     Some(entry) => self.receipt.kept = Some(still_there(&entry, &self.settings.common, false, false)),
-                    None => self.keep_spool(&delivery, plan, ledger.as_ref()),
+                    None => self.keep_spool(&delivery, plan),
                 }
                 Err(Error::not_stored(error))
             }

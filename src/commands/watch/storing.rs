@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{LOOK_AGAIN, Watcher};
 use crate::base::deadline::{Reason, Stopped};
 use crate::base::run_id::run_id;
-use crate::commands::store_file::{Item, abandon, store};
+use crate::commands::store_file::{Item, store};
 use crate::commands::{emit, receipt_text};
 use crate::compress::source::Scrutiny;
 use crate::error::Error;
@@ -19,6 +19,7 @@ use crate::kept::claim::ClaimError;
 use crate::kept::names::{STORED, UNVERIFIED};
 use crate::object::key::ObjectKey;
 use crate::object::stored::StoredObject;
+use crate::store::abandon;
 use crate::terminal::progress::Progress;
 use crate::watch::parts::parts_of;
 use crate::watch::surplus_unverified;
@@ -70,7 +71,7 @@ impl Watcher {
                 let abandoned = shared.abandoned.pop();
                 drop(shared);
                 // The store is in reach. One at a time: the next dump does not wait for all of them.
-                abandoned.inspect(|(begin, open)| abandon(common, begin, open));
+                abandoned.inspect(|open| abandon(&common.store, open));
             }
             Err(error) => self.failed(path, &error),
         }

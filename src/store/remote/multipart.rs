@@ -25,8 +25,7 @@ use super::part::is_e_tag_of;
 use super::stop::{LOOK, Stop};
 use crate::base::deadline::Deadline;
 use crate::guard::{self, Undo};
-use crate::kept::journal::SentPart;
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::{Journal, SentPart};
 use crate::object::stored::Verified;
 use crate::store::retry::Retry;
 use crate::store::url::StoreUrl;
@@ -99,7 +98,7 @@ pub(crate) struct Job {
     /// Signals that nobody waits for the parts in flight any more.
     pub given_up: Arc<Notify>,
     pub settings: StoreSettings,
-    pub ledger: Ledger,
+    pub journal: Journal,
 }
 
 /// The state of the object in the store.
@@ -147,7 +146,7 @@ impl Job {
         if !matches!(finished, Ok(true)) {
             self.give_up(&found).await;
         }
-        self.ledger.settle();
+        self.journal.settle();
         while let Some(order) = inbox.recv().await {
             if let Order::Beside { key, content_type, bytes, reply } = order {
                 let _ = reply.send(stop.or(self.put_beside(&key, content_type, bytes)).await);
@@ -158,24 +157,24 @@ impl Job {
 
     /// Finds the upload that an earlier process has left, or opens a new one.
     async fn find(&self) -> Result<Found, StoreError> {
-        if self.ledger.is_resumed() {
+        if self.journal.is_resumed() {
             match self.probe.head(&self.path).await.map_err(ObjectError::from) {
                 Ok(meta) => {
-                    self.ledger.found();
+                    self.journal.found();
                     return Ok(Found::Object(Box::new(meta)));
                 }
                 Err(error) => log::info!("{} is not there yet: {error}", self.url),
             }
         }
         let store = self.settings.url.to_string();
-        if let Some(id) = self.ledger.open_in(&store) {
+        if let Some(id) = self.journal.open_in(&store) {
             return Ok(Found::Multipart(id));
         }
         let id = self.create().await?;
         let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
-        self.ledger.noted(guard::note(Undo::Upload(open.to_json()), &[]));
+        self.journal.noted(guard::note(Undo::Upload(open.to_json()), &[]));
         log::debug!("multipart upload {id} is open");
-        self.ledger.opened(&store, &id);
+        self.journal.opened(&store, &id);
         Ok(Found::Multipart(id))
     }
 
@@ -183,7 +182,7 @@ impl Job {
     async fn give_up(&self, found: &Found) {
         let Found::Multipart(id) = found else { return };
         let stays = loop {
-            match self.ledger.stays() {
+            match self.journal.stays() {
                 Some(stays) => break stays,
                 None => tokio::time::sleep(LOOK).await,
             }
@@ -279,7 +278,7 @@ impl Job {
         let of_size = self.same_size(there.size, bytes)?;
         Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
             true => Verified::Checksum,
-            false if self.ledger.is_by_us() => of_size,
+            false if self.journal.is_by_us() => of_size,
             false => Verified::Acknowledged,
         })
     }
@@ -297,7 +296,7 @@ impl Job {
             Err(error) if error.may_be_done() => return self.find_completed(error, &parts, bytes).await,
             Err(error) => return Err(self.error("complete", error)),
         };
-        self.ledger.wrote();
+        self.journal.wrote();
         match self.backend.head(&self.path).await.map_err(ObjectError::from) {
             Ok(meta) => self.same_size(meta.size, bytes)?,
             Err(error) if error.is_not_found() => return Err(self.error("find", error)),
@@ -320,7 +319,7 @@ impl Job {
         let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
         match found {
             Some(meta) if is_e_tag_of(parts, meta.e_tag.as_deref()) => {
-                self.ledger.wrote();
+                self.journal.wrote();
                 Ok(Verified::Checksum)
             }
             Some(meta) if !self.tells_e_tag(parts) && meta.last_modified >= self.begun - CLOCKS_APART => {
@@ -346,7 +345,7 @@ impl Job {
             self.backend.put_opts(&path, bytes.clone().into(), options)
         };
         let failed = |error: object_store::Error| self.error("store something beside", error.into());
-        if !self.ledger.may_replace_beside() {
+        if !self.journal.may_replace_beside() {
             use object_store::Error as E;
             let taken = || StoreError::Beside { url: self.settings.url.of_key(key) };
             match self.backend.head(&path).await {
