@@ -2,13 +2,16 @@
 
 use std::fmt::{self, Display};
 
+use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::classes;
 use super::pod::Pod;
 use crate::base::printable::printable;
+use crate::base::run_id::run_id;
 use crate::base::units::Bytes;
 use crate::hprof::{Blanked, Summary};
+use crate::object::key::Place;
 use crate::object::stored::{StoredObject, Verified};
 
 /// The reason of a dump that the JVM has written by itself.
@@ -122,6 +125,18 @@ pub struct Failure {
 }
 
 impl Receipt {
+    /// Returns the receipt of a run that has not done anything yet.
+    pub fn new(place: &Place) -> Self {
+        Self {
+            tool: format!("jmap-dump-tool {}", crate::VERSION),
+            run_id: run_id(),
+            place: Some(place.to_string()),
+            started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            pod: Pod::current(),
+            ..Self::default()
+        }
+    }
+
     pub fn warn(&mut self, warning: impl Into<String>) {
         let warning = warning.into();
         log::warn!("{warning}");

@@ -3,9 +3,9 @@
 use super::run::Run;
 use super::single_run::name_of;
 use crate::base::deadline::slowly;
-use crate::commands::keep::kept_in;
 use crate::compress::spool::Spool;
 use crate::delivery::Delivery;
+use crate::delivery::resume_command::kept_in;
 use crate::heap_dump::Plan;
 use crate::kept::journal::{Begin, DumpOf, FORMAT, FileState, Journal};
 use crate::kept::names::{KEPT, RAW, SORTED, SPOOL};
@@ -64,7 +64,11 @@ impl Run<'_> {
     /// Keeps the compressed dump of an object that the store has only acknowledged. The file's name and the missing
     /// journal keep every later run from removing it or storing it again.
     pub fn keep_unverified(&mut self, delivery: &Delivery, plan: &Plan) {
-        let Some(spool) = &delivery.spool else { return };
+        let Some(spool) = &delivery.spool else {
+            return self
+                .receipt
+                .warn("nobody can tell that it is stored, and --no-disk keeps nothing: look at the object");
+        };
         let file = match self.in_order(spool, plan) {
             Ok(file) => file,
             Err(why) => {

@@ -10,11 +10,10 @@ use super::single_run::{SingleRun, Turn};
 use crate::attach::VirtualMachine;
 use crate::base::deadline::Deadline;
 use crate::base::units::{Bytes, Seconds};
-use crate::commands::keep::still_there;
 use crate::commands::link::add_link;
-use crate::commands::{new_receipt, tell_stored};
 use crate::compress::verdict::Verdict;
-use crate::delivery::Delivery;
+use crate::delivery::resume_command::still_there;
+use crate::delivery::{Delivery, tell_stored};
 use crate::error::Error;
 use crate::heap_dump::{self, PipePair, Plan, PlanRequest};
 use crate::jvm::Jvm;
@@ -63,7 +62,7 @@ impl<'a> Run<'a> {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
             redacted: settings.common.redact.as_ref().map(|redact| redact.word().to_owned()),
-            ..new_receipt(&settings.common.place)
+            ..Receipt::new(&settings.common.place)
         };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
@@ -111,8 +110,8 @@ impl<'a> Run<'a> {
         if let Some(pipes) = pipes {
             // If the store is down, a run without a disk ends: there is nothing to keep.
             let mut upload = upload.map_err(Error::StoreDown)?;
-            let piped = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
-            return self.finish_straight(piped, upload);
+            let delivery = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
+            return self.finish(delivery, Ok(upload), &plan);
         }
         let delivery = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
         self.finish(delivery, upload, &plan)
@@ -232,6 +231,8 @@ impl<'a> Run<'a> {
                 self.add_link();
                 Ok(())
             }
+            Err(StoreError::Stopped(stopped)) if delivery.spool.is_none() => Err(stopped.into()),
+            Err(error) if delivery.spool.is_none() => Err(Error::StoreLost(error)),
             Err(error) => {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}

@@ -10,9 +10,10 @@ use rustix::io::Errno;
 use super::{LOOK_AGAIN, Watcher};
 use crate::base::deadline::{Reason, Stopped};
 use crate::base::run_id::run_id;
-use crate::commands::store_file::{Item, store};
 use crate::commands::{emit, receipt_text};
 use crate::compress::source::Scrutiny;
+use crate::delivery::Context;
+use crate::delivery::file::{Item, store};
 use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::kept::claim::ClaimError;
@@ -49,7 +50,7 @@ impl Watcher {
     fn store(&self, path: &Path) {
         let (item, common) = (self.item(path), &self.settings.common);
         let deadline = self.work.at_most(common.deadline);
-        let (receipt, result) = store(&item, common, &Progress::silent(), &deadline);
+        let (receipt, result) = store(&item, common, Context { progress: &Progress::silent(), deadline: &deadline });
         let url = receipt.object.as_ref().map(|object| object.url.clone());
         match result {
             Ok(()) => {

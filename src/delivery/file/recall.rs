@@ -7,7 +7,6 @@ use chrono::Utc;
 
 use super::input::open;
 use super::{Item, shown};
-use crate::commands::new_receipt;
 use crate::compress::source::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::Entry;
@@ -16,6 +15,7 @@ use crate::kept::claim::ClaimError;
 use crate::kept::journal::{Begin, Begun, FORMAT, FileState, Journal, JournalError, Past};
 use crate::object::key::{ObjectKey, pid_of};
 use crate::object::part_size::part_size;
+use crate::object::receipt::Receipt;
 use crate::settings::{Settings, UsageError};
 use crate::store::abandon;
 use crate::store::url::StoreUrl;
@@ -118,7 +118,7 @@ fn first(
 /// Returns a new beginning. The key comes from the name of a file that waits for the store, or else from the file's
 /// last change.
 pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings) -> Result<Begin, Error> {
-    let mut receipt = new_receipt(&settings.place);
+    let mut receipt = Receipt::new(&settings.place);
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
     if let Some(entry) = entry {

@@ -1,4 +1,4 @@
-//! Keeps a dump that could not be stored, and names the command that stores it later.
+//! Describes a dump that lies on a disk and was not stored, with the command that stores it later.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -69,7 +69,7 @@ fn redact_flags(redaction: &Redaction) -> String {
 }
 
 /// Returns the flags that name the store and its address, without credentials or paths of this machine.
-pub(super) fn address_flags(store: &StoreSettings) -> String {
+pub fn address_flags(store: &StoreSettings) -> String {
     let path_style = store.path_style.map(|on| on.to_string());
     flags([
         ("--store", Some(store.url.to_string())),
@@ -104,7 +104,7 @@ fn store_flags(settings: &Settings) -> String {
 }
 
 /// Quotes a text so that a shell reads it back.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:=@%+".contains(&byte);
     if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

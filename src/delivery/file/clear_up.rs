@@ -2,8 +2,8 @@
 
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
 use super::{Deposit, is_damaged};
-use crate::commands::keep;
 use crate::compress::source::Scrutiny;
+use crate::delivery::resume_command::still_there;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::kept::journal::FileState;
@@ -21,7 +21,7 @@ impl Deposit<'_> {
             Ok(()) => self.clear_up(receipt),
             Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) => {
                 let truncated = self.scrutiny == Scrutiny::Remains;
-                let kept = |entry| keep::still_there(entry, &self.settings, self.item.delete, truncated);
+                let kept = |entry| still_there(entry, &self.settings, self.item.delete, truncated);
                 receipt.kept = self.entry.as_ref().map(kept);
             }
             // A journal with the order of the pieces stays: without that order, the file is useless.
