@@ -1,10 +1,12 @@
 //! Builds the settings of each command from flags, environment, files and defaults, and checks that they fit together.
 
 mod context;
+mod fetch;
 mod file;
 mod layers;
+mod list;
 mod policy;
-mod reading;
+mod presign;
 mod store;
 mod upload;
 mod values;
@@ -13,9 +15,11 @@ mod watch;
 use std::time::Duration;
 
 pub use context::Context;
+pub use fetch::FetchSettings;
 pub use file::FILE_NAME;
 pub use layers::{Layers, Origin};
-pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
+pub use list::{Form, ListSettings};
+pub use presign::PresignSettings;
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
@@ -110,13 +114,14 @@ impl Settings {
     }
 
     fn read(place: Place, layers: &Layers) -> Result<Self, UsageError> {
+        let policy = Policy::built_in()?;
         Ok(Self {
             place,
-            store: store(layers)?,
+            store: store(layers, &policy)?,
             level: layers.parse("level", level)?.unwrap_or(2),
             deadline: deadline(layers)?,
             output: output(layers)?,
-            redact: redaction(layers)?,
+            redact: redaction(layers, &policy)?,
             disk_limits: told_limits(layers)?,
         })
     }
@@ -126,7 +131,7 @@ fn conditions(text: &str) -> Result<Vec<Condition>, String> {
     text.split(',').map(Condition::parse).collect()
 }
 
-fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
+fn redaction(layers: &Layers, policy: &Policy) -> Result<Option<Redaction>, UsageError> {
     let words = [("strings", Some(Redact::Strings)), ("all", Some(Redact::All)), ("none", None)];
     let keep_classes = layers.parse("keep_class", kept_classes)?.unwrap_or_default();
     let what = layers.parse("redact", |text| choice(text, &words))?.flatten();
@@ -135,7 +140,7 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     }
     // Either of the two may loosen what is built in.
     let said = layers.get("keep_class").or_else(|| layers.get("redact")).map(|value| value.origin);
-    Policy::built_in()?.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
+    policy.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
 }
 
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {

@@ -31,7 +31,7 @@ fn stdout_takes_a_dump() -> Result<(), UsageError> {
 
 /// Reads the settings of the store. They count only from the source that named the store, or from a stronger one.
 /// Otherwise a key for another store, or a key of the application, could be sent to this store.
-pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
+pub(super) fn store(layers: &Layers, policy: &Policy) -> Result<StoreSettings, UsageError> {
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
         StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
@@ -86,7 +86,7 @@ pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };
-    let settings = Policy::built_in()?.store(settings, &named.origin)?;
+    let settings = policy.store(settings, &named.origin)?;
     settings.check()?;
     Ok(settings)
 }

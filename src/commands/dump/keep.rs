@@ -1,7 +1,7 @@
 //! Keeps a run's dump that could not be stored, with the journal by which it is stored later.
 
 use super::run::Run;
-use super::single_run::name_of;
+use super::turn::name_of;
 use crate::base::deadline::slowly;
 use crate::compress::spool::Spool;
 use crate::delivery::Delivery;

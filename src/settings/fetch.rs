@@ -1,0 +1,37 @@
+//! Settings of `fetch`.
+
+use std::path::PathBuf;
+
+use super::layers::Layers;
+use super::values::boolean;
+use super::{Settings, UsageError};
+use crate::cli::{FetchArgs, Flags};
+use crate::object::key::Place;
+
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    pub common: Settings,
+    pub keys: Vec<String>,
+    pub to: PathBuf,
+    pub gunzip: bool,
+}
+
+impl FetchSettings {
+    /// Returns the settings of `fetch`.
+    ///
+    /// # Errors
+    /// When a setting is missing or invalid.
+    pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
+        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let common = Settings::read(Place::unknown(), &layers)?;
+        let prefix = common.store.url.of_key("");
+        let keys =
+            args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_start_matches('/').to_owned());
+        let keys: Vec<String> = keys.collect();
+        if let Some(bad) = keys.iter().find(|key| key.split('/').any(|part| part.is_empty() || part == "..")) {
+            return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
+        }
+        let gunzip = layers.parse("gunzip", boolean)?.unwrap_or(false);
+        Ok(Self { common, keys, to: args.to.clone().unwrap_or_else(|| ".".into()).into(), gunzip })
+    }
+}
