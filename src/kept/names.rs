@@ -9,11 +9,12 @@
 //! | `spool.hprof.gz` | sealed, with its journal | the compressed dump |
 //! | `sorted.new` | sealed | a copy in the object's order, until it is complete |
 //! | `sealed-by-root.json` | sealed | root's proof of a dump in another user's directory |
-//! | `FILE.upload` | sealed, kept, stored | the journal of FILE |
+//! | `FILE.upload` | raw, sealed, kept | the journal of FILE |
 //! | `….new` | | a file until it is complete: nobody takes one of this name |
 //! | `OBJECT.hprof.gz` | kept, with its journal | a dump that waits for the store, under the name of its object |
 //! | `kept-FILE` | kept, without a journal | a dump that only a person may remove |
 //! | `.OBJECT.part` | | an object of a local store until it is complete; a download until it is checked |
+//! | `.OBJECT.sorted` | | a copy of the `.part` in the object's order, until it is complete |
 //! | `FILE.part.pieces` | | which pieces of a download are there |
 //! | `DIR/jmap-dump-tool/` | kept | dumps that a watcher has taken and not yet stored |
 //! | `DIR/jmap-dump-tool/stored/` | stored | dumps that are stored and stay (`--keep`) |
@@ -59,6 +60,9 @@ pub const KEPT: &str = "kept-";
 
 /// Ends the name of a file that is not complete.
 pub const PART: &str = ".part";
+
+/// The extension of a copy of [`PART`] in the object's order.
+pub const SORTED_PART: &str = "sorted";
 
 /// Ends the name of the list of a download's pieces.
 pub const PIECES: &str = ".pieces";

@@ -18,7 +18,7 @@ use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::guard::{self, Note, Undo};
 use crate::kept::journal::Journal;
-use crate::kept::names::PART;
+use crate::kept::names::{NEW, PART, SORTED_PART};
 use crate::kept::removal;
 use crate::object::key::ObjectKey;
 use crate::object::stored::{Digest, StoredObject, Verified};
@@ -172,7 +172,7 @@ impl LocalUpload {
     pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let key = self.key.beside(tail);
         let name = key.rsplit('/').next().unwrap_or_default();
-        let (to, new) = (self.named.sibling(name), self.named.sibling(format!(".{name}.new")));
+        let (to, new) = (self.named.sibling(name), self.named.sibling(format!(".{name}{NEW}")));
         let _note = note(to.dir(), &[], &[&new]);
         let _ = new.remove();
         let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| slowly(|| file.sync_all())));
@@ -237,7 +237,7 @@ pub(super) fn clear_beside(spool: &Entry) {
 }
 
 fn sorted(temporary: &Entry) -> Entry {
-    temporary.sibling(Path::new(temporary.name()).with_extension("sorted"))
+    temporary.sibling(Path::new(temporary.name()).with_extension(SORTED_PART))
 }
 
 fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {
