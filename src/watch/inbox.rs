@@ -224,7 +224,10 @@ mod tests {
             let file = if earlier { FileState { bytes: 3, ..state } } else { state };
             let entry = Entry::named(&path).unwrap();
             let begin = Begin { key: key.clone(), file, order: Vec::new(), ..begin() };
-            Journal::default().write_beside(&entry, &begin).unwrap();
+            let journal = Journal::default();
+            journal.write_beside(&entry, &begin).unwrap();
+            journal.opened("s3://b", "id");
+            drop(journal);
             let mut scan = inbox.scan().unwrap();
             let taken = scan.taken.remove(0).1;
             assert_eq!(taken == inbox.waiting().path().join(key.waiting_name(false)), has_key, "{}", taken.display());
