@@ -60,7 +60,11 @@ fn object_of_earlier_process_stays_with_any_gzip_level() {
         let object = finished.ok().map(|finished| (finished.object.bytes, finished.object.sha256));
         assert_eq!(object, works.then(|| (sent.bytes, sent.sha256.clone())));
         let told = Journal::reopen(&raw).unwrap().unwrap().journal.sent_before();
-        assert_eq!(told.as_ref() == Some(&sent), works, "the next one would look for what this one compresses: {told:?}");
+        assert_eq!(
+            told.as_ref() == Some(&sent),
+            works,
+            "the next one would look for what this one compresses: {told:?}"
+        );
         std::fs::remove_file(journal::path_for(&dir.path().join("raw"))).unwrap();
     }
 }
