@@ -1,7 +1,7 @@
 //! Removes or keeps the file and its journal when its upload has ended.
 
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
-use super::{Deposit, is_damaged};
+use super::{Deposit, is_damage};
 use crate::compress::source::Scrutiny;
 use crate::delivery::resume_command::still_there;
 use crate::error::Error;
@@ -25,7 +25,7 @@ impl Deposit<'_> {
                 receipt.kept = self.entry.as_ref().map(kept);
             }
             // A journal with the order of the pieces stays: without that order, the file is useless.
-            Err(_) if is_damaged(result) && self.journal.has_file() && self.begin.order.is_empty() => {
+            Err(error) if is_damage(error) && self.journal.has_file() && self.begin.order.is_empty() => {
                 let _ = journal.map(|journal| journal.remove());
             }
             Err(_) => {}

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use recall::{new_begin, recall};
 
-use super::{Context, tell_stored};
+use super::{Context, Delivery, tell_stored};
 use crate::compress::gzip;
 use crate::compress::source::Scrutiny;
 use crate::compress::verdict::Verdict;
@@ -111,21 +111,21 @@ impl<'a> Deposit<'a> {
         let begun = Instant::now();
         let (store, part_size, journal) = (&self.settings.store, self.begin.part_size, self.journal.clone());
         let opened = Upload::go_on(store, &self.begin.key, part_size, self.context.deadline, journal);
-        let mut upload = Some(opened.map_err(Error::store)?);
-        let result = self.send(&mut upload, receipt);
+        let mut upload = opened.map_err(Error::store)?;
+        let read = self.read_whole(&mut upload, receipt);
         // No later run goes on with the upload of a damaged file.
-        self.journal.decide(!is_damaged(&result));
+        self.journal.decide(!read.as_ref().is_err_and(is_damage));
+        let result = read.and_then(|(delivery, verdict)| self.complete(delivery, upload, &verdict, receipt));
         receipt.time("upload", begun.elapsed());
         result
     }
 
-    fn send(&self, upload: &mut Option<Upload>, receipt: &mut Receipt) -> Result<(), Error> {
+    /// Reads the file to its end, while its parts go out. The object is not complete then.
+    fn read_whole(&self, upload: &mut Upload, receipt: &mut Receipt) -> Result<(Delivery, Verdict), Error> {
         let path = shown(&self.item.path);
         self.context.progress.stage(&format!("reading {path}"), self.entry.as_ref().map(|_| self.begin.file.bytes));
-        let Some(open) = upload else { return Ok(()) };
-        let mut delivery = self.read(open)?;
+        let delivery = self.read(upload)?;
         let walk = &delivery.walk;
-        let verdict = self.verdict(walk);
         if self.scrutiny != Scrutiny::Anything {
             let known = receipt.dump.take().unwrap_or_default();
             receipt.warn_of_cut_arrays(walk.records.cut_arrays);
@@ -138,11 +138,19 @@ impl<'a> Deposit<'a> {
             receipt.redacted = Some(redact.word().to_owned());
             receipt.warn_of_blanked(delivery.blanked);
         }
-        let verdict = verdict.ok_or_else(|| DumpError::truncated(path, walk))?;
+        let verdict = self.verdict(walk).ok_or_else(|| DumpError::truncated(path, walk))?;
         self.warn_of_flaws(receipt, walk);
-        self.journal.decide(true);
-        let Some(upload) = upload.take() else { return Ok(()) };
-        let finished = delivery.complete(upload, &verdict, self.context.progress).map_err(Error::not_stored)?;
+        Ok((delivery, verdict))
+    }
+
+    fn complete(
+        &self,
+        mut delivery: Delivery,
+        upload: Upload,
+        verdict: &Verdict,
+        receipt: &mut Receipt,
+    ) -> Result<(), Error> {
+        let finished = delivery.complete(upload, verdict, self.context.progress).map_err(Error::not_stored)?;
         tell_stored(receipt, finished, &self.begin.key, self.begin.context.as_deref());
         Ok(())
     }
@@ -186,10 +194,10 @@ fn shown(path: &Path) -> String {
 }
 
 /// Returns whether every later attempt would read the same damage. A disk that fails may work again.
-fn is_damaged(result: &Result<(), Error>) -> bool {
-    match result {
-        Err(Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. })) => true,
-        Err(Error::Dump(DumpError::Read { source, .. })) => gzip::is_damage(source),
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Dump(DumpError::Truncated { .. } | DumpError::Malformed { .. }) => true,
+        Error::Dump(DumpError::Read { source, .. }) => gzip::is_damage(source),
         _ => false,
     }
 }
