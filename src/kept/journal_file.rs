@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use rustix::io::Errno;
 
+use crate::base::faults::door;
 use crate::base::printable::printable;
 use crate::base::run_id::run_id;
 use crate::files::entry::Entry;
@@ -70,12 +71,12 @@ pub fn path_for(file: &Path) -> PathBuf {
 /// # Errors
 /// When there is one, or it cannot be written.
 pub(super) fn create(file: &Entry, text: &[u8]) -> io::Result<File> {
-    match make_nameless(file, text) {
+    door("write a journal", || match make_nameless(file, text) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             make(file, text, |new, own| rename_new(new.dir(), new.name(), own.name()))
         }
         other => other,
-    }
+    })
 }
 
 /// Makes a journal that replaces the present one.
