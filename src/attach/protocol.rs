@@ -22,6 +22,12 @@ impl<'a> AttachOperation<'a> {
         Self { name: "threaddump", args: ["", ""] }
     }
 
+    /// Counts instances and bytes of each class, with unreachable objects. Without an argument, or for live objects,
+    /// the JVM would make a full collection first (JDK: `attachListener.cpp`, `heap_inspection`, all versions).
+    pub fn inspectheap() -> Self {
+        Self { name: "inspectheap", args: ["-all", ""] }
+    }
+
     /// Writes a heap dump into `path`, a file that must not exist. A dump of live objects needs a full collection
     /// first. An empty second argument would mean live objects, so the argument is always sent.
     pub fn dumpheap(path: &'a str, live: bool) -> Self {

@@ -1,6 +1,7 @@
 //! One file per verb. Each file reads as the list of its stages.
 
 mod arm;
+mod artefacts;
 mod check;
 mod dump;
 mod fetch;
@@ -11,6 +12,7 @@ mod list;
 mod presign;
 mod ps;
 mod status;
+mod take;
 mod upload;
 mod verify;
 mod watch;
@@ -75,6 +77,7 @@ pub fn run(cli: &Cli, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Fa
     let flags = &cli.flags;
     match &cli.command {
         Command::Dump(args) => dump::run(args, flags, watch_signals),
+        Command::Take(args) => take::run(args, flags, watch_signals),
         Command::Upload(args) => upload::run(args, flags, watch_signals),
         Command::Watch(args) => watch::run(args, flags, watch_signals),
         Command::List(args) => list::run(args, flags, watch_signals),

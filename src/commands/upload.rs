@@ -30,6 +30,9 @@ pub fn run(args: &UploadArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_
     let items = items(&settings)?;
     let progress = Progress::start();
     let ended: Vec<_> = items.iter().map(|item| store_one(item, &settings, &progress, &deadline)).collect();
+    if ended.iter().all(Result::is_ok) {
+        progress.done();
+    }
     drop(progress);
     if ended.is_empty() {
         return Ok(Answer::of("nothing is left to be stored\n".to_owned()));
@@ -64,7 +67,7 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// Joins all receipts. If several uploads fail, the first error counts, and the others are logged at once.
-fn all_of(ended: Vec<Result<Answer, Failed>>) -> Result<Answer, Failed> {
+pub fn all_of(ended: Vec<Result<Answer, Failed>>) -> Result<Answer, Failed> {
     let (mut all, mut result) = (Answer::default(), Ok(()));
     for one in ended {
         let (answer, error) = match one {

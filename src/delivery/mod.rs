@@ -6,7 +6,7 @@ pub mod file;
 pub mod resume_command;
 pub mod spooled;
 pub mod streamed;
-mod temporary;
+pub mod temporary;
 pub mod walk;
 
 use std::io;

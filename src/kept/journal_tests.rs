@@ -27,7 +27,7 @@ fn part(byte: u8) -> SentPart {
 }
 
 #[test]
-fn what_was_told_is_found_again_and_a_cut_line_is_not() {
+fn journal_is_read_up_to_a_cut_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("heap.hprof");
     let entry = Entry::named(&path).unwrap();
@@ -108,7 +108,7 @@ fn journal_of_0_1_0_is_read() {
 }
 
 #[test]
-fn upload_that_seems_lost_is_told_until_there_is_another() {
+fn journal_names_a_lost_upload_until_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let [file, kept] = ["file", "kept"].map(|name| Entry::named(&dir.path().join(name)).unwrap());
     let open = |id: &str| SoFar { store: "s3://b".into(), id: id.into(), parts: BTreeMap::new() };

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_is_removed_and_nothing_else() {
+    fn sweep_removes_only_unused_directories() {
         let parent = tempfile::tempdir().unwrap();
         let new = "spool.hprof.gz.abcdef.new";
         let half = left(parent.path(), "00000a", &[RAW, "heap.hprof.p0", "empty.1", SPOOL, SORTED, new, PROOF]);

@@ -2,16 +2,14 @@
 
 use std::fmt::{self, Display};
 
-use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::classes;
 use super::pod::Pod;
 use crate::base::printable::printable;
-use crate::base::run_id::run_id;
 use crate::base::units::Bytes;
 use crate::hprof::{Blanked, Summary};
-use crate::object::key::Place;
+use crate::object::artefact::Artefact;
 use crate::object::stored::{StoredObject, Verified};
 
 /// The reason of a dump that the JVM has written by itself.
@@ -29,6 +27,12 @@ pub struct Receipt {
     /// The user's reason for the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The person or program that asked for the run, by its own word. Nobody has verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// The kind of an object that `take` has stored; `None` for other objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<Artefact>,
     /// The key of the text beside the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
@@ -125,18 +129,6 @@ pub struct Failure {
 }
 
 impl Receipt {
-    /// Returns the receipt of a run that has not done anything yet.
-    pub fn new(place: &Place) -> Self {
-        Self {
-            tool: format!("jmap-dump-tool {}", crate::VERSION),
-            run_id: run_id(),
-            place: Some(place.to_string()),
-            started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-            pod: Pod::current(),
-            ..Self::default()
-        }
-    }
-
     pub fn warn(&mut self, warning: impl Into<String>) {
         let warning = warning.into();
         log::warn!("{warning}");
@@ -208,6 +200,9 @@ impl Display for Receipt {
             }
             line("verified", &how_verified(object))?;
         }
+        if let Some(artefact) = self.artefact {
+            line("artefact", &artefact.words())?;
+        }
         if let Some(dump) = &self.dump {
             dump.lines(&mut line)?;
         }
@@ -219,6 +214,9 @@ impl Display for Receipt {
         }
         if let Some(reason) = &self.reason {
             line("reason", reason)?;
+        }
+        if let Some(requester) = &self.requested_by {
+            line("requested", &format!("by {requester} (not verified)"))?;
         }
         if let Some(link) = &self.link {
             let until = self.link_until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();

@@ -5,14 +5,19 @@ mod fetch;
 mod file;
 mod layers;
 mod list;
+#[cfg(test)]
+mod offered_tests;
 mod policy;
 mod presign;
 mod store;
+mod take;
 mod upload;
 mod values;
 mod watch;
 
 use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
 
 pub use context::Context;
 pub use fetch::FetchSettings;
@@ -20,10 +25,12 @@ pub use file::FILE_NAME;
 pub use layers::{Layers, Origin};
 pub use list::{Form, ListSettings};
 pub use presign::PresignSettings;
+pub use take::TakeSettings;
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
 
+use crate::base::run_id::run_id;
 use crate::cli::{CheckArgs, DumpArgs, Flags, PlaceArgs};
 use crate::compress::redaction::Redaction;
 use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
@@ -31,11 +38,13 @@ use crate::hprof::Redact;
 use crate::jvm::condition::Condition;
 use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;
+use crate::object::pod::Pod;
+use crate::object::receipt::Receipt;
 use crate::store::StoreSettings;
 use context::contexts;
 use policy::Policy;
-use store::store;
-use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
+use store::store_to_write;
+use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid, requester};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +54,7 @@ pub enum Output {
     Json,
 }
 
-/// Settings of every command that stores a dump.
+/// Settings of `dump`, `upload` and `watch`, which store dumps.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub place: Place,
@@ -57,6 +66,8 @@ pub struct Settings {
     pub redact: Option<Redaction>,
     /// Disk limits of the directories, as this process sees them.
     pub disk_limits: DiskLimits,
+    /// The person or program that asked for the run, by its own word.
+    pub requested_by: Option<String>,
 }
 
 /// Settings that choose the JVM and the content of its dump.
@@ -99,11 +110,20 @@ pub struct DumpSettings {
 #[derive(Debug, Clone)]
 pub struct CheckSettings {
     /// `None` without a place: then no store is tried.
-    pub common: Option<Settings>,
+    pub trial: Option<Trial>,
     pub target: TargetSettings,
+    /// The data that a dump would redact.
+    pub redact: Option<Redaction>,
     pub deadline: Duration,
     pub output: Output,
     pub attach: bool,
+}
+
+/// The store that `check` tries, and the place that it tries there.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    pub place: Place,
+    pub store: StoreSettings,
 }
 
 impl Settings {
@@ -113,16 +133,30 @@ impl Settings {
         Self { place, ..self.clone() }
     }
 
+    /// Returns the receipt of a run that has not done anything yet.
+    pub fn new_receipt(&self) -> Receipt {
+        Receipt {
+            tool: format!("jmap-dump-tool {}", crate::VERSION),
+            run_id: run_id(),
+            place: Some(self.place.to_string()),
+            requested_by: self.requested_by.clone(),
+            started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            pod: Pod::current(),
+            ..Receipt::default()
+        }
+    }
+
     fn read(place: Place, layers: &Layers) -> Result<Self, UsageError> {
         let policy = Policy::built_in()?;
         Ok(Self {
             place,
-            store: store(layers, &policy)?,
+            store: store_to_write(layers, &policy)?,
             level: layers.parse("level", level)?.unwrap_or(2),
             deadline: deadline(layers)?,
             output: output(layers)?,
             redact: redaction(layers, &policy)?,
             disk_limits: told_limits(layers)?,
+            requested_by: layers.parse("requested_by", requester)?,
         })
     }
 }
@@ -209,13 +243,17 @@ impl CheckSettings {
     /// # Errors
     /// When a setting is invalid.
     pub fn of_check(args: &CheckArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = match args.place.as_slice() {
-            [project, app, env] => Some(Settings::read(Place::new(project, app, env)?, &layers)?),
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let policy = Policy::built_in()?;
+        let trial = match args.place.as_slice() {
+            [project, app, env] => {
+                Some(Trial { place: Place::new(project, app, env)?, store: store_to_write(&layers, &policy)? })
+            }
             _ => None,
         };
         Ok(Self {
-            common,
+            trial,
+            redact: redaction(&layers, &policy)?,
             target: TargetSettings::read(&layers)?,
             deadline: deadline(&layers)?,
             output: output(&layers)?,
@@ -231,7 +269,7 @@ impl DumpSettings {
     /// When a setting is missing or invalid.
     pub fn of_dump(args: &DumpArgs, flags: &Flags) -> Result<Self, UsageError> {
         let place = place(&args.place)?;
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let store_down = [("refuse", false), ("keep", true)];
         let if_unknown = [("dump", true), ("skip", false)];
         let common = Settings::read(place, &layers)?;

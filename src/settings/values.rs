@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::layers::Origin;
-use crate::base::printable::printable;
+use crate::base::printable::{is_command, printable};
 use crate::compress::gzip::LEVELS;
 use crate::heap_dump::DiskLimits;
 use crate::hprof::element_of;
@@ -63,6 +63,10 @@ pub enum UsageError {
     SignedEncryption,
     #[error("a signed URL takes one dump, and this may be several")]
     OneObject,
+    #[error("'{0}' is no list of what 'take' can take")]
+    Kinds(String),
+    #[error("a signed URL is for a heap dump, and 'take' stores other objects")]
+    TakeSigned,
     #[error("--no-disk and --keep-class contradict each other: what a class holds is found in a dump on a disk")]
     NoDiskKeepClass,
     #[error("the directory '{0}' is not an absolute path")]
@@ -108,6 +112,10 @@ impl UsageError {
                                        a store named by --store takes none of them from a file"
                 .into(),
             Self::OneObject => "name a store with a key, or one file at a time".into(),
+            Self::Kinds(_) => "name threads, histogram, memory or info, or several with ',' between: \
+                               take threads,info PROJECT APP ENV"
+                .into(),
+            Self::TakeSigned => "name a store with a key, or --store - for standard output".into(),
             Self::NoDiskKeepClass => "leave --no-disk or --keep-class away".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
@@ -131,6 +139,23 @@ impl UsageError {
                 format!("chown root {path} && chmod go-w {path}")
             }
         }
+    }
+}
+
+/// Longest name of a requester in bytes. A receipt shows it in one line.
+const REQUESTER_MAX: usize = 256;
+
+/// Checks the name of a requester. The receipt repeats it to people, so it is short and holds no control characters.
+pub(super) fn requester(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("no text at all".into())
+    } else if text.len() > REQUESTER_MAX {
+        Err(format!("longer than {REQUESTER_MAX} bytes"))
+    } else if text.contains(is_command) {
+        Err("it holds control characters".into())
+    } else {
+        Ok(text.to_owned())
     }
 }
 

@@ -42,8 +42,8 @@ fn each_bad_input_has_its_exit_status_and_a_next_step() {
         ("a level that is no number", with(&["--level", "fast"]), 2, "level = 'fast'", "--help"),
         ("a time without a unit", with(&["--deadline", "25"]), 2, "not a time such as", "--help"),
         ("a relative directory", with(&["--dir", "dumps"]), 2, "not an absolute path", "--help"),
-        ("an unknown choice", with(&["--select", "best"]), 2, "none of lowest, newest, largest", "--help"),
-        ("neither dumped nor skipped", with(&["--if-unknown", "ask"]), 2, "none of dump, skip", "--help"),
+        ("an unknown choice", with(&["--select", "best"]), 2, "lowest, newest, largest", "--help"),
+        ("neither dumped nor skipped", with(&["--if-unknown", "ask"]), 2, "dump, skip", "--help"),
         ("half a key", with(&[]), 2, "go together", "same place"),
         ("a settings file that is not there", vec!["a", "b", "c", "--config", &absent], 2, "cannot read", "is there"),
         ("a settings file of garbage", vec!["a", "b", "c", "--config", &garbage], 2, "cannot read", "readable"),
@@ -100,7 +100,7 @@ fn this_process_itself_is_refused_by_its_number() {
 }
 
 #[test]
-fn a_settings_file_beside_the_program_that_others_can_write_is_refused() {
+fn settings_file_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("jmap-dump-tool");
     let file = dir.path().join("jmap-dump-tool.toml");

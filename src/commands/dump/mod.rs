@@ -34,7 +34,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 }
 
 fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
-    let nothing_done = |error| (Receipt::new(&settings.common.place), Err(error));
+    let nothing_done = |error| (settings.common.new_receipt(), Err(error));
     let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,
         Err(error) => return nothing_done(error.into()),
@@ -48,6 +48,9 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Resu
     });
     let mut run = Run::new(settings, deadline, &jvm, turn);
     let result = run.all_stages();
+    if result.is_ok() {
+        run.progress.done();
+    }
     drop(run.progress);
     (run.receipt, result)
 }

@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
             redacted: settings.common.redact.as_ref().map(|redact| redact.word().to_owned()),
-            ..Receipt::new(&settings.common.place)
+            ..settings.common.new_receipt()
         };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn facts_of(jvm: &Jvm) -> JvmFacts {
+pub fn facts_of(jvm: &Jvm) -> JvmFacts {
     JvmFacts {
         pid: jvm.pid(),
         ns_pid: jvm.ns_pid,

@@ -80,7 +80,7 @@ struct Deposit<'a> {
 pub fn store(item: &Item, settings: &Settings, context: Context<'_>) -> (Receipt, Result<(), Error>) {
     let mut deposit = match Deposit::begin(item, settings, context) {
         Ok(deposit) => deposit,
-        Err(error) => return (Receipt::new(&settings.place), Err(error)),
+        Err(error) => return (settings.new_receipt(), Err(error)),
     };
     let begun = deposit.begin.receipt.clone();
     // Nobody waits for a dump that an earlier run has made, so the receipt has no wish.

@@ -15,7 +15,6 @@ use crate::kept::claim::ClaimError;
 use crate::kept::journal::{Begin, Begun, FORMAT, FileState, Journal, JournalError, Past};
 use crate::object::key::{ObjectKey, pid_of};
 use crate::object::part_size::part_size;
-use crate::object::receipt::Receipt;
 use crate::settings::{Settings, UsageError};
 use crate::store::abandon;
 use crate::store::url::StoreUrl;
@@ -118,7 +117,7 @@ fn first(
 /// Returns a new beginning. The key comes from the name of a file that waits for the store, or else from the file's
 /// last change.
 pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings) -> Result<Begin, Error> {
-    let mut receipt = Receipt::new(&settings.place);
+    let mut receipt = settings.new_receipt();
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
     if let Some(entry) = entry {
