@@ -189,11 +189,13 @@ fn remove_names(from: Arc<HeldDir>, dirs: &[OsString], files: &[OsString]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::names::journal_name;
 
     #[test]
     fn a_spool_with_a_journal_stays_and_one_without_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["waits", "half", "waits.upload"];
+        let journal = journal_name("waits");
+        let names = ["waits", "half", &journal];
         std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
         for name in names {
             std::fs::write(dir.path().join("a/b").join(name), "").unwrap();
@@ -206,9 +208,9 @@ mod tests {
         remove(&["a", "b"], &["waits", "half"]);
         assert_eq!(there(), [true, false, true]);
         // The object is stored, and its run was about to remove both.
-        remove(&["a", "b", "none"], &["waits", "waits.upload"]);
+        remove(&["a", "b", "none"], &["waits", &journal]);
         assert_eq!(there(), [true, false, true]);
-        remove(&["a", "b"], &["waits", "waits.upload"]);
+        remove(&["a", "b"], &["waits", &journal]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

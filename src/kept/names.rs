@@ -120,5 +120,10 @@ pub fn journal_name(file: &str) -> String {
 
 /// Returns whether a file of this name is a journal.
 pub fn is_journal(name: &OsStr) -> bool {
-    name.as_bytes().ends_with(JOURNAL.as_bytes())
+    file_of(name).is_some()
+}
+
+/// Returns the name of the file that a journal of this name lies beside.
+pub fn file_of(journal: &OsStr) -> Option<&OsStr> {
+    journal.as_bytes().strip_suffix(JOURNAL.as_bytes()).map(OsStr::from_bytes)
 }

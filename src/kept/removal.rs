@@ -44,11 +44,13 @@ pub fn remove(files: impl IntoIterator<Item = Entry>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::names::journal_name;
 
     #[test]
     fn parts_go_first_and_journals_last() {
-        let mut names = ["a.hprof.upload", "a.hprof", "a.hprof.p1", "spool.hprof.gz"].map(OsStr::new);
+        let journal = journal_name("a.hprof");
+        let mut names = [&journal, "a.hprof", "a.hprof.p1", "spool.hprof.gz"].map(OsStr::new);
         names.sort_by_key(|name| Turn::of(name));
-        assert_eq!(names, ["a.hprof.p1", "a.hprof", "spool.hprof.gz", "a.hprof.upload"].map(OsStr::new));
+        assert_eq!(names, ["a.hprof.p1", "a.hprof", "spool.hprof.gz", &journal].map(OsStr::new));
     }
 }

@@ -105,7 +105,7 @@ fn names(dir: &File, wanted: impl Fn(&OsStr) -> bool) -> io::Result<Vec<OsString
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kept::names::{PRIVATE_DIR, RAW, SORTED, SPOOL};
+    use crate::kept::names::{PRIVATE_DIR, RAW, SORTED, SPOOL, journal_name};
     use std::path::{Path, PathBuf};
 
     fn left(parent: &Path, id: &str, names: &[&str]) -> PathBuf {
@@ -139,7 +139,7 @@ mod tests {
         let linked = left(parent.path(), "000012", &[]);
         std::os::unix::fs::symlink("/proc/1/fd/1023", linked.join(RAW)).unwrap();
         make_old(&linked);
-        let journaled = left(parent.path(), "00000c", &[SPOOL, "spool.hprof.gz.upload"]);
+        let journaled = left(parent.path(), "00000c", &[SPOOL, &journal_name(SPOOL)]);
         let named = left(parent.path(), "00000d", &["20260101T000000Z_pod_1_00000d.hprof.gz"]);
         let other = left(parent.path(), "notes", &[SPOOL]);
         let (young, grows) = (left(parent.path(), "00000e", &[SPOOL]), left(parent.path(), "000011", &[SPOOL]));
