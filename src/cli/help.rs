@@ -104,7 +104,7 @@ Examples:
 pub const TAKE: &str = texts!(
     "\
 Kinds, and what each one costs the application:
-  threads    the stacks of all threads; the JVM stands still for about 1 ms
+  threads    the stacks of all threads; the JVM stands still for about 5 ms
              per 100 threads
   histogram  instances and bytes of each class, with unreachable objects;
              no collection; the JVM stands still for about 1 s per GB
