@@ -92,17 +92,20 @@ impl Kind {
 /// # Errors
 /// When the JVM does not answer, refuses, or the run is stopped.
 pub fn ask<'a>(kind: Kind, vm: &VirtualMachine<'a>, deadline: &Deadline) -> Result<Text<'a>, ArtefactError> {
-    // A native image knows diagnostic commands only (GraalVM: `AttachListenerThread`).
-    let is_native = vm.jvm().vm == Vm::NativeImage;
-    let operation = match kind {
-        Kind::Threads if is_native => AttachOperation::jcmd("Thread.print"),
-        Kind::Threads => AttachOperation::threaddump(),
-        Kind::Histogram if is_native => AttachOperation::jcmd("GC.class_histogram -all"),
-        Kind::Histogram => AttachOperation::inspectheap(),
+    let (command, operation) = match kind {
+        Kind::Threads => ("Thread.print", AttachOperation::threaddump()),
+        Kind::Histogram => ("GC.class_histogram -all", AttachOperation::inspectheap()),
         Kind::Memory => return memory(vm.jvm(), Ok(vm), deadline),
         Kind::Info => return info::info(vm, deadline),
     };
-    Text::of_answer(kind, vm.jvm(), vm.stream(&operation, deadline)?, deadline)
+    // A native image knows diagnostic commands only (GraalVM: `AttachListenerThread`).
+    let is_native = vm.jvm().vm == Vm::NativeImage;
+    let first = if is_native { AttachOperation::jcmd(command) } else { AttachOperation::jcmd_at_once(command) };
+    let mut answer = vm.stream(&first, deadline)?;
+    if answer.completion_status != 0 && !is_native {
+        answer = vm.stream(&operation, deadline)?;
+    }
+    Text::of_answer(kind, vm.jvm(), answer, deadline)
 }
 
 /// Returns a titled section of a text.

@@ -4,42 +4,47 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory};
 
-use super::{Cli, CommonArgs, PlaceArgs, RequesterArgs, SelectArgs, with_values_joined};
+use super::groups::*;
+use super::{Cli, with_values_joined};
 
 /// The word of the verb.
 pub(super) const VERB: &str = "take";
 
-/// What each kind costs the application.
-const COSTS: &str = "\
-Kinds, and what each one costs the application:
-  threads    the stacks of all threads; the JVM stands still for about 1 ms per 100 threads
-  histogram  instances and bytes of each class, with unreachable objects; no collection;
-             the JVM stands still while it walks its heap, about 1 s per GB
-  memory     native memory (NMT where it is on), mappings by category, threads, container;
-             no pause; a new mapping waits for some ms while the kernel counts
-  info       version, flags, heap, machine; no -D, arguments or environment; no pause
-
-Each kind is an object of its own. A kind that fails does not keep the others from being
-stored. The exit status is that of the first failure.
-Three words dump, whatever they are: 'take cart prod' is PROJECT APP ENV.";
-
 #[derive(Debug, Args)]
-#[command(after_help = COSTS, override_usage = "jmap-dump-tool take [OPTIONS] KIND[,KIND…] PROJECT APP ENV")]
+#[command(override_usage = "jmap-dump-tool take [OPTIONS] KIND[,KIND…] PROJECT APP ENV")]
 pub struct TakeArgs {
     /// What to take: threads, histogram, memory, info; several with ',' between
     #[arg(value_name = "KIND[,KIND…]")]
     pub kinds: String,
     #[command(flatten)]
     pub place: PlaceArgs,
-    #[command(flatten)]
-    pub common: CommonArgs,
-    #[command(flatten)]
-    pub target: SelectArgs,
     /// Why it is taken, for its receipt
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     #[command(flatten)]
     pub requester: RequesterArgs,
+    #[command(flatten)]
+    pub jvm: JvmArgs,
+    #[command(flatten, next_help_heading = WHERE_TO)]
+    pub store: StoreArgs,
+    #[command(flatten, next_help_heading = WHEN)]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    #[command(flatten)]
+    pub user: UserArgs,
+    #[command(flatten)]
+    pub encryption: EncryptionArgs,
+    #[command(flatten)]
+    pub reader: ReaderArgs,
+    #[command(flatten)]
+    pub compress: CompressArgs,
+    #[command(flatten)]
+    pub attach: AttachArgs,
+    #[command(flatten, next_help_heading = ADVANCED)]
+    pub output: OutputArgs,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// Returns whether the first word is the project of a dump: the words are a whole command line of `dump`. The oldest

@@ -1,16 +1,20 @@
 //! Settings of `fetch`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::layers::Layers;
+use super::store::store;
 use super::values::boolean;
-use super::{Settings, UsageError};
+use super::{Output, UsageError, deadline, output};
 use crate::cli::{FetchArgs, Flags};
-use crate::object::key::Place;
+use crate::store::StoreSettings;
 
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
-    pub common: Settings,
+    pub store: StoreSettings,
+    pub deadline: Duration,
+    pub output: Output,
     pub keys: Vec<String>,
     pub to: PathBuf,
     pub gunzip: bool,
@@ -22,9 +26,9 @@ impl FetchSettings {
     /// # Errors
     /// When a setting is missing or invalid.
     pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = Settings::read(Place::unknown(), &layers)?;
-        let prefix = common.store.url.of_key("");
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let store = store(&layers)?;
+        let prefix = store.url.of_key("");
         let keys =
             args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_start_matches('/').to_owned());
         let keys: Vec<String> = keys.collect();
@@ -32,6 +36,7 @@ impl FetchSettings {
             return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
         }
         let gunzip = layers.parse("gunzip", boolean)?.unwrap_or(false);
-        Ok(Self { common, keys, to: args.to.clone().unwrap_or_else(|| ".".into()).into(), gunzip })
+        let to = args.to.clone().unwrap_or_else(|| ".".into()).into();
+        Ok(Self { store, deadline: deadline(&layers)?, output: output(&layers)?, keys, to, gunzip })
     }
 }

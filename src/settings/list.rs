@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::layers::Layers;
+use super::store::store;
 use super::values::{choice, link_time};
-use super::{Settings, UsageError};
+use super::{UsageError, deadline};
 use crate::cli::{Flags, ListArgs};
 use crate::object::key::Place;
+use crate::store::StoreSettings;
 
 /// The form of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,7 +21,8 @@ pub enum Form {
 
 #[derive(Debug, Clone)]
 pub struct ListSettings {
-    pub common: Settings,
+    pub store: StoreSettings,
+    pub deadline: Duration,
     /// `project`, `project/app` or `project/app/env`.
     pub under: String,
     pub form: Form,
@@ -37,12 +40,10 @@ impl ListSettings {
         let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
         let part = |index: usize| names.get(index).copied().unwrap_or("any");
         Place::new(part(0), part(1), part(2))?;
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
-        // `Settings` knows only the forms of a receipt, and `html` is no such form.
-        let common = Settings::read(Place::unknown(), &layers.without("output"))?;
-        Ok(Self { common, under: names.join("/"), form, links })
+        Ok(Self { store: store(&layers)?, deadline: deadline(&layers)?, under: names.join("/"), form, links })
     }
 }

@@ -5,6 +5,8 @@ mod fetch;
 mod file;
 mod layers;
 mod list;
+#[cfg(test)]
+mod offered_tests;
 mod policy;
 mod presign;
 mod store;
@@ -36,7 +38,7 @@ use crate::object::key::Place;
 use crate::store::StoreSettings;
 use context::contexts;
 use policy::Policy;
-use store::store;
+use store::store_to_write;
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid, requester};
 
 /// The form of the receipt.
@@ -47,7 +49,7 @@ pub enum Output {
     Json,
 }
 
-/// Settings of every command that stores a dump.
+/// Settings of `dump`, `upload` and `watch`, which store dumps.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub place: Place,
@@ -103,11 +105,20 @@ pub struct DumpSettings {
 #[derive(Debug, Clone)]
 pub struct CheckSettings {
     /// `None` without a place: then no store is tried.
-    pub common: Option<Settings>,
+    pub trial: Option<Trial>,
     pub target: TargetSettings,
+    /// The data that a dump would redact.
+    pub redact: Option<Redaction>,
     pub deadline: Duration,
     pub output: Output,
     pub attach: bool,
+}
+
+/// The store that `check` tries, and the place that it tries there.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    pub place: Place,
+    pub store: StoreSettings,
 }
 
 impl Settings {
@@ -121,7 +132,7 @@ impl Settings {
         let policy = Policy::built_in()?;
         Ok(Self {
             place,
-            store: store(layers, &policy)?,
+            store: store_to_write(layers, &policy)?,
             level: layers.parse("level", level)?.unwrap_or(2),
             deadline: deadline(layers)?,
             output: output(layers)?,
@@ -214,13 +225,17 @@ impl CheckSettings {
     /// # Errors
     /// When a setting is invalid.
     pub fn of_check(args: &CheckArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = match args.place.as_slice() {
-            [project, app, env] => Some(Settings::read(Place::new(project, app, env)?, &layers)?),
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let policy = Policy::built_in()?;
+        let trial = match args.place.as_slice() {
+            [project, app, env] => {
+                Some(Trial { place: Place::new(project, app, env)?, store: store_to_write(&layers, &policy)? })
+            }
             _ => None,
         };
         Ok(Self {
-            common,
+            trial,
+            redact: redaction(&layers, &policy)?,
             target: TargetSettings::read(&layers)?,
             deadline: deadline(&layers)?,
             output: output(&layers)?,
@@ -236,7 +251,7 @@ impl DumpSettings {
     /// When a setting is missing or invalid.
     pub fn of_dump(args: &DumpArgs, flags: &Flags) -> Result<Self, UsageError> {
         let place = place(&args.place)?;
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let store_down = [("refuse", false), ("keep", true)];
         let if_unknown = [("dump", true), ("skip", false)];
         let common = Settings::read(place, &layers)?;

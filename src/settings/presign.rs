@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use super::layers::Layers;
+use super::policy::Policy;
+use super::store::store_to_write;
 use super::values::link_time;
-use super::{Settings, UsageError, place};
+use super::{Output, UsageError, deadline, output, place};
 use crate::cli::{Flags, PresignArgs};
+use crate::object::key::Place;
+use crate::store::StoreSettings;
 
 #[derive(Debug, Clone)]
 pub struct PresignSettings {
-    pub common: Settings,
+    pub place: Place,
+    pub store: StoreSettings,
+    pub deadline: Duration,
+    pub output: Output,
     /// Lifetime of the URL.
     pub valid: Duration,
 }
@@ -20,13 +27,19 @@ impl PresignSettings {
     /// # Errors
     /// When a setting is missing or invalid.
     pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = Settings::read(place(&args.place)?, &layers)?;
-        // A signed URL cannot demand encryption, so the store would ignore these settings. They count even if they come
-        // from a file that other commands share.
-        if common.store.encryption.is_some() || common.store.kms_key_id.is_some() {
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let (place, store) = (place(&args.place)?, store_to_write(&layers, &Policy::built_in()?)?);
+        // A signed URL cannot demand encryption, so the store would ignore these settings. They come from a file or a
+        // variable that other commands share.
+        if store.encryption.is_some() || store.kms_key_id.is_some() {
             return Err(UsageError::SignedEncryption);
         }
-        Ok(Self { common, valid: layers.parse("valid", link_time)?.unwrap_or(Duration::from_secs(3600)) })
+        Ok(Self {
+            place,
+            store,
+            deadline: deadline(&layers)?,
+            output: output(&layers)?,
+            valid: layers.parse("valid", link_time)?.unwrap_or(Duration::from_secs(3600)),
+        })
     }
 }

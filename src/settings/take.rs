@@ -23,7 +23,7 @@ impl TakeSettings {
     pub fn of_take(args: &TakeArgs, flags: &Flags) -> Result<Self, UsageError> {
         let kinds = kinds(&args.kinds)?;
         let place = place(&args.place)?;
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let common = Settings::read(place, &layers)?;
         // The key of a signed URL ends like that of a heap dump.
         if common.store.url.is_presigned() {

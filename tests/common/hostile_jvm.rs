@@ -70,7 +70,7 @@ def answer(client):
         if kind == 'escapes':
             text = '\nFORGED: all is well\nUnable to create: no \x1b[31mroom\x07\r\x9b2J\n'
     client.sendall(('0\n' + text).encode())
-    if operation == 'threaddump' and kind == 'many threads':
+    if first == 'Thread.print' and kind == 'many threads':
         client.sendall(b'Full thread dump\n')
         stack = b'"pool-1-thread-1" #12 prio=5\n' + b'\tat com.acme.Order.wait(Order.java:7)\n' * 20
         for _ in range(320):

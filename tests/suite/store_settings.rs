@@ -59,9 +59,9 @@ fn each_example_of_oss_and_obs_asks_the_host_of_its_bucket() {
     signed.push(signed_by(&["--config", file.to_str().unwrap(), "shop", "cart", "prod"]));
 
     let expected = [
-        ("https://BUCKET.s3.oss-cn-hangzhou-internal.aliyuncs.com/PREFIX/shop/cart/prod/", "cn-hangzhou"),
-        ("https://BUCKET.s3.oss-cn-hangzhou.aliyuncs.com/PREFIX/shop/cart/prod/", "cn-hangzhou"),
-        ("https://BUCKET.obs.cn-north-4.myhuaweicloud.com/PREFIX/shop/cart/prod/", "cn-north-4"),
+        ("https://bucket.s3.oss-cn-hangzhou-internal.aliyuncs.com/PREFIX/shop/cart/prod/", "cn-hangzhou"),
+        ("https://bucket.s3.oss-cn-hangzhou.aliyuncs.com/PREFIX/shop/cart/prod/", "cn-hangzhou"),
+        ("https://bucket.obs.cn-north-4.myhuaweicloud.com/PREFIX/shop/cart/prod/", "cn-north-4"),
         ("https://dumps.example.com/heaps/shop/cart/prod/", "cn-hangzhou"),
     ];
     assert_eq!(signed.len(), expected.len());
