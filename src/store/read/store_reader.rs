@@ -1,4 +1,4 @@
-//! Reads from a store: lists objects, reads their bytes, and signs links to them.
+//! Reads from a store: lists objects and reads their bytes. `link.rs` signs links to them.
 
 use std::fs::{File, Metadata};
 use std::io;
