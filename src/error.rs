@@ -10,7 +10,6 @@ use crate::base::printable::printable;
 use crate::base::units::{Bytes, Seconds};
 use crate::compress::compressor::PipelineError;
 use crate::compress::source::SourceError;
-use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::jvm::DiscoveryError;
 use crate::kept::claim::ClaimError;
@@ -259,15 +258,6 @@ impl Error {
                 what: "the stages of the dump have stopped".into(),
                 source: io::Error::other(PipelineError::Halted),
             },
-        }
-    }
-
-    /// Returns the error of a dump at `path` that could not be streamed into the store.
-    pub fn from_stream(error: StreamError, path: &str) -> Self {
-        match error {
-            StreamError::Store(StoreError::Stopped(stopped)) => stopped.into(),
-            StreamError::Store(error) => Self::StoreLost(error),
-            StreamError::Pipeline(error) => Self::from_pipeline(error, path, path),
         }
     }
 }

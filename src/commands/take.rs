@@ -8,7 +8,7 @@ use super::artefacts::{Taken, Taking};
 use super::dump::run::facts_of;
 use super::dump::turn::Turn;
 use super::upload::all_of;
-use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
+use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::cli::{Flags, TakeArgs};
 use crate::guard;
@@ -35,7 +35,7 @@ fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {
 }
 
 fn begun(settings: &TakeSettings) -> Receipt {
-    Receipt { reason: settings.reason.clone(), ..new_receipt(&settings.common) }
+    Receipt { reason: settings.reason.clone(), ..settings.common.new_receipt() }
 }
 
 /// Takes the artefacts of this JVM.

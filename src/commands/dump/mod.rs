@@ -14,7 +14,7 @@ pub mod turn;
 
 use std::path::Path;
 
-use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
+use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::cli::{DumpArgs, Flags};
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 }
 
 pub fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
-    let nothing_done = |error| (new_receipt(&settings.common), Err(error));
+    let nothing_done = |error| (settings.common.new_receipt(), Err(error));
     let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,
         Err(error) => return nothing_done(error.into()),
