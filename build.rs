@@ -5,7 +5,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "src/cli/mod.rs"]
 mod cli;
 

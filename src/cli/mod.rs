@@ -1,6 +1,7 @@
 //! Flags and help text only. `settings` checks the values.
 
 mod args;
+mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 pub use args::*;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use words::{FILE_KEYS, fitting, near_key};
 
 const AFTER_HELP: &str = "\
 Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml beside this program):
@@ -43,6 +45,9 @@ pub struct Cli {
     /// The flags that are settings, as they were given.
     #[arg(skip)]
     pub flags: Flags,
+    /// Why the words may not be what was meant. They are a dump all the same.
+    #[arg(skip)]
+    pub doubt: Option<String>,
 }
 
 /// Settings on the command line, by key, as text.
@@ -127,6 +132,24 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the verb, by which hints are worded.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Dump(_) => "dump",
+            Self::Ps(_) => "ps",
+            Self::Check(_) => "check",
+            Self::Upload(_) => "upload",
+            Self::Watch(_) => "watch",
+            Self::Status(_) => "status",
+            Self::List(_) => "list",
+            Self::Fetch(_) => "fetch",
+            Self::Presign(_) => "presign",
+            Self::Verify(_) => "verify",
+            Self::Arm(_) => "arm",
+            Self::Install(_) => "install",
+        }
+    }
+
     /// All that it does is to answer.
     pub fn only_answers(&self) -> bool {
         matches!(self, Self::Ps(_) | Self::List(_) | Self::Presign(_))
@@ -162,12 +185,18 @@ impl Cli {
     /// clap's own error, which prints itself.
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
-        if words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command)) {
+        let is_bare = words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command));
+        if is_bare {
             words.insert(1, "dump".into());
         }
+        let words = with_values_joined(words);
         let mut definition = Self::command();
-        let matches = definition.try_get_matches_from_mut(with_values_joined(words))?;
+        let matches = definition.try_get_matches_from_mut(&words);
+        let matches = matches.map_err(|error| words::explained(error, &words, is_bare))?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        if let (Command::Dump(args), true) = (&cli.command, is_bare) {
+            cli.doubt = words::doubt(&definition, &args.place.project)?;
+        }
         if let Some((verb, matches)) = matches.subcommand()
             && let Some(verb) = definition.find_subcommand(verb)
         {

@@ -33,6 +33,7 @@ use crate::object::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
 use crate::object::pod::Pod;
 use crate::object::receipt::Receipt;
 use crate::settings::Output;
+pub use crate::settings::warn_of_unknown_variables;
 use crate::store::Finished;
 use crate::terminal::output::write_within;
 
@@ -131,7 +132,7 @@ fn new_receipt(place: &Place) -> Receipt {
 /// Completes the receipt of a stored object, and puts it beside the object.
 fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
     receipt.object = Some(finished.object.clone());
-    if let Some(text) = context {
+    if let Some(text) = context.filter(|_| finished.takes_texts()) {
         match finished.put_beside(CONTEXT_TAIL, text.as_bytes().to_vec()) {
             Ok(()) => receipt.context = Some(key.beside(CONTEXT_TAIL)),
             Err(error) => {
@@ -157,10 +158,16 @@ fn emit(text: &str) {
 }
 
 /// Returns the receipt of a run that is over, in the form that the user asked for.
-fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> Result<Answer, Failed> {
+fn tell(
+    mut receipt: Receipt,
+    result: Result<(), Error>,
+    output: Output,
+    aside: bool,
+    verb: &str,
+) -> Result<Answer, Failed> {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();
-        receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint() });
+        receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint(verb) });
     }
     Answer { text: receipt_text(&receipt, output), aside }.and(result)
 }

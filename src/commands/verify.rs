@@ -25,19 +25,23 @@ use crate::terminal::progress::Progress;
 pub fn run(args: &VerifyArgs, flags: &Flags) -> Result<Answer, Failed> {
     let output = output_of(flags)?;
     let path = args.file.display().to_string();
-    let walk = verify(Path::new(&args.file), &path)?;
+    let walk = verify(Path::new(&args.file), &path).map_err(Error::of_named_file)?;
     let text = match output {
         Output::Text => describe(&path, &walk),
         Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
     };
-    let truncated = || DumpError::truncated(path, &walk);
+    let truncated = || DumpError::truncated(path, &walk).of_named_file();
     Answer::of(text).and(if walk.complete { Ok(()) } else { Err(truncated().into()) })
 }
 
 fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     let unopened = |source| UsageError::File { path: path.to_owned(), source };
     let file = regular_file::open_named(file).map_err(unopened)?;
-    let len = file.metadata().map_err(unopened)?.len();
+    let meta = file.metadata().map_err(unopened)?;
+    if meta.is_dir() {
+        return Err(unopened(io::ErrorKind::IsADirectory.into()).into());
+    }
+    let len = meta.len();
     let progress = Progress::start();
     progress.stage("reading the dump", None);
     // The reading of a file ends by itself, so a week is as good as no limit.

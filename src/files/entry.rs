@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, Stat, fstat, linkat, lstat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, Stat, fstat, linkat, lstat, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::named_path::{Walk, walk, walk_in};
@@ -50,6 +50,21 @@ impl HeldDir {
         let Walk { dir: fd, left, .. } = walk(path)?;
         let above = path.ancestors().nth(left.len()).unwrap_or(path);
         Ok((Arc::new(Self { fd, path: above.to_owned() }), left.into()))
+    }
+
+    /// Holds the directory at such a path. What is missing on the way is made, for this user alone.
+    ///
+    /// # Errors
+    /// As [`HeldDir::named`], and when a directory cannot be made.
+    pub fn named_or_new(path: &Path) -> io::Result<Arc<Self>> {
+        let (mut dir, missing) = Self::as_far_as(path)?;
+        for name in missing {
+            match mkdirat(&dir, &name, Mode::RWXU) {
+                Err(error) if error != Errno::EXIST => return Err(error.into()),
+                _ => dir = dir.below(&name)?,
+            }
+        }
+        Ok(dir)
     }
 
     /// Holds a directory by a descriptor that another process has sent.

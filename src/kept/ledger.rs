@@ -66,7 +66,7 @@ impl Ledger {
 
     /// More is known of what is uploaded.
     pub fn note_receipt(&self, receipt: &Receipt) {
-        self.lock().tell(|journal| journal.receipt(receipt));
+        self.lock().tell(|journal| journal.receipt(&receipt.for_journal()));
     }
 
     /// All is sent, or about to be: whoever comes after a crash knows it by this.

@@ -61,6 +61,9 @@ pub struct Receipt {
     pub kept: Option<Kept>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The warnings of [`Receipt::warn_of_this_run`]. Used only within the run.
+    #[serde(skip)]
+    pub of_this_run: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     /// Set by a dry run, or when no condition was met. No dump was made, and that is no error.
@@ -126,6 +129,22 @@ impl Receipt {
         let warning = warning.into();
         log::warn!("{warning}");
         self.warnings.push(warning);
+    }
+
+    /// Warns of something that does not hold any more when another run goes on with the dump: that the store is down,
+    /// for example.
+    pub fn warn_of_this_run(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        self.of_this_run.push(warning.clone());
+        self.warn(warning);
+    }
+
+    /// Returns the receipt for a journal: a run that goes on with the dump takes it over.
+    #[must_use]
+    pub fn for_journal(&self) -> Self {
+        let lasts = |warning: &&String| !self.of_this_run.contains(warning);
+        let warnings = self.warnings.iter().filter(lasts).cloned().collect();
+        Self { warnings, of_this_run: Vec::new(), ..self.clone() }
     }
 
     /// Warns of instances whose references were redacted, too.
@@ -250,6 +269,9 @@ impl DumpFacts {
         }
         if let Some(live_only) = self.live_only {
             line("objects", &if live_only { "live only" } else { "all, unreachable ones too" })?;
+        }
+        if let Some(pause) = self.pause {
+            line("pause", &format!("the JVM stood still for {pause:.2} s"))?;
         }
         match &self.words {
             Some(words) => line("jvm said", &words.lines().last().unwrap_or_default()),

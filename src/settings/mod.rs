@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use context::Context;
 pub use file::FILE_NAME;
-pub use layers::{Layers, Origin};
+pub use layers::{Layers, Origin, warn_of_unknown_variables};
 pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
 pub use upload::UploadSettings;
 pub use values::UsageError;
@@ -28,9 +28,10 @@ use crate::jvm::condition::Condition;
 use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;
 use crate::store::StoreSettings;
+use crate::store::url::StoreUrl;
 use context::contexts;
 use policy::Policy;
-use store::store;
+use store::{stdout_takes_a_dump, store};
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
 /// The form of the receipt.
@@ -109,7 +110,17 @@ impl Settings {
         Self { place, ..self.clone() }
     }
 
+    /// Reads the settings of a verb that stores.
     fn read(place: Place, layers: &Layers) -> Result<Self, UsageError> {
+        let read = Self::read_any(place, layers)?;
+        if read.store.url == StoreUrl::Stdout {
+            stdout_takes_a_dump()?;
+        }
+        Ok(read)
+    }
+
+    /// Reads the settings of a verb that stores nothing: standard output is not its store.
+    fn read_any(place: Place, layers: &Layers) -> Result<Self, UsageError> {
         Ok(Self {
             place,
             store: store(layers)?,

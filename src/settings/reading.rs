@@ -50,9 +50,12 @@ impl PresignSettings {
     /// When a setting is missing or invalid.
     pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = Settings::read(place(&args.place)?, &layers)?;
+        let common = Settings::read_any(place(&args.place)?, &layers)?;
         // A signed URL cannot demand encryption, so the store would ignore these settings. They count even if they come
         // from a file that other commands share.
+        if !common.store.url.can_sign() {
+            return Err(UsageError::NoSigner { store: common.store.url.to_string() });
+        }
         if common.store.encryption.is_some() || common.store.kms_key_id.is_some() {
             return Err(UsageError::SignedEncryption);
         }
@@ -75,7 +78,7 @@ impl ListSettings {
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
         // `Settings` knows only the forms of a receipt, and `html` is no such form.
-        let common = Settings::read(Place::unknown(), &layers.without("output"))?;
+        let common = Settings::read_any(Place::unknown(), &layers.without("output"))?;
         Ok(Self { common, under: names.join("/"), form, links })
     }
 }
@@ -87,11 +90,16 @@ impl FetchSettings {
     /// When a setting is missing or invalid.
     pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = Settings::read(Place::unknown(), &layers)?;
+        let common = Settings::read_any(Place::unknown(), &layers)?;
         let prefix = common.store.url.of_key("");
-        let keys =
-            args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_start_matches('/').to_owned());
+        let keys = args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_matches('/').to_owned());
         let keys: Vec<String> = keys.collect();
+        if let Some(other) = keys.iter().find(|key| key.contains("://")) {
+            // The query of a signed URL is a secret.
+            let shown = other.split('?').next().unwrap_or_default();
+            let shown = shown.chars().take(200).flat_map(char::escape_debug).collect();
+            return Err(UsageError::KeyOfOther { shown, store: common.store.url.to_string() });
+        }
         if let Some(bad) = keys.iter().find(|key| key.split('/').any(|part| part.is_empty() || part == "..")) {
             return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
         }

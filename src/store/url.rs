@@ -65,6 +65,8 @@ pub enum StoreUrl {
 pub enum StoreUrlError {
     #[error("the store is empty")]
     Empty,
+    #[error("the store {0} begins with a quotation mark")]
+    Quoted(String),
     #[error("the store '{0}' names no bucket")]
     NoBucket(String),
     #[error("the store '{0}' is neither a URL nor a path that begins with '/' or '.'")]
@@ -85,6 +87,23 @@ pub enum StoreUrlError {
     TooLong,
 }
 
+impl StoreUrlError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Quoted(_) => {
+                "leave it out: a shell takes quotation marks away, a file or a manifest leaves them there"
+            }
+            Self::Bucket(name) if name.contains(':') => {
+                "a server of your own is the endpoint: --store s3://BUCKET/PREFIX --endpoint https://HOST:PORT"
+            }
+            Self::Extra('@') => {
+                "credentials are never in the URL: JMAP_DUMP_ACCESS_KEY_ID, or JMAP_DUMP_PASSWORD, has them"
+            }
+            _ => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')",
+        }
+    }
+}
+
 impl StoreUrl {
     /// Parses the text of `--store`.
     ///
@@ -95,6 +114,7 @@ impl StoreUrl {
         match text.split_once("://") {
             _ if text.is_empty() => Err(StoreUrlError::Empty),
             _ if text == "-" => Ok(Self::Stdout),
+            _ if text.starts_with(['"', '\'']) => Err(StoreUrlError::Quoted(text.chars().take(40).collect())),
             None if text.starts_with(['/', '.']) => Ok(Self::Local { dir: text.to_owned() }),
             None => Err(StoreUrlError::NoScheme(text.chars().take(40).collect())),
             Some((scheme, _)) if scheme != "file" && text.chars().any(char::is_control) => Err(StoreUrlError::Control),
@@ -184,6 +204,11 @@ impl StoreUrl {
     }
 
     /// Returns whether the URL is valid for a single object only.
+    /// Returns whether such stores sign URLs.
+    pub fn can_sign(&self) -> bool {
+        !matches!(self, Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout)
+    }
+
     pub fn is_presigned(&self) -> bool {
         matches!(self, Self::Presigned { .. })
     }

@@ -26,7 +26,7 @@ impl Run<'_> {
             order,
             truncated: false,
             delete: true,
-            receipt: self.receipt.clone(),
+            receipt: self.receipt.for_journal(),
             redact: None,
             context: self.context.clone(),
             dump_of: Some(self.dump_of()),
@@ -51,7 +51,7 @@ impl Run<'_> {
     pub fn keep_spool(&mut self, delivery: &Delivery, plan: &mut Plan, ledger: Option<&Ledger>) {
         let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {
-            self.receipt.warn(format!(
+            self.receipt.warn_of_this_run(format!(
                 "its head is behind its heap, and 'upload' alone puts it in order: it was not sorted, {why}"
             ));
             return self.keep_as_sealed(spool, plan, ledger);
@@ -72,7 +72,8 @@ impl Run<'_> {
     pub fn keep_unverified(&mut self, delivery: &Delivery, plan: &mut Plan) {
         let Some(spool) = &delivery.spool else { return };
         if let Err(why) = self.put_in_order(spool, plan) {
-            self.receipt.warn(format!("nobody can tell that it is stored, and its copy was not sorted: {why}"));
+            self.receipt
+                .warn_of_this_run(format!("nobody can tell that it is stored, and its copy was not sorted: {why}"));
             return self.keep_as_sealed(spool, plan, None);
         }
         let file = if spool.is_in_order() { SPOOL } else { SORTED };
@@ -83,7 +84,7 @@ impl Run<'_> {
             let _ = plan.dir.remove_file(surplus);
         }
         if let Ok(kept) = &kept {
-            self.receipt.warn(format!(
+            self.receipt.warn_of_this_run(format!(
                 "nobody can tell that it is stored: {} stays; remove it when you have seen the object",
                 kept.path
             ));
