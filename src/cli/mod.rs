@@ -1,6 +1,8 @@
 //! Flags and help text only. `settings` checks the values.
 
 mod args;
+mod groups;
+mod help;
 mod words;
 
 use std::collections::BTreeMap;
@@ -9,38 +11,22 @@ use std::ffi::OsString;
 pub use args::*;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use groups::*;
 pub use words::{FILE_KEYS, fitting, near_key};
 
-const AFTER_HELP: &str = "\
-Stores (--store, or JMAP_DUMP_STORE, or store = \"...\" in jmap-dump-tool.toml beside this program):
-  s3://BUCKET/PREFIX   Amazon S3 and what speaks like it (endpoint, region, access_key_id, secret_access_key)
-  oss://, obs://       Aliyun OSS, Huawei OBS (region or endpoint, access_key_id, secret_access_key)
-  gs://BUCKET/PREFIX   Google Cloud Storage (service_account_file)
-  az://CONTAINER/PREFIX  Azure Blob Storage (account, account_key)
-  https://HOST/DIR     WebDAV (username, password)
-  https://…?SIGNATURE  one object, by a URL that 'presign' has made; in JMAP_DUMP_STORE, for it is a secret
-  /DIR or file:///DIR  a directory
-  -                    standard output
-What a flag sets, the environment variable JMAP_DUMP_FLAG and a key in that file set as well; secrets have only those, or KEY_file.
-
-Exit status: 0 stored and verified; 1 unexpected; 2 usage or settings; 3 no JVM; 4 attach not possible;
-5 dump failed or incomplete; 6 no room or local I/O; 7 dumped but not stored, kept; 8 deadline or signal;
-9 store unusable, nothing dumped.";
-
 /// Gets the heap dump out of a JVM: attach, dump, compress, verify, store.
-///
-/// Three words, PROJECT APP ENV, dump the JVM with the lowest pid and store the dump under PROJECT/APP/ENV.
 #[derive(Debug, Parser)]
-#[command(version = crate::VERSION, after_help = AFTER_HELP, arg_required_else_help = true, args_override_self = true)]
+#[command(version = crate::VERSION, arg_required_else_help = true, args_override_self = true)]
 #[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
+#[command(help_template = help::TEMPLATE, before_help = help::THREE_WORDS, after_help = help::EXIT_STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    /// Say more on standard error; -vv says everything
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = ADVANCED)]
     pub verbose: u8,
-    /// Messages and the receipt there, too: /proc/1/fd/1 is the pod's log
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Copy messages and the receipt to this file; /proc/1/fd/1 is the pod's log
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = ADVANCED)]
     log_to: Option<OsString>,
     /// The flags that are settings, as they were given.
     #[arg(skip)]
@@ -90,6 +76,28 @@ fn key(flag: &clap::Arg) -> Option<String> {
     (!PER_RUN.contains(&key.as_str())).then_some(key)
 }
 
+/// A flag that is a setting, as a verb offers it.
+#[cfg(test)]
+#[derive(Debug)]
+pub struct Offered {
+    pub key: String,
+    /// All words that it takes. Empty if it takes any text.
+    pub values: Vec<String>,
+}
+
+/// Returns the flags of a verb that are settings.
+#[cfg(test)]
+pub fn flags_of(verb: &str) -> Vec<Offered> {
+    let command = Cli::command();
+    let flags = command.find_subcommand(verb).into_iter().flat_map(clap::Command::get_arguments);
+    let offered = |flag: &clap::Arg| {
+        let is_switch = !flag.get_action().takes_values();
+        let words = flag.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
+        Some(Offered { key: key(flag)?, values: if is_switch { Vec::new() } else { words.collect() } })
+    };
+    flags.filter_map(offered).collect()
+}
+
 impl Flags {
     fn of(verb: &clap::Command, matches: &ArgMatches) -> Self {
         let given = verb.get_arguments().filter_map(|flag| {
@@ -106,28 +114,40 @@ impl Flags {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
+    #[command(after_help = help::DUMP)]
     Dump(DumpArgs),
-    /// The JVMs here, and what can be done with each
+    /// List the JVMs here, and say whether each can be dumped
+    #[command(after_help = help::PS)]
     Ps(PsArgs),
-    /// Everything short of dumping: attach, room, store; names each obstacle
+    /// Check attach, disk space and store without dumping
+    #[command(after_help = help::CHECK)]
     Check(CheckArgs),
     /// Store a dump that is already a file
+    #[command(after_help = help::UPLOAD)]
     Upload(UploadArgs),
-    /// The sidecar: store each dump that appears in a directory
+    /// Store each dump that appears in a directory; the sidecar
+    #[command(after_help = help::WATCH)]
     Watch(WatchArgs),
-    /// How a watcher is, by its status file, for probes
+    /// Report the health of a watcher; for liveness probes
+    #[command(after_help = help::STATUS)]
     Status(StatusArgs),
-    /// What is in the store, newest first
+    /// List what is in the store, newest first
+    #[command(after_help = help::LIST)]
     List(ListArgs),
-    /// Get objects out of the store, checked
+    /// Download objects from the store, and verify them
+    #[command(after_help = help::FETCH)]
     Fetch(FetchArgs),
-    /// A URL by which one dump can be stored without a key
+    /// Create a signed URL that allows one upload without credentials
+    #[command(after_help = help::PRESIGN)]
     Presign(PresignArgs),
-    /// Walk a dump, plain or gzipped, to its end
+    /// Check whether a dump, plain or gzipped, is whole
+    #[command(after_help = help::VERIFY)]
     Verify(VerifyArgs),
     /// Have a running JVM write its heap on OutOfMemoryError
+    #[command(after_help = help::ARM)]
     Arm(ArmArgs),
     /// Copy this program and its settings file into a directory
+    #[command(after_help = help::INSTALL)]
     Install(InstallArgs),
 }
 

@@ -22,7 +22,7 @@ use crate::jvm::{Jvm, PROC, select};
 use crate::object::key::ObjectKey;
 use crate::object::part_size::PART_MIN;
 use crate::object::pod::Pod;
-use crate::settings::{CheckSettings, Output, Settings};
+use crate::settings::{CheckSettings, Output, Trial};
 use crate::store::Upload;
 
 /// Bytes that one core compresses in a second at the default level.
@@ -96,8 +96,8 @@ pub fn run(args: &CheckArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>
         }
         Err(error) => findings.obstacle("jvm", error),
     }
-    match &settings.common {
-        Some(common) => try_store(common, &mut findings, &deadline),
+    match &settings.trial {
+        Some(trial) => try_store(trial, &mut findings, &deadline),
         None => findings.other("store", State::Unknown, "not tried", "name PROJECT APP ENV to try it"),
     }
     let text = match settings.output {
@@ -131,10 +131,9 @@ fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadlin
 
 fn try_plan(vm: &VirtualMachine<'_>, settings: &CheckSettings, findings: &mut Findings, deadline: &Deadline) {
     let run_id = run_id();
-    let common = settings.common.as_ref();
     let request = PlanRequest {
-        store_dir: common.and_then(|common| common.store.url.local_dir()),
-        whole: common.and_then(|common| common.redact.as_ref()).is_some_and(Redaction::needs_whole_dump),
+        store_dir: settings.trial.as_ref().and_then(|trial| trial.store.url.local_dir()),
+        whole: settings.redact.as_ref().is_some_and(Redaction::needs_whole_dump),
         ..settings.target.plan_request(&run_id)
     };
     match heap_dump::plan(vm, &request, deadline) {
@@ -189,7 +188,7 @@ fn tell_plan(plan: &Plan, settings: &CheckSettings, findings: &mut Findings) {
 
 /// Opens an upload at a key of its own, and gives it up again. The upload needs the same rights as a run, and leaves
 /// nothing behind.
-fn try_store(settings: &Settings, findings: &mut Findings, deadline: &Deadline) {
+fn try_store(settings: &Trial, findings: &mut Findings, deadline: &Deadline) {
     let key = ObjectKey::new(&settings.place, Utc::now(), &Pod::current().name, 0, &run_id());
     match Upload::open(&settings.store, &key, PART_MIN, deadline) {
         Ok(_) if settings.store.url.is_presigned() => findings.other(

@@ -45,14 +45,17 @@ struct Fetched {
 
 pub fn run(args: &FetchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = FetchSettings::of_fetch(args, flags)?;
-    let deadline = start_clock(settings.common.deadline, watch_signals)?;
-    let shelf = Shelf::open(&settings.common.store, &deadline).map_err(Error::store)?;
+    let deadline = start_clock(settings.deadline, watch_signals)?;
+    let shelf = Shelf::open(&settings.store, &deadline).map_err(Error::store)?;
     let progress = Progress::start();
     let mut text = String::new();
     let result = settings.keys.iter().try_for_each(|key| {
-        text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.common.output);
+        text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.output);
         Ok(())
     });
+    if result.is_ok() {
+        progress.done();
+    }
     drop(progress);
     Answer::of(text).and(result)
 }

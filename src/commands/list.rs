@@ -24,13 +24,13 @@ const DETAILS_MAX: usize = 64 << 20;
 
 pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = ListSettings::of_list(args, flags)?;
-    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let deadline = start_clock(settings.deadline, watch_signals)?;
     let rows = rows(&settings, &deadline)?;
     Ok(Answer::of(match settings.form {
         Form::Text => row::table(&rows),
         Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
         Form::Html => {
-            let store = &settings.common.store;
+            let store = &settings.store;
             let whence = Whence { under: &settings.under, store: &store.url.to_string(), flags: &address_flags(store) };
             page::page(&whence, &rows, Utc::now())
         }
@@ -38,10 +38,10 @@ pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 }
 
 fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error> {
-    let shelf = Shelf::open(&settings.common.store, deadline).map_err(Error::store)?;
+    let shelf = Shelf::open(&settings.store, deadline).map_err(Error::store)?;
     let stored = shelf.list(&settings.under, |key| key.ends_with(".gz")).map_err(Error::store)?;
     let mut rows: Vec<Row> =
-        stored.iter().map(|object| Row::of(object, settings.common.store.url.of_key(&object.key))).collect();
+        stored.iter().map(|object| Row::of(object, settings.store.url.of_key(&object.key))).collect();
     let mut of_receipt: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (row, object) in stored.iter().enumerate() {
         of_receipt.entry(receipt_of(&object.key)).or_default().push(row);

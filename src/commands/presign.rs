@@ -28,17 +28,17 @@ struct Signed {
 
 pub fn run(args: &PresignArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = PresignSettings::of_presign(args, flags)?;
-    let deadline = start_clock(settings.common.deadline, watch_signals)?;
+    let deadline = start_clock(settings.deadline, watch_signals)?;
     let signed = sign(&settings, &deadline)?;
-    Ok(Answer::of(match settings.common.output {
+    Ok(Answer::of(match settings.output {
         Output::Text => format!("{}\n", printable(&signed.url)),
         Output::Json => serde_json::to_string(&signed).unwrap_or_default() + "\n",
     }))
 }
 
 fn sign(settings: &PresignSettings, deadline: &Deadline) -> Result<Signed, Error> {
-    let key = ObjectKey::new(&settings.common.place, Utc::now(), POD, 0, &run_id()).dump();
-    let shelf = Shelf::open(&settings.common.store, deadline).map_err(Error::store)?;
+    let key = ObjectKey::new(&settings.place, Utc::now(), POD, 0, &run_id()).dump();
+    let shelf = Shelf::open(&settings.store, deadline).map_err(Error::store)?;
     let link = shelf.upload_link(&key, settings.valid).map_err(Error::store)?;
     let link = link.ok_or(SettingsError::NoSignature).map_err(|error| Error::store(error.into()))?;
     let (until, warning) = (link.until(), link.warning());

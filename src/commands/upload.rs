@@ -29,6 +29,9 @@ pub fn run(args: &UploadArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_
     let items = items(&settings)?;
     let progress = Progress::start();
     let ended: Vec<_> = items.iter().map(|item| store_one(item, &settings, &progress, &deadline)).collect();
+    if ended.iter().all(Result::is_ok) {
+        progress.done();
+    }
     drop(progress);
     if ended.is_empty() {
         return Ok(Answer::of("nothing is left to be stored\n".to_owned()));

@@ -43,14 +43,16 @@ fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     }
     let len = meta.len();
     let progress = Progress::start();
-    progress.stage("reading the dump", None);
     // The reading of a file ends by itself, so a week is as good as no limit.
     let deadline = Deadline::after(std::time::Duration::from_secs(7 * 24 * 3600))
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     let gzipped = is_gzip(&file).map_err(|source| DumpError::Read { path: path.to_owned(), source })?;
+    // A gzipped dump does not tell how large it becomes.
+    progress.stage("reading the dump", (!gzipped).then_some(len));
     let mut histogram = Histogram::new();
     let mut raw = reader((&file).take(len), gzipped, Scrutiny::Dump);
     let walk = walk(&mut raw, path, &progress, &deadline, &mut histogram)?;
+    progress.done();
     Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
 }
 

@@ -121,6 +121,8 @@ impl Layers {
 
     /// Returns the value of `key` from the strongest source that has one.
     pub fn get(&self, key: &str) -> Option<Value> {
+        #[cfg(test)]
+        super::offered_tests::note(key);
         debug_assert!(KNOWN_KEYS.iter().any(|known| known == key), "{key} is neither a flag nor a key of files");
         let mut all = self.0.iter().filter_map(|(origin, values)| Some((origin, values.0.get(key)?)));
         all.next().map(|(origin, text)| Value { text: text.clone(), origin: origin.clone() })
@@ -165,16 +167,6 @@ impl Layers {
                 Ordering::Equal => Err(UsageError::SecretTwice { origin: file.origin, key: twin }),
             },
         }
-    }
-
-    /// Returns all sources without `key`.
-    #[must_use]
-    pub fn without(&self, key: &str) -> Self {
-        let without = |(origin, values): &(Origin, Values)| {
-            let others = values.0.iter().filter(|(other, _)| *other != key);
-            (origin.clone(), Values(others.map(|(key, text)| (key.clone(), text.clone())).collect()))
-        };
-        Self(self.0.iter().map(without).collect())
     }
 }
 

@@ -3,6 +3,8 @@
 mod context;
 mod file;
 mod layers;
+#[cfg(test)]
+mod offered_tests;
 mod policy;
 mod reading;
 mod store;
@@ -31,7 +33,7 @@ use crate::store::StoreSettings;
 use crate::store::url::StoreUrl;
 use context::contexts;
 use policy::Policy;
-use store::{stdout_takes_a_dump, store};
+use store::{stdout_takes_a_dump, store_to_write};
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
 
 /// The form of the receipt.
@@ -42,7 +44,7 @@ pub enum Output {
     Json,
 }
 
-/// Settings of every command that stores a dump.
+/// Settings of `dump`, `upload` and `watch`, which store dumps.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub place: Place,
@@ -96,11 +98,20 @@ pub struct DumpSettings {
 #[derive(Debug, Clone)]
 pub struct CheckSettings {
     /// `None` without a place: then no store is tried.
-    pub common: Option<Settings>,
+    pub trial: Option<Trial>,
     pub target: TargetSettings,
+    /// The data that a dump would redact.
+    pub redact: Option<Redaction>,
     pub deadline: Duration,
     pub output: Output,
     pub attach: bool,
+}
+
+/// The store that `check` tries, and the place that it tries there.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    pub place: Place,
+    pub store: StoreSettings,
 }
 
 impl Settings {
@@ -123,7 +134,7 @@ impl Settings {
     fn read_any(place: Place, layers: &Layers) -> Result<Self, UsageError> {
         Ok(Self {
             place,
-            store: store(layers)?,
+            store: store_to_write(layers)?,
             level: layers.parse("level", level)?.unwrap_or(2),
             deadline: deadline(layers)?,
             output: output(layers)?,
@@ -215,13 +226,20 @@ impl CheckSettings {
     /// # Errors
     /// When a setting is invalid.
     pub fn of_check(args: &CheckArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = match args.place.as_slice() {
-            [project, app, env] => Some(Settings::read(Place::new(project, app, env)?, &layers)?),
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let trial = match args.place.as_slice() {
+            [project, app, env] => {
+                let (place, store) = (Place::new(project, app, env)?, store_to_write(&layers)?);
+                if store.url == StoreUrl::Stdout {
+                    stdout_takes_a_dump()?;
+                }
+                Some(Trial { place, store })
+            }
             _ => None,
         };
         Ok(Self {
-            common,
+            trial,
+            redact: redaction(&layers)?,
             target: TargetSettings::read(&layers)?,
             deadline: deadline(&layers)?,
             output: output(&layers)?,
@@ -237,7 +255,7 @@ impl DumpSettings {
     /// When a setting is missing or invalid.
     pub fn of_dump(args: &DumpArgs, flags: &Flags) -> Result<Self, UsageError> {
         let place = place(&args.place)?;
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let store_down = [("refuse", false), ("keep", true)];
         let if_unknown = [("dump", true), ("skip", false)];
         let common = Settings::read(place, &layers)?;

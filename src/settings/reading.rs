@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::Layers;
+use super::store::{store, store_to_write};
 use super::values::{boolean, choice, link_time};
-use super::{Settings, UsageError, place};
+use super::{Output, UsageError, deadline, output, place};
 use crate::cli::{FetchArgs, Flags, ListArgs, PresignArgs};
 use crate::object::key::Place;
+use crate::store::StoreSettings;
 
 /// The form of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,7 +22,8 @@ pub enum Form {
 
 #[derive(Debug, Clone)]
 pub struct ListSettings {
-    pub common: Settings,
+    pub store: StoreSettings,
+    pub deadline: Duration,
     /// `project`, `project/app` or `project/app/env`.
     pub under: String,
     pub form: Form,
@@ -30,7 +33,9 @@ pub struct ListSettings {
 
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
-    pub common: Settings,
+    pub store: StoreSettings,
+    pub deadline: Duration,
+    pub output: Output,
     pub keys: Vec<String>,
     pub to: PathBuf,
     pub gunzip: bool,
@@ -38,7 +43,10 @@ pub struct FetchSettings {
 
 #[derive(Debug, Clone)]
 pub struct PresignSettings {
-    pub common: Settings,
+    pub place: Place,
+    pub store: StoreSettings,
+    pub deadline: Duration,
+    pub output: Output,
     /// Lifetime of the URL.
     pub valid: Duration,
 }
@@ -49,17 +57,23 @@ impl PresignSettings {
     /// # Errors
     /// When a setting is missing or invalid.
     pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = Settings::read_any(place(&args.place)?, &layers)?;
-        // A signed URL cannot demand encryption, so the store would ignore these settings. They count even if they come
-        // from a file that other commands share.
-        if !common.store.url.can_sign() {
-            return Err(UsageError::NoSigner { store: common.store.url.to_string() });
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let (place, store) = (place(&args.place)?, store_to_write(&layers)?);
+        if !store.url.can_sign() {
+            return Err(UsageError::NoSigner { store: store.url.to_string() });
         }
-        if common.store.encryption.is_some() || common.store.kms_key_id.is_some() {
+        // A signed URL cannot demand encryption, so the store would ignore these settings. They come from a file or a
+        // variable that other commands share.
+        if store.encryption.is_some() || store.kms_key_id.is_some() {
             return Err(UsageError::SignedEncryption);
         }
-        Ok(Self { common, valid: layers.parse("valid", link_time)?.unwrap_or(Duration::from_secs(3600)) })
+        Ok(Self {
+            place,
+            store,
+            deadline: deadline(&layers)?,
+            output: output(&layers)?,
+            valid: layers.parse("valid", link_time)?.unwrap_or(Duration::from_secs(3600)),
+        })
     }
 }
 
@@ -73,13 +87,11 @@ impl ListSettings {
         let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
         let part = |index: usize| names.get(index).copied().unwrap_or("any");
         Place::new(part(0), part(1), part(2))?;
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
-        // `Settings` knows only the forms of a receipt, and `html` is no such form.
-        let common = Settings::read_any(Place::unknown(), &layers.without("output"))?;
-        Ok(Self { common, under: names.join("/"), form, links })
+        Ok(Self { store: store(&layers)?, deadline: deadline(&layers)?, under: names.join("/"), form, links })
     }
 }
 
@@ -89,21 +101,22 @@ impl FetchSettings {
     /// # Errors
     /// When a setting is missing or invalid.
     pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
-        let common = Settings::read_any(Place::unknown(), &layers)?;
-        let prefix = common.store.url.of_key("");
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let store = store(&layers)?;
+        let prefix = store.url.of_key("");
         let keys = args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_matches('/').to_owned());
         let keys: Vec<String> = keys.collect();
         if let Some(other) = keys.iter().find(|key| key.contains("://")) {
             // The query of a signed URL is a secret.
             let shown = other.split('?').next().unwrap_or_default();
             let shown = shown.chars().take(200).flat_map(char::escape_debug).collect();
-            return Err(UsageError::KeyOfOther { shown, store: common.store.url.to_string() });
+            return Err(UsageError::KeyOfOther { shown, store: store.url.to_string() });
         }
         if let Some(bad) = keys.iter().find(|key| key.split('/').any(|part| part.is_empty() || part == "..")) {
             return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
         }
         let gunzip = layers.parse("gunzip", boolean)?.unwrap_or(false);
-        Ok(Self { common, keys, to: args.to.clone().unwrap_or_else(|| ".".into()).into(), gunzip })
+        let to = args.to.clone().unwrap_or_else(|| ".".into()).into();
+        Ok(Self { store, deadline: deadline(&layers)?, output: output(&layers)?, keys, to, gunzip })
     }
 }

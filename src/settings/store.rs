@@ -29,9 +29,30 @@ pub(super) fn stdout_takes_a_dump() -> Result<(), UsageError> {
     }
 }
 
-/// Reads the settings of the store. They count only from the source that named the store, or from a stronger one.
-/// Otherwise a key for another store, or a key of the application, could be sent to this store.
+/// Reads the settings of a store for a command that puts something there.
+pub(super) fn store_to_write(layers: &Layers) -> Result<StoreSettings, UsageError> {
+    let (store, own) = read(layers)?;
+    let store = StoreSettings {
+        encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
+        kms_key_id: own.get("kms_key_id").map(|value| value.text.trim().to_owned()),
+        reader_timeout: layers.parse("reader_timeout", duration)?.unwrap_or(READER_TIMEOUT),
+        ..store
+    };
+    store.check()?;
+    Ok(store)
+}
+
+/// Reads the settings of a store for a command that puts nothing there: no encryption, and no reader of a dump.
 pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
+    let (store, _) = read(layers)?;
+    store.check()?;
+    Ok(store)
+}
+
+/// Reads the settings of the store. They count only from the source that named the store, or from a stronger one.
+/// Otherwise a key for another store, or a key of the application, could be sent to this store. Also returns these
+/// sources.
+fn read(layers: &Layers) -> Result<(StoreSettings, Layers), UsageError> {
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
         StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
@@ -68,8 +89,6 @@ pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         username: text("username"),
         password,
         service_account_file: text("service_account_file"),
-        encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
-        kms_key_id: text("kms_key_id"),
         cname: own.parse("cname", boolean)?.unwrap_or(false),
         proxy: text("proxy"),
         ca_file: text("ca_file"),
@@ -79,11 +98,9 @@ pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
         },
         by_hand: named.origin.is_by_hand(),
         vendor_environment: named.origin.is_by_hand() && !has_credentials,
-        reader_timeout: layers.parse("reader_timeout", duration)?.unwrap_or(READER_TIMEOUT),
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };
     let settings = Policy::built_in()?.store(settings, &named.origin)?;
-    settings.check()?;
-    Ok(settings)
+    Ok((settings, own))
 }

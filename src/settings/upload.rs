@@ -42,7 +42,7 @@ impl UploadSettings {
             }
             _ => return Err(UsageError::UploadWords),
         };
-        let layers = Layers::read(flags, args.common.config.as_deref())?;
+        let layers = Layers::read(flags, args.config.config.as_deref())?;
         let has_place = place.is_some();
         let common = Settings::read(place.unwrap_or_else(Place::unknown), &layers)?;
         if args.resume.is_some() && common.store.url == StoreUrl::Stdout {

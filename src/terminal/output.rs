@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
+use super::screen;
 use crate::base::sys::{Standard, was_closed};
 
 /// What a pipe takes without blocking once it says that it takes anything (PIPE_BUF, pipe(7)).
@@ -76,20 +77,25 @@ pub struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let stderr = io::stderr().lock();
-        // A line begins only if the reader can accept it, so that no half lines appear.
-        if STDERR_IS_STUCK.load(Ordering::Relaxed) && !takes_something(&stderr) {
-            return Ok(bytes.len());
-        }
-        let written = write_within(stderr, bytes, STDERR_PATIENCE);
-        let is_stuck = written.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        STDERR_IS_STUCK.store(is_stuck, Ordering::Relaxed);
+        write_stderr(|| [screen::taken_away().as_bytes(), bytes].concat());
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Writes what `text` returns to standard error. No other thread writes there while `text` is made.
+pub(super) fn write_stderr<T: AsRef<[u8]>>(text: impl FnOnce() -> T) {
+    let stderr = io::stderr().lock();
+    // A line begins only if the reader can accept it, so that no half lines appear.
+    if STDERR_IS_STUCK.load(Ordering::Relaxed) && !takes_something(&stderr) {
+        return;
+    }
+    let written = write_within(stderr, text().as_ref(), STDERR_PATIENCE);
+    let is_stuck = written.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    STDERR_IS_STUCK.store(is_stuck, Ordering::Relaxed);
 }
 
 fn takes_something(out: impl AsFd) -> bool {

@@ -1,17 +1,17 @@
-//! Progress of the run: a bar on a terminal, elsewhere a line every few seconds. The lines keep proxies from cutting an
-//! idle exec stream. A reader that is gone does not stop the run.
+//! Progress of the run: one line on a terminal, elsewhere a line every few seconds. The lines keep proxies from cutting
+//! an idle exec stream. A reader that is gone does not stop the run.
+//!
+//! A stage that was shown and has reached its end leaves a line with 100 %. A stage that fails leaves none.
 
-use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::frame::Frame;
 use super::log_copy;
-use super::output::Stderr;
+use super::screen::Screen;
 use crate::base::deadline::tick;
-use crate::base::printable::printable;
-use crate::base::units::Bytes;
 use crate::base::waiting::joined_within;
 
 /// Longest time to print the last line.
@@ -19,7 +19,16 @@ const PRINTS_WITHIN: Duration = Duration::from_secs(2);
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const BAR_EVERY: Duration = Duration::from_millis(250);
-const BAR_WIDTH: usize = 30;
+
+/// The bytes that are 100 % of a stage.
+#[derive(Debug, Clone, Copy)]
+enum Total {
+    Unknown,
+    /// The stage has its end when it has all these bytes.
+    Exact(u64),
+    /// The stage has its end when the next one begins.
+    About(u64),
+}
 
 #[derive(Debug)]
 struct Stage {
@@ -29,15 +38,25 @@ struct Stage {
     /// number.
     from: u64,
     counted: Option<Arc<AtomicU64>>,
-    /// The bytes that are 100 %, if known.
-    total: Option<u64>,
+    total: Total,
+    /// True if a line of this stage was printed.
+    is_shown: bool,
+    /// True if a line of this stage is in the copy of the log.
+    is_copied: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    /// The last frames of stages that were shown, and whether the copy of the log gets them.
+    ended: Vec<(Frame, bool)>,
     over: bool,
 }
 
 #[derive(Debug)]
 struct Shared {
-    stage: Mutex<Stage>,
-    ended: Condvar,
+    state: Mutex<State>,
+    changed: Condvar,
     bytes: AtomicU64,
 }
 
@@ -54,38 +73,54 @@ impl Progress {
         let mut progress = Self::silent();
         let shared = Arc::clone(&progress.shared);
         // If no thread can be started, the run goes on without progress.
-        progress.printer = std::thread::Builder::new().spawn(move || shared.print_until_over()).ok();
+        progress.printer = std::thread::Builder::new().spawn(move || shared.print_until_over(Screen::of_stderr())).ok();
         progress
     }
 
     /// Returns a progress that prints nothing.
     pub fn silent() -> Self {
-        let stage = Stage::new("", 0, None);
-        let shared = Shared { stage: Mutex::new(stage), ended: Condvar::new(), bytes: AtomicU64::new(0) };
+        let state = State { stage: Stage::new("", 0, Total::Unknown), ended: Vec::new(), over: false };
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), bytes: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), printer: None }
     }
 
     /// Begins a new stage at zero bytes.
     pub fn stage(&self, name: &str, total: Option<u64>) {
-        let mut stage = self.lock();
-        self.shared.bytes.store(0, Ordering::Relaxed);
-        *stage = Stage::new(name, 0, total);
+        self.begin(Stage::new(name, 0, total.map_or(Total::Unknown, Total::Exact)));
+    }
+
+    /// Begins a new stage at zero bytes that will have about `total` bytes.
+    pub fn stage_of_about(&self, name: &str, total: Option<u64>) {
+        self.begin(Stage::new(name, 0, total.map_or(Total::Unknown, Total::About)));
     }
 
     /// Gives the running work a new name. Its bytes count on.
     pub fn go_on(&self, name: &str, total: Option<u64>) {
-        let mut stage = self.lock();
-        *stage = Stage::new(name, self.shared.bytes.load(Ordering::Relaxed), total);
+        let mut state = self.shared.lock();
+        let bytes = self.shared.bytes.load(Ordering::Relaxed);
+        state.begin(Stage::new(name, bytes, total.map_or(Total::Unknown, Total::Exact)), bytes);
+        self.shared.changed.notify_all();
     }
 
     /// Begins a new stage whose bytes are counted in `counted`.
     pub fn stage_counted(&self, name: &str, counted: Arc<AtomicU64>, total: u64) {
         counted.store(0, Ordering::Relaxed);
-        *self.lock() = Stage { counted: Some(counted), ..Stage::new(name, 0, Some(total)) };
+        self.begin(Stage { counted: Some(counted), ..Stage::new(name, 0, Total::Exact(total)) });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Stage> {
-        self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ends the last stage: all is done. Without this call, the progress ends as that of a run that has failed.
+    pub fn done(&self) {
+        let mut state = self.shared.lock();
+        let end = state.stage.end(self.shared.bytes.load(Ordering::Relaxed));
+        state.leave(Some(end), Stage::new("", 0, Total::Unknown));
+        self.shared.changed.notify_all();
+    }
+
+    fn begin(&self, stage: Stage) {
+        let mut state = self.shared.lock();
+        let bytes = self.shared.bytes.swap(0, Ordering::Relaxed);
+        state.begin(stage, bytes);
+        self.shared.changed.notify_all();
     }
 
     pub fn set(&self, bytes: u64) {
@@ -101,8 +136,8 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.lock().over = true;
-        self.shared.ended.notify_all();
+        self.shared.lock().over = true;
+        self.shared.changed.notify_all();
         if let Some(printer) = self.printer.take() {
             // A panic of the printer is already noted and reported by its hook.
             let _ = joined_within(printer, PRINTS_WITHIN);
@@ -110,88 +145,185 @@ impl Drop for Progress {
     }
 }
 
+impl State {
+    /// Begins a stage. `bytes` counts the bytes of the last one.
+    fn begin(&mut self, next: Stage, bytes: u64) {
+        let end = self.stage.is_whole(bytes).then(|| self.stage.end(bytes));
+        self.leave(end, next);
+    }
+
+    fn leave(&mut self, end: Option<Frame>, next: Stage) {
+        let last = std::mem::replace(&mut self.stage, next);
+        self.ended.extend(end.filter(|_| last.is_shown).map(|end| (end, last.is_copied)));
+    }
+}
+
 impl Shared {
-    fn print_until_over(&self) {
-        let terminal = std::io::stderr().is_terminal();
-        let mut begun = Instant::now();
-        let every = if terminal { BAR_EVERY } else { LINE_EVERY };
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        while !stage.over {
-            let waited = self.ended.wait_timeout(stage, every).unwrap_or_else(PoisonError::into_inner);
-            stage = waited.0;
-            if waited.1.timed_out() && !stage.name.is_empty() {
-                let line = stage.line(self.bytes.load(Ordering::Relaxed));
-                if begun.elapsed() >= LINE_EVERY {
-                    begun = Instant::now();
-                    log_copy::add(&format!("{line}\n"));
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn print_until_over(&self, screen: Screen) {
+        let every = if screen.is_terminal() { BAR_EVERY } else { LINE_EVERY };
+        let (mut due, mut copy_due) = (Instant::now() + every, Instant::now() + LINE_EVERY);
+        let mut state = self.lock();
+        loop {
+            let ended = std::mem::take(&mut state.ended);
+            let now = Instant::now();
+            let is_due = now >= due && !state.over;
+            if ended.is_empty() && !is_due {
+                if state.over {
+                    break;
                 }
-                let _ = if terminal {
-                    write!(Stderr, "\r\x1b[K{line}")
-                } else {
-                    Stderr.write_all(format!("{line}\n").as_bytes())
-                };
+                let waited = self.changed.wait_timeout(state, due.saturating_duration_since(now));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
             }
+            let frame = is_due.then(|| state.stage.show(self.bytes.load(Ordering::Relaxed))).flatten();
+            let copies = frame.is_some() && now >= copy_due;
+            state.stage.is_copied |= copies;
+            // Nobody who begins a stage waits for a slow reader.
+            drop(state);
+            for (end, copies) in ended {
+                screen.leave(&end);
+                copy(&end, copies);
+            }
+            if let Some(frame) = &frame {
+                screen.show(frame);
+                copy(frame, copies);
+            }
+            (due, copy_due) =
+                (if is_due { now + every } else { due }, if copies { now + LINE_EVERY } else { copy_due });
+            state = self.lock();
         }
-        if terminal {
-            let _ = write!(Stderr, "\r\x1b[K");
+        drop(state);
+        screen.clear();
+    }
+}
+
+fn copy(frame: &Frame, wanted: bool) {
+    if wanted {
+        log_copy::add(&(frame.line() + "\n"));
+    }
+}
+
+impl Total {
+    fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Unknown | Self::Exact(0) | Self::About(0) => None,
+            Self::Exact(bytes) | Self::About(bytes) => Some(bytes),
         }
     }
 }
 
 impl Stage {
-    fn new(name: &str, from: u64, total: Option<u64>) -> Self {
-        Self { name: name.to_owned(), begun: Instant::now(), from, counted: None, total, over: false }
+    fn new(name: &str, from: u64, total: Total) -> Self {
+        let (begun, is_shown, is_copied) = (Instant::now(), false, false);
+        Self { name: name.to_owned(), begun, from, counted: None, total, is_shown, is_copied }
     }
 
-    /// Returns the line to print. `bytes` counts the bytes of a stage without its own counter.
-    fn line(&self, bytes: u64) -> String {
-        let bytes = self.counted.as_ref().map_or(bytes, |counted| counted.load(Ordering::Relaxed));
-        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+    /// Returns the frame to print; `None` before the first stage.
+    fn show(&mut self, bytes: u64) -> Option<Frame> {
+        self.is_shown |= !self.name.is_empty();
+        self.is_shown.then(|| self.frame(bytes))
+    }
+
+    fn counted(&self, bytes: u64) -> u64 {
+        self.counted.as_ref().map_or(bytes, |counted| counted.load(Ordering::Relaxed))
+    }
+
+    /// Returns the state of the stage. `bytes` counts the bytes of a stage without its own counter. The percentage stays
+    /// below 100 until the stage has ended: the total may be an estimate, and the last bytes may be on their way.
+    fn frame(&self, bytes: u64) -> Frame {
+        let bytes = self.counted(bytes);
+        let percent = |total: u64| (bytes as f64 / total as f64 * 100.0).min(99.0) as u8;
         // A stage without bytes has no rate.
-        if bytes == 0 && self.total.is_none() {
-            return format!("{}: {seconds:.0} s", printable(&self.name));
+        let has_bytes = bytes > 0 || self.total.bytes().is_some();
+        Frame {
+            stage: self.name.clone(),
+            percent: self.total.bytes().map(percent),
+            bytes: has_bytes.then(|| bytes.saturating_sub(self.from)),
+            seconds: self.begun.elapsed().as_secs_f64(),
+            is_end: false,
         }
-        let done = bytes.saturating_sub(self.from);
-        let rate = Bytes((done as f64 / seconds) as u64);
-        let bar = self.total.filter(|total| *total > 0).map(|total| bar(bytes, total)).unwrap_or_default();
-        // The name of a stage may contain the name of a file or an object.
-        let name = printable(&self.name);
-        format!("{name}: {bar}{} in {seconds:.0} s, {rate}/s", Bytes(done))
     }
-}
 
-fn bar(bytes: u64, total: u64) -> String {
-    let part = (bytes as f64 / total as f64).clamp(0.0, 1.0);
-    let full = (part * BAR_WIDTH as f64) as usize;
-    format!("[{}{}] {:.0} %, ", "#".repeat(full), "-".repeat(BAR_WIDTH - full), part * 100.0)
+    /// Returns whether the stage has come to its end when the next one begins. If an upload has failed, the next try
+    /// also begins a stage.
+    fn is_whole(&self, bytes: u64) -> bool {
+        match self.total {
+            Total::Unknown => false,
+            Total::About(_) => true,
+            // A dump that is written again in other segments may be a little shorter than its file.
+            Total::Exact(total) => self.counted(bytes) >= total - total / 100,
+        }
+    }
+
+    /// Returns the last frame of the stage. The bytes that were counted while the JVM stood still are not all that it
+    /// has dumped.
+    fn end(&self, bytes: u64) -> Frame {
+        let frame = self.frame(bytes);
+        let bytes = frame.bytes.filter(|_| !matches!(self.total, Total::About(_)));
+        Frame { percent: frame.percent.map(|_| 100), bytes, is_end: true, ..frame }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bar_never_leaves_its_width() {
-        assert_eq!(bar(0, 10), format!("[{}] 0 %, ", "-".repeat(BAR_WIDTH)));
-        assert_eq!(bar(20, 10), format!("[{}] 100 %, ", "#".repeat(BAR_WIDTH)));
+    fn line(progress: &Progress) -> String {
+        let state = progress.shared.lock();
+        state.stage.frame(progress.shared.bytes.load(Ordering::Relaxed)).line()
     }
 
     #[test]
     fn stage_that_goes_on_keeps_its_bytes_and_counts_its_own() {
         let progress = Progress::silent();
-        let line = || progress.lock().line(progress.shared.bytes.load(Ordering::Relaxed));
-        progress.stage("the JVM stands still and dumps", Some(100));
+        progress.stage_of_about("the JVM stands still and dumps", Some(100));
         progress.add(30);
-        assert!(line().contains(" 30 %, 30 B in "), "{}", line());
+        assert!(line(&progress).contains(" 30 %, 30 B in "), "{}", line(&progress));
         progress.go_on("compressing", Some(60));
-        assert!(line().starts_with("compressing: [") && line().contains(" 50 %, 0 B in "), "{}", line());
+        assert!(line(&progress).starts_with("compressing: 50 %, 0 B in "), "{}", line(&progress));
         progress.add(30);
-        assert!(line().contains(" 100 %, 30 B in "), "{}", line());
+        assert!(line(&progress).contains(" 99 %, 30 B in "), "{}", line(&progress));
         let counted = Arc::new(AtomicU64::new(7));
         progress.stage_counted("uploading", Arc::clone(&counted), 10);
         counted.store(5, Ordering::Relaxed);
-        assert!(line().starts_with("uploading: [") && line().contains(" 50 %, 5 B in "), "{}", line());
+        assert!(line(&progress).starts_with("uploading: 50 %, 5 B in "), "{}", line(&progress));
         progress.stage("attaching", None);
-        assert_eq!(line(), "attaching: 0 s");
+        assert_eq!(line(&progress), "attaching: 0 s");
+    }
+
+    /// Returns the ends of stages so far. Each stage counts as shown.
+    fn ends(progress: &Progress) -> Vec<String> {
+        let ended = std::mem::take(&mut progress.shared.lock().ended);
+        ended.iter().map(|(end, _)| end.line().replace(", 0 s", "")).collect()
+    }
+
+    fn shown(progress: &Progress) {
+        progress.shared.lock().stage.show(0);
+    }
+
+    #[test]
+    fn stage_leaves_a_line_only_when_it_was_shown_and_is_whole() {
+        let progress = Progress::silent();
+        progress.stage("uploading", Some(100));
+        progress.add(40);
+        shown(&progress);
+        progress.stage("uploading", Some(100));
+        progress.add(100);
+        progress.stage_of_about("the JVM stands still and dumps", Some(1000));
+        assert_eq!(ends(&progress), [""; 0], "one is not whole, one was not shown");
+        shown(&progress);
+        progress.go_on("compressing", Some(100));
+        assert_eq!(ends(&progress), ["the JVM stands still and dumps: 100 %"]);
+        shown(&progress);
+        progress.add(99);
+        progress.stage("uploading", None);
+        assert!(ends(&progress)[0].starts_with("compressing: 100 %, "));
+        shown(&progress);
+        progress.done();
+        assert_eq!(ends(&progress), ["uploading: done"]);
     }
 }

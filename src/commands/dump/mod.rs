@@ -51,6 +51,9 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Resu
     });
     let mut run = Run::new(settings, deadline, &jvm, turn);
     let result = run.all_stages().map_err(|error| error.beside(&run.receipt, run.jvm_writes));
+    if result.is_ok() {
+        run.progress.done();
+    }
     drop(run.progress);
     (run.receipt, result)
 }

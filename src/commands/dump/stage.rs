@@ -60,7 +60,7 @@ impl Run<'_> {
         mut upload: Option<&mut Upload>,
     ) -> Result<Delivery, Error> {
         let total = plan.estimate.map(|estimate| estimate.heap_used);
-        self.progress.stage("the JVM stands still and dumps", total);
+        self.progress.stage_of_about("the JVM stands still and dumps", total);
         self.jvm_writes = true;
         if plan.manner == Manner::Whole {
             return self.dump_then_read(vm, plan, upload);

@@ -28,8 +28,8 @@ impl Run<'_> {
     ) -> Result<Delivery, Error> {
         let settings = self.settings;
         let path = format!("{}/{RAW}", plan.dir.here);
-        self.progress
-            .stage("the JVM stands still and dumps into the store", plan.estimate.map(|estimate| estimate.heap_used));
+        let about = plan.estimate.map(|estimate| estimate.heap_used);
+        self.progress.stage_of_about("the JVM stands still and dumps into the store", about);
         let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, plan, pipes, live, settings.max_pause, self.deadline)?;

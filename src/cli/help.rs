@@ -1,0 +1,170 @@
+//! What stands above and below the flags in the help of each verb. No line is longer than 80 columns.
+
+/// The help of the program: first what to type, then the verbs.
+pub const TEMPLATE: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{before-help}{all-args}{after-help}";
+
+pub const THREE_WORDS: &str = "\
+Three words dump the JVM with the lowest pid, and store the dump under
+PROJECT/APP/ENV. The JVM stands still while it writes its dump.
+
+  jmap-dump-tool --store s3://BUCKET/heaps shop cart prod    into a bucket
+  jmap-dump-tool --store /dumps shop cart prod               into a directory
+  jmap-dump-tool --store - shop cart prod > dump.hprof.gz    to standard output
+
+Ask first, without dumping: jmap-dump-tool check
+All flags of a dump, and all stores: jmap-dump-tool dump --help";
+
+pub const EXIT_STATUS: &str = "\
+Exit status:
+  0  stored and verified
+  1  unexpected
+  2  usage or settings
+  3  no JVM found, or not the one asked for
+  4  attach not possible
+  5  the JVM failed to dump, or the dump is incomplete
+  6  not enough room, or local I/O failed
+  7  dumped, but not stored: the dump is kept, and the receipt says where
+  8  deadline or signal
+  9  the store is unusable; nothing was dumped";
+
+/// Joins texts of a help, with an empty line between.
+macro_rules! texts {
+    ($first:expr $(, $next:expr)*) => { concat!($first $(, "\n\n", $next)*) };
+}
+
+macro_rules! signing_stores {
+    () => {
+        "\
+Stores:
+  s3://BUCKET/PREFIX     Amazon S3, and stores like it with --endpoint
+  oss://BUCKET/PREFIX    Aliyun OSS, with --region or --endpoint
+  obs://BUCKET/PREFIX    Huawei OBS, with --region or --endpoint
+  gs://BUCKET/PREFIX     Google Cloud Storage
+  az://CONTAINER/PREFIX  Azure Blob Storage, with --account"
+    };
+}
+
+macro_rules! stores {
+    () => {
+        concat!(
+            signing_stores!(),
+            "
+  https://HOST/DIR       WebDAV
+  /DIR                   a directory"
+        )
+    };
+}
+
+macro_rules! stores_of_one_dump {
+    () => {
+        concat!(
+            stores!(),
+            "
+  https://…?SIGNATURE    one object, by a URL of 'presign'; this is a secret:
+                         give it as JMAP_DUMP_STORE
+  '-'                    standard output"
+        )
+    };
+}
+
+macro_rules! settings {
+    () => {
+        "\
+Settings:
+  The flag --retry-for, the variable JMAP_DUMP_RETRY_FOR and the key retry_for in
+  jmap-dump-tool.toml beside this program are one setting. Secrets are never
+  flags: JMAP_DUMP_ACCESS_KEY_ID and JMAP_DUMP_SECRET_ACCESS_KEY,
+  JMAP_DUMP_ACCOUNT_KEY (Azure), JMAP_DUMP_PASSWORD (WebDAV)."
+    };
+}
+
+pub const DUMP: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool --store s3://BUCKET/heaps shop cart prod
+  jmap-dump-tool --pid 17 --redact --store /dumps shop cart prod
+  jmap-dump-tool --if 'heap>85%' --deadline 25s shop cart prod",
+    stores_of_one_dump!(),
+    settings!()
+);
+
+pub const PS: &str = "\
+Examples:
+  jmap-dump-tool ps
+  jmap-dump-tool ps --output json";
+
+pub const CHECK: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool check
+  jmap-dump-tool check --pid 17 --store /dumps shop cart prod",
+    stores_of_one_dump!(),
+    settings!()
+);
+
+pub const UPLOAD: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool upload shop cart prod /dumps/java_pid1.hprof
+  jmap-dump-tool upload --delete shop cart prod /dumps/*.hprof
+  jmap-dump-tool upload --resume /tmp",
+    stores_of_one_dump!(),
+    settings!()
+);
+
+pub const WATCH: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool watch --store s3://BUCKET/heaps shop cart prod /dumps
+  jmap-dump-tool watch --pattern 'hs_err_pid*.log' shop cart prod /dumps",
+    stores!(),
+    settings!()
+);
+
+pub const STATUS: &str = "\
+Examples:
+  jmap-dump-tool status /dumps/jmap-dump-tool/status.json";
+
+pub const LIST: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool list --store s3://BUCKET/heaps shop
+  jmap-dump-tool list --links 24h --output html shop cart > dumps.html",
+    stores!(),
+    settings!()
+);
+
+pub const FETCH: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool fetch --store s3://BUCKET/heaps KEY
+  jmap-dump-tool fetch --gunzip --to /tmp KEY",
+    stores!(),
+    settings!()
+);
+
+pub const PRESIGN: &str = texts!(
+    "\
+Examples:
+  jmap-dump-tool presign --store s3://BUCKET/heaps shop cart prod
+  jmap-dump-tool presign --valid 30m shop cart prod",
+    signing_stores!(),
+    settings!()
+);
+
+pub const VERIFY: &str = "\
+Examples:
+  jmap-dump-tool verify dump.hprof.gz";
+
+pub const ARM: &str = "\
+Examples:
+  jmap-dump-tool arm --path /dumps
+  jmap-dump-tool arm --match cart.jar --path /dumps";
+
+pub const INSTALL: &str = "\
+Examples:
+  jmap-dump-tool install /tools";
