@@ -110,7 +110,10 @@ impl Error {
         {
             hint += "\nor write the dump to standard output with --store -";
         }
-        fitting(&hint, verb)
+        match fitting(&hint, verb) {
+            none if none.is_empty() => "try it again".into(),
+            steps => steps,
+        }
     }
 
     /// Returns the steps of the hint, with `; ` between them.

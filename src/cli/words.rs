@@ -84,7 +84,7 @@ pub(super) fn explained(error: clap::Error, words: &[OsString], is_bare: bool) -
         }
     }
     match tip(&error, &definition, words) {
-        Some(tip) => with_tip(error, tip),
+        Some(tip) => with_tip(error, tip, words),
         None => error,
     }
 }
@@ -95,7 +95,14 @@ fn project(words: &[OsString]) -> Option<String> {
     read.subcommand_matches("dump")?.try_get_one::<String>("project").ok()?.cloned()
 }
 
-fn with_tip(mut error: clap::Error, tip: String) -> clap::Error {
+/// Puts the tip in the place of clap's own, which is by the spelling alone, and shapes the line of the usage.
+fn with_tip(mut error: clap::Error, tip: String, words: &[OsString]) -> clap::Error {
+    let mut definition = Cli::command();
+    definition.build();
+    let verb = words.get(1).and_then(|verb| verb.to_str());
+    if let Some(verb) = verb.and_then(|verb| definition.find_subcommand_mut(verb)) {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(verb.render_usage()));
+    }
     for other in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue] {
         error.remove(other);
     }
@@ -113,7 +120,7 @@ fn tip(error: &clap::Error, definition: &Definition, words: &[OsString]) -> Opti
     match unknown {
         Some(flag) if flag.starts_with("--") => tip_for_flag(definition, flag, used),
         Some(flag) if flag.starts_with('-') => one_hyphen(words, definition),
-        Some(word) => tip_for_word(word, words, definition).or_else(|| project_like_verb(words, used)),
+        Some(word) => project_like_verb(words, used).or_else(|| tip_for_word(word, words, definition)),
         None if used == "dump" => three_words(words),
         None => project_like_verb(words, used),
     }
@@ -160,6 +167,9 @@ fn tip_for_word(word: &str, words: &[OsString], definition: &Definition) -> Opti
     }
     if before == "--redact" {
         return Some("--redact takes strings or all".to_owned());
+    }
+    if definition.find_subcommand(words[1].to_str()?)?.get_positionals().next().is_none() {
+        return Some(format!("'{}' takes flags alone, and no words", words[1].to_str()?));
     }
     let (name, _) = word.split_once('=')?;
     let name = name.to_lowercase().replace('-', "_");

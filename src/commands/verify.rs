@@ -37,11 +37,7 @@ pub fn run(args: &VerifyArgs, flags: &Flags) -> Result<Answer, Failed> {
 fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     let unopened = |source| UsageError::File { path: path.to_owned(), source };
     let file = regular_file::open_named(file).map_err(unopened)?;
-    let meta = file.metadata().map_err(unopened)?;
-    if meta.is_dir() {
-        return Err(unopened(io::ErrorKind::IsADirectory.into()).into());
-    }
-    let len = meta.len();
+    let len = file.metadata().map_err(unopened)?.len();
     let progress = Progress::start();
     // The reading of a file ends by itself, so a week is as good as no limit.
     let deadline = Deadline::after(std::time::Duration::from_secs(7 * 24 * 3600))

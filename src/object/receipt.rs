@@ -147,8 +147,8 @@ impl Receipt {
         Self { warnings, of_this_run: Vec::new(), ..self.clone() }
     }
 
-    /// Warns of instances whose references were redacted, too.
-    pub fn warn_of_blanked(&mut self, blanked: Blanked) {
+    /// Warns of instances whose references were redacted, too. `instead` says how to get a dump with all sizes.
+    pub fn warn_of_blanked(&mut self, blanked: Blanked, instead: &str) {
         for (instances, why) in [
             (blanked.early, "come before their classes"),
             (blanked.too_large, "are of classes with more superclasses or fields than are looked at"),
@@ -159,10 +159,10 @@ impl Receipt {
             }
         }
         if blanked.sizes {
-            self.warn(
+            self.warn(format!(
                 "the JVM wrote the names of fields too late: the sizes of collections and the states of threads are \
-                 zeroed as well; for a dump that has them, leave --no-disk out",
-            );
+                 zeroed as well; for a dump that has them, {instead}"
+            ));
         }
     }
 

@@ -197,8 +197,9 @@ fn environment() -> Values {
     values
 }
 
-/// Variables that are read without being settings. Without their prefix.
-const OTHER_VARIABLES: &[&str] = &["CONFIG", "LOG_TO"];
+/// Variables that are read without being settings, the last three by the plugin and the console's example. Without their
+/// prefix.
+const OTHER_VARIABLES: &[&str] = &["CONFIG", "LOG_TO", "SETTLE_SECONDS", "READY_SECONDS", "BINARY"];
 
 /// Beginnings of other variables: those of the build and of the tests.
 const OTHER_BEGINNINGS: &[&str] = &["BUILTIN_", "TEST_", "FAULT"];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::layers::Origin;
 use crate::base::printable::printable;
 use crate::compress::gzip::LEVELS;
+use crate::files::regular_file::NotRegular;
 use crate::heap_dump::DiskLimits;
 use crate::hprof::element_of;
 use crate::object::key::NameError;
@@ -106,16 +107,17 @@ impl UsageError {
             Self::NoDiskStore => {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
-            Self::UploadWords | Self::FileFirst(_) => {
-                "for example: upload shop cart prod /dumps/java_pid1.hprof; for a project called upload type `dump upload …`"
+            Self::UploadWords => {
+                "for example: upload shop cart prod /dumps/java_pid1.hprof; for a project of that name type `dump upload …`"
                     .into()
             }
+            Self::FileFirst(_) => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
             Self::Key(_) => "take one that 'list' shows".into(),
             Self::KeyOfOther { .. } => {
                 "name its store with --store; a signed URL needs no tool: curl -o dump.hprof.gz 'URL'".into()
             }
             Self::NoObject(error) => error.hint().into(),
-            Self::NoSigner { .. } => "name such a bucket with --store; or give its keys to whoever uploads".into(),
+            Self::NoSigner { .. } => "name such a bucket with --store".into(),
             Self::Status { .. } => "name the file that 'watch' writes: DIR/jmap-dump-tool/status.json".into(),
             Self::WatchStore => "name another one with --store".into(),
             Self::WatchDir { path, source } if source.kind() == ErrorKind::NotFound => {
@@ -167,6 +169,7 @@ fn unread(path: &str, source: &std::io::Error) -> String {
         ErrorKind::PermissionDenied => format!("run this as a user who may read {shown}"),
         ErrorKind::NotADirectory => format!("name a directory: {shown} is a file, or lies behind one"),
         ErrorKind::IsADirectory => format!("name a file: {shown} is a directory"),
+        _ if NotRegular::of(source).is_some_and(NotRegular::is_dir) => format!("name a file: {shown} is a directory"),
         _ => format!("check that {shown} is there and readable"),
     }
 }

@@ -67,7 +67,7 @@ fn each_bad_input_has_its_exit_status_and_a_next_step() {
             "emptyDir",
         ),
         ("a file to verify that is not there", vec!["verify", &absent], 2, "cannot read", "is there"),
-        ("a file to verify that is no dump", vec!["verify", &misspelt], 5, "not HPROF at byte 0", "dump again"),
+        ("a file to verify that is no dump", vec!["verify", &misspelt], 5, "is no heap dump", "name a heap dump"),
         (
             "a file to upload that is not there",
             vec!["upload", "a", "b", "c", &absent, "--store", "-"],

@@ -210,7 +210,7 @@ impl Run<'_> {
     }
 
     pub fn verify(&mut self, piped: &Delivery, dump: &HeapDump) -> Result<(), Error> {
-        self.receipt.warn_of_blanked(piped.blanked);
+        self.receipt.warn_of_blanked(piped.blanked, "leave --no-disk out");
         self.receipt.warn_of_cut_arrays(piped.walk.records.cut_arrays);
         if let Some(facts) = &mut self.receipt.dump {
             facts.walk = Some(piped.walk.clone());
