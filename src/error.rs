@@ -104,7 +104,7 @@ impl Error {
 
     /// Returns the next step for the user of `verb`. It names no flag that the verb does not have.
     pub fn hint(&self, verb: &str) -> String {
-        let mut hint = self.steps();
+        let mut hint = self.hint_steps();
         if let Self::Usage(UsageError::NoStore) = self
             && ["dump", "upload"].contains(&verb)
         {
@@ -117,7 +117,7 @@ impl Error {
     }
 
     /// Returns the steps of the hint, with `; ` between them.
-    fn steps(&self) -> String {
+    fn hint_steps(&self) -> String {
         match self {
             Self::Unexpected { .. } => "report this with the output of -v".into(),
             Self::TooLate { .. } => {
@@ -148,12 +148,12 @@ impl Error {
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => {
                 "allow a longer one with --max-pause; or leave --no-disk away and name a directory with --dir".into()
             }
-            Self::Stopped(stopped) => again(stopped).into(),
+            Self::Stopped(stopped) => hint_of_stop(stopped).into(),
             Self::StoppedKept(_) => "the receipt names what is kept; run the command that it names".into(),
-            Self::StoppedEmpty { stopped, jvm_writes: false } => format!("nothing is kept; {}", again(stopped)),
+            Self::StoppedEmpty { stopped, jvm_writes: false } => format!("nothing is kept; {}", hint_of_stop(stopped)),
             Self::StoppedEmpty { stopped, jvm_writes: true } => format!(
                 "nothing is kept; the JVM may still be writing its dump, which is removed when it ends; {}",
-                again(stopped)
+                hint_of_stop(stopped)
             ),
             Self::Grace(_) => {
                 "give more time with --grace (and terminationGracePeriodSeconds); the next start stores what waits"
@@ -227,7 +227,7 @@ impl Error {
 }
 
 /// Returns the next step after a run that was stopped.
-fn again(stopped: &Stopped) -> &'static str {
+fn hint_of_stop(stopped: &Stopped) -> &'static str {
     match stopped.reason {
         Reason::Deadline => "give more time with --deadline",
         _ => "run it again",

@@ -30,30 +30,25 @@ const SHORTEST: usize = 4;
 /// Least likeness (Jaro-Winkler) of an unknown flag to the key of a secret.
 const LIKE_A_SECRET: f64 = 0.85;
 
-/// Returns the verb that `word` exactly is.
-fn verb(definition: &Definition, word: &str) -> Option<String> {
-    verbs(definition).find(|verb| verb == word)
-}
-
-fn verbs(definition: &Definition) -> impl Iterator<Item = String> {
-    let own = definition.get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
-    own.into_iter().chain(["help".to_owned()])
+fn is_verb(definition: &Definition, word: &str) -> bool {
+    word == "help" || definition.find_subcommand(word).is_some()
 }
 
 /// Returns the verb that `word` nearly is: one letter is wrong, missing, surplus or exchanged with the next one, or it
 /// has capitals.
-fn near_verb(definition: &Definition, word: &str) -> Option<String> {
+fn near_verb<'a>(definition: &'a Definition, word: &str) -> Option<&'a str> {
     let small = word.to_lowercase();
-    verbs(definition).find(|verb| verb.len() >= SHORTEST && verb != word && strsim::osa_distance(verb, &small) <= 1)
+    let mut verbs = definition.get_subcommands().map(Definition::get_name).filter(|verb| *verb != "help");
+    verbs.find(|verb| verb.len() >= SHORTEST && strsim::osa_distance(verb, &small) <= 1)
 }
 
 /// Returns the message for a first word that is no verb, in words that are read as a dump. `Err` for a verb that stands
 /// behind a flag; `Ok` for a word that is nearly a verb, and may be a project all the same.
 pub(super) fn doubt(definition: &Definition, project: &str) -> Result<Option<String>, clap::Error> {
-    match verb(definition, project) {
-        Some(verb) => Err(late_verb(&verb)),
-        None => Ok(near_verb(definition, project).map(|verb| did_you_mean(&verb, project))),
+    if is_verb(definition, project) {
+        return Err(late_verb(project));
     }
+    Ok(near_verb(definition, project).map(|verb| did_you_mean(verb, project)))
 }
 
 fn late_verb(verb: &str) -> clap::Error {
@@ -217,10 +212,6 @@ pub fn fitting(hint: &str, verb: &str) -> String {
     let steps = steps.join("; ");
     // A step that has lost the one before it is no alternative any more.
     steps.strip_prefix("or ").map_or(steps.clone(), str::to_owned)
-}
-
-fn is_verb(definition: &Definition, word: &str) -> bool {
-    verb(definition, word).is_some()
 }
 
 /// Returns the known variable that `name` nearly is. Both without their prefix.

@@ -63,14 +63,14 @@ impl RoomError {
             Self::OpenFiles(_) => "raise the limit: 'ulimit -n 1024', as root where it must be".into(),
             Self::Io { source, .. } => format!(
                 "{}; or name another directory with --dir; or name another directory with --to",
-                unwritten(source)
+                unwritten_hint(source)
             ),
         }
     }
 }
 
 /// Returns the next step for a path that cannot be written.
-fn unwritten(source: &io::Error) -> &'static str {
+fn unwritten_hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "see that its directory is there",
         io::ErrorKind::PermissionDenied => "let this user write there",

@@ -150,7 +150,7 @@ impl UsageError {
             Self::UnknownKey { .. } | Self::ConfigSyntax { .. } => {
                 "correct the file: lines such as store = \"s3://BUCKET\"".into()
             }
-            Self::ConfigRead { path, source } | Self::File { path, source } => unread(path, source),
+            Self::ConfigRead { path, source } | Self::File { path, source } => unread_hint(path, source),
             Self::ConfigTrust { path, .. } => {
                 let path = printable(path);
                 format!("chown root {path} && chmod go-w {path}")
@@ -160,7 +160,7 @@ impl UsageError {
 }
 
 /// Returns the next step for a file that cannot be read.
-fn unread(path: &str, source: &std::io::Error) -> String {
+fn unread_hint(path: &str, source: &std::io::Error) -> String {
     let shown = printable(path);
     match source.kind() {
         _ if path.contains("://") => {
