@@ -25,7 +25,7 @@ pub struct DumpArgs {
     #[command(flatten, next_help_heading = WHERE_TO)]
     pub store: StoreArgs,
     #[command(flatten)]
-    pub content: ContentArgs,
+    pub dir: DirArgs,
     /// If the store is unusable: refuse to dump, or keep the dump here [default: refuse]
     #[arg(long, value_name = "WHAT", value_parser = ["refuse", "keep"], help_heading = WHERE_TO)]
     pub store_down: Option<String>,
@@ -46,6 +46,8 @@ pub struct DumpArgs {
     /// With --no-disk: how long the JVM may wait for the store before the dump is given up [default: 20s]
     #[arg(long, value_name = "TIME", help_heading = WHEN)]
     pub max_pause: Option<String>,
+    #[command(flatten)]
+    pub objects: ObjectsArgs,
     #[command(flatten)]
     pub redact: RedactArgs,
     /// What else of the JVM lies beside the dump as text; several with ',' between [default: threads,flags]
@@ -235,6 +237,7 @@ pub struct PsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "jmap-dump-tool check [OPTIONS] [PROJECT APP ENV]")]
 pub struct CheckArgs {
     /// PROJECT APP ENV of the object key; without them the store is not tried
     #[arg(num_args = 3, value_names = ["PROJECT", "APP", "ENV"])]
@@ -249,9 +252,11 @@ pub struct CheckArgs {
     #[command(flatten, next_help_heading = WHERE_TO)]
     pub store: StoreArgs,
     #[command(flatten)]
-    pub content: ContentArgs,
+    pub dir: DirArgs,
     #[command(flatten, next_help_heading = WHEN)]
     pub time: TimeArgs,
+    #[command(flatten)]
+    pub objects: ObjectsArgs,
     #[command(flatten)]
     pub redact: RedactArgs,
     #[command(flatten)]

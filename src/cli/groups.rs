@@ -170,14 +170,21 @@ pub struct JvmArgs {
     pub select: Option<String>,
 }
 
-/// The directories and objects of a dump.
+/// The directory of a dump.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ContentArgs {
+#[command(next_help_heading = WHERE_TO)]
+pub struct DirArgs {
     /// Directory for the dump and its compressed copy, as the JVM sees it; several times, or with ':' between
-    #[arg(long, value_hint = ValueHint::DirPath, help_heading = WHERE_TO)]
+    #[arg(long, value_hint = ValueHint::DirPath)]
     pub dir: Vec<String>,
+}
+
+/// The objects of a dump.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = LEAVE_OUT)]
+pub struct ObjectsArgs {
     /// Leave out nothing: dump unreachable objects, too; this saves the full collection before the dump
-    #[arg(long, help_heading = LEAVE_OUT)]
+    #[arg(long)]
     pub all: bool,
 }
 

@@ -1,4 +1,5 @@
-//! What stands above and below the flags in the help of each verb. No line is longer than 80 columns.
+//! The texts above and below the flags in the help and the man page of each verb. No line is longer than 75 columns: a
+//! man page has a margin.
 
 /// The help of the program: first what to type, then the verbs.
 pub const TEMPLATE: &str = "\
@@ -11,14 +12,16 @@ pub const THREE_WORDS: &str = "\
 Three words dump the JVM with the lowest pid, and store the dump under
 PROJECT/APP/ENV. The JVM stands still while it writes its dump.
 
-  jmap-dump-tool --store s3://BUCKET/heaps shop cart prod    into a bucket
-  jmap-dump-tool --store /dumps shop cart prod               into a directory
-  jmap-dump-tool --store - shop cart prod > dump.hprof.gz    to standard output
+  jmap-dump-tool --store s3://BUCKET/heaps shop cart prod  # a bucket
+  jmap-dump-tool --store /dumps shop cart prod             # a directory
+  jmap-dump-tool --store - shop cart prod > dump.hprof.gz  # a file
 
 Ask first, without dumping: jmap-dump-tool check
-All flags of a dump, and all stores: jmap-dump-tool dump --help";
+All flags of a dump: jmap-dump-tool dump --help";
 
-pub const EXIT_STATUS: &str = "\
+macro_rules! exit_status {
+    () => {
+        "\
 Exit status:
   0  stored and verified
   1  unexpected
@@ -29,7 +32,9 @@ Exit status:
   6  not enough room, or local I/O failed
   7  dumped, but not stored: the dump is kept, and the receipt says where
   8  deadline or signal
-  9  the store is unusable; nothing was dumped";
+  9  the store is unusable; nothing was dumped"
+    };
+}
 
 /// Joins texts of a help, with an empty line between.
 macro_rules! texts {
@@ -64,7 +69,7 @@ macro_rules! stores_of_one_dump {
         concat!(
             stores!(),
             "
-  https://…?SIGNATURE    one object, by a URL of 'presign'; this is a secret:
+  https://…?SIGNATURE    one object, by a URL of 'presign': a secret, so
                          give it as JMAP_DUMP_STORE
   '-'                    standard output"
         )
@@ -75,12 +80,16 @@ macro_rules! settings {
     () => {
         "\
 Settings:
-  The flag --retry-for, the variable JMAP_DUMP_RETRY_FOR and the key retry_for in
-  jmap-dump-tool.toml beside this program are one setting. Secrets are never
-  flags: JMAP_DUMP_ACCESS_KEY_ID and JMAP_DUMP_SECRET_ACCESS_KEY,
-  JMAP_DUMP_ACCOUNT_KEY (Azure), JMAP_DUMP_PASSWORD (WebDAV)."
+  The flag --retry-for, the variable JMAP_DUMP_RETRY_FOR and the key
+  retry_for in jmap-dump-tool.toml beside this program are one setting.
+  Secrets are never flags: JMAP_DUMP_ACCESS_KEY_ID and
+  JMAP_DUMP_SECRET_ACCESS_KEY, JMAP_DUMP_ACCOUNT_KEY (Azure),
+  JMAP_DUMP_PASSWORD (WebDAV)."
     };
 }
+
+/// Hints of errors lead here.
+pub const STORES_AND_STATUS: &str = texts!(stores_of_one_dump!(), exit_status!());
 
 pub const DUMP: &str = texts!(
     "\
@@ -168,3 +177,46 @@ Examples:
 pub const INSTALL: &str = "\
 Examples:
   jmap-dump-tool install /tools";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+
+    const ALL: [&str; 14] = [
+        THREE_WORDS,
+        STORES_AND_STATUS,
+        DUMP,
+        PS,
+        CHECK,
+        UPLOAD,
+        WATCH,
+        STATUS,
+        LIST,
+        FETCH,
+        PRESIGN,
+        VERIFY,
+        ARM,
+        INSTALL,
+    ];
+
+    #[test]
+    fn each_example_is_a_command_line_of_the_program() {
+        let mut read = 0;
+        for line in ALL.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("  jmap-dump-tool ")) {
+            let words = line.split(" > ").next().and_then(|line| line.split(" # ").next()).unwrap_or_default();
+            let words = words.split_whitespace().map(|word| word.trim_matches('\''));
+            let result = Cli::read(std::iter::once("jmap-dump-tool").chain(words).map(Into::into));
+            assert!(result.is_ok(), "{line}: {result:?}");
+            read += 1;
+        }
+        assert!(read > 20, "{read}");
+    }
+
+    #[test]
+    fn each_line_fits_a_man_page() {
+        for line in ALL.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 75, "{line}");
+        }
+    }
+}

@@ -14,19 +14,23 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcom
 pub use groups::*;
 pub use words::{FILE_KEYS, fitting, near_key};
 
+/// Behind all flags of a verb.
+const LAST: usize = 1000;
+
 /// Gets the heap dump out of a JVM: attach, dump, compress, verify, store.
 #[derive(Debug, Parser)]
 #[command(version = crate::VERSION, arg_required_else_help = true, args_override_self = true)]
 #[command(override_usage = "jmap-dump-tool [OPTIONS] PROJECT APP ENV\n       jmap-dump-tool COMMAND …")]
-#[command(help_template = help::TEMPLATE, before_help = help::THREE_WORDS, after_help = help::EXIT_STATUS)]
+#[command(help_template = help::TEMPLATE, before_help = help::THREE_WORDS, after_help = help::STORES_AND_STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Say more on standard error; -vv says everything
-    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = ADVANCED)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = ADVANCED, display_order = LAST)]
     pub verbose: u8,
     /// Copy messages and the receipt to this file; /proc/1/fd/1 is the pod's log
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = ADVANCED)]
+    #[arg(display_order = LAST)]
     log_to: Option<OsString>,
     /// The flags that are settings, as they were given.
     #[arg(skip)]
@@ -113,7 +117,7 @@ impl Flags {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Dump a JVM, compress and store the dump; the word 'dump' may be left out
+    /// Dump a JVM, and store the dump; the word 'dump' may be left out
     #[command(after_help = help::DUMP)]
     Dump(DumpArgs),
     /// List the JVMs here, and say whether each can be dumped

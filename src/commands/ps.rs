@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::{Answer, Failed};
 use crate::attach::VirtualMachine;
@@ -71,11 +72,11 @@ fn table(rows: &[Row]) -> String {
     let head = ["PID", "INSIDE", "UID", "VM", "VERSION", "HEAP USED/MAX", "RESIDENT", "MAIN CLASS", "ATTACHABLE"];
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| cells(row).map(|cell| printable(&cell).into_owned())));
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
-        .collect();
+    let widths: Vec<usize> =
+        (0..head.len()).map(|column| lines.iter().map(|line| line[column].width()).max().unwrap_or(0)).collect();
     let line = |cells: &[String; 9]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        // A Chinese character takes two columns.
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - cell.width()));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     lines.iter().map(line).collect()
@@ -94,4 +95,29 @@ fn cells(row: &Row) -> [String; 9] {
         row.main_class.clone().unwrap_or_else(|| "?".into()),
         row.attachable.as_ref().err().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_a_class_is_called() {
+        let row = |name: &str| Row {
+            pid: 1,
+            ns_pid: 1,
+            uid: 0,
+            vm: "HotSpot".into(),
+            version: None,
+            main_class: Some(name.into()),
+            heap_used: None,
+            heap_max: None,
+            resident: 0,
+            attachable: Ok(()),
+        };
+        let table = table(&[row("com.acme.Cart"), row("com.acme.购物车服务")]);
+        let columns = |line: &str| line.trim_end_matches("yes").trim_end_matches("ATTACHABLE").width();
+        let widths: Vec<_> = table.lines().map(columns).collect();
+        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{widths:?}\n{table}");
+    }
 }
