@@ -64,7 +64,7 @@ mod base;
 
 // The binary, the tests and the benchmarks use these; nothing else leaves the crate.
 pub use base::{deadline, faults, panics, printable, private_memory, waiting};
-pub use compress::{compressor, cpu_share, gzip, pages, source, spool};
+pub use compress::{block, compressor, cpu_share, gzip, pages, source, spool};
 pub use delivery::{Context, Delivery, spooled, streamed};
 pub use files::private;
 pub use heap_dump::holder;

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::AttachError;
-use super::handshake::LOOK;
+use super::handshake::POLL_EVERY;
 use super::tmp::Tmp;
 use crate::base::faults::door;
 use crate::base::identity::Identity;
@@ -19,7 +19,7 @@ use crate::jvm::Jvm;
 
 /// Time for which the file stays after a signal that the JVM has not answered. A JVM looks for the file within tens of
 /// milliseconds, or later if its signal thread waits for a processor.
-pub const STILL_LOOKS: Duration = Duration::from_secs(1);
+pub const STAYS_AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
 /// An attach file of this run.
 pub(super) struct AttachFile<'a> {
@@ -51,11 +51,11 @@ impl<'a> AttachFile<'a> {
         jvm: &'a Jvm,
         tmp: &'a Tmp,
         identity: Identity,
-        place: &str,
+        parent: &str,
         open: impl Fn() -> io::Result<OwnedFd> + Sync,
     ) -> Result<Self, AttachError> {
         let name = format!(".attach_pid{}", jvm.ns_pid);
-        let path = format!("/proc/{}/{place}/{name}", jvm.pid());
+        let path = format!("/proc/{}/{parent}/{name}", jvm.pid());
         let undo = || Undo::AttachFile { name: name.clone(), socket: tmp.socket_name.clone(), identity };
         let made = identity.io(|| {
             let dir = open()?;
@@ -112,8 +112,8 @@ fn remove(dir: &OwnedFd, name: &str) -> io::Result<()> {
 impl Drop for AttachFile<'_> {
     fn drop(&mut self) {
         let begun = Instant::now();
-        while self.signalled && begun.elapsed() < STILL_LOOKS && !self.tmp.has_socket(self.jvm).unwrap_or(true) {
-            pause(LOOK);
+        while self.signalled && begun.elapsed() < STAYS_AFTER_SIGNAL && !self.tmp.has_socket(self.jvm).unwrap_or(true) {
+            pause(POLL_EVERY);
         }
         let removed = self.identity.io(|| remove(&self.dir, &self.name));
         // The first call may have been interrupted, so it is repeated once.

@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::attach_file::AttachFile;
-use super::tmp::{Patience, Tmp};
+use super::patience::Patience;
+use super::tmp::Tmp;
 use super::{AttachError, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::base::identity::Identity;
@@ -15,7 +16,7 @@ use crate::jvm::maps::Vm;
 use crate::jvm::proc_status::SIGQUIT;
 
 /// Interval of looking for the socket. An idle JVM opens it within 10 to 22 ms after the signal.
-pub(super) const LOOK: Duration = Duration::from_millis(10);
+pub(super) const POLL_EVERY: Duration = Duration::from_millis(10);
 
 /// Interval of looking at a JVM that still starts.
 const STARTING: Duration = Duration::from_millis(20);
@@ -124,7 +125,7 @@ fn start_listener(
     while !tmp.has_socket(jvm)? {
         let stopped = if is_stopped(jvm) { ", which is stopped" } else { "" };
         let what = format!("waiting for the attach listener of pid {}{stopped}", jvm.pid());
-        stage.sleep(LOOK, &what)?;
+        stage.sleep(POLL_EVERY, &what)?;
         patience.tell(&what);
         if !jvm.target.is_alive() {
             return Err(AttachError::Gone { pid: jvm.pid() });
@@ -155,7 +156,7 @@ fn wait_while_stopped(jvm: &Jvm, stage: &Deadline) -> Result<(), AttachError> {
     let mut patience = Patience::new();
     let what = format!("waiting for pid {}, which is stopped, to go on", jvm.pid());
     while is_stopped(jvm) {
-        stage.sleep(LOOK, &what)?;
+        stage.sleep(POLL_EVERY, &what)?;
         patience.tell(&what);
     }
     Ok(())

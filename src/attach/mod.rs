@@ -1,7 +1,9 @@
 //! Sends operations to a JVM through its attach listener, without any tool of the JDK.
 
 mod attach_file;
+mod connection;
 mod handshake;
+mod patience;
 mod protocol;
 mod tmp;
 
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
-pub use attach_file::STILL_LOOKS;
+pub use attach_file::STAYS_AFTER_SIGNAL;
 
 pub use protocol::{ARG_MAX, AttachOperation, Reply};
 

@@ -1,20 +1,16 @@
 //! The directory of the JVM's attach socket, normally /tmp, and the socket in it.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, Stat, accessat, chmodat, mkdirat, statat, unlinkat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with};
 
 use super::AttachError;
 use crate::base::deadline::Deadline;
 use crate::base::faults::door;
 use crate::base::identity::Identity;
-use crate::base::sys::{Peer, peer_of};
 use crate::guard::{self, Note, Undo};
 use crate::jvm::{Jvm, TMP};
 
@@ -23,15 +19,12 @@ use crate::jvm::{Jvm, TMP};
 const PATH_MAX: usize = 108;
 const NEW: &str = ".tmp";
 
-/// Interval of trying again while the queue of the listener is full.
-const AGAIN: Duration = Duration::from_millis(10);
-
 /// The directory of the attach socket. If this run has created it and the JVM can do without it, `Drop` removes it.
 #[derive(Debug)]
 pub(super) struct Tmp {
     pub dir: OwnedFd,
     root: Option<OwnedFd>,
-    identity: Identity,
+    pub(super) identity: Identity,
     pub socket_name: String,
     /// Set if the JVM creates a missing socket again.
     expendable: OnceLock<Note>,
@@ -137,12 +130,6 @@ impl Tmp {
         }
     }
 
-    /// Returns whether no process listens, by a connection with our own rights. Root may connect to any socket.
-    fn nobody_listens(&self) -> bool {
-        let asked = connect_nonblocking(&self.path_by_fd());
-        asked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    }
-
     /// Removes the stale socket `found` and returns false. Returns true if the JVM has created a new socket meanwhile.
     fn remove_stale(&self, jvm: &Jvm, found: &Stat) -> Result<bool, AttachError> {
         match self.socket(jvm)? {
@@ -170,55 +157,8 @@ impl Tmp {
         AttachError::ForeignSocket { pid, path, owner: socket.st_uid, theirs }
     }
 
-    fn occupied(&self, jvm: &Jvm, who: String) -> AttachError {
+    pub(super) fn occupied(&self, jvm: &Jvm, who: String) -> AttachError {
         AttachError::Occupied { pid: jvm.pid(), path: self.socket_path(jvm), who }
-    }
-
-    /// Returns a path through the held directory. A path through /proc/PID/root could lead to another process by now.
-    fn path_by_fd(&self) -> String {
-        format!("/proc/self/fd/{}/{}", self.dir.as_raw_fd(), self.socket_name)
-    }
-
-    /// Opens a connection for one operation, with the identity that the JVM accepts.
-    pub fn connect(&self, jvm: &Jvm, deadline: &Deadline) -> Result<UnixStream, AttachError> {
-        let path = self.path_by_fd();
-        let error = |source| {
-            let failed = AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source };
-            failed.unless_gone(jvm)
-        };
-        let mut patience = Patience::new();
-        loop {
-            match self.identity.io(|| door("connect", || connect_nonblocking(&path))) {
-                // The queue of the listener is full: other clients wait before us.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    let what = format!("waiting behind others for the attach listener of pid {}", jvm.pid());
-                    deadline.sleep(AGAIN, &what)?;
-                    patience.tell(&what);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(error(source)),
-                Ok(stream) => {
-                    stream.set_nonblocking(false).map_err(error)?;
-                    self.must_be_of(jvm, &stream)?;
-                    return Ok(stream);
-                }
-            }
-        }
-    }
-
-    /// Checks that the JVM itself listens. Containers that share /tmp may have JVMs with the same pid.
-    fn must_be_of(&self, jvm: &Jvm, stream: &UnixStream) -> Result<(), AttachError> {
-        match door("getsockopt", || peer_of(stream)) {
-            Ok(Peer { pid: Some(pid), .. }) if pid == jvm.pid() => Ok(()),
-            // gVisor returns the pid of the client, not of the listener (`pkg/sentry/socket/netstack`, SO_PEERCRED).
-            // This process never listens.
-            Ok(Peer { pid: Some(pid), .. }) if pid.unsigned_abs() == std::process::id() => Ok(()),
-            Ok(Peer { pid: Some(pid), .. }) => Err(self.occupied(jvm, format!("pid {pid} listens on it"))),
-            Ok(Peer { pid: None, .. }) => {
-                Err(self.occupied(jvm, "a process of another container listens on it".into()))
-            }
-            Err(source) => Err(AttachError::Connect { pid: jvm.pid(), path: self.socket_path(jvm), source }),
-        }
     }
 
     fn remove(&self, root: &OwnedFd) -> io::Result<()> {
@@ -277,35 +217,4 @@ fn make(jvm: &Jvm) -> io::Result<(OwnedFd, OwnedFd)> {
     log::info!("pid {} has no {TMP}: making one for its attach socket", jvm.pid());
     // The root directory normally belongs to root, whatever the JVM's user is.
     make().or_else(|_| jvm.identity.io(make))
-}
-
-fn connect_nonblocking(path: &str) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    connect_to(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(UnixStream::from(socket))
-}
-
-/// Logs every five seconds what the run waits for.
-pub(super) struct Patience {
-    begun: Instant,
-    told: u64,
-}
-
-impl Patience {
-    pub fn new() -> Self {
-        Self { begun: Instant::now(), told: 0 }
-    }
-
-    pub fn passed(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
-    pub fn tell(&mut self, what: &str) {
-        let fives = self.passed().as_secs() / 5;
-        if fives > self.told {
-            self.told = fives;
-            log::warn!("{what} ({} s)", self.passed().as_secs());
-        }
-    }
 }

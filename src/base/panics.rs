@@ -13,11 +13,11 @@ static FIRST: Mutex<Option<String>> = Mutex::new(None);
 /// made.
 pub fn note_all() {
     set_hook(Box::new(|info| {
-        let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
+        let location = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
         let words: String = printable(message(info.payload())).chars().take(500).collect();
-        log::debug!("panic at {place}: {words}");
+        log::debug!("panic at {location}: {words}");
         Backtrace::force_capture().to_string().lines().for_each(|line| log::debug!("{line}"));
-        FIRST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| format!("at {place}: {words}"));
+        FIRST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| format!("at {location}: {words}"));
     }));
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
 
 /// Interval at which a condition without a signal of its own is checked again.
-const LOOK: Duration = Duration::from_millis(1);
+const CHECK_EVERY: Duration = Duration::from_millis(1);
 
 /// A state that is entered once, and that any number of threads can wait for. Made of a channel without messages: its
 /// end is the signal.
@@ -165,7 +165,7 @@ pub fn until<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T>
         if begun.elapsed() >= time {
             return None;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(CHECK_EVERY);
     }
 }
 

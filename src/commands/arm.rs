@@ -10,7 +10,7 @@ use crate::base::printable::printable;
 use crate::base::units::Bytes;
 use crate::cli::{ArmArgs, Flags};
 use crate::error::Error;
-use crate::heap_dump::{self, DiskLimits, DumpError, OwnDumpError, OwnPlace, Room};
+use crate::heap_dump::{self, DiskLimits, DumpError, OwnDump, OwnDumpError, Room};
 use crate::jvm::condition::Reading;
 use crate::jvm::layout::Layout;
 use crate::jvm::{Jvm, PROC, select};
@@ -28,13 +28,13 @@ pub fn run(args: &ArmArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) 
         must_be_usable(&jvm, dir)?;
     }
     let vm = VirtualMachine::attach(&jvm, target.attach_timeout, &deadline)?;
-    let place = place(&vm, args.path.as_deref(), &deadline)?;
-    foresee(&vm, &place, &target.disk_limits, &deadline)?;
+    let own = own_dump(&vm, args.path.as_deref(), &deadline)?;
+    foresee(&vm, &own, &target.disk_limits, &deadline)?;
     if let Some(dir) = &args.path {
         set(&vm, "HeapDumpPath", dir, &deadline)?;
     }
     set(&vm, "HeapDumpOnOutOfMemoryError", "1", &deadline)?;
-    let armed = format!("{} writes its heap to {} on OutOfMemoryError", jvm.describe(), place.path());
+    let armed = format!("{} writes its heap to {} on OutOfMemoryError", jvm.describe(), own.path());
     Ok(Answer::of(printable(&armed).into_owned() + "\n"))
 }
 
@@ -45,17 +45,17 @@ fn must_be_usable(jvm: &Jvm, dir: &str) -> Result<(), Error> {
         return Err(UsageError::Dir(dir.to_owned()).into());
     }
     if !dir.contains('%') {
-        OwnPlace::in_dir(jvm, dir, "")?;
+        OwnDump::in_dir(jvm, dir, "")?;
     }
     Ok(())
 }
 
 /// Returns the file of the dump: in the directory that the user named, or else where the JVM's own flag says.
-fn place<'a>(vm: &'a VirtualMachine<'_>, named: Option<&str>, deadline: &Deadline) -> Result<OwnPlace<'a>, Error> {
+fn own_dump<'a>(vm: &'a VirtualMachine<'_>, named: Option<&str>, deadline: &Deadline) -> Result<OwnDump<'a>, Error> {
     let (jvm, name) = (vm.jvm(), file_name(vm, deadline)?);
     match named {
-        Some(dir) => Ok(OwnPlace::in_dir(jvm, &heap_dump::expanded(vm, dir.to_owned(), deadline)?, &name)?),
-        None => Ok(OwnPlace::of_path(jvm, &own_path(vm, deadline)?, &name)?),
+        Some(dir) => Ok(OwnDump::in_dir(jvm, &heap_dump::expanded(vm, dir.to_owned(), deadline)?, &name)?),
+        None => Ok(OwnDump::of_path(jvm, &own_path(vm, deadline)?, &name)?),
     }
 }
 
@@ -72,23 +72,18 @@ fn file_name(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<String, Err
 }
 
 /// Fails if anything keeps the dump from coming, and warns if anything may.
-fn foresee(
-    vm: &VirtualMachine<'_>,
-    place: &OwnPlace<'_>,
-    limits: &DiskLimits,
-    deadline: &Deadline,
-) -> Result<(), Error> {
+fn foresee(vm: &VirtualMachine<'_>, own: &OwnDump<'_>, limits: &DiskLimits, deadline: &Deadline) -> Result<(), Error> {
     let layout = heap_dump::layout(vm, deadline)?;
     let spent = spent(vm, deadline)?;
-    place.must_be_free(layout, spent.is_some())?;
+    own.must_be_free(layout, spent.is_some())?;
     if let Some(spent) = spent {
         return Err(spent.into());
     }
-    let room = place.try_it(limits)?;
+    let room = own.try_it(limits)?;
     let gzipped = heap_dump::is_gzipped_by_own_flag(vm, deadline)?;
-    place.must_have_room(&room, heap_dump::heap_used(vm, deadline)?.unwrap_or(0), gzipped)?;
+    own.must_have_room(&room, heap_dump::heap_used(vm, deadline)?.unwrap_or(0), gzipped)?;
     if let Some(most) = heap_dump::flag(vm, "MaxHeapSize", deadline)?.and_then(|text| text.parse().ok()) {
-        warn_of_full_heap(vm.jvm(), place, &room, most, layout, gzipped);
+        warn_of_full_heap(vm.jvm(), own, &room, most, layout, gzipped);
     }
     Ok(())
 }
@@ -103,23 +98,23 @@ fn spent(vm: &VirtualMachine<'_>, deadline: &Deadline) -> Result<Option<OwnDumpE
         // JDK 8 does not tell its errors, but a dump that it has written shows them.
         None => {
             let own = own_path(vm, deadline)?;
-            let written = OwnPlace::of_path(vm.jvm(), &own, &file_name(vm, deadline)?);
-            let written = written.ok().filter(OwnPlace::was_written);
+            let written = OwnDump::of_path(vm.jvm(), &own, &file_name(vm, deadline)?);
+            let written = written.ok().filter(OwnDump::was_written);
             if written.is_none() {
                 log::warn!(
                     "pid {pid} does not tell whether it has had an OutOfMemoryError: it writes its heap at the first one \
                      of its life only"
                 );
             }
-            Ok(written.map(|place| OwnDumpError::Written { pid, path: place.path() }))
+            Ok(written.map(|own| OwnDumpError::Written { pid, path: own.path() }))
         }
     }
 }
 
 /// Warns if the dump of a full heap may fail: at an OutOfMemoryError, the heap is full as a rule.
-fn warn_of_full_heap(jvm: &Jvm, place: &OwnPlace<'_>, room: &Room, most: u64, layout: Layout, gzipped: bool) {
-    let path = place.path();
-    if place.is_memory() {
+fn warn_of_full_heap(jvm: &Jvm, own: &OwnDump<'_>, room: &Room, most: u64, layout: Layout, gzipped: bool) {
+    let path = own.path();
+    if own.is_memory() {
         log::warn!(
             "{path} is memory: the kernel may kill the application while it writes its heap there; name a directory on a \
              disk with --path"

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde::Serialize;
 
-use super::dump::single_run::SingleRun;
+use super::dump::turn::Turn;
 use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::attach::VirtualMachine;
 use crate::base::deadline::Deadline;
@@ -112,7 +112,7 @@ fn look_at(jvm: &Jvm, settings: &CheckSettings, findings: &mut Findings, deadlin
         Ok(()) => findings.ok("identity", format!("{}, which the JVM accepts", jvm.identity)),
         Err(error) => return findings.obstacle("attach", error),
     }
-    if SingleRun::is_taken(jvm) {
+    if Turn::is_taken(jvm) {
         let remedy = "wait for it; a second run with the same aim reports the dump that it has stored";
         return findings.other("run", State::Warning, "another run is at this JVM: the rest was not tried", remedy);
     }

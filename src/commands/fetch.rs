@@ -28,7 +28,7 @@ use crate::hprof::Histogram;
 use crate::object::key::receipt_of;
 use crate::object::receipt::Receipt;
 use crate::settings::{FetchSettings, Output};
-use crate::store::{Listed, Shelf, StoreError};
+use crate::store::{Listed, StoreError, StoreReader};
 use crate::terminal::progress::Progress;
 
 /// The result for one object.
@@ -46,11 +46,11 @@ struct Fetched {
 pub fn run(args: &FetchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = FetchSettings::of_fetch(args, flags)?;
     let deadline = start_clock(settings.deadline, watch_signals)?;
-    let shelf = Shelf::open(&settings.store, &deadline).map_err(Error::store)?;
+    let reader = StoreReader::open(&settings.store, &deadline).map_err(Error::store)?;
     let progress = Progress::start();
     let mut text = String::new();
     let result = settings.keys.iter().try_for_each(|key| {
-        text += &describe(&fetch(&shelf, key, &settings, &progress, &deadline)?, settings.output);
+        text += &describe(&fetch(&reader, key, &settings, &progress, &deadline)?, settings.output);
         Ok(())
     });
     if result.is_ok() {
@@ -61,7 +61,7 @@ pub fn run(args: &FetchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>
 }
 
 fn fetch(
-    shelf: &Shelf,
+    reader: &StoreReader,
     key: &str,
     settings: &FetchSettings,
     progress: &Progress,
@@ -69,7 +69,7 @@ fn fetch(
 ) -> Result<Fetched, Error> {
     let begun = Instant::now();
     let name = key.rsplit('/').next().unwrap_or_default();
-    let object = shelf.look(key).map_err(Error::store)?;
+    let object = reader.look(key).map_err(Error::store)?;
     let unmade = |source| RoomError::Io { what: "make the directory", path: shown(&settings.to), source };
     let to = HeldDir::named_or_new(&settings.to).map_err(unmade)?;
     let gz = to.entry(name);
@@ -79,11 +79,11 @@ fn fetch(
         return Err(Error::Exists { path: shown(&wanted.path()) });
     }
     let got = if gz.exists() { got_before } else { download };
-    let (sha256, verified) = got(shelf, &object, &gz, progress, deadline)?;
+    let (sha256, verified) = got(reader, &object, &gz, progress, deadline)?;
     if let Some(plain) = &plain {
         gunzip::gunzip(&gz, plain, progress, deadline)?;
         // The compressed file stays until then. If a run fails or is stopped, a later one goes on with that file.
-        remove_fetched(shelf, key, &gz);
+        remove_fetched(reader, key, &gz);
     }
     let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     Ok(Fetched { key: key.to_owned(), file: shown(&wanted.path()), bytes: object.bytes, sha256, verified, seconds })
@@ -91,9 +91,9 @@ fn fetch(
 
 /// Removes the compressed file, if a run of this user has made it. The store's own file stays, because the target may
 /// be the store's directory.
-fn remove_fetched(shelf: &Shelf, key: &str, gz: &Entry) {
+fn remove_fetched(reader: &StoreReader, key: &str, gz: &Entry) {
     let removed = gz.metadata().and_then(|meta| {
-        let is_ours = meta.uid() == rustix::process::geteuid().as_raw() && !shelf.has_as(key, &meta);
+        let is_ours = meta.uid() == rustix::process::geteuid().as_raw() && !reader.has_as(key, &meta);
         if is_ours { gz.remove() } else { Err(io::Error::other("no run of this user has fetched it")) }
     });
     if let Err(error) = removed {
@@ -107,7 +107,7 @@ fn shown(path: &Path) -> String {
 
 /// Downloads the object. Returns its SHA-256, and what that was compared with.
 fn download(
-    shelf: &Shelf,
+    reader: &StoreReader,
     object: &Listed,
     to: &Entry,
     progress: &Progress,
@@ -117,10 +117,10 @@ fn download(
     let mut download = Download::open(to, object).map_err(local)?;
     progress.stage(&format!("fetching {}", object.key), Some(object.bytes));
     progress.add(download.has());
-    download.fetch(shelf, &object.key, progress).map_err(Error::fetch)?;
+    download.fetch(reader, &object.key, progress).map_err(Error::fetch)?;
     let part = download.part().path();
     let sha256 = sha256_of(download.file(), &part, deadline).map_err(Error::fetch)?;
-    let verified = match check(shelf, &object.key, &sha256, (download.file(), &part), progress, deadline) {
+    let verified = match check(reader, &object.key, &sha256, (download.file(), &part), progress, deadline) {
         Ok(verified) => verified,
         Err(error) => {
             // No run goes on with a damaged file. If this run was stopped, a later one goes on.
@@ -137,7 +137,7 @@ fn download(
 /// Checks a file that an earlier run has fetched, but not decompressed. Returns what [`download`] returns. A file that
 /// is not the object belongs to somebody else.
 fn got_before(
-    shelf: &Shelf,
+    reader: &StoreReader,
     object: &Listed,
     to: &Entry,
     progress: &Progress,
@@ -151,7 +151,7 @@ fn got_before(
     let unread = |source| DumpError::Read { path: shown(&path), source };
     let file = to.open(Access::Read).map_err(unread)?;
     let sha256 = sha256_of(&file, &path, deadline).map_err(Error::fetch)?;
-    match check(shelf, &object.key, &sha256, (&file, &path), progress, deadline) {
+    match check(reader, &object.key, &sha256, (&file, &path), progress, deadline) {
         Err(Error::Dump(_) | Error::Damaged { .. }) => Err(another()),
         // The right length alone does not make it the object.
         Ok(NO_CHECKSUM | OWN_CHECKSUM) if !object.key.ends_with(".hprof.gz") => Err(another()),
@@ -170,14 +170,14 @@ const OWN_CHECKSUM: &str = "there is no receipt; the file's own checksum is righ
 
 /// Checks a file against its receipt, and walks a dump to its end record.
 fn check(
-    shelf: &Shelf,
+    reader: &StoreReader,
     key: &str,
     sha256: &str,
     (file, path): (&File, &Path),
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<&'static str, Error> {
-    let receipt = receipt_beside(shelf, key).map_err(Error::store)?;
+    let receipt = receipt_beside(reader, key).map_err(Error::store)?;
     let expected = receipt.as_ref().and_then(|receipt| receipt.object.as_ref()?.sha256.clone());
     if let Some(expected) = &expected
         && expected != sha256
@@ -214,9 +214,9 @@ fn check(
 
 /// Returns the receipt; `None` only if there is none. A receipt that cannot be read may say that the object is damaged,
 /// or that a truncated dump was stored on purpose.
-fn receipt_beside(shelf: &Shelf, key: &str) -> Result<Option<Receipt>, StoreError> {
+fn receipt_beside(reader: &StoreReader, key: &str) -> Result<Option<Receipt>, StoreError> {
     let key = receipt_of(key);
-    let Some(json) = shelf.read_if_there(&key)? else { return Ok(None) };
+    let Some(json) = reader.read_if_there(&key)? else { return Ok(None) };
     serde_json::from_slice(&json).map(Some).map_err(|source| StoreError::Receipt { key, source })
 }
 

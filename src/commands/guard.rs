@@ -11,20 +11,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, statat, unlinkat};
 use rustix::net::{Shutdown, shutdown};
 
-use crate::attach::STILL_LOOKS;
+use crate::attach::STAYS_AFTER_SIGNAL;
 use crate::base::identity::Identity;
 use crate::base::private_memory;
 use crate::base::waiting::{joined_within, pause};
 use crate::files::entry::HeldDir;
 use crate::guard::companion::{receive, stay_alive};
 use crate::guard::message::{Message, Undo};
-use crate::heap_dump::Growing;
+use crate::heap_dump::GrowingFile;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 use crate::store;
 
-/// Time between two looks at the JVM's files.
-const LOOK: Duration = Duration::from_millis(2);
+/// Interval at which the guard checks the JVM's files.
+const POLL_EVERY: Duration = Duration::from_millis(2);
 
 /// Listens on standard input, which is the control socket, until the run is over.
 pub fn keep_watch() {
@@ -51,7 +51,7 @@ struct Keeper {
     notes: BTreeMap<u64, (Undo, Vec<OwnedFd>)>,
     /// The layout of the dump, and the connection on which the JVM will answer.
     dumping: Option<(Layout, OwnedFd)>,
-    files: Vec<Growing>,
+    files: Vec<GrowingFile>,
 }
 
 impl Keeper {
@@ -66,7 +66,7 @@ impl Keeper {
             }
             Message::Dumping { layout } => self.dumping = fds.pop().map(|connection| (layout, connection)),
             Message::Hold { section } => {
-                self.files.extend(fds.pop().map(|fd| Growing::new(fd.into(), section)));
+                self.files.extend(fds.pop().map(|fd| GrowingFile::new(fd.into(), section)));
             }
             Message::LetGo => {
                 self.dumping = None;
@@ -121,7 +121,7 @@ impl Keeper {
 /// Waits a moment for the end of the JVM's answer. The JVM answers once, and closes the connection.
 fn answered(connection: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(connection, PollFlags::IN)];
-    let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+    let timeout = Timespec { tv_sec: 0, tv_nsec: POLL_EVERY.subsec_nanos().into() };
     let _ = poll(&mut fds, Some(&timeout));
     let ready = fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
     // Some JVMs send a first line at once, so only the end counts.
@@ -144,8 +144,8 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
             let begun = Instant::now();
             // A JVM that handles the signal after the file is gone prints all its threads.
             let has_socket = || Ok(statat(tmp, &*socket, AtFlags::SYMLINK_NOFOLLOW)?);
-            while begun.elapsed() < STILL_LOOKS && identity.io(has_socket).is_err() {
-                pause(LOOK);
+            while begun.elapsed() < STAYS_AFTER_SIGNAL && identity.io(has_socket).is_err() {
+                pause(POLL_EVERY);
             }
             if seen.is_some() && identity_of(dir, &name) == seen {
                 identity.io(|| Ok(unlinkat(dir, &*name, AtFlags::empty())?))?;

@@ -4,12 +4,12 @@ use crate::base::deadline::Deadline;
 use crate::error::Error;
 use crate::object::receipt::Receipt;
 use crate::settings::DumpSettings;
-use crate::store::Shelf;
+use crate::store::StoreReader;
 
 /// Adds the link that the user asked for to the receipt. The dump is stored, whether there is a link or not.
 pub(super) fn add_link(receipt: &mut Receipt, key: &str, settings: &DumpSettings, deadline: &Deadline) {
     let Some(valid) = settings.link else { return };
-    match Shelf::open(&settings.common.store, deadline).and_then(|shelf| shelf.link(key, valid)) {
+    match StoreReader::open(&settings.common.store, deadline).and_then(|reader| reader.link(key, valid)) {
         Ok(Some(link)) => {
             if let Some(warning) = link.warning() {
                 receipt.warn(warning);

@@ -16,7 +16,7 @@ use crate::cli::{Flags, ListArgs};
 use crate::error::Error;
 use crate::object::key::receipt_of;
 use crate::settings::{Form, ListSettings};
-use crate::store::{Shelf, StoreError};
+use crate::store::{StoreError, StoreReader};
 use page::Whence;
 use row::Row;
 
@@ -45,8 +45,8 @@ fn nothing(settings: &ListSettings) -> String {
 }
 
 fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error> {
-    let shelf = Shelf::open(&settings.store, deadline).map_err(Error::store)?;
-    let stored = shelf.list(&settings.under, |key| key.ends_with(".gz")).map_err(Error::store)?;
+    let reader = StoreReader::open(&settings.store, deadline).map_err(Error::store)?;
+    let stored = reader.list(&settings.under, |key| key.ends_with(".gz")).map_err(Error::store)?;
     let mut rows: Vec<Row> =
         stored.iter().map(|object| Row::of(object, settings.store.url.of_key(&object.key))).collect();
     let mut of_receipt: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -54,7 +54,7 @@ fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error>
         of_receipt.entry(receipt_of(&object.key)).or_default().push(row);
     }
     let mut left = DETAILS_MAX;
-    let read = shelf.read_small(of_receipt.keys().map(String::as_str), |key, json| {
+    let read = reader.read_small(of_receipt.keys().map(String::as_str), |key, json| {
         let Ok(receipt) = serde_json::from_slice(json) else { return };
         for row in of_receipt.get(key).into_iter().flatten() {
             left = left.saturating_sub(if left == 0 { 0 } else { rows[*row].tell(&receipt) });
@@ -63,24 +63,24 @@ fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error>
     read.map_err(Error::store)?;
     rows.sort_by(|one, other| other.time.cmp(&one.time).then_with(|| one.key.cmp(&other.key)));
     if let Some(valid) = settings.links {
-        add_links(&shelf, &mut rows, valid)?;
+        add_links(&reader, &mut rows, valid)?;
     }
     Ok(rows)
 }
 
 /// Adds links to the rows. The listing is good without links: after one failure, no other object is tried.
-fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Error> {
+fn add_links(reader: &StoreReader, rows: &mut [Row], valid: Duration) -> Result<(), Error> {
     let mut none = None;
     for row in rows.iter_mut() {
         let link = match &none {
-            None => shelf.link(&row.key, valid),
+            None => reader.link(&row.key, valid),
             Some(_) => Ok(None),
         };
         match link {
             Ok(Some(link)) => {
                 (row.link_until, row.link_warning) = (link.until(), link.warning());
                 row.link = Some(link.url);
-                row.context_link = context_link(shelf, row, valid);
+                row.context_link = context_link(reader, row, valid);
                 continue;
             }
             Err(error @ StoreError::Stopped(_)) => return Err(Error::store(error)),
@@ -96,7 +96,7 @@ fn add_links(shelf: &Shelf, rows: &mut [Row], valid: Duration) -> Result<(), Err
 }
 
 /// Signs a link to the context. A failure is that of the dump's own link, which is reported.
-fn context_link(shelf: &Shelf, row: &Row, valid: Duration) -> Option<String> {
-    let signed = shelf.link(row.context.as_ref()?, valid);
+fn context_link(reader: &StoreReader, row: &Row, valid: Duration) -> Option<String> {
+    let signed = reader.link(row.context.as_ref()?, valid);
     signed.ok().flatten().map(|link| link.url)
 }

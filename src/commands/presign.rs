@@ -11,7 +11,7 @@ use crate::cli::{Flags, PresignArgs};
 use crate::error::Error;
 use crate::object::key::ObjectKey;
 use crate::settings::{Output, PresignSettings};
-use crate::store::{SettingsError, Shelf};
+use crate::store::{SettingsError, StoreReader};
 
 /// Stands in the key where the pod's name would.
 const POD: &str = "presigned";
@@ -38,8 +38,8 @@ pub fn run(args: &PresignArgs, flags: &Flags, watch_signals: &mut WatchSignals<'
 
 fn sign(settings: &PresignSettings, deadline: &Deadline) -> Result<Signed, Error> {
     let key = ObjectKey::new(&settings.place, Utc::now(), POD, 0, &run_id()).dump();
-    let shelf = Shelf::open(&settings.store, deadline).map_err(Error::store)?;
-    let link = shelf.upload_link(&key, settings.valid).map_err(Error::store)?;
+    let reader = StoreReader::open(&settings.store, deadline).map_err(Error::store)?;
+    let link = reader.upload_link(&key, settings.valid).map_err(Error::store)?;
     let link = link.ok_or(SettingsError::NoSignature).map_err(|error| Error::store(error.into()))?;
     let (until, warning) = (link.until(), link.warning());
     if let Some(warning) = &warning {

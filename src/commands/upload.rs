@@ -105,7 +105,7 @@ fn items(settings: &UploadSettings) -> Result<Vec<Item>, UsageError> {
 /// Returns whether the file is an object of the local store. Such objects have the same names as kept files, and are
 /// where they belong.
 fn is_stored_here(path: &Path, store: &StoreUrl) -> bool {
-    let StoreUrl::Local { dir } = store else { return false };
+    let Some(dir) = store.local_dir() else { return false };
     let absolute = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    !journal::path_for(path).exists() && absolute(path).starts_with(absolute(Path::new(dir)))
+    !journal::path_for(path).exists() && absolute(path).starts_with(absolute(dir))
 }

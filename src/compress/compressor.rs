@@ -1,20 +1,19 @@
 //! Turns a raw dump into gzip members. One thread walks and workers compress; bounded channels join them.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::cpu_share::{Effort, step_back};
+use super::block::{Block, Member};
+use super::cpu_share::{CpuShare, step_back};
 use super::gzip::{CompressError, Encoder};
 use super::pages::Pool;
-use super::source::{DUMPING, Flaws, Scrutiny, Source, SourceError};
-use super::spool::{Block, Member, Section, Slot};
-use crate::base::deadline::{Deadline, Stopped, tick};
+use super::source::{Source, SourceError};
+use super::walk_stage::{Receivers, walk};
+use crate::base::deadline::{Deadline, Stopped};
 use crate::base::faults::door;
 use crate::base::waiting::{Gate, Halt, Halted, joined, started};
-use crate::hprof::{Blanked, Histogram, Malformed, Mask, Redacting, Redactor, Summary, Walker};
+use crate::hprof::{Blanked, Histogram, Malformed, Redactor, Summary};
 use crate::terminal::progress::Progress;
 
 /// A stage of the dump has failed.
@@ -54,33 +53,31 @@ impl PipelineError {
     }
 }
 
-/// State that the stages of one dump share.
+/// Lets the stages of one dump wait for each other, and end each other.
 #[derive(Debug, Default)]
-pub struct Together {
+pub struct StageControl {
     /// Opens when the application runs again.
     pub gate: Gate,
     /// Ends all stages when one of them fails.
     pub halt: Halt,
 }
 
-/// The treatment of a dump: how it is compressed and redacted.
+/// How a dump is compressed, redacted, and cut into parts.
 #[derive(Debug)]
-pub struct Treatment {
-    pub effort: Effort,
+pub struct Compression {
+    pub cpu_share: CpuShare,
+    /// The level of gzip.
+    pub level: u32,
+    /// Bytes of a part of the upload.
+    pub part_size: u64,
     /// Overwrites secrets, if the user wants that.
     pub redactor: Option<Redactor>,
 }
 
-impl Treatment {
+impl Compression {
     /// Returns [`Redactor::blanked`], or zeros without a redactor.
     pub fn blanked(&self) -> Blanked {
         self.redactor.as_ref().map(|redactor| redactor.blanked).unwrap_or_default()
-    }
-}
-
-impl From<Effort> for Treatment {
-    fn from(effort: Effort) -> Self {
-        Self { effort, redactor: None }
     }
 }
 
@@ -92,30 +89,30 @@ impl From<Effort> for Treatment {
 /// means that the other error is the cause.
 pub fn compressed<T: Send>(
     raw: &mut dyn Source,
-    treatment: &mut Treatment,
-    together: &Together,
+    compression: &mut Compression,
+    control: &StageControl,
     progress: &Progress,
     deadline: &Deadline,
     tally: &mut Histogram,
     take: impl FnOnce(Members<'_>) -> Result<T, PipelineError> + Send,
 ) -> (Result<Summary, PipelineError>, Result<T, PipelineError>) {
-    let Treatment { effort, redactor } = treatment;
-    let effort = *effort;
-    let Together { gate, halt } = together;
-    let (raw_pool, gz_pool) = (Pool::new(effort.pages()), Pool::new(effort.pages()));
+    let Compression { cpu_share, level, redactor, .. } = compression;
+    let (cpu_share, level) = (*cpu_share, *level);
+    let StageControl { gate, halt } = control;
+    let (raw_pool, gz_pool) = (Pool::new(cpu_share.pages()), Pool::new(cpu_share.pages()));
     let (blocks_in, blocks) = bounded::<Block>(1);
     let (members_in, members) = bounded::<Member>(1);
     std::thread::scope(|scope| {
         let worker = |number| {
             let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
             started(scope, move || {
-                if number >= effort.workers {
+                if number >= cpu_share.workers {
                     gate.wait(halt);
                 }
-                halt.guarding(|| compress(&blocks, &members_in, gz_pool, halt, effort.level))
+                halt.guarding(|| compress(&blocks, &members_in, gz_pool, halt, level))
             })
         };
-        let workers: Result<Vec<_>, _> = (0..effort.workers + effort.later).map(worker).collect();
+        let workers: Result<Vec<_>, _> = (0..cpu_share.workers + cpu_share.later).map(worker).collect();
         drop((blocks, members_in));
         let taker = started(scope, || halt.guarding(|| take(Members { members, halt })));
         let (workers, taker) = match (workers, taker) {
@@ -126,8 +123,8 @@ pub fn compressed<T: Send>(
                 return (Err(PipelineError::NoThread(error)), Err(PipelineError::Halted));
             }
         };
-        let walked =
-            halt.guarding(|| walk(raw, &raw_pool, &blocks_in, together, progress, deadline, Looks { tally, redactor }));
+        let walked = halt
+            .guarding(|| walk(raw, &raw_pool, &blocks_in, control, progress, deadline, Receivers { tally, redactor }));
         // Workers that still wait at the gate must see the end of the blocks.
         gate.open();
         drop(blocks_in);
@@ -159,156 +156,6 @@ impl Members<'_> {
     pub fn next(&self) -> Result<Option<Member>, PipelineError> {
         fail_on_demand("take a member")?;
         Ok(self.halt.receive(&self.members)?)
-    }
-}
-
-/// The receivers of the records that are walked.
-struct Looks<'a> {
-    tally: &'a mut Histogram,
-    redactor: &'a mut Option<Redactor>,
-}
-
-/// The state of one section.
-struct Passing {
-    walker: Walker,
-    mask: Mask,
-    pages: u32,
-}
-
-impl Passing {
-    fn of(section: Section) -> Self {
-        let walker = if section == Section::Head { Walker::new() } else { Walker::after_head() };
-        Self { walker, mask: Mask::default(), pages: 0 }
-    }
-
-    /// Walks a page, and redacts it.
-    fn pass(
-        &mut self,
-        page: &mut [u8],
-        scrutiny: Scrutiny,
-        looks: &mut Looks<'_>,
-    ) -> Result<Option<String>, PipelineError> {
-        let Looks { tally, redactor: Some(redactor) } = looks else {
-            return Ok(scrutiny.judge(self.walker.push_to(page, looks.tally))?);
-        };
-        let mut redacting = Redacting { tally: *tally, redactor, mask: &mut self.mask };
-        let walked = self.walker.push_to(page, &mut redacting);
-        if let Err(error) = &walked {
-            self.mask.blank(page, error.offset);
-        }
-        self.mask.apply(page, redactor);
-        Ok(scrutiny.judge(walked)?)
-    }
-}
-
-/// Takes page by page, walks each, and hands it to the workers.
-fn walk(
-    raw: &mut dyn Source,
-    pool: &Pool,
-    blocks: &Sender<Block>,
-    together: &Together,
-    progress: &Progress,
-    deadline: &Deadline,
-    mut looks: Looks<'_>,
-) -> Result<Summary, PipelineError> {
-    let mut sections: BTreeMap<Section, Passing> = BTreeMap::new();
-    let (paused, mut runs_again, mut bytes, mut damage) = (raw.pauses(), false, 0, None);
-    let scrutiny = raw.scrutiny();
-    loop {
-        if !raw.is_written() {
-            deadline.check(doing(raw))?;
-        }
-        if !runs_again && !raw.pauses() {
-            runs_again = true;
-            if paused {
-                let (name, total) = raw.stage_after_pause();
-                progress.go_on(name, total);
-            }
-            together.gate.open();
-            step_back();
-        }
-        let mut page = busily(raw, together, deadline, |time| pool.take_within(time))?;
-        door("read the dump", || Ok(())).map_err(SourceError::from)?;
-        let Some(section) = raw.next(page.as_mut_vec())? else { break };
-        let passing = sections.entry(section).or_insert_with(|| Passing::of(section));
-        if scrutiny != Scrutiny::Anything && damage.is_none() {
-            damage = passing.pass(page.as_mut_vec(), scrutiny, &mut looks)?;
-            if passing.walker.records().objects() > 0 {
-                raw.classes_are_known();
-            }
-            if looks.redactor.as_ref().is_none_or(Redactor::knows_names) {
-                raw.names_are_known();
-            }
-        } else if scrutiny != Scrutiny::Anything && looks.redactor.is_some() {
-            page.as_mut_vec().fill(0);
-        }
-        bytes += page.as_slice().len() as u64;
-        progress.add(page.as_slice().len() as u64);
-        let slot = Slot { section, seq: passing.pages };
-        passing.pages += 1;
-        let mut block = Some(Block { slot, raw: page });
-        busily(raw, together, deadline, |time| hand_on(blocks, &mut block, time))?;
-    }
-    let flaws = raw.flaws();
-    let twice = sections.keys().any(|section| matches!(section, Section::Heap(_)))
-        && sections.get(&Section::Head).is_some_and(|head| head.walker.records().segments > 0);
-    if twice {
-        return Err(PipelineError::Merged);
-    }
-    if scrutiny == Scrutiny::Anything {
-        return Ok(Summary::of_anything(bytes).with(flaws));
-    }
-    let joined = Walker::join(sections.into_values().map(|passing| passing.walker).collect());
-    Ok(Summary { bytes, ..joined }.with(Flaws { damage: damage.or(flaws.damage), ..flaws }))
-}
-
-/// Returns what the run does, for the message of a run that is stopped.
-fn doing(raw: &dyn Source) -> &'static str {
-    if raw.pauses() { DUMPING } else { "compressing the dump" }
-}
-
-/// Time between two calls of [`Source::attend`], while another stage keeps the walk waiting.
-const ATTEND: Duration = Duration::from_millis(1);
-
-/// Time for which one page may hold up a run whose deadline has passed, if the JVM has finished the dump.
-const LAST_PAGE_WITHIN: Duration = Duration::from_secs(10);
-
-/// Calls `work` until it returns a result, and attends to the source meanwhile. `work` gets the time that it may wait.
-fn busily<T>(
-    raw: &mut dyn Source,
-    together: &Together,
-    deadline: &Deadline,
-    mut work: impl FnMut(Duration) -> Option<T>,
-) -> Result<T, PipelineError> {
-    let begun = Instant::now();
-    loop {
-        if let Some(done) = work(ATTEND) {
-            tick();
-            return Ok(done);
-        }
-        if together.halt.is_tripped() {
-            return Err(PipelineError::Halted);
-        }
-        if !raw.is_written() || begun.elapsed() >= LAST_PAGE_WITHIN {
-            deadline.check(doing(raw))?;
-        }
-        raw.attend()?;
-        // `work` may be waiting for workers that wait at this gate.
-        if !raw.pauses() {
-            together.gate.open();
-        }
-    }
-}
-
-/// Returns `Some` when the block was taken. Receivers leave only by the halt, and the caller checks that.
-fn hand_on(blocks: &Sender<Block>, block: &mut Option<Block>, time: Duration) -> Option<()> {
-    match blocks.send_timeout(block.take()?, time) {
-        Ok(()) => Some(()),
-        Err(SendTimeoutError::Timeout(back)) => {
-            *block = Some(back);
-            None
-        }
-        Err(SendTimeoutError::Disconnected(_)) => None,
     }
 }
 

@@ -1,38 +1,36 @@
-//! Chooses how much of the machine a run takes: little while the application waits, and later what the application
+//! Chooses how much of the processors a run takes: little while the application waits, and later what the application
 //! leaves.
 
 use std::thread::available_parallelism;
 
-/// The share of the machine that the stages may take.
+/// The share of the processors that the stages of a dump may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Effort {
-    pub level: u32,
+pub struct CpuShare {
     /// Workers that compress from the start.
     pub workers: usize,
     /// Further workers, which start once the source is written and the application runs again.
     pub later: usize,
     /// True if parts may go to the store while the application waits. That takes a processor of its own.
     pub uploads_early: bool,
-    pub part_size: u64,
 }
 
 /// Most workers. More of them gain nothing, because the JVM cannot write that fast.
 const WORKERS_MAX: usize = 4;
 
-impl Effort {
+impl CpuShare {
     /// Leaves one processor to the JVM, because the application waits while it dumps. Below two processors, nothing is
     /// compressed before the JVM has finished.
-    pub fn of(processors: f64, level: u32, part_size: u64) -> Self {
+    pub fn of(processors: f64) -> Self {
         let whole = processors as usize;
         let workers = whole.saturating_sub(1).min(WORKERS_MAX);
         let later = whole.clamp(1, WORKERS_MAX) - workers;
-        Self { level, workers, later, uploads_early: whole > 2, part_size }
+        Self { workers, later, uploads_early: whole > 2 }
     }
 
-    /// Returns the effort for a dump that waits for its reader: at least one worker, whatever the container may use.
-    pub fn streaming(processors: f64, level: u32, part_size: u64) -> Self {
+    /// Returns the share for a dump that waits for its reader: at least one worker, whatever the container may use.
+    pub fn streaming(processors: f64) -> Self {
         let workers = (processors as usize).saturating_sub(1).clamp(1, WORKERS_MAX);
-        Self { level, workers, later: 0, uploads_early: true, part_size }
+        Self { workers, later: 0, uploads_early: true }
     }
 
     /// Returns the number of pages of each kind: one for each worker, one that waits before the workers, and one behind
@@ -70,8 +68,8 @@ mod tests {
     #[test]
     fn jvm_has_one_processor_of_its_own() {
         let workers = |processors| {
-            let effort = Effort::of(processors, 1, 1);
-            (effort.workers, effort.later)
+            let share = CpuShare::of(processors);
+            (share.workers, share.later)
         };
         assert_eq!(workers(0.5), (0, 1));
         assert_eq!(workers(1.9), (0, 1));

@@ -3,10 +3,10 @@
 
 use std::io::{self, Read};
 
+use super::block::Section;
 use super::gunzip::Gunzip;
 use super::gzip;
 use super::pages::PAGE;
-use super::spool::Section;
 use crate::compress::source::{Flaws, Scrutiny, Source, SourceError};
 use crate::hprof::Mender;
 use crate::hprof::records::{END_RECORD, tag};

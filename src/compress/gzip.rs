@@ -8,10 +8,10 @@ use std::io;
 
 use flate2::Crc;
 
+use super::block::{Block, Member, Section, Slot};
 #[cfg(feature = "isal")]
 use super::pages::CAPACITY;
 use super::pages::{PAGE, Page};
-use super::spool::{Block, Member, Section, Slot};
 
 /// The first bytes of a member (RFC 1952, section 2.3.1).
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::io::{self, Read};
 
+use super::block::Section;
 use super::pages::PAGE;
-use super::spool::Section;
 use crate::hprof::{Malformed, Summary};
 
 /// How strictly the bytes of a source are judged.

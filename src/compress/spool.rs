@@ -1,7 +1,6 @@
 //! Keeps the compressed dump on disk until the store has confirmed it. Members are appended as they come. Only the
 //! spool knows the order of the object, and it reads in that order at any offset.
 
-use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -10,74 +9,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
-use serde::{Deserialize, Serialize};
 
+use super::block::{Member, Slot};
+use super::object_order::{Extent, Order, Placed};
 use super::page_hashes::PageHashes;
-use super::pages::{PAGE, Page};
+use super::pages::PAGE;
 use crate::base::deadline::tick;
 use crate::base::faults::door;
 use crate::jvm::memory::{Ration, must_hold};
 
-/// Time that a reader waits at once. An append wakes it earlier.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// A section of the dump. The derived order is the order in the object. A dump that comes as one sequential stream is
-/// all `Head`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Section {
-    Head,
-    Heap(u16),
-    End,
-}
-
-/// The position of a block in the object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slot {
-    pub section: Section,
-    pub seq: u32,
-}
-
-/// At most one page of raw HPROF, with its position.
-#[derive(Debug)]
-pub struct Block {
-    pub slot: Slot,
-    pub raw: Page,
-}
-
-/// One gzip member, independent of all others.
-#[derive(Debug)]
-pub struct Member {
-    pub slot: Slot,
-    pub gz: Page,
-    pub raw_len: u32,
-}
-
-/// The range of a member in the spool file.
-#[derive(Debug, Clone, Copy)]
-struct Extent {
-    offset: u64,
-    len: u64,
-}
-
-/// The range of a member in the spool file, with its offset in the object.
-#[derive(Debug, Clone, Copy)]
-struct Placed {
-    at: u64,
-    extent: Extent,
-}
-
-#[derive(Debug, Default)]
-struct Order {
-    /// Members that are not yet known to be next in the object.
-    waiting: BTreeMap<Slot, Extent>,
-    /// The object from its start, as far as its order is known.
-    ready: Vec<Placed>,
-    ready_len: u64,
-    next: Option<Slot>,
-    file_len: u64,
-    sealed: bool,
-    given_up: bool,
-}
+/// Longest wait of a reader before it checks again. An append wakes it earlier.
+const WAITS_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The compressed dump, shared by the thread that appends and the thread that reads.
 #[derive(Debug)]
@@ -258,7 +200,7 @@ impl Spool {
             if here == len || order.sealed {
                 return Some(Ready { len: here, last: order.sealed && at + here as u64 == order.ready_len });
             }
-            order = self.grown.wait_timeout(order, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            order = self.grown.wait_timeout(order, WAITS_AT_ONCE).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -318,38 +260,6 @@ pub struct Ready {
     pub len: usize,
     /// True if these are the object's last bytes.
     pub last: bool,
-}
-
-impl Order {
-    /// Places the members that follow without a gap inside the head.
-    fn place_known(&mut self) {
-        while let Some(next) = self.next {
-            let Some(extent) = self.waiting.remove(&next) else { return };
-            self.place(extent);
-            self.next = Some(Slot { seq: next.seq + 1, ..next });
-        }
-    }
-
-    fn place_rest(&mut self) {
-        for extent in std::mem::take(&mut self.waiting).into_values() {
-            self.place(extent);
-        }
-        self.next = None;
-    }
-
-    fn place(&mut self, extent: Extent) {
-        self.ready.push(Placed { at: self.ready_len, extent });
-        self.ready_len += extent.len;
-    }
-
-    /// Returns the file offset of the object offset `at`, and how many bytes follow there.
-    fn locate(&self, at: u64) -> Option<(u64, u64)> {
-        let index = self.ready.partition_point(|placed| placed.at <= at).checked_sub(1)?;
-        let placed = self.ready[index];
-        let inside = at - placed.at;
-        let left = placed.extent.len.checked_sub(inside).filter(|left| *left > 0)?;
-        Some((placed.extent.offset + inside, left))
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::waiting::Halt;
+use crate::compress::block::Section;
 use crate::compress::pages::Pool;
 
 fn member(pool: &Pool, section: Section, seq: u32, text: &str) -> Member {

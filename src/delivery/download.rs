@@ -16,7 +16,7 @@ use crate::files::file_from::FileFrom;
 use crate::files::regular_file::{Access, open_or_create_in, read_bounded};
 use crate::jvm::memory::must_hold;
 use crate::kept::names::{PART, PIECES};
-use crate::store::{Listed, Shelf, StoreError};
+use crate::store::{Listed, StoreError, StoreReader};
 use crate::terminal::progress::Progress;
 use ring::digest::{Context, SHA256};
 
@@ -91,12 +91,12 @@ impl Download {
     ///
     /// # Errors
     /// When the store or the file fails. The fetched pieces stay.
-    pub fn fetch(&mut self, shelf: &Shelf, key: &str, progress: &Progress) -> Result<(), StoreError> {
+    pub fn fetch(&mut self, reader: &StoreReader, key: &str, progress: &Progress) -> Result<(), StoreError> {
         let all = 0..self.bytes.div_ceil(PIECE);
         let missing = all.filter(|piece| !self.there.contains(piece)).map(|piece| self.range(piece));
         let (file, mut notes, part) = (&self.file, &self.notes, &self.part);
         let error = |source| StoreError::Local { what: "write", path: part.path().display().to_string(), source };
-        shelf.read_ranges(key, missing, PIECE, |range, bytes| {
+        reader.read_ranges(key, missing, PIECE, |range, bytes| {
             file.write_all_at(bytes, range.start).map_err(error)?;
             // If a crash cuts a line, its piece is fetched again.
             notes.write_all(format!("{}\n", range.start / PIECE).as_bytes()).map_err(error)?;

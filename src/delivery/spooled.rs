@@ -11,10 +11,11 @@ use super::{Context, Delivery};
 use crate::base::faults::door;
 use crate::base::units::hex;
 use crate::base::waiting::{joined, started};
-use crate::compress::compressor::{Members, PipelineError, Together, Treatment, compressed};
+use crate::compress::block::{Member, Section, Slot};
+use crate::compress::compressor::{Compression, Members, PipelineError, StageControl, compressed};
 use crate::compress::pages::PAGE;
 use crate::compress::source::{Scrutiny, Source};
-use crate::compress::spool::{Member, Section, Slot, Spool};
+use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
 use crate::hprof::{Histogram, Summary};
 use crate::object::classes;
@@ -31,11 +32,11 @@ pub fn run(
     raw: &mut dyn Source,
     spool: Spool,
     upload: Option<&mut Upload>,
-    mut treatment: Treatment,
+    mut compression: Compression,
     context: Context<'_>,
     sealed: impl FnOnce(&Spool, &Summary, bool),
 ) -> Result<Delivery, PipelineError> {
-    let carried = carry(raw, &spool, upload, &mut treatment, context, |walk, good| sealed(&spool, walk, good));
+    let carried = carry(raw, &spool, upload, &mut compression, context, |walk, good| sealed(&spool, walk, good));
     carried.map(|delivery| Delivery { spool: Some(spool), ..delivery })
 }
 
@@ -43,30 +44,28 @@ fn carry(
     raw: &mut dyn Source,
     spool: &Spool,
     upload: Option<&mut Upload>,
-    treatment: &mut Treatment,
+    compression: &mut Compression,
     Context { progress, deadline }: Context<'_>,
     sealed: impl FnOnce(&Summary, bool),
 ) -> Result<Delivery, PipelineError> {
-    let (begun, effort) = (Instant::now(), treatment.effort);
+    let (begun, part_size, cpu_share) = (Instant::now(), compression.part_size, compression.cpu_share);
     let early = upload.filter(|upload| upload.takes_parts_early());
     let uploads = early.is_some();
-    let (together, mut histogram) = (Together::default(), Histogram::new());
+    let (control, mut histogram) = (StageControl::default(), Histogram::new());
     std::thread::scope(|scope| {
         // After a panic, the reader of the spool must not wait for members that never come.
         let watch = GiveUpOnPanic(spool);
         let feeder = started(scope, || {
-            if early.is_some() && !effort.uploads_early {
-                together.gate.wait(&together.halt);
+            if early.is_some() && !cpu_share.uploads_early {
+                control.gate.wait(&control.halt);
             }
-            let is_over = || together.halt.is_tripped();
-            together
-                .halt
-                .guarding(|| feed(spool, effort.part_size, early, progress, &is_over).map_err(PipelineError::Spool))
+            let is_over = || control.halt.is_tripped();
+            control.halt.guarding(|| feed(spool, part_size, early, progress, &is_over).map_err(PipelineError::Spool))
         })
         .map_err(PipelineError::NoThread)?;
-        let (walked, written) = compressed(raw, treatment, &together, progress, deadline, &mut histogram, |members| {
+        let (walked, written) = compressed(raw, compression, &control, progress, deadline, &mut histogram, |members| {
             // The file of a sequential dump is the object itself, and can be kept as it is.
-            in_order(&members, effort.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
+            in_order(&members, cpu_share.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
         });
         drop(watch);
         let took = begun.elapsed();
@@ -75,7 +74,7 @@ fn carry(
                 spool.seal();
                 // Nobody wants the object of a dump that is not whole, so the run waits for no store.
                 if !raw.is_good() || raw.scrutiny() == Scrutiny::Dump && Verdict::of(&walk).is_none() {
-                    together.halt.trip();
+                    control.halt.trip();
                 }
                 if uploads {
                     progress.stage(UPLOADING, Some(spool.stored_len()));
@@ -93,7 +92,7 @@ fn carry(
             (Ok(walk), Ok(fed)) => (walk, fed),
             (walked, fed) => return Err(first_cause([walked.err(), fed.err()])),
         };
-        let blanked = treatment.blanked();
+        let blanked = compression.blanked();
         let sending = uploads.then(|| begun.elapsed() - took);
         Ok(Delivery { walk, digest, sent, spool: None, took, sending, blanked })
     })
@@ -207,16 +206,17 @@ mod tests {
 
     use super::*;
     use crate::base::deadline::Deadline;
-    use crate::compress::cpu_share::Effort;
+    use crate::compress::cpu_share::CpuShare;
     use crate::compress::source::{Scrutiny, Stream};
 
     fn run_over(raw: &[u8]) -> Result<Delivery, PipelineError> {
         let spool = Spool::new(tempfile::tempfile().unwrap());
-        let effort = Effort { level: 1, workers: 1, later: 2, uploads_early: true, part_size: 5 << 20 };
+        let cpu_share = CpuShare { workers: 1, later: 2, uploads_early: true };
+        let compression = Compression { cpu_share, level: 1, part_size: 5 << 20, redactor: None };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let mut raw = Stream::new(raw, Scrutiny::Dump);
         let context = Context { progress: &Progress::silent(), deadline: &deadline };
-        run(&mut raw, spool, None, effort.into(), context, |_, _, _| {})
+        run(&mut raw, spool, None, compression, context, |_, _, _| {})
     }
 
     /// Builds a dump of one long name and its end.

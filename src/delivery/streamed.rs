@@ -11,9 +11,9 @@ use ring::digest::{Context, SHA256};
 use super::Delivery;
 use super::spooled::{first_cause, in_order};
 use crate::base::units::hex;
-use crate::compress::compressor::{PipelineError, Together, Treatment, compressed};
+use crate::compress::block::Section;
+use crate::compress::compressor::{Compression, PipelineError, StageControl, compressed};
 use crate::compress::source::Source;
-use crate::compress::spool::Section;
 use crate::hprof::Histogram;
 use crate::object::part_size::PART_MIN;
 use crate::object::stored::Digest;
@@ -35,17 +35,16 @@ pub enum StreamError {
 pub fn run(
     raw: &mut dyn Source,
     upload: &mut Upload,
-    mut treatment: Treatment,
+    mut compression: Compression,
     super::Context { progress, deadline }: super::Context<'_>,
     histogram: &mut Histogram,
 ) -> Result<Delivery, StreamError> {
     let begun = Instant::now();
-    let effort = treatment.effort;
-    let pages = effort.pages();
-    let (together, mut refused) = (Together::default(), None);
-    let (walked, sent) = compressed(raw, &mut treatment, &together, progress, deadline, histogram, |members| {
-        let mut put = |number, part| upload.put_part(number, part, &|| together.halt.is_tripped());
-        let mut parts = Parts::new(&mut put, effort.part_size as usize);
+    let (pages, part_size) = (compression.cpu_share.pages(), compression.part_size);
+    let (control, mut refused) = (StageControl::default(), None);
+    let (walked, sent) = compressed(raw, &mut compression, &control, progress, deadline, histogram, |members| {
+        let mut put = |number, part| upload.put_part(number, part, &|| control.halt.is_tripped());
+        let mut parts = Parts::new(&mut put, part_size as usize);
         in_order(&members, pages, |member| {
             parts.add(member.slot.section, member.gz.as_slice()).map_err(|error| refuse(&mut refused, error))
         })?;
@@ -54,7 +53,7 @@ pub fn run(
     match (walked, sent) {
         (Ok(walk), Ok(digest)) => {
             let (sent, spool, took, sending) = (Ok(()), None, begun.elapsed(), None);
-            Ok(Delivery { walk, digest, sent, spool, took, sending, blanked: treatment.blanked() })
+            Ok(Delivery { walk, digest, sent, spool, took, sending, blanked: compression.blanked() })
         }
         (walked, sent) => Err(match (first_cause([walked.err(), sent.err()]), refused) {
             (PipelineError::Halted, Some(error)) => StreamError::Store(error),

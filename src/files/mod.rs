@@ -4,6 +4,7 @@
 pub mod entry;
 pub mod file_from;
 pub mod given_file;
+mod held_dir;
 pub mod leases;
 pub mod named_path;
 pub mod open_limit;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::identity::Identity;
-use crate::compress::spool::Section;
+use crate::compress::block::Section;
 use crate::jvm::layout::Layout;
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use message::Message;
 pub use message::Undo;
 
-use crate::compress::spool::Section;
+use crate::compress::block::Section;
 use crate::jvm::layout::Layout;
 use companion::{Companion, Environment};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::file::{HeapDump, died_or, refused};
+use super::finished_dump::{HeapDump, died_or, refused};
 use super::reply::{Judgement, judge, seconds};
 use super::{DumpError, DumpFailure};
 use crate::attach::{AttachError, AttachOperation, Pending, Reply, VirtualMachine};

@@ -11,27 +11,27 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::file::HeapDump;
-use super::files::{Files, HeldBack};
+use super::finished_dump::HeapDump;
+use super::growing_files::{GrowingFiles, HeldBack};
 use super::{DumpError, DumpFailure};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::base::deadline::Deadline;
+use crate::compress::block::Section;
 use crate::compress::source::{COMPRESSING, Source, SourceError};
-use crate::compress::spool::Section;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
 use crate::kept::names::RAW;
 
-/// Time of one look for growth. A JVM writes less than half a page in that time.
-const LOOK: Duration = Duration::from_millis(1);
+/// Interval at which the held files are checked for growth. A JVM writes less than half a page in that time.
+const POLL_EVERY: Duration = Duration::from_millis(1);
 
-/// Time of one look if nothing is read before the JVM is done. Such a look finds only new parts, and the JVM makes them
-/// within about that time.
-const IDLE_LOOK: Duration = Duration::from_millis(20);
+/// Interval if nothing is read before the JVM is done. A check finds only new parts then, and the JVM makes them within
+/// about that time.
+const POLL_IDLE_EVERY: Duration = Duration::from_millis(20);
 
-/// Time of one look until the heap's file is held. A small heap is written and merged within 5 ms, and must not be
+/// Interval until the heap's file is held. A small heap is written and merged within 5 ms, and must not be
 /// missed.
-const FIRST_LOOK: Duration = Duration::from_micros(100);
+const POLL_NAMES_EVERY: Duration = Duration::from_micros(100);
 
 /// A dump that the JVM is writing.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Capture<'a> {
     answer: Answer<'a>,
     dir: &'a DumpDir,
     deadline: &'a Deadline,
-    files: Files<'a>,
+    files: GrowingFiles<'a>,
     /// True if nothing is read before the JVM is done, so that the JVM has the processor to itself.
     waits: bool,
     /// Time of the last look for new files and for the answer.
@@ -61,7 +61,7 @@ impl<'a> Capture<'a> {
     ) -> Result<Self, DumpFailure> {
         let path = format!("{}/{RAW}", dir.inside);
         let answer = Answer::order(vm, dir, &AttachOperation::dumpheap(&path, live), layout, deadline)?;
-        Ok(Self { answer, dir, deadline, files: Files::new(dir, layout), waits, looked: Instant::now() })
+        Ok(Self { answer, dir, deadline, files: GrowingFiles::new(dir, layout), waits, looked: Instant::now() })
     }
 
     /// Makes the names of fields and the descriptions of classes come before all objects.
@@ -131,7 +131,7 @@ impl Source for Capture<'_> {
     }
 
     fn attend(&mut self) -> Result<(), SourceError> {
-        let due = !self.answer.is_there() && self.looked.elapsed() >= LOOK;
+        let due = !self.answer.is_there() && self.looked.elapsed() >= POLL_EVERY;
         if due { self.look(Duration::ZERO) } else { Ok(()) }
     }
 
@@ -150,9 +150,9 @@ impl Source for Capture<'_> {
                 };
             }
             self.look(match (self.files.heap_is_held(), self.waits) {
-                (false, _) => FIRST_LOOK,
-                (true, false) => LOOK,
-                (true, true) => IDLE_LOOK,
+                (false, _) => POLL_NAMES_EVERY,
+                (true, false) => POLL_EVERY,
+                (true, true) => POLL_IDLE_EVERY,
             })?;
         }
     }

@@ -6,7 +6,7 @@ use super::memory_room::Shortage;
 use super::room::{Room, RoomError};
 use super::{Estimate, Manner, PlanRequest};
 use crate::base::units::Bytes;
-use crate::compress::cpu_share::Effort;
+use crate::compress::cpu_share::CpuShare;
 use crate::jvm::Jvm;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
@@ -52,7 +52,7 @@ impl Prospect {
         }
         let can_merge =
             self.layout != Layout::Parts || self.estimate.is_some_and(|estimate| estimate.surely_fits(room.free));
-        let waits = Effort::of(self.processors, 0, 0).waits();
+        let waits = CpuShare::of(self.processors).waits();
         let has_room_for_both = can_merge && room.shortage(Manner::Whole).is_none();
         if waits && has_room_for_both { Manner::Whole } else { Manner::Captured }
     }
@@ -110,41 +110,41 @@ pub fn choose(
 ) -> Result<(Candidate, Vec<String>), RoomError> {
     let mut best: Option<(usize, Candidate)> = None;
     let mut tried: Vec<Tried> = Vec::new();
-    for (place, parent) in request.dirs.iter().enumerate() {
+    for (index, parent) in request.dirs.iter().enumerate() {
         match Candidate::make(jvm, parent, request, prospect) {
             Ok(candidate) => {
                 let belongs = request.dirs_named || !ELSEWHERE.contains(&parent.as_str());
                 if candidate.suffices(belongs, prospect.estimate) {
-                    best = Some((place, candidate));
+                    best = Some((index, candidate));
                     break;
                 }
-                tried.push(Tried { place, why: candidate.why_not(prospect.estimate), is_there: true });
+                tried.push(Tried { index, why: candidate.why_not(prospect.estimate), is_there: true });
                 let rank = |candidate: &Candidate| (candidate.shortage.is_none(), candidate.usable());
                 if best.as_ref().is_none_or(|(_, other)| rank(&candidate) > rank(other)) {
-                    best = Some((place, candidate));
+                    best = Some((index, candidate));
                 }
             }
             Err(error) => {
                 // If the user named none, most of the candidates do not exist.
                 let is_there = request.dirs_named || error.kind() != io::ErrorKind::NotFound;
-                tried.push(Tried { place, why: error.to_string(), is_there });
+                tried.push(Tried { index, why: error.to_string(), is_there });
             }
         }
     }
     let Some((chosen, candidate)) = best else {
-        let tried = tried.iter().map(|tried| format!("{}: {}", request.dirs[tried.place], tried.why));
+        let tried = tried.iter().map(|tried| format!("{}: {}", request.dirs[tried.index], tried.why));
         return Err(RoomError::NoDirectory { pid: jvm.pid(), tried: tried.collect::<Vec<_>>().join("; ") });
     };
-    let passed = tried.iter().filter(|tried| tried.place < chosen && tried.is_there);
+    let passed = tried.iter().filter(|tried| tried.index < chosen && tried.is_there);
     let words = |tried: &Tried| {
-        format!("{} was passed over for {}: {}", request.dirs[tried.place], request.dirs[chosen], tried.why)
+        format!("{} was passed over for {}: {}", request.dirs[tried.index], request.dirs[chosen], tried.why)
     };
     Ok((candidate, passed.map(words).collect()))
 }
 
 /// A directory that does not suffice.
 struct Tried {
-    place: usize,
+    index: usize,
     why: String,
     is_there: bool,
 }

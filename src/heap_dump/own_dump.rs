@@ -30,7 +30,7 @@ pub enum OwnDumpError {
     )]
     Written { pid: i32, path: String },
     #[error("pid {pid} cannot write its heap to {path}: {why}")]
-    Place { pid: i32, path: String, why: &'static str, source: Option<io::Error> },
+    Unusable { pid: i32, path: String, why: &'static str, source: Option<io::Error> },
     #[error("pid {pid} cannot write its heap to {path}: {taken} is there, and a JVM never replaces a file")]
     Taken { pid: i32, path: String, taken: String, is_last: bool },
     #[error("the heap of pid {pid} needs at least {needed} in {path}, {free} can be used ({limit})")]
@@ -41,7 +41,7 @@ impl OwnDumpError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Spent { .. } | Self::Written { .. } => 4,
-            Self::Place { .. } | Self::Taken { .. } | Self::TooSmall { .. } => 6,
+            Self::Unusable { .. } | Self::Taken { .. } | Self::TooSmall { .. } => 6,
         }
     }
 
@@ -51,7 +51,7 @@ impl OwnDumpError {
                 "dump it now: jmap-dump-tool PROJECT APP ENV; the next JVM can be armed from its start, by \
                  -XX:+HeapDumpOnOutOfMemoryError"
             }
-            Self::Place { .. } => "name another directory with --path, as the JVM sees it; nothing was armed",
+            Self::Unusable { .. } => "name another directory with --path, as the JVM sees it; nothing was armed",
             Self::Taken { is_last: false, .. } => "move it away, or name another directory with --path",
             Self::TooSmall { .. } => "free space there, or name a larger directory with --path; nothing was armed",
         }
@@ -60,7 +60,7 @@ impl OwnDumpError {
 
 /// The file that the JVM will write.
 #[derive(Debug)]
-pub struct OwnPlace<'a> {
+pub struct OwnDump<'a> {
     jvm: &'a Jvm,
     /// The directory as the JVM names it. If it does not begin at the root, it begins at the JVM's current directory.
     dir: String,
@@ -68,23 +68,23 @@ pub struct OwnPlace<'a> {
     held: OwnedFd,
 }
 
-impl<'a> OwnPlace<'a> {
+impl<'a> OwnDump<'a> {
     /// Returns the file `name` in `dir`. The JVM lists a directory first: it takes a path that it cannot list for the
     /// name of a file (JDK: `heapDumper.cpp`, `HeapDumper::dump_heap`).
     ///
     /// # Errors
     /// When the JVM cannot make a file there.
     pub fn in_dir(jvm: &'a Jvm, dir: &str, name: &str) -> Result<Self, OwnDumpError> {
-        let place = Self::hold(jvm, dir, name)?;
+        let own = Self::hold(jvm, dir, name)?;
         let why = "its user cannot list the directory, and a JVM takes what it cannot list for the name of a file";
-        place.must_allow(Access::READ_OK, why)?;
-        Ok(place)
+        own.must_allow(Access::READ_OK, why)?;
+        Ok(own)
     }
 
     /// Returns the file that `HeapDumpPath` means: the path is a directory or a file.
     ///
     /// # Errors
-    /// As [`OwnPlace::in_dir`].
+    /// As [`OwnDump::in_dir`].
     pub fn of_path(jvm: &'a Jvm, path: &str, name: &str) -> Result<Self, OwnDumpError> {
         if path.is_empty() {
             // The JVM does not list an empty path.
@@ -99,20 +99,20 @@ impl<'a> OwnPlace<'a> {
 
     fn hold(jvm: &'a Jvm, dir: &str, name: &str) -> Result<Self, OwnDumpError> {
         let held = jvm.identity.io(|| open_dir(jvm, dir));
-        let error = |source| OwnDumpError::Place {
+        let error = |source| OwnDumpError::Unusable {
             pid: jvm.pid(),
             path: seen_from_here(jvm, dir),
             why: "the directory cannot be opened",
             source: Some(source),
         };
         let (dir, name) = (dir.to_owned(), name.to_owned());
-        let place = Self { jvm, dir: dir.clone(), name, held: held.map_err(error)? };
+        let own = Self { jvm, dir: dir.clone(), name, held: held.map_err(error)? };
         // A process keeps a current directory that somebody has removed. Nothing can be made there.
-        if fstat(&place.held).is_ok_and(|stat| stat.st_nlink == 0) {
-            return Err(place.refused("the directory was deleted", None));
+        if fstat(&own.held).is_ok_and(|stat| stat.st_nlink == 0) {
+            return Err(own.refused("the directory was deleted", None));
         }
-        place.must_allow(Access::WRITE_OK | Access::EXEC_OK, "its user may not make a file there")?;
-        Ok(place)
+        own.must_allow(Access::WRITE_OK | Access::EXEC_OK, "its user may not make a file there")?;
+        Ok(own)
     }
 
     fn must_allow(&self, access: Access, why: &'static str) -> Result<(), OwnDumpError> {
@@ -121,7 +121,7 @@ impl<'a> OwnPlace<'a> {
     }
 
     fn refused(&self, why: &'static str, source: Option<io::Error>) -> OwnDumpError {
-        OwnDumpError::Place { pid: self.jvm.pid(), path: self.here(), why, source }
+        OwnDumpError::Unusable { pid: self.jvm.pid(), path: self.here(), why, source }
     }
 
     /// Returns the path as the JVM names it.

@@ -13,15 +13,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::answer::Answer;
-use super::file::HeapDump;
+use super::finished_dump::HeapDump;
 use super::holder::Holder;
 use super::pipe_pair::PipePair;
 use super::{DumpError, DumpFailure, Plan, PlanError, RoomError};
 use crate::attach::{AttachOperation, VirtualMachine};
 use crate::base::deadline::{Cancel, Deadline, Reason};
+use crate::compress::block::Section;
 use crate::compress::pages::PAGE;
 use crate::compress::source::{DUMPING, Source, SourceError};
-use crate::compress::spool::Section;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
 use crate::jvm::layout::Layout;
@@ -29,8 +29,8 @@ use crate::kept::names::RAW;
 use crate::kept::names::part_name;
 use crate::store::UPLOADING;
 
-/// Time for which empty pipes are watched at once. The run may notice the end of the dump this much later.
-const LOOK: Duration = Duration::from_millis(5);
+/// Longest poll(2) of empty pipes. The run may notice the end of the dump this much later.
+const POLL_WITHIN: Duration = Duration::from_millis(5);
 
 /// A dump that the JVM writes into pipes.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ impl Ends {
         // A pipe that has ended would end each wait at once.
         let open = open.iter().zip(streams).filter(|(_, stream)| !stream.ended);
         let mut fds: Vec<PollFd<'_>> = open.map(|(end, _)| PollFd::new(end, PollFlags::IN)).collect();
-        let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: POLL_WITHIN.subsec_nanos().into() };
         // The result does not matter, because the pipes are read again.
         let _ = poll(&mut fds, Some(&timeout));
     }

@@ -1,9 +1,9 @@
 //! Reads a dump whose segment lengths are written late, without waiting for them.
 
 use super::{Capture, DumpError, DumpFailure};
+use crate::compress::block::Section;
 use crate::compress::pages::PAGE;
 use crate::compress::source::{Source, SourceError};
-use crate::compress::spool::Section;
 use crate::hprof::Reframer;
 
 /// A capture, with segments that this program makes.

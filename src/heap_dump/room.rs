@@ -10,8 +10,8 @@ use crate::base::waiting::MORE_THREADS;
 use crate::files::open_limit::TooFewFiles;
 use crate::jvm::Jvm;
 use crate::jvm::layout::Layout;
-use crate::jvm::limits::max_file_size;
 use crate::jvm::mountinfo::Mount;
+use crate::jvm::proc_limits::max_file_size;
 use crate::kept::dump_dir::DumpDir;
 
 /// Percentage that stays free on a node's disk: the kubelet evicts pods below 15 % (imagefs.available, node-pressure

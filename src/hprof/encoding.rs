@@ -12,7 +12,7 @@ const UTF16: u8 = 1;
 const AWAITED_MAX: usize = 7 << 15;
 
 /// Bytes at the start of an array that are examined for its encoding.
-const LOOK: usize = 1024;
+const EXAMINED: usize = 1024;
 
 /// The names of the fields of String.
 const NAMES: [&[u8]; 3] = [b"value", b"coder", b"hash"];
@@ -86,7 +86,8 @@ impl Encodings {
     /// Returns whether an array of `bytes` bytes is UTF-16: its String has said so, or its start looks like UTF-16.
     pub fn is_utf16(&mut self, id: u64, start: &[u8], bytes: u64) -> bool {
         bytes.is_multiple_of(2)
-            && ((!self.awaited.is_empty() && self.awaited.remove(&id)) || looks_utf16(&start[..start.len().min(LOOK)]))
+            && ((!self.awaited.is_empty() && self.awaited.remove(&id))
+                || looks_utf16(&start[..start.len().min(EXAMINED)]))
     }
 }
 

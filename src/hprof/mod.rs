@@ -4,6 +4,7 @@ mod doubt;
 mod encoding;
 mod histogram;
 mod ids;
+mod keep;
 mod layouts;
 mod lookout;
 mod mask;
@@ -13,6 +14,7 @@ mod out_of_memory;
 mod record_start;
 pub mod records;
 mod redact;
+mod redacting;
 mod reframe;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -26,11 +28,13 @@ mod walker;
 pub use histogram::Histogram;
 #[cfg(test)]
 pub use ids::IdSet;
+pub use keep::Keep;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
 pub use mask::Mask;
 pub use mender::Mender;
 pub use record_start::RecordStarts;
-pub use redact::{Blanked, Keep, Redact, Redacting, Redactor};
+pub use redact::{Blanked, Redact, Redactor};
+pub use redacting::Redacting;
 pub use reframe::Reframer;
 pub use stretches::{Stretch, Stretches};
 #[cfg(test)]

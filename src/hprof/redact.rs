@@ -1,18 +1,17 @@
 //! Removes secrets from a dump while it is walked. The redactor overwrites the contents of arrays in place and, if
 //! wanted, the values of fields. References, sizes and all else stay, so that leak analysis still works.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
-use super::doubt::{ID, is_address, is_likely};
+use super::doubt::{ID, is_address};
 use super::encoding::Encodings;
-use super::ids::{IdMap, IdSet};
+use super::ids::IdMap;
+use super::keep::{Keep, KeptTexts};
 use super::layouts::{Layouts, NoLayout};
 use super::mask::{Fill, Mask, Span};
 use super::records::identifier;
 use super::structure::{Structure, TEXTS};
-use super::tally::{Body, Tally};
+use super::tally::Body;
 use super::types;
 
 /// The data that is removed.
@@ -26,32 +25,6 @@ pub enum Redact {
     Strings,
     /// The contents of all primitive arrays, and all primitive fields except those that `Structure` keeps.
     All,
-}
-
-/// The data that stays readable.
-#[derive(Debug, Clone, Default)]
-pub struct Keep {
-    /// Arrays with these identifiers.
-    pub arrays: IdSet,
-    /// Arrays of these basic types.
-    pub array_types: Vec<u8>,
-    /// Byte or character arrays whose whole content is one of these.
-    pub texts: HashSet<Vec<u8>>,
-    /// Classes whose instances keep their fields.
-    pub classes: IdSet,
-}
-
-impl Keep {
-    /// Keeps a text in each form in which arrays hold it. A byte array holds Latin-1 or, since JDK 9, UTF-16 in the
-    /// processor's order. Before JDK 9, a character array holds it, and a dump has that in big-endian (JEP 254; JDK:
-    /// `heapDumper.cpp`, `dump_prim_array`).
-    pub fn text(&mut self, text: &str) {
-        if let Some(latin) = text.chars().map(|c| u8::try_from(c).ok()).collect() {
-            self.texts.insert(latin);
-        }
-        self.texts.insert(text.encode_utf16().flat_map(u16::to_ne_bytes).collect());
-        self.texts.insert(text.encode_utf16().flat_map(u16::to_be_bytes).collect());
-    }
 }
 
 /// The primitive fields of the instances of a class.
@@ -94,10 +67,7 @@ impl Blanked {
 pub struct Redactor {
     what: Redact,
     keep: Keep,
-    /// For each length in bytes, whether a text that stays has it.
-    text_lengths: Box<[bool]>,
-    /// For each byte, whether a text that stays begins with it. Most arrays need no hash then.
-    text_starts: Box<[bool]>,
+    texts: KeptTexts,
     structure: Structure,
     pub(super) encodings: Encodings,
     layouts: Layouts,
@@ -105,7 +75,7 @@ pub struct Redactor {
     pub blanked: Blanked,
     open: OpenClass,
     /// True if the dump may be damaged.
-    doubts: bool,
+    pub(super) doubts: bool,
     /// The class of the last instance: instances of one class often come in a row.
     last: u64,
 }
@@ -120,18 +90,11 @@ struct OpenClass {
 impl Redactor {
     pub fn new(what: Redact, mut keep: Keep) -> Self {
         TEXTS.iter().for_each(|text| keep.text(text));
-        let longest = keep.texts.iter().map(Vec::len).max().unwrap_or(0);
-        let mut text_lengths = vec![false; longest + 1].into_boxed_slice();
-        let mut text_starts = vec![false; 1 << u8::BITS].into_boxed_slice();
-        for text in &keep.texts {
-            text_lengths[text.len()] = true;
-            text.first().into_iter().for_each(|first| text_starts[usize::from(*first)] = true);
-        }
+        let texts = KeptTexts::new(std::mem::take(&mut keep.texts));
         Self {
             what,
             keep,
-            text_lengths,
-            text_starts,
+            texts,
             structure: Structure::default(),
             encodings: Encodings::default(),
             layouts: Layouts::default(),
@@ -155,13 +118,13 @@ impl Redactor {
         self.what == Redact::Strings || self.structure.is_known()
     }
 
-    fn symbol(&mut self, id: u64, text: &[u8]) {
+    pub(super) fn symbol(&mut self, id: u64, text: &[u8]) {
         let names_field = self.structure.symbol(id, text);
         self.blanked.sizes |= names_field && self.what == Redact::All && !self.primitives.is_empty();
         self.encodings.symbol(id, text);
     }
 
-    fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
+    pub(super) fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
         self.encodings.class(class_id, loader_id == 0);
         if self.what == Redact::All || self.doubts {
             self.layouts.class(class_id, super_id, loader_id);
@@ -169,7 +132,7 @@ impl Redactor {
         }
     }
 
-    fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
+    pub(super) fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
         self.encodings.field(name_id, basic_type, bytes);
         if self.what == Redact::All || self.doubts {
             self.layouts.field(name_id, basic_type, bytes);
@@ -177,7 +140,7 @@ impl Redactor {
     }
 
     #[inline(always)]
-    fn instance(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
+    pub(super) fn instance(&mut self, class_id: u64, body: Body, mask: &mut Mask) {
         if self.encodings.is_string(class_id) {
             mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::String });
         }
@@ -229,6 +192,41 @@ impl Redactor {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn references(&self, body: Body, mask: &mut Mask) {
+        if self.doubts {
+            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::References });
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn primitive_array(&self, basic_type: u8, body: Body, mask: &mut Mask) {
+        let fill = match (basic_type, self.what) {
+            (types::CHAR, _) => Fill::BIG_ENDIAN,
+            (types::BYTE, _) => Fill::Bytes,
+            (types::INT, _) | (_, Redact::All) => Fill::Zero,
+            (_, Redact::Strings) => return,
+        };
+        if !self.keep.array_types.contains(&basic_type)
+            && (self.keep.arrays.is_empty() || !self.keep.arrays.contains(&body.id))
+        {
+            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill });
+        }
+    }
+
+    pub(super) fn class_value(&self, name_id: u64, basic_type: u8, at: u64, bytes: u64, mask: &mut Mask) {
+        let is_told = self.what == Redact::All && basic_type != types::OBJECT && !self.open.is_kept;
+        if is_told && !self.structure.keeps_static(self.open.is_jdk, name_id, basic_type) {
+            mask.add(Span { id: 0, at, bytes, fill: Fill::Zero });
+        }
+    }
+
+    /// Returns whether `bytes` are the whole of a text that stays. A text that two pages share does not stay: its half
+    /// may be half of a secret.
+    pub(super) fn keeps(&self, span: &Span, bytes: &[u8]) -> bool {
+        span.fill != Fill::Zero && bytes.len() as u64 == span.bytes && self.texts.contains(bytes)
+    }
+
     fn learn(&mut self, class_id: u64) -> Result<(), NoLayout> {
         if self.primitives.contains_key(&class_id) {
             return Ok(());
@@ -247,45 +245,6 @@ impl Redactor {
         self.primitives.insert(class_id, Primitives { length, ranges, references: references.into() });
         Ok(())
     }
-
-    #[inline(always)]
-    fn references(&self, body: Body, mask: &mut Mask) {
-        if self.doubts {
-            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill: Fill::References });
-        }
-    }
-
-    #[inline(always)]
-    fn primitive_array(&self, basic_type: u8, body: Body, mask: &mut Mask) {
-        let fill = match (basic_type, self.what) {
-            (types::CHAR, _) => Fill::BIG_ENDIAN,
-            (types::BYTE, _) => Fill::Bytes,
-            (types::INT, _) | (_, Redact::All) => Fill::Zero,
-            (_, Redact::Strings) => return,
-        };
-        if !self.keep.array_types.contains(&basic_type)
-            && (self.keep.arrays.is_empty() || !self.keep.arrays.contains(&body.id))
-        {
-            mask.add(Span { id: body.id, at: body.at, bytes: body.bytes, fill });
-        }
-    }
-
-    fn class_value(&self, name_id: u64, basic_type: u8, at: u64, bytes: u64, mask: &mut Mask) {
-        let is_told = self.what == Redact::All && basic_type != types::OBJECT && !self.open.is_kept;
-        if is_told && !self.structure.keeps_static(self.open.is_jdk, name_id, basic_type) {
-            mask.add(Span { id: 0, at, bytes, fill: Fill::Zero });
-        }
-    }
-
-    /// Returns whether `bytes` are the whole of a text that stays. A text that two pages share does not stay: its half
-    /// may be half of a secret.
-    pub(super) fn keeps(&self, span: &Span, bytes: &[u8]) -> bool {
-        span.fill != Fill::Zero
-            && bytes.len() as u64 == span.bytes
-            && self.text_lengths.get(bytes.len()).is_some_and(|any| *any)
-            && bytes.first().is_some_and(|first| self.text_starts[usize::from(*first)])
-            && self.keep.texts.contains(bytes)
-    }
 }
 
 /// Joins neighbouring ranges.
@@ -298,71 +257,6 @@ fn joined(ranges: impl Iterator<Item = (u32, u32)>) -> Box<[(u32, u32)]> {
         }
     }
     joined.into()
-}
-
-/// Passes each record to a tally and to a redactor.
-pub struct Redacting<'a, T> {
-    pub tally: &'a mut T,
-    pub redactor: &'a mut Redactor,
-    pub mask: &'a mut Mask,
-}
-
-impl<T: Tally> Tally for Redacting<'_, T> {
-    fn load_class(&mut self, class_id: u64, name_id: u64) {
-        self.tally.load_class(class_id, name_id);
-    }
-
-    fn symbol(&mut self, id: u64, text: &[u8]) {
-        self.redactor.symbol(id, text);
-        self.tally.symbol(id, text);
-    }
-
-    fn class(&mut self, class_id: u64, super_id: u64, loader_id: u64) {
-        self.redactor.class(class_id, super_id, loader_id);
-        self.tally.class(class_id, super_id, loader_id);
-    }
-
-    fn class_value(&mut self, name_id: u64, basic_type: u8, at: u64, bytes: u64) {
-        self.redactor.class_value(name_id, basic_type, at, bytes, self.mask);
-        self.tally.class_value(name_id, basic_type, at, bytes);
-    }
-
-    fn field(&mut self, name_id: u64, basic_type: u8, bytes: u32) {
-        self.redactor.field(name_id, basic_type, bytes);
-        self.tally.field(name_id, basic_type, bytes);
-    }
-
-    #[inline(always)]
-    fn instance(&mut self, class_id: u64, body: Body) {
-        self.redactor.instance(class_id, body, self.mask);
-        self.tally.instance(class_id, body);
-    }
-
-    #[inline(always)]
-    fn object_array(&mut self, class_id: u64, bytes: u64) {
-        self.tally.object_array(class_id, bytes);
-    }
-
-    #[inline(always)]
-    fn references(&mut self, body: Body) {
-        self.redactor.references(body, self.mask);
-        self.tally.references(body);
-    }
-
-    #[inline(always)]
-    fn admits(&self, id: u64) -> bool {
-        !self.redactor.doubts || is_address(id)
-    }
-
-    fn admits_record(&self, record: u8, bytes: u64, id_size: usize) -> bool {
-        !self.redactor.doubts || is_likely(record, bytes, id_size)
-    }
-
-    #[inline(always)]
-    fn primitive_array(&mut self, basic_type: u8, body: Body) {
-        self.redactor.primitive_array(basic_type, body, self.mask);
-        self.tally.primitive_array(basic_type, body);
-    }
 }
 
 #[cfg(test)]

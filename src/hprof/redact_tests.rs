@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use super::super::ids::IdSet;
+use super::super::redacting::Redacting;
 use super::*;
 use crate::hprof::sample::Sample;
 use crate::hprof::walker::Walker;

@@ -7,7 +7,7 @@ use super::types::{BOOLEAN, BYTE, FLOAT, INT, LONG};
 
 /// Fields of one basic type, by their names. Only classes of the boot loader count, which are the JDK's own. A class of
 /// the application has another loader, so its `size` is redacted. Names of classes would not help: the JVM may write
-/// them behind the heap (see `heap_dump/files.rs`).
+/// them behind the heap (see `heap_dump/growing_files.rs`).
 struct Row {
     is_static: bool,
     basic_type: u8,

@@ -4,14 +4,13 @@
 //! record that straddles two pieces, so memory does not grow with the dump.
 
 mod class_dump;
+mod sub_record;
+mod top_level;
 
 use super::out_of_memory::OutOfMemoryFrame;
-use super::records::{
-    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, frame_body, identifier, instance_head, is_cut, load_class_body,
-    object_array_head, primitive_array_head, root_width, sub, tag, value_width,
-};
+use super::records::value_width;
 use super::summary::{Records, Summary};
-use super::tally::{Body, SYMBOL_MAX, Tally};
+use super::tally::Tally;
 
 /// The bytes are not HPROF from this offset on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,9 +22,6 @@ pub struct Malformed {
 
 /// Most bytes that must be examined at once: a CLASS_DUMP up to its constant pool count, with identifiers of 8 bytes.
 const CARRY: usize = 96;
-
-/// Bytes of an identifier of a 64-bit JVM.
-const LONG_ID: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 enum State {
@@ -234,123 +230,6 @@ impl Walker {
         Malformed { offset: self.offset, what: what.into() }
     }
 
-    fn file_header(&mut self, b: &[u8]) -> Result<Step, Malformed> {
-        if !b.starts_with(&MAGIC[..MAGIC.len().min(b.len())]) {
-            return Err(self.malformed("it does not begin with JAVA PROFILE 1.0"));
-        }
-        if b.len() < FILE_HEADER {
-            return Ok(Step::Need(FILE_HEADER));
-        }
-        self.id_size = match be32(b, ID_SIZE_AT) {
-            4 => 4,
-            8 => 8,
-            other => return Err(self.malformed(format!("identifiers of {other} bytes"))),
-        };
-        if b[18] != 0 {
-            return Err(self.malformed("its version does not end with NUL"));
-        }
-        self.state = State::Top;
-        Ok(Step::Used(FILE_HEADER))
-    }
-
-    fn top(&mut self, b: &[u8], tally: &impl Tally) -> Result<Step, Malformed> {
-        if self.has_ended && !is_record(b[0]) {
-            return Err(self.malformed("bytes after the end of the dump"));
-        }
-        if b.len() < TOP_HEADER {
-            return Ok(Step::Need(TOP_HEADER));
-        }
-        let length = u64::from(be32(b, 5));
-        self.ends_with_heap_dump = b[0] == tag::HEAP_DUMP && length > 0;
-        self.state = match b[0] {
-            tag::HEAP_DUMP_END if length == 0 => {
-                self.has_ended = true;
-                State::Top
-            }
-            tag::HEAP_DUMP_END => return Err(self.malformed("an end record with a body")),
-            tag::HEAP_DUMP | tag::HEAP_DUMP_SEGMENT => {
-                self.records.segments += 1;
-                self.has_ended = false;
-                self.segment_left = length;
-                if length == 0 { State::Top } else { State::Sub }
-            }
-            tag::UTF8..=tag::CONTROL_SETTINGS if !tally.admits_record(b[0], length, self.id_size) => {
-                return Err(self.malformed(format!("a record {:#04x} of {length} bytes", b[0])));
-            }
-            tag::UTF8..=tag::CONTROL_SETTINGS => {
-                self.count_top(b[0]);
-                self.top_body(b[0], length)
-            }
-            other => return Err(self.malformed(format!("unknown record tag {other:#04x}"))),
-        };
-        if matches!(self.state, State::Body(0)) {
-            self.state = State::Top;
-        }
-        Ok(Step::Used(TOP_HEADER))
-    }
-
-    fn top_body(&self, record: u8, length: u64) -> State {
-        let told = self.id_size as u64..=(self.id_size + SYMBOL_MAX) as u64;
-        match record {
-            tag::UTF8 if told.contains(&length) => State::Symbol(length as usize),
-            tag::LOAD_CLASS if length == load_class_body(self.id_size) as u64 => State::LoadClass,
-            tag::FRAME if length == frame_body(self.id_size) as u64 => State::Frame,
-            _ => State::Body(length),
-        }
-    }
-
-    fn count_top(&mut self, record: u8) {
-        let counter = match record {
-            tag::UTF8 => &mut self.records.utf8,
-            tag::LOAD_CLASS => &mut self.records.load_class,
-            tag::FRAME => &mut self.records.stack_frames,
-            tag::TRACE => &mut self.records.stack_traces,
-            _ => &mut self.records.other,
-        };
-        *counter += 1;
-    }
-
-    fn body(&mut self, b: &[u8], left: u64) -> Step {
-        let n = left.min(b.len() as u64);
-        self.state = if n == left { State::Top } else { State::Body(left - n) };
-        Step::Used(n as usize)
-    }
-
-    /// Reads the body of a UTF8 record: identifier, text.
-    fn symbol(&mut self, b: &[u8], bytes: usize, tally: &mut impl Tally) -> Step {
-        if b.len() < bytes {
-            return Step::Need(bytes);
-        }
-        let (id, text) = (identifier(b, 0, self.id_size), &b[self.id_size..bytes]);
-        self.out_of_memory.symbol(id, text);
-        tally.symbol(id, text);
-        self.state = State::Top;
-        Step::Used(bytes)
-    }
-
-    /// Reads the body of a LOAD CLASS record: serial number (u4), class, trace (u4), name.
-    fn load_class(&mut self, b: &[u8], tally: &mut impl Tally) -> Step {
-        let (id, body) = (self.id_size, load_class_body(self.id_size));
-        if b.len() < body {
-            return Step::Need(body);
-        }
-        let name = identifier(b, body - id, id);
-        self.out_of_memory.load_class(be32(b, 0), name);
-        tally.load_class(identifier(b, 4, id), name);
-        self.state = State::Top;
-        Step::Used(body)
-    }
-
-    fn frame(&mut self, b: &[u8]) -> Step {
-        let body = frame_body(self.id_size);
-        if b.len() < body {
-            return Step::Need(body);
-        }
-        self.out_of_memory.frame(b, self.id_size);
-        self.state = State::Top;
-        Step::Used(body)
-    }
-
     /// Takes `n` bytes off the open segment.
     #[inline(always)]
     fn book(&mut self, n: u64) -> Result<(), Malformed> {
@@ -365,93 +244,6 @@ impl Walker {
     }
 
     #[inline(always)]
-    fn sub_record(&mut self, b: &[u8], tally: &mut impl Tally) -> Result<Step, Malformed> {
-        let id = self.id_size;
-        match b[0] {
-            sub::INSTANCE_DUMP => {
-                let head = instance_head(id);
-                if b.len() < head {
-                    return Ok(Step::Need(head));
-                }
-                self.must_be_ids(&[identifier(b, 1, id), identifier(b, 5 + id, id)], tally)?;
-                self.records.instances += 1;
-                let body = u64::from(be32(b, head - 4));
-                let body = Body { id: identifier(b, 1, id), at: self.offset + head as u64, bytes: body };
-                let step = self.with_body(b, head, body.bytes)?;
-                tally.instance(identifier(b, 5 + id, id), body);
-                Ok(step)
-            }
-            sub::OBJ_ARRAY_DUMP => {
-                let head = object_array_head(id);
-                if b.len() < head {
-                    return Ok(Step::Need(head));
-                }
-                let (array, class) = (identifier(b, 1, id), identifier(b, head - id, id));
-                self.must_be_ids(&[array, class], tally)?;
-                self.records.object_arrays += 1;
-                let body = u64::from(be32(b, 5 + id)) * id as u64;
-                let at = self.offset + head as u64;
-                self.records.cut_arrays += u64::from(is_cut(head, body, id));
-                let step = self.with_body(b, head, body)?;
-                if id == LONG_ID {
-                    tally.references(Body { id: array, at, bytes: body });
-                }
-                tally.object_array(class, body);
-                Ok(step)
-            }
-            sub::PRIM_ARRAY_DUMP => {
-                let head = primitive_array_head(id);
-                if b.len() < head {
-                    return Ok(Step::Need(head));
-                }
-                let width = self.width(b[head - 1])?;
-                self.must_be_ids(&[identifier(b, 1, id)], tally)?;
-                self.records.primitive_arrays += 1;
-                let bytes = u64::from(be32(b, 5 + id)) * width as u64;
-                self.records.cut_arrays += u64::from(is_cut(head, bytes, width));
-                let body = Body { id: identifier(b, 1, id), at: self.offset + head as u64, bytes };
-                let step = self.with_body(b, head, bytes)?;
-                tally.primitive_array(b[head - 1], body);
-                Ok(step)
-            }
-            sub::CLASS_DUMP => self.class_dump(b, tally),
-            other => self.root(b, other, tally),
-        }
-    }
-
-    /// Reads a sub-record of a head and opaque bytes, as far as they are here.
-    #[inline(always)]
-    fn with_body(&mut self, b: &[u8], head: usize, body: u64) -> Result<Step, Malformed> {
-        self.book(head as u64 + body)?;
-        let here = body.min((b.len() - head) as u64);
-        self.state = if here == body { self.next_sub() } else { State::SubBody(body - here) };
-        Ok(Step::Used(head + here as usize))
-    }
-
-    fn sub_body(&mut self, b: &[u8], left: u64) -> Step {
-        let n = left.min(b.len() as u64);
-        self.state = if n == left { self.next_sub() } else { State::SubBody(left - n) };
-        Step::Used(n as usize)
-    }
-
-    fn root(&mut self, b: &[u8], tag: u8, tally: &mut impl Tally) -> Result<Step, Malformed> {
-        let Some(width) = root_width(tag, self.id_size) else {
-            return Err(self.malformed(format!("unknown sub-record tag {tag:#04x}")));
-        };
-        if b.len() <= width {
-            return Ok(Step::Need(1 + width));
-        }
-        self.must_be_ids(&[identifier(b, 1, self.id_size)], tally)?;
-        self.records.roots += 1;
-        if tag == sub::ROOT_THREAD_OBJ {
-            tally.thread_root(identifier(b, 1, self.id_size));
-        }
-        self.book(1 + width as u64)?;
-        self.state = self.next_sub();
-        Ok(Step::Used(1 + width))
-    }
-
-    #[inline(always)]
     pub(super) fn must_be_ids(&self, ids: &[u64], tally: &impl Tally) -> Result<(), Malformed> {
         match ids.iter().find(|id| !tally.admits(**id)) {
             Some(id) => Err(self.malformed(format!("identifier {id:#018x}, which is no address"))),
@@ -463,11 +255,6 @@ impl Walker {
     fn width(&self, basic_type: u8) -> Result<usize, Malformed> {
         value_width(basic_type, self.id_size).ok_or_else(|| self.malformed(format!("unknown basic type {basic_type}")))
     }
-}
-
-/// Returns whether a record of a dump may begin with this tag.
-fn is_record(record: u8) -> bool {
-    matches!(record, tag::UTF8..=tag::CONTROL_SETTINGS | tag::HEAP_DUMP_SEGMENT | tag::HEAP_DUMP_END)
 }
 
 #[cfg(test)]

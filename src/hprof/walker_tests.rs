@@ -1,3 +1,5 @@
+use super::super::records::{sub, tag};
+use super::super::tally::Body;
 use super::*;
 
 /// Builds a small dump with each kind of record and 8-byte identifiers.

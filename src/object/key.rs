@@ -3,78 +3,14 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Longest project, app or environment in bytes.
-const NAME_MAX: usize = 128;
+use super::place::{NAME_MAX, is_name_byte};
+pub use super::place::{NameError, Place};
 
 /// Longest name of a file (Linux: `include/uapi/linux/limits.h`, NAME_MAX).
 const FILE_NAME_MAX: usize = 255;
 
 /// Bytes around the name of a waiting file: `unverified-`, a run id and `-`; `.gz`, `.upload`, `.abcdef.new`.
 const AROUND: usize = 48;
-
-/// A name that cannot be part of a key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} '{shown}' {why}")]
-pub struct NameError {
-    what: &'static str,
-    shown: String,
-    why: &'static str,
-}
-
-/// `project/app/env`, each checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    pub project: String,
-    pub app: String,
-    pub env: String,
-}
-
-impl Place {
-    /// Checks the three names.
-    ///
-    /// # Errors
-    /// When a name is empty, too long, begins with a dot or holds anything but letters, digits, `.`, `_`, `-`.
-    pub fn new(project: &str, app: &str, env: &str) -> Result<Self, NameError> {
-        Ok(Self { project: name("project", project)?, app: name("app", app)?, env: name("env", env)? })
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.project, self.app, self.env)
-    }
-}
-
-impl Place {
-    /// Parses a place in the form that it has in a key.
-    pub fn parse(text: &str) -> Option<Self> {
-        let names: Vec<&str> = text.split('/').collect();
-        let [project, app, env] = names[..] else { return None };
-        Self::new(project, app, env).ok()
-    }
-
-    /// Returns the place of a dump for which nobody has named one.
-    pub fn unknown() -> Self {
-        let unknown = || "unknown".to_owned();
-        Self { project: unknown(), app: unknown(), env: unknown() }
-    }
-}
-
-fn name(what: &'static str, text: &str) -> Result<String, NameError> {
-    let shown = || text.chars().take(40).flat_map(char::escape_debug).collect();
-    let error = |why| Err(NameError { what, shown: shown(), why });
-    if text.is_empty() {
-        error("is empty")
-    } else if text.len() > NAME_MAX {
-        error("is longer than 128 bytes")
-    } else if text.starts_with('.') {
-        error("begins with a dot")
-    } else if !text.bytes().all(is_name_byte) {
-        error("holds something other than letters, digits, '.', '_' and '-'")
-    } else {
-        Ok(text.to_owned())
-    }
-}
 
 /// Returns the pid in the file name that the JVM gives a dump; 0 without one (JDK: `heapDumper.cpp`,
 /// `java_pid<pid>.hprof`).
@@ -101,52 +37,6 @@ pub fn place_of(key: &str) -> Option<Place> {
     Place::parse(dir)
 }
 
-/// The kind of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Artefact {
-    HeapDump,
-    /// The log of a crash (JDK: `vmError.cpp`, `hs_err_pid<pid>.log`).
-    ErrorLog,
-    /// A recording of JDK Flight Recorder.
-    FlightRecording,
-    /// A process image, of the kernel's or of OpenJ9 (`core.*.dmp`).
-    Core,
-    Log,
-    Other,
-}
-
-impl Artefact {
-    /// By the object's name.
-    pub fn of_key(key: &str) -> Self {
-        let name = key.rsplit('/').next().unwrap_or_default();
-        let Some(stem) = name.strip_suffix(".gz") else { return Self::Other };
-        if name.ends_with(DUMP_TAIL) {
-            return Self::HeapDump;
-        }
-        match stem.rsplit('.').next().unwrap_or_default() {
-            "log" if stem.contains("hs_err") => Self::ErrorLog,
-            "jfr" => Self::FlightRecording,
-            "core" | "dmp" => Self::Core,
-            "log" | "txt" => Self::Log,
-            _ if stem.contains("_core.") => Self::Core,
-            _ => Self::Other,
-        }
-    }
-
-    /// For people.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::HeapDump => "heap dump",
-            Self::ErrorLog => "crash log",
-            Self::FlightRecording => "flight recording",
-            Self::Core => "core file",
-            Self::Log => "log",
-            Self::Other => "other file",
-        }
-    }
-}
-
 /// The time that an object's name begins with.
 pub fn time_of(key: &str) -> Option<DateTime<Utc>> {
     let name = key.rsplit('/').next()?;
@@ -163,12 +53,8 @@ fn process_of(stem: &str) -> Option<&str> {
     rest.rsplit_once('_').map(|(process, _run_id)| process)
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
-}
-
 /// End of the name of a compressed dump.
-const DUMP_TAIL: &str = ".hprof.gz";
+pub(super) const DUMP_TAIL: &str = ".hprof.gz";
 
 /// Format of the time at the start of the name.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
@@ -301,17 +187,7 @@ impl ObjectKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_would_leave_their_place_are_refused() {
-        for bad in ["", ".", "..", "a/b", "a b", "a\0b", "ä", ".hidden", "a\\b", "a\nb"] {
-            assert!(Place::new(bad, "app", "env").is_err(), "{bad:?}");
-            assert!(Place::new("p", bad, "env").is_err(), "{bad:?}");
-            assert!(Place::new("p", "app", bad).is_err(), "{bad:?}");
-        }
-        assert!(Place::new(&"x".repeat(129), "a", "e").is_err());
-        assert_eq!(Place::new(&"x".repeat(128), "a-b_c.D9", "-e").unwrap().app, "a-b_c.D9");
-    }
+    use crate::object::artefact::Artefact;
 
     #[test]
     fn a_key_tells_place_and_kind() {
@@ -322,12 +198,6 @@ mod tests {
         assert_eq!(place_of("p/a/e/x.gz"), Place::new("p", "a", "e").ok());
         assert_eq!((place_of("p/a/x.gz"), place_of("p/a/e/f/x.gz"), place_of("x")), (None, None, None));
         assert_eq!(context_of("p/a/e/x.hprof.gz").as_deref(), Some("p/a/e/x.txt"));
-    }
-
-    #[test]
-    fn a_bad_name_is_shown_short_and_harmless() {
-        let error = Place::new(&"\u{1b}[2J".repeat(1000), "a", "e").unwrap_err().to_string();
-        assert!(error.len() < 400 && !error.contains('\u{1b}'));
     }
 
     #[test]

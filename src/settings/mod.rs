@@ -1,12 +1,14 @@
 //! Builds the settings of each command from flags, environment, files and defaults, and checks that they fit together.
 
 mod context;
+mod fetch;
 mod file;
 mod layers;
+mod list;
 #[cfg(test)]
 mod offered_tests;
 mod policy;
-mod reading;
+mod presign;
 mod store;
 mod upload;
 mod values;
@@ -15,9 +17,11 @@ mod watch;
 use std::time::Duration;
 
 pub use context::Context;
+pub use fetch::FetchSettings;
 pub use file::FILE_NAME;
 pub use layers::{Layers, Origin, warn_of_unknown_variables};
-pub use reading::{FetchSettings, Form, ListSettings, PresignSettings};
+pub use list::{Form, ListSettings};
+pub use presign::PresignSettings;
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
@@ -132,13 +136,14 @@ impl Settings {
 
     /// Reads the settings of a verb that stores nothing: standard output is not its store.
     fn read_any(place: Place, layers: &Layers) -> Result<Self, UsageError> {
+        let policy = Policy::built_in()?;
         Ok(Self {
             place,
-            store: store_to_write(layers)?,
+            store: store_to_write(layers, &policy)?,
             level: layers.parse("level", level)?.unwrap_or(2),
             deadline: deadline(layers)?,
             output: output(layers)?,
-            redact: redaction(layers)?,
+            redact: redaction(layers, &policy)?,
             disk_limits: told_limits(layers)?,
         })
     }
@@ -148,7 +153,7 @@ fn conditions(text: &str) -> Result<Vec<Condition>, String> {
     text.split(',').map(Condition::parse).collect()
 }
 
-fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
+fn redaction(layers: &Layers, policy: &Policy) -> Result<Option<Redaction>, UsageError> {
     let words = [("strings", Some(Redact::Strings)), ("all", Some(Redact::All)), ("none", None)];
     let keep_classes = layers.parse("keep_class", kept_classes)?.unwrap_or_default();
     let what = layers.parse("redact", |text| choice(text, &words))?.flatten();
@@ -157,7 +162,7 @@ fn redaction(layers: &Layers) -> Result<Option<Redaction>, UsageError> {
     }
     // Either of the two may loosen what is built in.
     let said = layers.get("keep_class").or_else(|| layers.get("redact")).map(|value| value.origin);
-    Policy::built_in()?.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
+    policy.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
 }
 
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
@@ -227,9 +232,10 @@ impl CheckSettings {
     /// When a setting is invalid.
     pub fn of_check(args: &CheckArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
+        let policy = Policy::built_in()?;
         let trial = match args.place.as_slice() {
             [project, app, env] => {
-                let (place, store) = (Place::new(project, app, env)?, store_to_write(&layers)?);
+                let (place, store) = (Place::new(project, app, env)?, store_to_write(&layers, &policy)?);
                 if store.url == StoreUrl::Stdout {
                     stdout_takes_a_dump()?;
                 }
@@ -239,7 +245,7 @@ impl CheckSettings {
         };
         Ok(Self {
             trial,
-            redact: redaction(&layers)?,
+            redact: redaction(&layers, &policy)?,
             target: TargetSettings::read(&layers)?,
             deadline: deadline(&layers)?,
             output: output(&layers)?,

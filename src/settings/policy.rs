@@ -1,12 +1,14 @@
 //! The policy that is built into this program: the stores that dumps may go to, and the least redaction. No flag,
 //! variable or file loosens it. All functions but [`Policy::built_in`] are pure.
 
+use std::path::Path;
+
 use super::layers::Origin;
 use super::values::UsageError;
 use crate::compress::redaction::Redaction;
 use crate::hprof::Redact;
 use crate::store::StoreSettings;
-use crate::store::url::StoreUrl;
+use crate::store::url::{StoreUrl, Vendor};
 
 /// Google's own endpoint: a service account's file may name another one (`gcs_base_url`).
 const GOOGLE: &str = "https://storage.googleapis.com";
@@ -65,15 +67,17 @@ impl Policy {
             |key: &'static str, text: &str, why: String| UsageError::BuiltIn { key, text: text.to_owned(), why };
         let store = |text: &str| {
             let url = StoreUrl::parse(text).map_err(|error| wrong("ALLOWED_STORES", text, error.to_string()))?;
-            match url {
-                StoreUrl::Local { ref dir } if !dir.starts_with('/') || segments(dir).is_none() => {
-                    Err(wrong("ALLOWED_STORES", text, "a directory is a whole path without '..'".into()))
-                }
-                StoreUrl::Presigned { .. } => {
-                    Err(wrong("ALLOWED_STORES", "a signed URL", "leave its query out".into()))
-                }
-                url => Ok(url),
+            if url
+                .local_dir()
+                .and_then(Path::to_str)
+                .is_some_and(|dir| !dir.starts_with('/') || segments(dir).is_none())
+            {
+                return Err(wrong("ALLOWED_STORES", text, "a directory is a whole path without '..'".into()));
             }
+            if url.is_presigned() {
+                return Err(wrong("ALLOWED_STORES", "a signed URL", "leave its query out".into()));
+            }
+            Ok(url)
         };
         let stores = texts.stores.map(|stores| stores.split(',').map(store).collect::<Result<_, _>>()).transpose()?;
         let least = match texts.least.as_deref().map(str::trim) {
@@ -124,9 +128,7 @@ impl Policy {
             let allowed = stores.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(self.refusal(format!("the store {} {origin} is none of {allowed}", settings.url)));
         }
-        if settings.url.bucket().is_none() {
-            return Ok(settings);
-        }
+        let Some(vendor) = settings.url.vendor() else { return Ok(settings) };
         let is_other = |said: &Option<String>, own: &Option<String>| said.is_some() && said != own;
         if is_other(&settings.endpoint, &self.endpoint) {
             return Err(self.refusal("endpoint is not the one of the allowed stores".into()));
@@ -137,11 +139,16 @@ impl Policy {
         if settings.cname {
             return Err(self.refusal("cname would take the bucket from the endpoint".into()));
         }
-        let is_google = matches!(settings.url, StoreUrl::Gs { .. });
-        settings.endpoint = self.endpoint.clone().or_else(|| is_google.then(|| GOOGLE.to_owned()));
+        settings.endpoint.clone_from(&self.endpoint);
         settings.account.clone_from(&self.account);
-        if matches!(settings.url, StoreUrl::Az { .. }) && settings.account.is_none() && settings.endpoint.is_none() {
-            return Err(self.refusal("an Azure container belongs to an account, and the build names none".into()));
+        match vendor {
+            Vendor::Gs => {
+                settings.endpoint.get_or_insert_with(|| GOOGLE.to_owned());
+            }
+            Vendor::Az if settings.account.is_none() && settings.endpoint.is_none() => {
+                return Err(self.refusal("an Azure container belongs to an account, and the build names none".into()));
+            }
+            Vendor::S3 | Vendor::Oss | Vendor::Obs | Vendor::Az => {}
         }
         match settings.vendor_endpoint() {
             Some(name) => Err(self.refusal(format!("the variable {name} names another endpoint"))),
@@ -161,23 +168,25 @@ fn contains(allowed: &StoreUrl, store: &StoreUrl) -> bool {
         (Some(allowed), Some(prefix)) => prefix.starts_with(&allowed),
         _ => false,
     };
-    match (allowed, store) {
-        (Url::S3 { bucket, prefix }, Url::S3 { bucket: other, prefix: inner })
-        | (Url::Oss { bucket, prefix }, Url::Oss { bucket: other, prefix: inner })
-        | (Url::Obs { bucket, prefix }, Url::Obs { bucket: other, prefix: inner })
-        | (Url::Gs { bucket, prefix }, Url::Gs { bucket: other, prefix: inner })
-        | (Url::Az { container: bucket, prefix }, Url::Az { container: other, prefix: inner }) => {
-            bucket == other && below(prefix, inner)
+    match store {
+        Url::S3 { .. } | Url::Oss { .. } | Url::Obs { .. } | Url::Gs { .. } | Url::Az { .. } => {
+            allowed.bucket().zip(store.bucket()).is_some_and(|(allowed, store)| {
+                (allowed.vendor, allowed.name) == (store.vendor, store.name) && below(allowed.prefix, store.prefix)
+            })
         }
-        (Url::Local { dir }, Url::Local { dir: inner }) => inner.starts_with('/') && below(dir, inner),
-        (Url::Dav { base }, Url::Dav { base: other }) => is_below(base, other),
+        Url::Local { dir: inner } => {
+            let allowed = allowed.local_dir().and_then(Path::to_str);
+            allowed.is_some_and(|dir| inner.starts_with('/') && below(dir, inner))
+        }
+        Url::Dav { base: other } => allowed.dav_base().is_some_and(|base| is_below(base, other)),
         // The URL is what a client makes of it, without the signature.
-        (Url::Dav { base }, Url::Presigned { url }) => reqwest::Url::parse(url.reveal()).is_ok_and(|mut url| {
-            url.set_query(None);
-            is_below(base, url.as_str())
-        }),
-        (Url::Stdout, Url::Stdout) => true,
-        _ => false,
+        Url::Presigned { url } => {
+            allowed.dav_base().zip(reqwest::Url::parse(url.reveal()).ok()).is_some_and(|(base, mut url)| {
+                url.set_query(None);
+                is_below(base, url.as_str())
+            })
+        }
+        Url::Stdout => *allowed == Url::Stdout,
     }
 }
 

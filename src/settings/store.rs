@@ -30,8 +30,8 @@ pub(super) fn stdout_takes_a_dump() -> Result<(), UsageError> {
 }
 
 /// Reads the settings of a store for a command that puts something there.
-pub(super) fn store_to_write(layers: &Layers) -> Result<StoreSettings, UsageError> {
-    let (store, own) = read(layers)?;
+pub(super) fn store_to_write(layers: &Layers, policy: &Policy) -> Result<StoreSettings, UsageError> {
+    let (store, own) = read(layers, policy)?;
     let store = StoreSettings {
         encryption: own.parse("encryption", |text| choice(text, ENCRYPTIONS))?,
         kms_key_id: own.get("kms_key_id").map(|value| value.text.trim().to_owned()),
@@ -43,8 +43,8 @@ pub(super) fn store_to_write(layers: &Layers) -> Result<StoreSettings, UsageErro
 }
 
 /// Reads the settings of a store for a command that puts nothing there: no encryption, and no reader of a dump.
-pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
-    let (store, _) = read(layers)?;
+pub(super) fn store(layers: &Layers, policy: &Policy) -> Result<StoreSettings, UsageError> {
+    let (store, _) = read(layers, policy)?;
     store.check()?;
     Ok(store)
 }
@@ -52,7 +52,7 @@ pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
 /// Reads the settings of the store. They count only from the source that named the store, or from a stronger one.
 /// Otherwise a key for another store, or a key of the application, could be sent to this store. Also returns these
 /// sources.
-fn read(layers: &Layers) -> Result<(StoreSettings, Layers), UsageError> {
+fn read(layers: &Layers, policy: &Policy) -> Result<(StoreSettings, Layers), UsageError> {
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
         StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
@@ -101,6 +101,6 @@ fn read(layers: &Layers) -> Result<(StoreSettings, Layers), UsageError> {
         retry_for: layers.parse("retry_for", duration)?.unwrap_or(Duration::from_secs(180)),
         ..StoreSettings::of(url)
     };
-    let settings = Policy::built_in()?.store(settings, &named.origin)?;
+    let settings = policy.store(settings, &named.origin)?;
     Ok((settings, own))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::SettingsError;
 use super::remote::client::ExtraHeader;
 use super::settings::StoreSettings;
-use super::url::StoreUrl;
+use super::url::Vendor;
 
 /// The owner of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,8 @@ pub fn encrypted(builder: AmazonS3Builder, settings: &StoreSettings) -> Result<A
     let key = || settings.kms_key_id.clone().unwrap_or_default();
     Ok(match check(settings)? {
         None => builder,
-        Some(_) if matches!(settings.url, StoreUrl::Oss { .. }) => builder,
+        // The headers of OSS have other names.
+        Some(_) if settings.url.vendor() == Some(Vendor::Oss) => builder,
         Some(Encryption::Store) => by_name(builder, "AES256")?,
         Some(Encryption::Kms) if settings.kms_key_id.is_none() => by_name(builder, "aws:kms")?,
         Some(Encryption::Kms) => builder.with_sse_kms_encryption(key()),
@@ -62,14 +63,18 @@ fn by_name(builder: AmazonS3Builder, value: &str) -> Result<AmazonS3Builder, Set
 pub fn headers(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, SettingsError> {
     let Some(encryption) = check(settings)? else { return Ok(Vec::new()) };
     let key = settings.kms_key_id.as_deref();
-    let pairs = match (&settings.url, encryption, key) {
-        (StoreUrl::Oss { .. }, Encryption::Store, _) => vec![("x-oss-server-side-encryption", "AES256")],
-        (StoreUrl::Oss { .. }, Encryption::Kms, None) => vec![("x-oss-server-side-encryption", "KMS")],
-        (StoreUrl::Oss { .. }, Encryption::Kms, Some(key)) => {
+    let Some(vendor) = settings.url.vendor() else { return Ok(Vec::new()) };
+    let pairs = match (vendor, encryption, key) {
+        (Vendor::Oss, Encryption::Store, _) => vec![("x-oss-server-side-encryption", "AES256")],
+        (Vendor::Oss, Encryption::Kms, None) => vec![("x-oss-server-side-encryption", "KMS")],
+        (Vendor::Oss, Encryption::Kms, Some(key)) => {
             vec![("x-oss-server-side-encryption", "KMS"), ("x-oss-server-side-encryption-key-id", key)]
         }
-        (StoreUrl::Gs { .. }, Encryption::Kms, Some(key)) => vec![("x-goog-encryption-kms-key-name", key)],
-        _ => Vec::new(),
+        (Vendor::Gs, Encryption::Kms, Some(key)) => vec![("x-goog-encryption-kms-key-name", key)],
+        // The client sends the headers ([`encrypted`]), or `check` has refused the setting.
+        (Vendor::S3 | Vendor::Obs | Vendor::Az, _, _)
+        | (Vendor::Oss, Encryption::DoubleKms, _)
+        | (Vendor::Gs, _, _) => Vec::new(),
     };
     let headers = pairs.into_iter().map(|(name, value)| ExtraHeader::new(name, value, true));
     headers
@@ -83,15 +88,16 @@ pub fn headers(settings: &StoreSettings) -> Result<Vec<ExtraHeader>, SettingsErr
 /// When the store does not support it.
 pub fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsError> {
     let wanted = settings.encryption.or(settings.kms_key_id.as_ref().map(|_| Encryption::Kms));
-    let why = match (&settings.url, wanted) {
+    let has_key = settings.kms_key_id.is_some();
+    let why = match (settings.url.vendor(), wanted) {
         (_, None) => return Ok(None),
-        (_, Some(Encryption::Store)) if settings.kms_key_id.is_some() => "sse has no kms_key_id; sse-kms has",
-        (StoreUrl::Oss { .. } | StoreUrl::Obs { .. }, Some(Encryption::DoubleKms)) => "dsse-kms is Amazon's alone",
-        (StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. }, _) => return Ok(wanted),
-        (StoreUrl::Gs { .. }, Some(Encryption::Kms)) if settings.kms_key_id.is_some() => return Ok(wanted),
-        (StoreUrl::Gs { .. }, _) => "Google encrypts by itself; for a key of yours give sse-kms and kms_key_id",
-        (StoreUrl::Az { .. }, _) => "Azure encrypts by itself; set a default encryption scope on the container",
-        _ => "this store does not encrypt",
+        (_, Some(Encryption::Store)) if has_key => "sse has no kms_key_id; sse-kms has",
+        (Some(Vendor::Oss | Vendor::Obs), Some(Encryption::DoubleKms)) => "dsse-kms is Amazon's alone",
+        (Some(Vendor::S3 | Vendor::Oss | Vendor::Obs), Some(_)) => return Ok(wanted),
+        (Some(Vendor::Gs), Some(Encryption::Kms)) if has_key => return Ok(wanted),
+        (Some(Vendor::Gs), Some(_)) => "Google encrypts by itself; for a key of yours give sse-kms and kms_key_id",
+        (Some(Vendor::Az), Some(_)) => "Azure encrypts by itself; set a default encryption scope on the container",
+        (None, Some(_)) => "this store does not encrypt",
     };
     Err(SettingsError::Encryption(why))
 }
@@ -99,6 +105,7 @@ pub fn check(settings: &StoreSettings) -> Result<Option<Encryption>, SettingsErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::url::StoreUrl;
 
     fn settings(url: &str, encryption: Option<Encryption>, key: Option<&str>) -> StoreSettings {
         let url = StoreUrl::parse(url).unwrap();

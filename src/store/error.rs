@@ -149,6 +149,10 @@ fn remote_hint(scheme: &str, error: &ObjectError) -> &'static str {
         Some("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
             "get new credentials: the session token has ended"
         }
+        // Alibaba Cloud: "Access OSS via endpoints and bucket domains", for users that are new since 2025-03-20.
+        Some("PublicEndpointForbidden") => {
+            "give --endpoint the internal endpoint of OSS, or use the bucket's own domain: cname = true"
+        }
         _ if error.names_place() => "give the region or the endpoint that the store names: --region, --endpoint",
         Some("AuthorizationHeaderMalformed") => "check the region: requests are signed for it",
         _ if error.is_forbidden() || error.is_of_a_stranger() => credentials_hint(scheme),

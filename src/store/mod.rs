@@ -12,6 +12,7 @@ mod setting_checks;
 mod settings;
 mod stdout;
 pub mod url;
+mod vendor_variables;
 
 use std::fs::File;
 
@@ -23,7 +24,8 @@ pub use credentials::CredentialsError;
 pub use encryption::Encryption;
 pub use error::{SettingsError, StoreError};
 pub use read::link::LINK_MAX;
-pub use read::objects::{Listed, Shelf};
+pub use read::listed::Listed;
+pub use read::store_reader::StoreReader;
 pub use remote::abort::ABORTS_WITHIN;
 pub use remote::presigned::PUT_MAX;
 pub use settings::{READER_TIMEOUT, Secret, StoreSettings};
@@ -131,7 +133,11 @@ impl Upload {
                 WholeUpload::open(settings, key, deadline, ledger).map(|upload| Self::Whole(Box::new(upload)))
             }
             StoreUrl::Local { dir } => LocalUpload::open(dir, key, ledger).map(Self::Local),
-            _ => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
+            StoreUrl::S3 { .. }
+            | StoreUrl::Oss { .. }
+            | StoreUrl::Obs { .. }
+            | StoreUrl::Gs { .. }
+            | StoreUrl::Az { .. } => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
         }
     }
 

@@ -2,15 +2,13 @@
 //! can use. Every verb runs these checks once, before any client exists.
 
 use http::Uri;
-use object_store::aws::AmazonS3ConfigKey;
-use object_store::azure::AzureConfigKey;
-use object_store::gcp::GoogleConfigKey;
 use reqwest::{Proxy, Url};
 
 use super::credentials::Environment;
 use super::remote::client::proxy_variables;
 use super::settings::{Secret, StoreSettings};
-use super::url::{StoreUrl, path_of};
+use super::url::{Vendor, path_of};
+use super::vendor_variables::check_environment;
 use super::{SettingsError, encryption};
 
 /// Longest endpoint in bytes. With the rest, it must fit into a URL of 64 KiB (http: `Uri`).
@@ -25,25 +23,16 @@ const NAME_MAX: usize = 255;
 /// Longest label of a host in bytes (RFC 1035, section 2.3.4).
 const LABEL_MAX: usize = 63;
 
-/// The use of a vendor's variable.
-enum Use {
-    /// The endpoint of the store, if our settings have none.
-    Endpoint,
-    /// The URL of a token service.
-    Service,
-    /// The region, if our settings have none.
-    Region,
-    Name,
-    Header,
-}
-
 /// Checks all settings of a store.
 ///
 /// # Errors
 /// When a setting cannot work, whatever the store answers.
 pub fn check(settings: &StoreSettings) -> Result<(), SettingsError> {
     encryption::check(settings)?;
-    let in_host = matches!(settings.url, StoreUrl::S3 { .. } | StoreUrl::Oss { .. } | StoreUrl::Obs { .. });
+    let in_host = match settings.url.vendor() {
+        Some(Vendor::S3 | Vendor::Oss | Vendor::Obs) => true,
+        Some(Vendor::Gs | Vendor::Az) | None => false,
+    };
     if settings.cname && (!in_host || settings.endpoint.is_none() || settings.path_style == Some(true)) {
         return Err(SettingsError::Cname);
     }
@@ -52,13 +41,15 @@ pub fn check(settings: &StoreSettings) -> Result<(), SettingsError> {
         check_environment(settings, &Environment::of_process())?;
     }
     if let Some(endpoint) = &settings.endpoint {
-        if let Some(bucket) = settings.url.bucket().filter(|bucket| stands_twice(settings, endpoint, bucket)) {
+        if let Some(bucket) =
+            settings.url.bucket().map(|bucket| bucket.name).filter(|bucket| stands_twice(settings, endpoint, bucket))
+        {
             log::warn!(
                 "the bucket {bucket} stands in the endpoint {endpoint} and in the store's URL: objects would lie below \
                  {bucket}/ in it; leave it out of the endpoint"
             );
         }
-    } else if matches!(settings.url, StoreUrl::S3 { .. }) && settings.region.is_none() && !settings.vendor_environment {
+    } else if settings.url.vendor() == Some(Vendor::S3) && settings.region.is_none() && !settings.vendor_environment {
         return Err(SettingsError::Region { scheme: "s3", example: "us-east-1" });
     }
     Ok(())
@@ -105,85 +96,6 @@ fn proxy(key: &str, text: &str) -> Result<(), SettingsError> {
         return wrong("is no URL of a proxy that can be used");
     }
     Ok(())
-}
-
-/// Checks the vendor's variables that object_store and our own clients read.
-fn check_environment(settings: &StoreSettings, environment: &Environment) -> Result<(), SettingsError> {
-    let Some(vendor) = vendor_of(settings) else { return Ok(()) };
-    for (key, text) in environment.beginning_with(vendor) {
-        if text.chars().any(char::is_control) {
-            return Err(error(key, None, "holds a line end or another control character"));
-        }
-        match use_of(key) {
-            Some(Use::Endpoint) if settings.endpoint.is_none() => endpoint(key, text)?,
-            Some(Use::Service) => endpoint(key, text)?,
-            Some(Use::Region) if settings.region.is_none() => name(key, text)?,
-            Some(Use::Name) => name(key, text)?,
-            Some(Use::Header) => header(key, text)?,
-            Some(Use::Endpoint | Use::Region) | None => {}
-        }
-    }
-    // Variables of App Service, which do not begin with AZURE_.
-    if matches!(settings.url, StoreUrl::Az { .. }) {
-        environment.get("IDENTITY_ENDPOINT").map_or(Ok(()), |text| endpoint("IDENTITY_ENDPOINT", text))?;
-        environment.get("IDENTITY_HEADER").map_or(Ok(()), |text| header("IDENTITY_HEADER", text))?;
-    }
-    Ok(())
-}
-
-/// Returns how the variables of the store's vendor begin.
-fn vendor_of(settings: &StoreSettings) -> Option<&'static str> {
-    match settings.url {
-        StoreUrl::S3 { .. } => Some("AWS_"),
-        StoreUrl::Oss { .. } => Some("ALIBABA_CLOUD_"),
-        StoreUrl::Gs { .. } => Some("GOOGLE_"),
-        StoreUrl::Az { .. } => Some("AZURE_"),
-        _ => None,
-    }
-}
-
-/// The variable that takes requests to another endpoint than the settings do. Azure's switches for an emulator and for
-/// Fabric do so beside any endpoint.
-pub fn vendor_endpoint(settings: &StoreSettings) -> Option<String> {
-    let vendor = vendor_of(settings).filter(|_| settings.vendor_environment)?;
-    let environment = Environment::of_process();
-    let names = |name: &str| match name.to_ascii_lowercase().parse() {
-        Ok(AzureConfigKey::UseEmulator | AzureConfigKey::UseFabricEndpoint) if vendor == "AZURE_" => true,
-        _ => settings.endpoint.is_none() && matches!(use_of(name), Some(Use::Endpoint)),
-    };
-    environment.beginning_with(vendor).map(|(name, _)| name.to_owned()).find(|name| names(name))
-}
-
-/// By the names that object_store knows.
-fn use_of(variable: &str) -> Option<Use> {
-    use {AmazonS3ConfigKey as S3, AzureConfigKey as Az, GoogleConfigKey as Gs};
-    let key = variable.to_ascii_lowercase();
-    if variable.starts_with("AWS_") {
-        return match key.parse() {
-            Ok(S3::Endpoint) => Some(Use::Endpoint),
-            Ok(S3::StsEndpoint) => Some(Use::Service),
-            Ok(S3::Region | S3::DefaultRegion) => Some(Use::Region),
-            Ok(S3::AccessKeyId | S3::Token) => Some(Use::Header),
-            _ if variable == "AWS_ENDPOINT_URL_S3" => Some(Use::Endpoint),
-            _ => None,
-        };
-    }
-    if variable.starts_with("AZURE_") {
-        return match key.parse() {
-            Ok(Az::Endpoint) => Some(Use::Endpoint),
-            Ok(Az::AuthorityHost | Az::MsiEndpoint | Az::FabricTokenServiceUrl) => Some(Use::Service),
-            Ok(Az::AuthorityId | Az::AccountName) => Some(Use::Name),
-            Ok(Az::Token | Az::FabricSessionToken | Az::FabricWorkloadHost | Az::FabricClusterIdentifier) => {
-                Some(Use::Header)
-            }
-            _ => None,
-        };
-    }
-    match key.parse() {
-        Ok(Gs::BaseUrl) => Some(Use::Endpoint),
-        Ok(Gs::BearerToken) => Some(Use::Header),
-        _ => None,
-    }
 }
 
 /// Checks a URL that becomes a part of longer URLs.
@@ -234,7 +146,7 @@ fn is_host(domain: &str) -> bool {
     })
 }
 
-fn name(key: &str, text: &str) -> Result<(), SettingsError> {
+pub(super) fn name(key: &str, text: &str) -> Result<(), SettingsError> {
     // The name becomes a part of a host.
     if text.len() > NAME_MAX || !is_host(text) {
         return Err(error(key, Some(text), "is no name of letters, digits, '-', '_' and '.' that a host can have"));
@@ -257,7 +169,7 @@ pub fn header(key: &str, text: &str) -> Result<(), SettingsError> {
 }
 
 /// Returns an error. A secret must not be passed as `text`, which is shown.
-fn error(key: &str, text: Option<&str>, why: &str) -> SettingsError {
+pub(super) fn error(key: &str, text: Option<&str>, why: &str) -> SettingsError {
     let shown = |text: &str| text.chars().take(80).flat_map(char::escape_debug).collect::<String>();
     let said = text.map(|text| format!(" = '{}'", shown(text))).unwrap_or_default();
     SettingsError::Value { key: format!("{key}{said}"), why: why.to_owned() }
@@ -266,10 +178,10 @@ fn error(key: &str, text: Option<&str>, why: &str) -> SettingsError {
 /// Returns whether the endpoint contains the bucket, although the client adds it to the path, too.
 fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    let by_path = match settings.url {
-        StoreUrl::S3 { .. } => settings.path_style.unwrap_or(!settings.cname),
-        StoreUrl::Oss { .. } | StoreUrl::Obs { .. } => settings.path_style.unwrap_or(false),
-        _ => true,
+    let by_path = match settings.url.vendor() {
+        Some(Vendor::S3) => settings.path_style.unwrap_or(!settings.cname),
+        Some(Vendor::Oss | Vendor::Obs) => settings.path_style.unwrap_or(false),
+        Some(Vendor::Gs | Vendor::Az) | None => true,
     };
     let in_path = path_of(endpoint).split('/').any(|name| name == bucket);
     let is_account = settings.account.as_deref() == Some(bucket);
@@ -280,6 +192,7 @@ fn stands_twice(settings: &StoreSettings, endpoint: &str, bucket: &str) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::url::StoreUrl;
 
     fn of(url: &str) -> StoreSettings {
         StoreSettings { region: Some("r".into()), ..StoreSettings::of(StoreUrl::parse(url).unwrap()) }
@@ -337,24 +250,6 @@ mod tests {
                 assert!(told.contains(key), "{key}: {told}");
             }
         }
-    }
-
-    #[test]
-    fn variables_of_a_vendor_are_checked_as_settings_are() {
-        let s3 = StoreSettings { region: None, ..of("s3://b") };
-        for (name, value) in [
-            ("AWS_REGION", "us east"),
-            ("AWS_ENDPOINT_URL", "https://"),
-            ("AWS_SESSION_TOKEN", "a\nb"),
-            ("AWS_ROLE_ARN", "a\rb"),
-        ] {
-            let told = check_environment(&s3, &Environment::from_iter([(name, value)])).unwrap_err().to_string();
-            assert!(told.contains(name), "{name}: {told}");
-        }
-        let ours = StoreSettings { endpoint: Some("http://h".into()), ..of("s3://b") };
-        let environment = Environment::from_iter([("AWS_ENDPOINT_URL", "https://"), ("AWS_REGION", "a b")]);
-        assert!(check_environment(&ours, &environment).is_ok());
-        assert!(check_environment(&of("gs://b"), &environment).is_ok());
     }
 
     #[test]

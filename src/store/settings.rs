@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encryption::Encryption;
 use super::url::StoreUrl;
-use super::{SettingsError, setting_checks};
+use super::{SettingsError, setting_checks, vendor_variables};
 
 /// A value that is never printed. It is serialised only for the run's own guard.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl StoreSettings {
 
     /// The vendor's variable that would name the store's endpoint, where these settings name none.
     pub fn vendor_endpoint(&self) -> Option<String> {
-        setting_checks::vendor_endpoint(self)
+        vendor_variables::vendor_endpoint(self)
     }
 
     /// A store without any credentials.

@@ -16,9 +16,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use jmap_dump_tool::block::{Block, Section, Slot};
 use jmap_dump_tool::gzip::Encoder;
 use jmap_dump_tool::pages::{PAGE, Page, Pool};
-use jmap_dump_tool::spool::{Block, Section, Slot};
 use jmap_dump_tool::waiting::Halt;
 use jmap_dump_tool::{Histogram, Tally, Walker};
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Peaks {
@@ -37,7 +37,7 @@ impl Watch {
         let thread = thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 watcher.look();
-                thread::sleep(LOOK);
+                thread::sleep(POLL_EVERY);
             }
             watcher.look_at_disk();
             watcher
@@ -140,7 +140,7 @@ impl Watcher {
         let end = Instant::now() + Duration::from_secs(5);
         for pid in self.family.iter().filter_map(|&pid| Pid::from_raw(pid as i32)) {
             while matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) && Instant::now() < end {
-                thread::sleep(LOOK);
+                thread::sleep(POLL_EVERY);
             }
         }
     }

@@ -13,17 +13,20 @@ pub fn text(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// Where the pages of docs/ lie that are also in Chinese.
+pub const CHINESE: &str = "docs/zh-CN/";
+
 /// The paths of all pages, from the root of the repository; README.md is the first.
 pub fn names() -> Vec<String> {
-    let mut names = ["", "docs/", "deploy/"].map(in_directory).concat();
+    let mut names = ["", "docs/", CHINESE, "deploy/"].map(in_directory).concat();
     names.sort_by_key(|name| (name != "README.md", name.clone()));
     names
 }
 
-/// README.md and the pages of docs/: what a user reads, and so what has to work as it is written.
+/// README.md and the English pages of docs/: what a user reads, and so what has to work as it is written.
 pub fn guides() -> Vec<String> {
     let mut names = names();
-    names.retain(|name| name == "README.md" || name.starts_with("docs/"));
+    names.retain(|name| name == "README.md" || (name.starts_with("docs/") && !name.starts_with(CHINESE)));
     names
 }
 
@@ -42,17 +45,17 @@ pub fn blocks(text: &str, language: &str) -> Vec<String> {
 
 /// Each fenced block of one language.
 pub fn whole_blocks(text: &str, language: &str) -> Vec<String> {
+    fenced(text).into_iter().filter(|(other, _)| other == language).map(|(_, block)| block).collect()
+}
+
+/// Each fenced block, with its language.
+pub fn fenced(text: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
-    let mut open: Option<(bool, String)> = None;
+    let mut open: Option<(String, String)> = None;
     for line in text.lines() {
         match (line.strip_prefix("```"), &mut open) {
-            (Some(opened), None) => open = Some((opened == language, String::new())),
-            (Some(_), Some((wanted, block))) => {
-                if *wanted {
-                    blocks.push(std::mem::take(block));
-                }
-                open = None;
-            }
+            (Some(language), None) => open = Some((language.to_owned(), String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
             (None, Some((_, block))) => {
                 block.push_str(line);
                 block.push('\n');
@@ -61,6 +64,30 @@ pub fn whole_blocks(text: &str, language: &str) -> Vec<String> {
         }
     }
     blocks
+}
+
+/// A heading, and what follows it up to the next heading.
+pub struct Section {
+    pub level: usize,
+    pub text: String,
+}
+
+/// The sections of a page. The first one is what stands before the first heading.
+pub fn sections(text: &str) -> Vec<Section> {
+    let mut sections = vec![Section { level: 0, text: String::new() }];
+    let mut inside = false;
+    for line in text.lines() {
+        inside ^= line.starts_with("```");
+        if !inside && line.starts_with('#') {
+            let level = line.chars().take_while(|c| *c == '#').count();
+            sections.push(Section { level, text: String::new() });
+        }
+        if let Some(section) = sections.last_mut() {
+            section.text.push_str(line);
+            section.text.push('\n');
+        }
+    }
+    sections
 }
 
 /// The lines outside of fenced blocks.

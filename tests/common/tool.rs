@@ -35,7 +35,7 @@ pub fn time_of(run: impl Fn()) -> Duration {
     time().min(time())
 }
 
-/// The name of the place of the only run on a JVM (`src/single_run.rs`). The JVM by its number here and in its own
+/// The name of the lock of a turn on a JVM (`commands/dump/turn.rs`). The JVM by its number here and in its own
 /// namespace.
 pub fn place_of(pid: u32, inner: u32) -> String {
     let pid_ns = std::fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap_or_default();

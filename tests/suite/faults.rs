@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use jmap_dump_tool::Histogram;
-use jmap_dump_tool::compressor::{PipelineError, Treatment};
-use jmap_dump_tool::cpu_share::Effort;
+use jmap_dump_tool::block::Section;
+use jmap_dump_tool::compressor::{Compression, PipelineError};
+use jmap_dump_tool::cpu_share::CpuShare;
 use jmap_dump_tool::deadline::Deadline;
 use jmap_dump_tool::faults::arm;
 use jmap_dump_tool::key::{ObjectKey, Place};
 use jmap_dump_tool::progress::Progress;
 use jmap_dump_tool::source::{Source, SourceError};
-use jmap_dump_tool::spool::{Section, Spool};
+use jmap_dump_tool::spool::Spool;
 use jmap_dump_tool::streamed::{self, StreamError};
 use jmap_dump_tool::url::StoreUrl;
 use jmap_dump_tool::{Context, Delivery, spooled};
@@ -140,18 +141,15 @@ impl Bed {
     fn run(&self, way: Way, workers: usize) -> Result<Delivery, StreamError> {
         let mut raw = Names { noise: &self.noise, given: 0, attended: 0 };
         let part_size = 5 << 20;
-        let effort = match way {
+        let cpu_share = match way {
             // One of them from the start where there are several: the others wait at the gate.
-            Way::Spooled | Way::Uploaded => Effort {
-                level: 1,
-                workers: workers / 2,
-                later: workers - workers / 2,
-                uploads_early: workers > 2,
-                part_size,
-            },
-            Way::Straight => Effort { level: 1, workers, later: 0, uploads_early: true, part_size },
+            Way::Spooled | Way::Uploaded => {
+                CpuShare { workers: workers / 2, later: workers - workers / 2, uploads_early: workers > 2 }
+            }
+            Way::Straight => CpuShare { workers, later: 0, uploads_early: true },
         };
-        let (treatment, progress) = (Treatment::from(effort), Progress::silent());
+        let compression = Compression { cpu_share, level: 1, part_size, redactor: None };
+        let progress = Progress::silent();
         let context = Context { progress: &progress, deadline: &self.deadline };
         let key = ObjectKey::new(&Place::new("shop", "cart", "prod").unwrap(), chrono::Utc::now(), "pod", 1, "abcdef");
         let open = || Upload::open(&self.settings, &key, part_size, &self.deadline).unwrap();
@@ -160,11 +158,11 @@ impl Bed {
                 let spool = Spool::new(tempfile::tempfile().unwrap());
                 let mut upload = matches!(way, Way::Uploaded).then(open);
                 let (upload, sealed) = (upload.as_mut(), |_: &_, _: &_, _| {});
-                Ok(spooled::run(&mut raw, spool, upload, treatment, context, sealed)?)
+                Ok(spooled::run(&mut raw, spool, upload, compression, context, sealed)?)
             }
             Way::Straight => {
                 let (mut upload, mut histogram) = (open(), Histogram::new());
-                streamed::run(&mut raw, &mut upload, treatment, context, &mut histogram)
+                streamed::run(&mut raw, &mut upload, compression, context, &mut histogram)
             }
         }
     }

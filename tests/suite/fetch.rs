@@ -16,13 +16,13 @@ use crate::guard::moments;
 use crate::recipes::wait_until;
 
 /// A store with one dump in it.
-struct Shelf {
+struct StoredDump {
     server: S3Server,
     receipt: serde_json::Value,
     files: tempfile::TempDir,
 }
 
-impl Shelf {
+impl StoredDump {
     fn new(megabytes: u32) -> Option<Self> {
         let server = S3Server::start();
         let jvm = TestJvm::builder("17")?.arg(format!("mb={megabytes}")).arg("markers=55").start();
@@ -72,27 +72,27 @@ fn sha256(path: &Path) -> String {
 
 #[test]
 fn what_is_stored_is_listed_with_what_its_receipt_tells() {
-    let Some(shelf) = Shelf::new(4) else { return };
+    let Some(stored) = StoredDump::new(4) else { return };
     for under in [&["shop"][..], &["shop", "cart"], &["shop", "cart", "prod"]] {
-        let ended = shelf.tool(&["list"]).args(under).args(&["--output", "json"]).run().expect(0);
+        let ended = stored.tool(&["list"]).args(under).args(&["--output", "json"]).run().expect(0);
         let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
         assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
         let row = &rows[0];
-        assert_eq!((&row["key"], &row["complete"]), (&shelf.key().into(), &true.into()));
+        assert_eq!((&row["key"], &row["complete"]), (&stored.key().into(), &true.into()));
         assert_eq!(
             (&row["sha256"], &row["bytes"]),
-            (&shelf.receipt["object"]["sha256"], &shelf.receipt["object"]["bytes"])
+            (&stored.receipt["object"]["sha256"], &stored.receipt["object"]["bytes"])
         );
         assert_eq!(row["reason"], "before the pod dies");
         assert!(row["top_classes"][0]["name"].is_string(), "{row}");
     }
-    let text = shelf.tool(&["list", "shop"]).run().expect(0);
+    let text = stored.tool(&["list", "shop"]).run().expect(0);
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(text.contains(shelf.key()) && text.contains("whole") && text.contains("byte[]"), "{text}");
-    let none = shelf.tool(&["list", "shopping"]).run().expect(0);
+    assert!(text.contains(stored.key()) && text.contains("whole") && text.contains("byte[]"), "{text}");
+    let none = stored.tool(&["list", "shopping"]).run().expect(0);
     assert!(String::from_utf8(none.stdout).unwrap().contains("nothing is stored there"));
     let store = tempfile::tempdir().unwrap();
-    let file = shelf.object();
+    let file = stored.object();
     let args = ["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--store", store.path().to_str().unwrap()];
     Tool::new(&args).run().expect(0);
     let ended =
@@ -118,17 +118,17 @@ fn a_thousand_objects_are_a_thousand() {
 
 #[test]
 fn a_link_works_without_keys_and_ends() {
-    let Some(shelf) = Shelf::new(2) else { return };
-    let ended = shelf.tool(&["list", "shop", "--links", "24h", "--output", "json"]).run().expect(0);
+    let Some(stored) = StoredDump::new(2) else { return };
+    let ended = stored.tool(&["list", "shop", "--links", "24h", "--output", "json"]).run().expect(0);
     let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
     let link = rows[0]["link"].as_str().unwrap();
     assert!(link.contains("X-Amz-Expires=86400") && rows[0]["link_until"].is_string(), "{link}");
     assert!(!link.contains(SECRET));
-    let path = shelf.files.path().join("by-link");
+    let path = stored.files.path().join("by-link");
     let curl = Command::new("curl").args(["-sf", "-o"]).arg(&path).arg(link).status().unwrap();
     assert!(curl.success());
-    assert_eq!(sha256(&path), shelf.receipt["object"]["sha256"].as_str().unwrap());
-    shelf.tool(&["list", "shop", "--links", "8d"]).run().expect(2);
+    assert_eq!(sha256(&path), stored.receipt["object"]["sha256"].as_str().unwrap());
+    stored.tool(&["list", "shop", "--links", "8d"]).run().expect(2);
 }
 
 #[test]
@@ -151,24 +151,24 @@ fn a_dump_s_receipt_has_a_link_on_request_and_what_is_stored_beside_it_has_none(
 
 #[test]
 fn a_fetched_dump_is_the_one_that_was_stored_and_nothing_is_overwritten() {
-    let Some(shelf) = Shelf::new(40) else { return };
-    let ended = shelf.fetch(&[]).run().expect(0);
+    let Some(stored) = StoredDump::new(40) else { return };
+    let ended = stored.fetch(&[]).run().expect(0);
     let fetched = ended.receipt();
-    assert_eq!(fetched["sha256"], shelf.receipt["object"]["sha256"]);
+    assert_eq!(fetched["sha256"], stored.receipt["object"]["sha256"]);
     assert!(fetched["verified"].as_str().unwrap().contains("the receipt's checksum"));
-    assert_eq!(assert_complete(shelf.file()).of("Marker"), 55);
-    assert_eq!(shelf.files().len(), 1);
-    assert!(shelf.fetch(&[]).run().expect(2).stderr.contains("there already"));
-    std::fs::remove_file(shelf.file()).unwrap();
-    let ended = shelf.fetch(&["--gunzip"]).run().expect(0);
+    assert_eq!(assert_complete(stored.file()).of("Marker"), 55);
+    assert_eq!(stored.files().len(), 1);
+    assert!(stored.fetch(&[]).run().expect(2).stderr.contains("there already"));
+    std::fs::remove_file(stored.file()).unwrap();
+    let ended = stored.fetch(&["--gunzip"]).run().expect(0);
     let plain = PathBuf::from(ended.receipt()["file"].as_str().unwrap());
-    assert_eq!((plain.extension().unwrap().to_str(), shelf.files().len()), (Some("hprof"), 1));
+    assert_eq!((plain.extension().unwrap().to_str(), stored.files().len()), (Some("hprof"), 1));
     Tool::new(&["verify", plain.to_str().unwrap()]).run().expect(0);
-    let local = ["fetch", shelf.key(), "--to", shelf.files.path().to_str().unwrap()];
-    let root = shelf.object();
+    let local = ["fetch", stored.key(), "--to", stored.files.path().to_str().unwrap()];
+    let root = stored.object();
     let root = root.ancestors().nth(4).unwrap();
     Tool::new(&local).args(&["--store", root.to_str().unwrap()]).run().expect(0);
-    assert_eq!(assert_complete(shelf.file()).of("Marker"), 55);
+    assert_eq!(assert_complete(stored.file()).of("Marker"), 55);
 }
 
 /// Megabytes of the dump; `JMAP_DUMP_TEST_MEGABYTES` makes it larger.
@@ -182,17 +182,17 @@ const AT_ONCE: u64 = 4;
 
 #[test]
 fn a_fetch_that_is_cut_goes_on_with_what_is_missing() {
-    let Some(shelf) = Shelf::new(megabytes()) else { return };
+    let Some(stored) = StoredDump::new(megabytes()) else { return };
     let length = time_of(|| {
-        let _ = std::fs::remove_file(shelf.file());
-        shelf.fetch(&[]).run().expect(0);
+        let _ = std::fs::remove_file(stored.file());
+        stored.fetch(&[]).run().expect(0);
     });
-    std::fs::remove_file(shelf.file()).unwrap();
-    let part = PathBuf::from(format!("{}.part.pieces", shelf.file().display()));
+    std::fs::remove_file(stored.file()).unwrap();
+    let part = PathBuf::from(format!("{}.part.pieces", stored.file().display()));
     let pieces = || std::fs::read_to_string(&part).unwrap_or_default().lines().count();
     let (mut before, mut cuts) = (0, 0);
-    let relay = Relay::before(&shelf.server.endpoint());
-    let fetch = || shelf.fetch(&[]).args(&["--endpoint", &relay.endpoint()]);
+    let relay = Relay::before(&stored.server.endpoint());
+    let fetch = || stored.fetch(&[]).args(&["--endpoint", &relay.endpoint()]);
     for moment in 1..=moments() {
         let run = fetch().spawn();
         std::thread::sleep(length / moments() / 2 * (moment % 3 + 1));
@@ -200,41 +200,41 @@ fn a_fetch_that_is_cut_goes_on_with_what_is_missing() {
         if run.wait().code == 0 {
             break;
         }
-        assert!(!shelf.file().exists() && pieces() >= before, "{} pieces, {before} before", pieces());
+        assert!(!stored.file().exists() && pieces() >= before, "{} pieces, {before} before", pieces());
         (before, cuts) = (pieces(), cuts + 1);
     }
     assert!(cuts > 1, "no fetch was cut");
-    if !shelf.file().exists() {
+    if !stored.file().exists() {
         fetch().run().expect(0);
     }
     let ranges = relay.seen().into_iter().filter(|seen| seen.is_piece()).count() as u64;
-    let all = shelf.object().metadata().unwrap().len().div_ceil(PIECE);
+    let all = stored.object().metadata().unwrap().len().div_ceil(PIECE);
     assert!(ranges <= all + AT_ONCE * cuts, "{ranges} requests for {all} pieces after {cuts} cuts");
-    assert_eq!(sha256(&shelf.file()), shelf.receipt["object"]["sha256"].as_str().unwrap());
-    assert_eq!(shelf.files().len(), 1);
+    assert_eq!(sha256(&stored.file()), stored.receipt["object"]["sha256"].as_str().unwrap());
+    assert_eq!(stored.files().len(), 1);
 }
 
 #[test]
 fn a_flipped_byte_anywhere_is_noticed() {
-    let Some(shelf) = Shelf::new(4) else { return };
-    let whole = std::fs::read(shelf.object()).unwrap();
+    let Some(stored) = StoredDump::new(4) else { return };
+    let whole = std::fs::read(stored.object()).unwrap();
     for place in [0, 10, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
         let mut flipped = whole.clone();
         flipped[place] ^= 1;
-        std::fs::write(shelf.object(), &flipped).unwrap();
-        let ended: Ended = shelf.fetch(&[]).run().expect(5);
+        std::fs::write(stored.object(), &flipped).unwrap();
+        let ended: Ended = stored.fetch(&[]).run().expect(5);
         assert!(ended.stderr.contains("is damaged: its SHA-256"), "byte {place}: {}", ended.stderr);
-        assert_eq!(shelf.files(), Vec::<String>::new(), "byte {place}");
+        assert_eq!(stored.files(), Vec::<String>::new(), "byte {place}");
     }
-    std::fs::write(shelf.object(), &whole[..whole.len() - 40]).unwrap();
-    shelf.fetch(&[]).run().expect(5);
+    std::fs::write(stored.object(), &whole[..whole.len() - 40]).unwrap();
+    stored.fetch(&[]).run().expect(5);
 }
 
 #[test]
 fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
-    let Some(shelf) = Shelf::new(2) else { return };
-    let html = shelf.tool(&["list", "shop", "--links", "1h", "--output", "html"]).run().expect(0).stdout;
-    let page = shelf.files.path().join("page.html");
+    let Some(stored) = StoredDump::new(2) else { return };
+    let html = stored.tool(&["list", "shop", "--links", "1h", "--output", "html"]).run().expect(0).stdout;
+    let page = stored.files.path().join("page.html");
     std::fs::write(&page, &html).unwrap();
     let Some(dom) = browser(&["--dump-dom".as_ref(), format!("file://{}", page.display()).as_ref()]) else { return };
     // The script has run: it shows the filter and makes the titles buttons.
@@ -248,7 +248,7 @@ fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
         files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "gz"))
     };
     // The file has its name before it has its bytes.
-    let expected = shelf.receipt["object"]["sha256"].as_str().unwrap();
+    let expected = stored.receipt["object"]["sha256"].as_str().unwrap();
     wait_until("the download", || downloaded().is_some_and(|file| sha256(&file) == expected));
 }
 

@@ -10,6 +10,7 @@ mod attach;
 mod bad_input;
 mod binary;
 mod bounds;
+mod chinese;
 mod classes;
 mod clean;
 mod closed_jvm;

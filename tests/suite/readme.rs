@@ -22,23 +22,6 @@ fn each_command_of_the_pages_works_as_it_is_written() {
     assert_eq!(container.say("ping"), "pong");
 }
 
-/// The other edition has commands of the English pages only.
-#[test]
-fn the_chinese_readme_has_the_commands_of_the_english_one() {
-    let chinese = include_str!("../../README.zh-CN.md");
-    let languages = ["sh", "console", "yaml"];
-    let of = |text: &str| languages.map(|language| blocks(text, language)).concat();
-    let english: Vec<_> = guides().iter().flat_map(|page| of(&text(page))).collect();
-    let commands = of(chinese);
-    assert!(commands.len() > 20, "{commands:?}");
-    for line in commands {
-        assert!(english.contains(&line), "{line}");
-    }
-    for status in 0..=9 {
-        assert!(chinese.contains(&format!("| {status} |")), "exit status {status}");
-    }
-}
-
 /// `make demo` installs, builds and then runs this; `make test` runs this test.
 #[test]
 fn the_demo_shows_a_receipt_and_a_listing() {

@@ -1,6 +1,7 @@
 //! Settings, signed URLs and answers of token services that made a library panic, or a request go elsewhere.
 
 use crate::common::hostile_store::{HostileStore, Reply};
+use crate::common::pages::{sections, text, whole_blocks};
 use crate::common::s3::{KEY, SECRET};
 use crate::common::tool::Tool;
 use crate::keyless::Pod;
@@ -44,6 +45,38 @@ fn url_that_nobody_could_use_is_not_signed() {
         assert_refused(with_key(tool).env("JMAP_DUMP_ACCOUNT_KEY", "a2V5"), key);
     }
     assert_refused(Tool::new(&["list", "shop", "--store", "http://h/a%2fb"]), "a%2fb");
+}
+
+/// Whom each example of docs/stores.md would ask, told by the URL that it signs.
+#[test]
+fn each_example_of_oss_and_obs_asks_the_host_of_its_bucket() {
+    let sections = sections(&text("docs/stores.md"));
+    let examples = &sections.iter().find(|section| section.text.starts_with("## OSS and OBS")).expect("a section").text;
+    let lines = whole_blocks(examples, "console").concat();
+    let flags = lines.lines().map(|line| line.strip_prefix("jmap-dump-tool ").expect("a command").split(' '));
+    let mut signed: Vec<_> = flags.map(|words| signed_by(&words.collect::<Vec<_>>())).collect();
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    let keys = format!("access_key_id = '{KEY}'\nsecret_access_key = '{SECRET}'\n");
+    std::fs::write(&file, whole_blocks(examples, "toml").concat() + &keys).unwrap();
+    signed.push(signed_by(&["--config", file.to_str().unwrap(), "shop", "cart", "prod"]));
+
+    let expected = [
+        ("https://BUCKET.s3.oss-cn-hangzhou-internal.aliyuncs.com/PREFIX/shop/cart/prod/", "cn-hangzhou"),
+        ("https://BUCKET.s3.oss-cn-hangzhou.aliyuncs.com/PREFIX/shop/cart/prod/", "cn-hangzhou"),
+        ("https://BUCKET.obs.cn-north-4.myhuaweicloud.com/PREFIX/shop/cart/prod/", "cn-north-4"),
+        ("https://dumps.example.com/heaps/shop/cart/prod/", "cn-hangzhou"),
+    ];
+    assert_eq!(signed.len(), expected.len());
+    for (url, (begin, region)) in signed.iter().zip(expected) {
+        assert!(url.starts_with(begin) && url.contains(&format!("%2F{region}%2Fs3%2F")), "{begin}, {region}: {url}");
+    }
+}
+
+fn signed_by(words: &[&str]) -> String {
+    let ended = with_key(Tool::new(&["presign"]).args(words)).run().expect(0);
+    String::from_utf8(ended.stdout).unwrap()
 }
 
 #[test]

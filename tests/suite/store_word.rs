@@ -210,6 +210,18 @@ fn region_that_the_store_names_is_told() {
 }
 
 #[test]
+fn public_endpoint_that_oss_has_closed_is_told() {
+    let body = "<Error><Code>PublicEndpointForbidden</Code><EC>0048-00000401</EC></Error>";
+    let server = HostileStore::start(move |_| Reply::Whole(400, String::new(), body.as_bytes().to_vec()));
+    let pod = Pod::new(1);
+    let file = pod.dump();
+    for words in [&["list", "shop"][..], &["upload", "shop", "cart", "prod", file.to_str().unwrap()]] {
+        let ended = to(&server, words).run().expect(9);
+        assert!(ended.stderr.contains("cname = true"), "{words:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn bucket_in_the_endpoint_and_in_the_url_is_warned_of() {
     let server = HostileStore::start(|_| Reply::body(404, ""));
     let endpoint = format!("{}/dumps", server.url());

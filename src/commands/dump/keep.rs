@@ -3,7 +3,7 @@
 use std::io;
 
 use super::run::Run;
-use super::single_run::name_of;
+use super::turn::name_of;
 use crate::base::deadline::slowly;
 use crate::commands::keep::{keep, write_journal};
 use crate::compress::spool::Spool;

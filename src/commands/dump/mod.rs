@@ -2,14 +2,15 @@
 
 pub mod conditions;
 pub mod context;
+pub mod destination;
 pub mod keep;
 pub mod redact;
 pub mod run;
 pub mod sealed;
-pub mod single_run;
 pub mod stage;
 pub mod stored;
 pub mod streamed;
+pub mod turn;
 
 use std::path::Path;
 
@@ -23,7 +24,7 @@ use crate::object::receipt::Receipt;
 use crate::settings::DumpSettings;
 use crate::store::url::StoreUrl;
 use run::Run;
-use single_run::SingleRun;
+use turn::Turn;
 
 pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = DumpSettings::of_dump(args, flags)?;
@@ -42,7 +43,7 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Resu
         Ok(jvm) => jvm,
         Err(error) => return nothing_done(error.into()),
     };
-    let turn = match SingleRun::take(&jvm, deadline) {
+    let turn = match Turn::take(&jvm, deadline) {
         Ok(turn) => turn,
         Err(stopped) => return nothing_done(stopped.into()),
     };

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::Utc;
 
 use super::context::context;
-use super::single_run::{SingleRun, Turn};
+use super::destination::Destination;
+use super::turn::Turn;
 use crate::attach::VirtualMachine;
 use crate::base::deadline::Deadline;
 use crate::base::units::{Bytes, Seconds};
@@ -47,7 +48,7 @@ pub(crate) struct Run<'a> {
     /// True while the JVM writes a dump that it cannot be stopped from writing.
     pub jvm_writes: bool,
     /// The turn of this run on the JVM. The run may give it up before the end.
-    pub place: Cell<Option<SingleRun>>,
+    pub turn: Cell<Option<Turn>>,
     /// Time when this run began to wait for another one, if it did.
     pub waited_since: Option<SystemTime>,
 }
@@ -81,8 +82,8 @@ impl<'a> Run<'a> {
             live: settings.target.live,
             context: None,
             jvm_writes: false,
-            place: Cell::new(Some(turn.place)),
             waited_since: turn.waited_since,
+            turn: Cell::new(Some(turn)),
         };
         run.receipt.wish = run.wish();
         run
@@ -98,12 +99,12 @@ impl<'a> Run<'a> {
         }
         log::info!("dumping {}", self.jvm.describe());
         let pipes = self.settings.no_disk.then(|| PipePair::open(self.jvm, self.deadline)).transpose()?;
-        let mut upload = self.open_store()?;
+        let mut destination = self.open_store()?;
         if let Some((sealed, spool)) = self.sealed_meanwhile()? {
-            return self.send_sealed(&sealed, spool, upload);
+            return self.send_sealed(&sealed, spool, destination.into_upload());
         }
         let vm = vm.map_or_else(|| self.attach(), Ok)?;
-        let mut plan = self.plan(&vm, upload.is_ok())?;
+        let mut plan = self.plan(&vm, destination.is_store())?;
         if self.settings.dry_run {
             self.receipt.nothing_done = Some(format!("dry run; the dump would go through {}", plan.dir.here));
             return Ok(());
@@ -113,17 +114,17 @@ impl<'a> Run<'a> {
         self.plan_time(&plan)?;
         if let Some(pipes) = pipes {
             // If the store is down, a run without a disk ends: there is nothing to keep.
-            let mut upload = upload.map_err(Error::StoreDown)?;
+            let mut upload = destination.into_upload().map_err(Error::StoreDown)?;
             let piped = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
             return self.finish_straight(piped, upload);
         }
-        let delivery = self.dump(&vm, &mut plan, upload.as_mut().ok())?;
-        self.finish(delivery, upload, &mut plan)
+        let delivery = self.dump(&vm, &mut plan, destination.upload_mut())?;
+        self.finish(delivery, destination, &mut plan)
     }
 
     /// Probes the store by opening the upload. If the store cannot be used, nothing is done to the JVM, unless the dump
     /// is to be kept here.
-    fn open_store(&mut self) -> Result<Result<Upload, StoreError>, Error> {
+    fn open_store(&mut self) -> Result<Destination, Error> {
         let begun = Instant::now();
         self.progress.stage("opening the store", None);
         let store = &self.settings.common.store;
@@ -137,9 +138,9 @@ impl<'a> Run<'a> {
             Err(error) if !self.settings.keep_when_store_is_down => Err(Error::StoreDown(error)),
             Err(error) => {
                 self.receipt.warn_of_this_run("the store cannot be used; the dump will be kept here");
-                Ok(Err(error))
+                Ok(Destination::Here(error))
             }
-            Ok(upload) => Ok(Ok(upload)),
+            Ok(upload) => Ok(Destination::Store(upload)),
         }
     }
 
@@ -209,26 +210,21 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        mut delivery: Delivery,
-        upload: Result<Upload, StoreError>,
-        plan: &mut Plan,
-    ) -> Result<(), Error> {
+    fn finish(&mut self, mut delivery: Delivery, destination: Destination, plan: &mut Plan) -> Result<(), Error> {
         let begun = Instant::now();
-        if upload.is_err() {
+        if !destination.is_store() {
             self.progress.stage("keeping the dump", None);
         }
         // The caller has checked that the dump is whole, or there would be nothing to finish.
         let Some(verdict) = Verdict::of(&delivery.walk) else { return Ok(()) };
-        let spooled_in_store = upload.as_ref().ok().and_then(Upload::spooled_at);
-        let ledger = upload.as_ref().ok().and_then(Upload::ledger);
+        let spooled_in_store = destination.upload().and_then(Upload::spooled_at);
+        let ledger = destination.upload().and_then(Upload::ledger);
         // The parts of a whole dump stay in the store, for the run that continues the upload.
         if let Some(ledger) = &ledger {
             ledger.decide(true);
             ledger.note_receipt(&self.receipt);
         }
-        let stored = upload.and_then(|upload| delivery.complete(upload, &verdict, &self.progress));
+        let stored = destination.into_upload().and_then(|upload| delivery.complete(upload, &verdict, &self.progress));
         self.receipt.time("finish", begun.elapsed());
         match stored {
             Ok(finished) => {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::run::Run;
 use crate::attach::VirtualMachine;
 use crate::commands::keep::write_journal;
-use crate::compress::compressor::Treatment;
-use crate::compress::cpu_share::Effort;
+use crate::compress::compressor::Compression;
+use crate::compress::cpu_share::CpuShare;
 use crate::compress::source::{COMPRESSING, Scrutiny, Source, Stream};
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
@@ -116,7 +116,7 @@ impl Run<'_> {
     ) -> Result<Delivery, Error> {
         let path = format!("{}/{RAW}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
-        let (live, waits) = (self.live, self.effort(plan).waits());
+        let (live, waits) = (self.live, CpuShare::of(plan.processors).waits());
         let redactor = self.redactor(vm);
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
         if self.needs_head_first() {
@@ -170,12 +170,13 @@ impl Run<'_> {
         (plan, redactor): (&Plan, Option<Redactor>),
         upload: Option<&mut Upload>,
     ) -> Result<Delivery, Error> {
-        let (treatment, mut outlived) = (Treatment { effort: self.effort(plan), redactor }, None);
+        let compression = self.compression(CpuShare::of(plan.processors), redactor);
+        let mut outlived = None;
         let ledger = upload.as_ref().and_then(|upload| upload.ledger());
         let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger };
         let sealed = |spool: &Spool, walk: &Summary, good: bool| outlived = seal.outlive(spool, walk, good);
         let context = Context { progress: &self.progress, deadline: self.deadline };
-        let piped = spooled::run(raw, spool, upload, treatment, context, sealed)
+        let piped = spooled::run(raw, spool, upload, compression, context, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
         if let Some(Outlived { begin, journal }) = outlived {
             self.journal = journal;
@@ -197,12 +198,12 @@ impl Run<'_> {
         }
         // Nobody knows how long a reader of standard output takes, so this run gives up its turn.
         if self.settings.common.store.url == StoreUrl::Stdout {
-            self.place.take();
+            self.turn.take();
         }
     }
 
-    fn effort(&self, plan: &Plan) -> Effort {
-        Effort::of(plan.processors, self.settings.common.level, self.part_size())
+    pub fn compression(&self, cpu_share: CpuShare, redactor: Option<Redactor>) -> Compression {
+        Compression { cpu_share, level: self.settings.common.level, part_size: self.part_size(), redactor }
     }
 
     fn verified(&mut self, piped: Delivery, dump: &HeapDump) -> Result<Delivery, Error> {

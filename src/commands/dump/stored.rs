@@ -19,7 +19,7 @@ use crate::object::key::{ObjectKey, receipt_of};
 use crate::object::receipt::Receipt;
 use crate::object::stored::StoredObject;
 use crate::store::url::StoreUrl;
-use crate::store::{Listed, Shelf, StoreError, StoreSettings};
+use crate::store::{Listed, StoreError, StoreReader, StoreSettings};
 
 /// Time within which the store has to tell what it has. Otherwise the JVM is dumped.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
@@ -76,11 +76,11 @@ impl Run<'_> {
         let common = &self.settings.common;
         let store = StoreSettings { retry_for: common.store.retry_for.min(RETRY_FOR), ..common.store.clone() };
         let deadline: Deadline = self.deadline.at_most(LOOK_WITHIN);
-        let shelf = Shelf::open(&store, &deadline)?;
-        let dumps = self.newest_dumps(shelf.list(&common.place.to_string(), |_| true)?);
+        let reader = StoreReader::open(&store, &deadline)?;
+        let dumps = self.newest_dumps(reader.list(&common.place.to_string(), |_| true)?);
         let keys: Vec<String> = dumps.iter().map(|dump| receipt_of(&dump.key)).collect();
         let mut receipts: BTreeMap<String, Receipt> = BTreeMap::new();
-        shelf.read_small(keys.iter().map(String::as_str), |key, bytes| {
+        reader.read_small(keys.iter().map(String::as_str), |key, bytes| {
             receipts.extend(serde_json::from_slice(bytes).ok().map(|receipt| (key.to_owned(), receipt)));
         })?;
         let since = DateTime::<Utc>::from(since);

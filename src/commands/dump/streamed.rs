@@ -5,8 +5,7 @@ use std::time::Instant;
 use super::run::Run;
 use crate::attach::VirtualMachine;
 use crate::commands::tell_stored;
-use crate::compress::compressor::Treatment;
-use crate::compress::cpu_share::Effort;
+use crate::compress::cpu_share::CpuShare;
 use crate::compress::verdict::Verdict;
 use crate::delivery::streamed;
 use crate::delivery::{Context, Delivery};
@@ -30,7 +29,6 @@ impl Run<'_> {
         let path = format!("{}/{RAW}", plan.dir.here);
         let about = plan.estimate.map(|estimate| estimate.heap_used);
         self.progress.stage_of_about("the JVM stands still and dumps into the store", about);
-        let effort = Effort::streaming(plan.processors, settings.common.level, self.part_size());
         let (live, redactor) = (self.live, self.redactor(vm));
         let mut pipe = Pipe::begin(vm, plan, pipes, live, settings.max_pause, self.deadline)?;
         if self.needs_head_first() {
@@ -39,8 +37,9 @@ impl Run<'_> {
         // The names of classes cannot be read again from a dump that lies nowhere here. So the receipt has no largest
         // classes.
         let context = Context { progress: &self.progress, deadline: self.deadline };
-        let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
-        let piped = streamed::run(&mut pipe, upload, treatment, context, &mut histogram)
+        let compression = self.compression(CpuShare::streaming(plan.processors), redactor);
+        let mut histogram = Histogram::new();
+        let piped = streamed::run(&mut pipe, upload, compression, context, &mut histogram)
             .map_err(|error| Error::from_stream(error, &path));
         // If the JVM still dumps, it is let go first: nobody reads what it writes.
         if piped.is_err() && !pipe.is_answered() {

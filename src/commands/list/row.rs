@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
 use crate::hprof::{ClassShare, element_of};
-use crate::object::key::{Artefact, context_of, place_of, time_of};
+use crate::object::artefact::Artefact;
+use crate::object::key::{context_of, place_of, time_of};
 use crate::object::receipt::{OUT_OF_MEMORY, Receipt};
 use crate::store::Listed;
 

@@ -4,8 +4,8 @@ use super::Deposit;
 use super::input::open;
 use crate::commands::temporary::least_room;
 use crate::commands::verify::is_gzip;
-use crate::compress::compressor::Treatment;
-use crate::compress::cpu_share::{Effort, processors};
+use crate::compress::compressor::Compression;
+use crate::compress::cpu_share::{CpuShare, processors};
 use crate::compress::dump_reader::DumpReader;
 use crate::compress::source::Source;
 use crate::compress::spool::Spool;
@@ -39,9 +39,8 @@ impl Deposit<'_> {
             other => other?,
         };
         let spool = Spool::new(file);
-        let effort = Effort::of(processors(), self.settings.level, self.begin.part_size);
-        let treatment = Treatment { effort, redactor };
-        spooled::run(&mut raw, spool, Some(upload), treatment, self.context(), |_, _, _| {})
+        let compression = self.compression(CpuShare::of(processors()), redactor);
+        spooled::run(&mut raw, spool, Some(upload), compression, self.context(), |_, _, _| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))
     }
 
@@ -54,15 +53,19 @@ impl Deposit<'_> {
         redactor: Option<Redactor>,
         upload: &mut Upload,
     ) -> Result<Delivery, Error> {
-        let effort = Effort::streaming(processors(), self.settings.level, self.begin.part_size);
-        let (treatment, mut histogram) = (Treatment { effort, redactor }, Histogram::new());
-        let streamed = streamed::run(raw, upload, treatment, self.context(), &mut histogram);
+        let compression = self.compression(CpuShare::streaming(processors()), redactor);
+        let mut histogram = Histogram::new();
+        let streamed = streamed::run(raw, upload, compression, self.context(), &mut histogram);
         let delivery = streamed.map_err(|error| match error {
             StreamError::Store(error) => Error::not_stored(error),
             StreamError::Pipeline(error) => Error::from_pipeline(error, path, path),
         })?;
         let walk = Summary { classes: self.classes(&histogram), ..delivery.walk };
         Ok(Delivery { walk, ..delivery })
+    }
+
+    fn compression(&self, cpu_share: CpuShare, redactor: Option<Redactor>) -> Compression {
+        Compression { cpu_share, level: self.settings.level, part_size: self.begin.part_size, redactor }
     }
 
     fn context(&self) -> Context<'_> {

@@ -136,8 +136,8 @@ impl AccountSource {
         self.of_format(&String::from_utf8_lossy(&bytes), url)
     }
 
-    fn of_format(&self, text: &str, place: &str) -> Result<Secret, TokenError> {
-        let none = || TokenError::NoToken { path: place.split('?').next().unwrap_or_default().to_owned() };
+    fn of_format(&self, text: &str, from: &str) -> Result<Secret, TokenError> {
+        let none = || TokenError::NoToken { path: from.split('?').next().unwrap_or_default().to_owned() };
         let token = match &self.account.credential_source.format.subject_token_field_name {
             None => Secret::new(text),
             Some(field) => {

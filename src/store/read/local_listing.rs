@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::listed::Listed;
 use super::listing::{LISTING_MAX, kept_with};
-use super::objects::Listed;
 use crate::base::printable::printable;
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::NotRegular;

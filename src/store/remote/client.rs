@@ -1,8 +1,6 @@
 //! The HTTP client of all remote stores. This program builds it, because the surroundings of the container must not
 //! decide: a proxy variable may belong to the application, and a CA bundle may be missing.
 
-use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +10,15 @@ use object_store::client::{
 };
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Method, NoProxy, Proxy, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use reqwest::{Method, NoProxy, Proxy, Url};
 
 use super::body::{self, ANSWER_MAX, LIST_MAX};
+use super::certificates::roots;
+use super::expected_answer::{Expected, check_range};
 use super::host_names::Names;
 use super::http_error::Said;
 use super::page_filter::usable_entries;
-use super::token_answer::{FABRIC, usable_answer, usable_fabric};
-use crate::files::regular_file::read_named;
+use super::token_answer::{usable_answer, usable_fabric};
 use crate::store::settings::StoreSettings;
 use crate::store::{SettingsError, StoreError};
 
@@ -38,21 +35,6 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Addresses of metadata services and of the agents of pods. No proxy reaches them.
 const LINK_LOCAL: &str = "169.254.0.0/16,fe80::/10,fd00:ec2::/32,100.100.100.200,metadata.google.internal";
-
-/// CA bundles of the usual distributions (Debian, Red Hat, SUSE, Alpine), where users of OpenSSL look.
-const BUNDLES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
-/// Directory in which OpenSSL looks if an image has no bundle.
-const BUNDLE_DIR: &str = "/etc/ssl/certs";
-
-/// Longest bundle that is read. Those of distributions have 200 to 500 kB.
-const BUNDLE_MAX: u64 = 8 << 20;
 
 /// Gives object_store our HTTP client.
 #[derive(Debug, Clone)]
@@ -209,59 +191,6 @@ pub struct Redirected {
     pub said: Said,
 }
 
-/// The kind of answer that a request may get.
-enum Expected {
-    Nothing,
-    /// The first and the last byte.
-    Range(u64, u64),
-    Page,
-    /// A token of Microsoft Fabric.
-    Fabric,
-    /// Any other answer, which is short.
-    Answer,
-}
-
-impl Expected {
-    fn of(request: &HttpRequest) -> Self {
-        let query = request.uri().query().unwrap_or_default();
-        let range = request.headers().get("range").and_then(|range| range.to_str().ok()).and_then(range_of);
-        match request.method().as_str() {
-            "HEAD" => Self::Nothing,
-            "PROPFIND" => Self::Page,
-            "GET" if query.contains("list-type=") || query.contains("comp=list") => Self::Page,
-            _ if request.headers().contains_key(FABRIC) => Self::Fabric,
-            _ => range.map_or(Self::Answer, |(first, last)| Self::Range(first, last)),
-        }
-    }
-}
-
-/// Parses one range, as object_store asks for it (RFC 9110, section 14.1.2).
-fn range_of(range: &str) -> Option<(u64, u64)> {
-    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first, last))
-}
-
-/// Checks that the answer has the requested range. object_store computes the length of any range in an answer, which
-/// may overflow (object_store 0.14, `client/get.rs`). A range that cannot be parsed is left to object_store, which
-/// refuses it.
-fn check_range(response: &HttpResponse, first: u64, last: u64) -> Result<(), HttpError> {
-    let named = response.headers().get("content-range").and_then(|range| range.to_str().ok());
-    let named = named.and_then(|range| range.trim().strip_prefix("bytes ")?.split('/').next());
-    let Some((begin, end)) = named.and_then(|range| range.split_once('-')) else { return Ok(()) };
-    let (begin, end) = (begin.parse::<u64>(), end.parse::<u64>());
-    match (begin, end) {
-        (Ok(begin), Ok(end)) if begin != first || end < begin || end > last => {
-            Err(HttpError::new(HttpErrorKind::Unknown, OtherRange))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the store answers with other bytes than it was asked for")]
-struct OtherRange;
-
 /// Returns whether the request creates an object: the PUT of a whole object, or the opening of a multipart upload. A
 /// part creates none.
 fn creates_object(method: &Method, query: &str) -> bool {
@@ -309,48 +238,4 @@ fn proxies_of_environment() -> Vec<Proxy> {
     let http = first(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::http(url).ok());
     let https = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]).and_then(|url| Proxy::https(url).ok());
     http.into_iter().chain(https).map(|proxy| proxy.no_proxy(NoProxy::from_string(&no))).collect()
-}
-
-/// Reads the system's certificates. rustls_native_certs would wait at a bundle that is a FIFO. In a directory it reads
-/// only files.
-fn system_roots(vendor_environment: bool) -> Vec<CertificateDer<'static>> {
-    let named = |name: &str| std::env::var_os(name).filter(|_| vendor_environment);
-    let (file, dir) = (named("SSL_CERT_FILE"), named("SSL_CERT_DIR"));
-    let bundle = BUNDLES.iter().map(Path::new).find(|path| dir.is_none() && path.exists());
-    let bundle = file.as_deref().map(Path::new).or(bundle);
-    let no_bundle = (vendor_environment && bundle.is_none()).then_some(OsStr::new(BUNDLE_DIR));
-    let mut found = Vec::new();
-    if let Some(path) = bundle {
-        match read_named(path, BUNDLE_MAX) {
-            Ok(pem) => found.extend(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok)),
-            Err(error) => log::warn!("the certificates in {} are not used: {error}", path.display()),
-        }
-    }
-    for dir in dir.as_deref().or(no_bundle).iter().flat_map(std::env::split_paths) {
-        found.extend(rustls_native_certs::load_certs_from_paths(None, Some(&dir)).certs);
-    }
-    found
-}
-
-/// Returns the trusted certificates: the given file, else the system's bundle, else the built-in roots. Distroless
-/// images have no bundle.
-fn roots(settings: &StoreSettings) -> Result<Vec<Certificate>, StoreError> {
-    if let Some(path) = &settings.ca_file {
-        let error = |source| SettingsError::CaFile { path: path.clone(), source };
-        let pem = read_named(path, BUNDLE_MAX).map_err(|source| error(source.into()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| error(source.into()))?;
-        if certificates.is_empty() {
-            return Err(error("it holds no certificate".into()).into());
-        }
-        return Ok(certificates);
-    }
-    // The application may have set SSL_CERT_FILE and SSL_CERT_DIR. So they count only where a proxy variable counts,
-    // too.
-    let system = system_roots(settings.vendor_environment);
-    let system: Vec<Certificate> = system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-    if !system.is_empty() {
-        return Ok(system);
-    }
-    log::debug!("no CA bundle here: the built-in roots are used");
-    Ok(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect())
 }

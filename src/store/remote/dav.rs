@@ -8,8 +8,7 @@ use crate::kept::names::PART;
 use crate::object::key::ObjectKey;
 use crate::object::stored::Verified;
 use crate::store::settings::{Secret, StoreSettings};
-use crate::store::url::{StoreUrl, path_of};
-use crate::store::{SettingsError, StoreError};
+use crate::store::url::path_of;
 
 /// The store's answer about the size of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +38,16 @@ pub struct Dav {
 }
 
 impl Dav {
-    pub fn new(settings: &StoreSettings, key: &ObjectKey) -> Result<Self, StoreError> {
-        let StoreUrl::Dav { base } = &settings.url else { return Err(SettingsError::NotRemote.into()) };
+    pub fn new(settings: &StoreSettings, base: &str, key: &ObjectKey) -> Self {
         let (dump, user) = (key.dump(), settings.username.clone());
         let (dir, name) = dump.rsplit_once('/').unwrap_or(("", &dump));
-        Ok(Self {
-            base: base.clone(),
+        Self {
+            base: base.to_owned(),
             dir: dir.to_owned(),
             url: format!("{base}/{dump}"),
             temporary: format!("{base}/{dir}/.{name}{PART}"),
             user: user.map(|user| (user, settings.password.clone())),
-        })
+        }
     }
 
     fn request(&self, client: &Client, method: Method, url: &str) -> RequestBuilder {

@@ -3,16 +3,22 @@
 pub mod abort;
 pub mod backend;
 pub mod body;
+mod certificates;
 pub mod client;
+mod completion;
 pub mod dav;
+mod expected_answer;
 pub mod host_names;
 pub mod http_error;
 pub mod multipart;
 pub mod object_error;
 pub mod only_new;
+mod opening;
 pub mod page_filter;
 pub mod part;
 pub mod presigned;
+mod put_request;
+mod s3_client;
 pub mod single_put;
 pub mod stop;
 pub mod token_answer;
@@ -29,7 +35,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::settings::StoreSettings;
-use super::url::StoreUrl;
+use super::url::Vendor;
 use super::{Beside, Finished, StoreError};
 use crate::base::deadline::Deadline;
 use crate::base::faults::door;
@@ -40,7 +46,8 @@ use crate::object::key::{ObjectKey, content_type_of};
 use crate::object::stored::{Digest, StoredObject};
 use abort::ABORT_FOR;
 use backend::build;
-use multipart::{Failure, Job, OPEN_FOR, Order, SLACK};
+use multipart::{Failure, Job, Order};
+use opening::{OPEN_FOR, SLACK};
 
 /// Longest time for the worker to abort its upload and to end.
 const LEAVES_WITHIN: Duration = ABORT_FOR.saturating_add(SLACK);
@@ -68,7 +75,7 @@ impl RemoteUpload {
         deadline: &Deadline,
         ledger: Ledger,
     ) -> Result<Self, StoreError> {
-        let url = settings.url.of_key(&key.dump());
+        let (url, vendor) = (settings.url.of_key(&key.dump()), settings.url.vendor());
         let (orders, inbox) = mpsc::channel(1);
         let (opened, answer) = oneshot::channel();
         let (failure, given_up) = (Failure::default(), Arc::new(Notify::new()));
@@ -77,12 +84,13 @@ impl RemoteUpload {
             backend: build(settings, part_size, settings.retry_for)?,
             path: settings.url.location(&key.dump())?,
             url: url.clone(),
-            is_azure: matches!(settings.url, StoreUrl::Az { .. }),
+            is_azure: vendor == Some(Vendor::Az),
             // These stores return an MD5 for each part (Alibaba Cloud: "UploadPart"; Huawei Cloud: "Completing a
             // Multipart Upload", by the object's ETag).
-            tells_md5: matches!(settings.url, StoreUrl::Oss { .. } | StoreUrl::Obs { .. })
-                && settings.encryption.is_none()
-                && settings.kms_key_id.is_none(),
+            tells_md5: match vendor {
+                Some(Vendor::Oss | Vendor::Obs) => settings.encryption.is_none() && settings.kms_key_id.is_none(),
+                Some(Vendor::S3 | Vendor::Gs | Vendor::Az) | None => false,
+            },
             strange: AtomicBool::new(false),
             retry_for: settings.retry_for,
             begun: Utc::now(),

@@ -2,50 +2,31 @@
 //! is always busy and memory stays small.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, MultipartId, ObjectMeta, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload,
-};
+use object_store::{Attribute, Attributes, MultipartId, ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::abort::ABORT_FOR;
 use super::backend::Backend;
 use super::object_error::ObjectError;
-use super::part::is_e_tag_of;
-use super::stop::{LOOK, Stop};
+use super::opening::{Found, SLACK};
+use super::stop::{CHECK_EVERY, Stop};
 use crate::base::deadline::Deadline;
-use crate::guard::{self, Undo};
 use crate::kept::journal::SentPart;
 use crate::kept::ledger::Ledger;
 use crate::object::stored::Verified;
-use crate::store::retry::Retry;
-use crate::store::url::StoreUrl;
-use crate::store::{OpenMultipart, StoreError, StoreSettings};
+use crate::store::{StoreError, StoreSettings};
 
 /// Parts in flight at a time.
 const IN_FLIGHT: usize = 2;
-
-/// Time after which a store that cannot open an upload counts as unusable.
-pub(crate) const OPEN_FOR: Duration = Duration::from_secs(8);
-
-/// Extra time, so that the error of the last try comes before our own time-out.
-pub(crate) const SLACK: Duration = Duration::from_secs(2);
-
-/// Largest difference between a store's clock and ours (AWS: "Error responses", RequestTimeTooSkewed).
-const CLOCKS_APART: TimeDelta = TimeDelta::minutes(15);
-
-/// Longest id of an upload, which becomes a part of URLs. Those of Amazon have about 130 bytes.
-const ID_MAX: usize = 4096;
 
 /// The reason why the worker ended early, shared with the thread that gives it orders.
 #[derive(Debug, Clone, Default)]
@@ -102,13 +83,6 @@ pub(crate) struct Job {
     pub ledger: Ledger,
 }
 
-/// The state of the object in the store.
-enum Found {
-    /// The whole object: an earlier process completed it but could not note that.
-    Object(Box<ObjectMeta>),
-    Multipart(MultipartId),
-}
-
 impl Job {
     pub fn run(self, opened: oneshot::Sender<()>, inbox: mpsc::Receiver<Order>) {
         let failure = self.failure.clone();
@@ -156,81 +130,18 @@ impl Job {
         Ok(())
     }
 
-    /// Finds the upload that an earlier process has left, or opens a new one.
-    async fn find(&self) -> Result<Found, StoreError> {
-        if self.ledger.is_resumed() {
-            match self.probe.head(&self.path).await.map_err(ObjectError::from) {
-                Ok(meta) => {
-                    self.ledger.found();
-                    return Ok(Found::Object(Box::new(meta)));
-                }
-                Err(error) => log::info!("{} is not there yet: {error}", self.url),
-            }
-        }
-        let store = self.settings.url.to_string();
-        if let Some(id) = self.ledger.open_in(&store) {
-            return Ok(Found::Multipart(id));
-        }
-        let id = self.create().await?;
-        let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
-        self.ledger.noted(guard::note(Undo::Upload(open.to_json()), &[]));
-        log::debug!("multipart upload {id} is open");
-        self.ledger.opened(&store, &id);
-        Ok(Found::Multipart(id))
-    }
-
     /// Aborts the upload, unless its owner decides that a later run goes on with it.
     async fn give_up(&self, found: &Found) {
         let Found::Multipart(id) = found else { return };
         let stays = loop {
             match self.ledger.stays() {
                 Some(stays) => break stays,
-                None => tokio::time::sleep(LOOK).await,
+                None => tokio::time::sleep(CHECK_EVERY).await,
             }
         };
         if !stays {
             self.abort(id).await;
         }
-    }
-
-    /// Opens a multipart upload. Failures are tried again, because not every client of object_store does so. Opening
-    /// twice does no harm.
-    async fn create(&self) -> Result<MultipartId, StoreError> {
-        let mut retry = Retry::from_now(self.opens_within());
-        let id = loop {
-            let created = self.probe.create_multipart_opts(&self.path, self.options()).await;
-            match created.map_err(ObjectError::from) {
-                Ok(id) if id.len() <= ID_MAX => break id,
-                Ok(_) => return Err(StoreError::LongAnswer { url: self.url.clone(), what: "the id of the upload" }),
-                Err(source) => {
-                    let Some(pause) = retry.pause(!source.is_final()) else {
-                        return Err(self.error("open an upload to", source));
-                    };
-                    log::info!("opening {} failed, trying again: {source}", self.url);
-                    self.failure.replace(Some(self.error("open an upload to", source)));
-                    tokio::time::sleep(pause).await;
-                }
-            }
-        };
-        self.failure.take();
-        if self.is_azure {
-            // On Azure, opening sends no request, so a block is sent as probe. A block that is in no list vanishes by
-            // itself.
-            let probe = self.probe.put_part(&self.path, &id, 0, PutPayload::from_static(b"probe")).await;
-            probe.map_err(|error| self.error("open an upload to", error.into()))?;
-        }
-        Ok(id)
-    }
-
-    /// Returns the options of the upload. object_store accepts no attributes for Azure.
-    fn options(&self) -> PutMultipartOptions {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, "application/gzip")]);
-        let attributes = if self.is_azure { Attributes::new() } else { attributes };
-        PutMultipartOptions { attributes, ..PutMultipartOptions::default() }
-    }
-
-    fn opens_within(&self) -> Duration {
-        OPEN_FOR.min(self.retry_for)
     }
 
     /// Executes the orders. Returns true if the object was completed, false if the upload was given up.
@@ -271,69 +182,6 @@ impl Job {
                 },
             }
         }
-    }
-
-    /// Checks the object that was there before this process. Unless a journal says that an earlier process sent it,
-    /// only its ETag proves that it is ours.
-    fn same_object(&self, there: &ObjectMeta, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
-        let of_size = self.same_size(there.size, bytes)?;
-        Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
-            true => Verified::Checksum,
-            false if self.ledger.is_by_us() => of_size,
-            false => Verified::Acknowledged,
-        })
-    }
-
-    fn same_size(&self, there: u64, expected: u64) -> Result<Verified, StoreError> {
-        let differs = || StoreError::SizeDiffers { url: self.url.clone(), there, expected };
-        if there == expected { Ok(Verified::Size) } else { Err(differs()) }
-    }
-
-    async fn complete(&self, id: &MultipartId, parts: Vec<SentPart>, bytes: u64) -> Result<Verified, StoreError> {
-        let ids = parts.iter().map(|part| PartId { content_id: part.id.clone() }).collect();
-        let completed = self.backend.complete_multipart(&self.path, id, ids).await.map_err(ObjectError::from);
-        let theirs = match completed {
-            Ok(result) => result.e_tag,
-            Err(error) if error.may_be_done() => return self.find_completed(error, &parts, bytes).await,
-            Err(error) => return Err(self.error("complete", error)),
-        };
-        self.ledger.wrote();
-        match self.backend.head(&self.path).await.map_err(ObjectError::from) {
-            Ok(meta) => self.same_size(meta.size, bytes)?,
-            Err(error) if error.is_not_found() => return Err(self.error("find", error)),
-            Err(error) => {
-                log::info!("{} cannot be looked at: {error}", self.url);
-                return Ok(Verified::Acknowledged);
-            }
-        };
-        // With `tells_md5`, each part was compared when it was sent.
-        let checked = self.tells_md5 && !parts.is_empty() && !self.strange.load(Ordering::Relaxed);
-        let same = is_e_tag_of(&parts, theirs.as_deref());
-        Ok(if same || checked { Verified::Checksum } else { Verified::Size })
-    }
-
-    /// Looks for the object after the answer to its completion was lost: it may be complete all the same.
-    ///
-    /// Another object of the same size must not count. The ETag shows whose object it is; or the time, where ETags are
-    /// no MD5.
-    async fn find_completed(&self, error: ObjectError, parts: &[SentPart], bytes: u64) -> Result<Verified, StoreError> {
-        let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
-        match found {
-            Some(meta) if is_e_tag_of(parts, meta.e_tag.as_deref()) => {
-                self.ledger.wrote();
-                Ok(Verified::Checksum)
-            }
-            Some(meta) if !self.tells_e_tag(parts) && meta.last_modified >= self.begun - CLOCKS_APART => {
-                Ok(Verified::Acknowledged)
-            }
-            _ => Err(self.error("complete", error)),
-        }
-    }
-
-    /// Returns whether the object's ETag can be computed: S3 builds it from the MD5s of the parts, if these are the
-    /// parts' ETags.
-    fn tells_e_tag(&self, parts: &[SentPart]) -> bool {
-        matches!(self.settings.url, StoreUrl::S3 { .. }) && parts.iter().all(SentPart::is_told_by_md5)
     }
 
     /// Stores a text beside the object. Beside a foreign object, an existing text stays. Not every store supports

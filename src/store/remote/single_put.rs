@@ -1,28 +1,20 @@
 //! Stores that take a whole object by one PUT: WebDAV, and a signed URL.
 
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::StreamExt;
 use md5::{Digest as _, Md5};
-use reqwest::header::{CONTENT_LENGTH, ETAG};
-use reqwest::{Body, Client};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use reqwest::Client;
 
 use super::client::Connector;
 use super::dav::{Dav, There};
-use super::http_error::{HttpError, checked};
-use super::multipart::{OPEN_FOR, SLACK};
+use super::http_error::HttpError;
 use super::only_new::OnlyIf;
+use super::opening::{OPEN_FOR, SLACK};
 use super::presigned::{PUT_MAX, Presigned};
-use super::stop::{ClientRuntime, LOOK, Stop};
+use super::put_request::PIECE;
+use super::stop::{ClientRuntime, Stop};
 use crate::base::deadline::Deadline;
 use crate::base::units::hex;
-use crate::base::waiting::{joined, pause, started};
 use crate::compress::spool::Spool;
 use crate::kept::ledger::Ledger;
 use crate::object::key::{ObjectKey, content_type_of};
@@ -30,20 +22,11 @@ use crate::object::stored::{Digest, StoredObject, Verified};
 use crate::store::retry::Retry;
 use crate::store::settings::StoreSettings;
 use crate::store::url::StoreUrl;
-use crate::store::{Beside, Finished, StoreError};
-
-/// Bytes that are read from the spool at a time.
-const PIECE: usize = 256 << 10;
-
-/// Time after which a store that takes no bytes counts as dead.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Time after which a store that has all bytes and does not answer counts as dead.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10 * 60);
+use crate::store::{Beside, Finished, SettingsError, StoreError};
 
 /// The protocol of the store.
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Dav(Dav),
     Presigned(Presigned),
 }
@@ -51,12 +34,12 @@ enum Kind {
 /// An object on its way into the store.
 #[derive(Debug)]
 pub struct WholeUpload {
-    kind: Kind,
+    pub(super) kind: Kind,
     settings: StoreSettings,
     key: ObjectKey,
     deadline: Deadline,
     ledger: Ledger,
-    runtime: ClientRuntime,
+    pub(super) runtime: ClientRuntime,
     finished: bool,
 }
 
@@ -71,7 +54,14 @@ impl WholeUpload {
         let client = Connector::new(settings, 0)?.client();
         let kind = match &settings.url {
             StoreUrl::Presigned { url } => Kind::Presigned(Presigned::new(url, deadline)?),
-            _ => Kind::Dav(Dav::new(settings, key)?),
+            StoreUrl::Dav { base } => Kind::Dav(Dav::new(settings, base, key)),
+            StoreUrl::S3 { .. }
+            | StoreUrl::Oss { .. }
+            | StoreUrl::Obs { .. }
+            | StoreUrl::Gs { .. }
+            | StoreUrl::Az { .. }
+            | StoreUrl::Local { .. }
+            | StoreUrl::Stdout => return Err(SettingsError::NotRemote.into()),
         };
         let (settings, key, deadline) = (settings.clone(), key.clone(), deadline.clone());
         let upload = Self { kind, settings, key, deadline, ledger, runtime, finished: false };
@@ -83,12 +73,12 @@ impl WholeUpload {
         self.ledger.clone()
     }
 
-    fn stop(&self) -> Stop {
+    pub(super) fn stop(&self) -> Stop {
         Stop { deadline: self.deadline.clone(), waiting_for: format!("waiting for {}", self.url()) }
     }
 
     /// Returns the URL of the object, for messages.
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         match &self.kind {
             Kind::Dav(dav) => dav.url.clone(),
             Kind::Presigned(presigned) => presigned.shown.clone(),
@@ -237,67 +227,6 @@ impl WholeUpload {
         }
     }
 
-    /// Sends the object once, while a thread reads the spool. Returns whether the ETag of the answer is the MD5 of the
-    /// bytes. Sets `all_sent` to that MD5 if all bytes were sent.
-    fn put_once(
-        &self,
-        client: &Client,
-        bytes: u64,
-        spool: &Spool,
-        only_if: &OnlyIf,
-        all_sent: &mut Option<String>,
-    ) -> Result<bool, StoreError> {
-        let (pieces, body) = mpsc::channel::<Bytes>(2);
-        let taken = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&taken);
-        let body = futures_util::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) });
-        let body = Body::wrap_stream(body.map(move |piece| {
-            counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(piece)
-        }));
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let reader = started(scope, || read(spool, bytes, pieces, &over)).map_err(StoreError::NoThread)?;
-            let sent = self.runtime.block_on(self.stop().or(async {
-                tokio::select! {
-                    sent = self.send(client, bytes, body, only_if) => sent.map_err(StoreError::Http),
-                    () = silence(&taken, bytes) => Err(StoreError::Silent { url: self.url(), after: SILENCE }),
-                }
-            }));
-            over.store(true, Ordering::Relaxed);
-            let read = joined(reader);
-            *all_sent = read.as_ref().ok().filter(|_| taken.load(Ordering::Relaxed) == bytes).cloned();
-            match (sent, read) {
-                (Ok(_), Ok(_)) if taken.load(Ordering::Relaxed) != bytes => {
-                    Err(StoreError::Http(HttpError::Early { url: self.url() }))
-                }
-                (Ok(e_tag), Ok(md5)) => Ok(e_tag.as_deref() == Some(md5.as_str())),
-                // A read error of the spool has ended the request, so it is the cause.
-                (_, Err(source)) if source.kind() != std::io::ErrorKind::BrokenPipe => Err(StoreError::Spool(source)),
-                (Err(error), _) => Err(error),
-                (Ok(_), Err(source)) => Err(StoreError::Spool(source)),
-            }
-        })
-    }
-
-    /// Sends the request and returns the ETag of the answer. The ETag is the MD5 of the object, unless the store
-    /// encrypts with a key of a key service.
-    async fn send(
-        &self,
-        client: &Client,
-        bytes: u64,
-        body: Body,
-        only_if: &OnlyIf,
-    ) -> Result<Option<String>, HttpError> {
-        let request = match &self.kind {
-            Kind::Dav(dav) => dav.put(client),
-            Kind::Presigned(presigned) => presigned.put(client, only_if),
-        };
-        let response = checked(&self.url(), "put", request.header(CONTENT_LENGTH, bytes).body(body)).await?;
-        let e_tag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
-        Ok(e_tag.map(|text| text.trim_matches('"').to_ascii_lowercase()))
-    }
-
     /// Returns whether texts can lie beside the object. A signed URL is valid for one object.
     pub(crate) fn takes_texts(&self) -> bool {
         matches!(self.kind, Kind::Dav(_))
@@ -330,38 +259,4 @@ impl Drop for WholeUpload {
             self.remove_temporary();
         }
     }
-}
-
-/// Returns when the store has taken nothing for too long. After the last byte the limit is longer: some stores check
-/// the whole object before they answer.
-async fn silence(taken: &AtomicU64, bytes: u64) {
-    let (mut last, mut since) = (0, Instant::now());
-    while since.elapsed() < if last == bytes { ANSWER_WITHIN } else { SILENCE } {
-        tokio::time::sleep(LOOK).await;
-        let now = taken.load(Ordering::Relaxed);
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
-    }
-}
-
-/// Reads the object into `pieces` and returns its MD5. Fails with `BrokenPipe` when the request is over. The client may
-/// keep the other end of the channel open, although nobody reads from it.
-fn read(spool: &Spool, bytes: u64, pieces: mpsc::Sender<Bytes>, over: &AtomicBool) -> std::io::Result<String> {
-    let (mut md5, mut at) = (Md5::new(), 0);
-    while at < bytes {
-        let mut piece = vec![0; (bytes - at).min(PIECE as u64) as usize];
-        spool.read_exact_at(&mut piece, at)?;
-        md5.update(&piece);
-        at += piece.len() as u64;
-        let mut waiting = Bytes::from(piece);
-        while let Err(refused) = pieces.try_send(waiting) {
-            if over.load(Ordering::Relaxed) || matches!(refused, TrySendError::Closed(_)) {
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            waiting = refused.into_inner();
-            pause(Duration::from_millis(1));
-        }
-    }
-    Ok(hex(&md5.finalize()))
 }

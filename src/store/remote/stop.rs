@@ -9,7 +9,7 @@ use crate::base::deadline::{Deadline, Stopped};
 use crate::store::StoreError;
 
 /// Interval of checking for the end of the run.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(50);
 
 /// The end of the run, as a future.
 pub(crate) struct Stop {
@@ -23,7 +23,7 @@ impl Stop {
             if let Err(stopped) = self.deadline.check(&self.waiting_for) {
                 return stopped;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     }
 

@@ -6,9 +6,9 @@
 pub mod jvm {
     pub mod elf;
     pub mod hsperfdata;
-    pub mod limits;
     pub mod maps;
     pub mod mountinfo;
+    pub mod proc_limits;
     pub mod proc_status;
 }
 

@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+use crate::compress::block::Section;
 use crate::compress::pages::PAGE;
-use crate::compress::spool::Section;
 use crate::files::file_from::FileFrom;
 use crate::guard;
 use crate::hprof::records::END_RECORD;
@@ -28,7 +28,7 @@ const RELEASE_MEMORY: u64 = PAGE as u64;
 
 /// A file that the JVM writes to.
 #[derive(Debug)]
-pub struct Growing {
+pub struct GrowingFile {
     file: File,
     section: Section,
     read: u64,
@@ -37,7 +37,7 @@ pub struct Growing {
     end: Option<u64>,
 }
 
-impl Growing {
+impl GrowingFile {
     pub fn new(file: File, section: Section) -> Self {
         Self { file, section, read: 0, released: 0, end: None }
     }
@@ -84,7 +84,7 @@ impl Growing {
 ///
 /// # Errors
 /// When the file system refuses.
-pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) -> io::Result<()> {
+pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<GrowingFile>) -> io::Result<()> {
     if files.is_empty() {
         match dir.take_over(RAW, None) {
             Ok(file) => add(files, file, Section::Head),
@@ -99,7 +99,7 @@ pub fn take_over_files(dir: &DumpDir, layout: Layout, files: &mut Vec<Growing>) 
 }
 
 /// Takes over the parts. They are numbered from 0 without a gap, but appear in any order.
-fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
+fn take_over_parts(dir: &DumpDir, files: &mut Vec<GrowingFile>) -> io::Result<()> {
     let prefix = part_prefix(RAW);
     for name in dir.names(&prefix)? {
         let Some(number) = name.strip_prefix(&prefix).and_then(|number| number.parse().ok()) else { continue };
@@ -117,18 +117,18 @@ fn take_over_parts(dir: &DumpDir, files: &mut Vec<Growing>) -> io::Result<()> {
     Ok(())
 }
 
-fn add(files: &mut Vec<Growing>, file: File, section: Section) {
+fn add(files: &mut Vec<GrowingFile>, file: File, section: Section) {
     log::debug!("the JVM writes {section:?} of its dump");
     guard::hold(section, file.as_fd());
-    files.push(Growing::new(file, section));
+    files.push(GrowingFile::new(file, section));
 }
 
 /// All files of one dump.
 #[derive(Debug)]
-pub struct Files<'a> {
+pub struct GrowingFiles<'a> {
     dir: &'a DumpDir,
     layout: Layout,
-    files: Vec<Growing>,
+    files: Vec<GrowingFile>,
     release: u64,
     /// True if the file system takes back the bytes that were read.
     pub releases: bool,
@@ -161,7 +161,7 @@ impl HeldBack {
     }
 }
 
-impl<'a> Files<'a> {
+impl<'a> GrowingFiles<'a> {
     pub fn new(dir: &'a DumpDir, layout: Layout) -> Self {
         let release = if memory::holds(dir) { RELEASE_MEMORY } else { RELEASE };
         Self { dir, layout, files: Vec::new(), release, releases: true, held_back: HeldBack::Nothing }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn file_that_grows_after_its_jvm_is_done_keeps_its_length() {
         let file = tempfile::tempfile().unwrap();
-        let mut growing = Growing::new(file.try_clone().unwrap(), Section::Head);
+        let mut growing = GrowingFile::new(file.try_clone().unwrap(), Section::Head);
         for (len, done, told) in [(1, false, 1), (2, false, 2), (3, true, 3), (4, true, 3), (5, false, 3)] {
             file.set_len(len).unwrap();
             assert_eq!(growing.len(done).unwrap(), told, "{len}");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::files::take_over_files;
+use super::growing_files::take_over_files;
 use super::{DumpError, is_plain};
 use crate::attach::{ARG_MAX, AttachError, AttachOperation, VirtualMachine};
 use crate::base::deadline::{Deadline, Stopped};

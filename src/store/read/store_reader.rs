@@ -5,27 +5,21 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, StreamExt};
 use object_store::path::Path;
-use object_store::signer::{Method, Signer};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use reqwest::Url;
+use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::link::{Link, SignedBy};
-use super::listing::{Found, LISTING_MAX, ListError, Listing, Pages};
+use super::listed::{Listed, listed};
+use super::listing::{Found, LISTING_MAX, ListError};
 use super::local_listing::{LocalListing, listed_file};
+use super::remote_client::Remote;
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::files::entry::Entry;
 use crate::files::regular_file::{Access, open_in, read_bounded};
 use crate::object::part_size::PART_MIN;
-use crate::store::remote::backend::{Built, build_by, dav};
-use crate::store::remote::client::Connector;
 use crate::store::remote::object_error::ObjectError;
 use crate::store::remote::stop::{ClientRuntime, Stop};
 use crate::store::url::StoreUrl;
@@ -34,79 +28,39 @@ use crate::store::{SettingsError, StoreError, StoreSettings};
 /// Requests in flight at a time.
 const AT_ONCE: usize = 4;
 
-/// Longest ETag that is stored. That of a multipart upload has about 40 bytes.
-const E_TAG_MAX: usize = 1024;
-
 /// Most bytes of a small object. A receipt has a few kilobytes.
 const SMALL: u64 = 1 << 20;
 
-/// An object in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The key without the store's prefix.
-    pub key: String,
-    pub bytes: u64,
-    pub modified: DateTime<Utc>,
-    pub e_tag: Option<String>,
-}
-
 /// A store from which objects are read.
-pub struct Shelf {
-    settings: StoreSettings,
-    place: Place,
-    stop: Stop,
+pub struct StoreReader {
+    pub(super) settings: StoreSettings,
+    pub(super) from: ReadFrom,
+    pub(super) stop: Stop,
 }
 
-enum Place {
-    Local(PathBuf),
+pub(super) enum ReadFrom {
+    Directory(PathBuf),
     Remote(Remote, ClientRuntime),
 }
 
-struct Remote {
-    store: Arc<dyn ObjectStore>,
-    signer: Option<(Arc<dyn Signer>, SignedBy)>,
-    listing: Listing,
-}
-
-impl Remote {
-    /// Opens the client. Its time-outs allow for `at_once` bytes in flight.
-    fn open(settings: &StoreSettings, at_once: u64) -> Result<Self, StoreError> {
-        let connector = Connector::for_reading(settings, at_once)?;
-        if matches!(settings.url, StoreUrl::Dav { .. }) {
-            let store = dav(settings, connector, settings.retry_for)?;
-            return Ok(Self { store, signer: None, listing: Listing::ByCollection });
-        }
-        let Built { store, signed_by } = build_by(settings, connector, settings.retry_for)?;
-        let listing = listing(settings, store.clone())?;
-        Ok(Self { store: store.clone(), signer: Some((store, signed_by)), listing })
-    }
-}
-
-fn listing(settings: &StoreSettings, signer: Arc<dyn Signer>) -> Result<Listing, StoreError> {
-    let pages = || {
-        let client = Connector::new(settings, 0)?.client();
-        Ok::<_, StoreError>(Pages { client, signer, shown: settings.url.to_string(), retry_for: settings.retry_for })
-    };
-    Ok(match settings.url {
-        StoreUrl::Obs { .. } => Listing::ByMarker(pages()?),
-        StoreUrl::S3 { .. } => Listing::Checked(pages()?),
-        _ => Listing::ByToken,
-    })
-}
-
-impl Shelf {
+impl StoreReader {
     /// Opens the store for reading.
     ///
     /// # Errors
     /// When the settings are incomplete.
     pub fn open(settings: &StoreSettings, deadline: &Deadline) -> Result<Self, StoreError> {
-        let place = match &settings.url {
-            StoreUrl::Local { dir } => Place::Local(dir.into()),
+        let from = match &settings.url {
+            StoreUrl::Local { dir } => ReadFrom::Directory(dir.into()),
             StoreUrl::Stdout | StoreUrl::Presigned { .. } => return Err(SettingsError::NotReadable.into()),
-            _ => Place::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
+            StoreUrl::S3 { .. }
+            | StoreUrl::Oss { .. }
+            | StoreUrl::Obs { .. }
+            | StoreUrl::Gs { .. }
+            | StoreUrl::Az { .. }
+            | StoreUrl::Dav { .. } => ReadFrom::Remote(Remote::open(settings, PART_MIN)?, ClientRuntime::start()?),
         };
         let waiting_for = format!("reading from {}", settings.url);
-        Ok(Self { settings: settings.clone(), place, stop: Stop { deadline: deadline.clone(), waiting_for } })
+        Ok(Self { settings: settings.clone(), from, stop: Stop { deadline: deadline.clone(), waiting_for } })
     }
 
     /// Returns the wanted objects whose keys begin with `dir`, which must end between two names.
@@ -114,9 +68,9 @@ impl Shelf {
     /// # Errors
     /// When the store refuses.
     pub fn list(&self, dir: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>, StoreError> {
-        match &self.place {
-            Place::Local(base) => LocalListing::of(base, dir, &self.stop, wanted),
-            Place::Remote(remote, runtime) => {
+        match &self.from {
+            ReadFrom::Directory(base) => LocalListing::of(base, dir, &self.stop, wanted),
+            ReadFrom::Remote(remote, runtime) => {
                 let (path, prefix) = (self.path(dir)?, self.path("")?);
                 let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
                 let listing = async {
@@ -140,14 +94,14 @@ impl Shelf {
     /// # Errors
     /// When the object does not exist, or the store refuses.
     pub fn look(&self, key: &str) -> Result<Listed, StoreError> {
-        match &self.place {
-            Place::Local(base) => {
+        match &self.from {
+            ReadFrom::Directory(base) => {
                 let path = base.join(key);
                 let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
                 let found = Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()));
                 found.map_err(|error| self.absent_there(base, key, error))
             }
-            Place::Remote(remote, runtime) => {
+            ReadFrom::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let head = async {
                     match remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) {
@@ -187,7 +141,7 @@ impl Shelf {
 
     /// Returns whether `file` is the file of the object itself.
     pub fn has_as(&self, key: &str, file: &Metadata) -> bool {
-        let Place::Local(base) = &self.place else { return false };
+        let ReadFrom::Directory(base) = &self.from else { return false };
         let object = Entry::named(&base.join(key)).and_then(|entry| entry.metadata());
         object.is_ok_and(|object| (object.dev(), object.ino()) == (file.dev(), file.ino()))
     }
@@ -202,8 +156,8 @@ impl Shelf {
         keys: impl Iterator<Item = &'a str>,
         mut each: impl FnMut(&str, &[u8]),
     ) -> Result<(), StoreError> {
-        match &self.place {
-            Place::Local(base) => {
+        match &self.from {
+            ReadFrom::Directory(base) => {
                 for key in keys {
                     match open(&base.join(key)).and_then(|file| read_bounded(file, SMALL)) {
                         Ok(bytes) => each(key, &bytes),
@@ -212,7 +166,7 @@ impl Shelf {
                 }
                 Ok(())
             }
-            Place::Remote(remote, runtime) => {
+            ReadFrom::Remote(remote, runtime) => {
                 let read = |key: &'a str| async move {
                     let path = self.path(key).map_err(|error| error.to_string())?;
                     let bytes = remote.store.get_range(&path, 0..SMALL).await;
@@ -239,9 +193,9 @@ impl Shelf {
     /// # Errors
     /// When the store refuses or does not answer. The object may exist then.
     pub fn read_if_there(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        match &self.place {
-            Place::Local(base) => read_file(&base.join(key)),
-            Place::Remote(remote, runtime) => {
+        match &self.from {
+            ReadFrom::Directory(base) => read_file(&base.join(key)),
+            ReadFrom::Remote(remote, runtime) => {
                 let path = self.path(key)?;
                 let read = async {
                     match remote.store.get_range(&path, 0..SMALL).await {
@@ -266,8 +220,8 @@ impl Shelf {
         longest: u64,
         mut each: impl FnMut(Range<u64>, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        match &self.place {
-            Place::Local(base) => {
+        match &self.from {
+            ReadFrom::Directory(base) => {
                 let path = base.join(key);
                 let error = |source| StoreError::Local { what: "read", path: path.display().to_string(), source };
                 let file = open(&path).map_err(error)?;
@@ -278,7 +232,7 @@ impl Shelf {
                     each(range, &bytes)
                 })
             }
-            Place::Remote(_, runtime) => {
+            ReadFrom::Remote(_, runtime) => {
                 let (path, remote) = (self.path(key)?, Remote::open(&self.settings, at_once(longest))?);
                 let read = |range: Range<u64>| {
                     let (path, remote) = (path.clone(), &remote);
@@ -300,84 +254,17 @@ impl Shelf {
         }
     }
 
-    /// Returns a link by which anybody can read the object for `valid`. `None` if nobody can sign for this store.
-    ///
-    /// # Errors
-    /// When the settings are not enough for a signature.
-    pub fn link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        self.signed(Method::GET, key, valid)
-    }
-
-    /// Returns a link by which anybody can put the object for `valid`.
-    ///
-    /// # Errors
-    /// As [`Self::link`].
-    pub fn upload_link(&self, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        self.signed(Method::PUT, key, valid)
-    }
-
-    fn signed(&self, method: Method, key: &str, valid: Duration) -> Result<Option<Link>, StoreError> {
-        let Place::Remote(Remote { signer: Some((signer, by)), .. }, runtime) = &self.place else { return Ok(None) };
-        let path = self.signable(key)?;
-        let signed = async {
-            if !by.has_name().await {
-                return Ok(None);
-            }
-            let begun = Utc::now();
-            let url = signer.signed_url(method, &path, valid).await;
-            let url = url.map_err(|source| self.error("sign a link to", key, source))?;
-            Ok(Some(by.link(&url, begun, valid).await))
-        };
-        runtime.block_on(self.stop.or(signed))
-    }
-
-    fn path(&self, key: &str) -> Result<Path, StoreError> {
+    pub(super) fn path(&self, key: &str) -> Result<Path, StoreError> {
         self.settings.url.location(key)
     }
 
-    /// Returns the path of a key in a link. Google's signer uses the path as a part of a URL and encodes too few
-    /// characters. This function encodes the others (object_store 0.14, `gcp/client.rs`, `path_url`).
-    fn signable(&self, key: &str) -> Result<Path, StoreError> {
-        let path = self.path(key)?;
-        match self.settings.url {
-            StoreUrl::Gs { .. } => {}
-            StoreUrl::Az { .. } if is_encoded_in_url(&path) => {
-                let (shown, why) =
-                    (printable(key).into_owned(), "Azure's client signs no link to a key that a URL has to encode");
-                return Err(StoreError::Key { shown, why });
-            }
-            _ => return Ok(path),
-        }
-        let encoded = path.as_ref().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('\\', "%5C");
-        Path::parse(encoded).map_err(|_| StoreError::ClientEnded)
-    }
-
-    fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
+    pub(super) fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
         StoreError::Remote { what, url: self.settings.url.of_key(key), source: source.into() }
     }
 }
 
 fn is_not_found(error: &StoreError) -> bool {
     matches!(error, StoreError::Remote { source, .. } if source.is_not_found())
-}
-
-/// Removes the store's prefix from the key. Drops an ETag that is longer than any real one.
-fn listed(meta: ObjectMeta, prefix: &Path) -> Option<Listed> {
-    if !meta.location.prefix_matches(prefix) {
-        return None;
-    }
-    let key = meta.location.as_ref()[prefix.as_ref().len()..].trim_start_matches('/').to_owned();
-    let e_tag = meta.e_tag.filter(|e_tag| e_tag.len() <= E_TAG_MAX);
-    Some(Listed { key, bytes: meta.size, modified: meta.last_modified, e_tag })
-}
-
-/// Returns whether a URL has to encode the key. Azure verifies a link by the plain key, but object_store signs the
-/// encoded one (object_store 0.14, `azure/credential.rs`).
-fn is_encoded_in_url(path: &Path) -> bool {
-    Url::parse("http://h/")
-        .and_then(|url| url.join(path.as_ref()))
-        .map_or(true, |url| url.path()[1..] != *path.as_ref())
-        || path.as_ref().contains('%')
 }
 
 /// Returns the bytes in flight at a time. On a slow link, each request also waits for the bytes of the others.
@@ -401,6 +288,8 @@ fn read_file(path: &FilePath) -> Result<Option<Vec<u8>>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::store::remote::client::time_for;
 

@@ -35,18 +35,13 @@ const SILENT_FOR: Duration = Duration::from_secs(5);
 /// Time for which a connection waits for room in the other process's queue.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The turn of this run on a JVM.
-#[derive(Debug, Default)]
-pub struct SingleRun {
-    /// The thread that takes connections off the queue, and the descriptor that ends it. `None` without the turn.
-    door: Option<(JoinHandle<()>, Arc<OwnedFd>)>,
-}
-
-/// The turn, and the time when this run began to wait for another one, if it did.
+/// The turn of this run on a JVM. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    pub place: SingleRun,
+    /// Time when this run began to wait for another one, if it did.
     pub waited_since: Option<SystemTime>,
+    /// `None` without the lock.
+    _door: Option<Door>,
 }
 
 /// The process that listens on the lock's name.
@@ -58,29 +53,29 @@ enum Holder {
     None,
 }
 
-impl SingleRun {
+impl Turn {
     /// Takes the turn, or waits until the run that has it is over. The run does not wait for a stranger: any user of
     /// the network namespace could hold the lock.
     ///
     /// # Errors
     /// When this run is stopped while it waits.
-    pub fn take(jvm: &Jvm, deadline: &Deadline) -> Result<Turn, Stopped> {
+    pub fn take(jvm: &Jvm, deadline: &Deadline) -> Result<Self, Stopped> {
         let name = name_of(jvm);
-        let Ok(address) = SocketAddr::from_abstract_name(&name) else { return Ok(Turn::without_place()) };
+        let Ok(address) = SocketAddr::from_abstract_name(&name) else { return Ok(Self::without_lock()) };
         let mut wait: Option<Wait> = None;
         loop {
-            match UnixListener::bind_addr(&address).and_then(Self::hold) {
-                Ok(place) => return Ok(Turn { place, waited_since: wait.map(|wait| wait.since) }),
+            match UnixListener::bind_addr(&address).and_then(Door::open) {
+                Ok(door) => return Ok(Self { _door: Some(door), waited_since: wait.map(|wait| wait.since) }),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                     log::debug!("cannot make sure that this is the only run: {error}");
-                    return Ok(Turn::without_place());
+                    return Ok(Self::without_lock());
                 }
                 Err(_) => {}
             }
             let wait = wait.get_or_insert_with(Wait::begin);
             if let Err(stranger) = wait.look_at(holder(&name), jvm) {
-                log::warn!("{stranger} holds the place of the run on pid {}; going on without it", jvm.pid());
-                return Ok(Turn::without_place());
+                log::warn!("{stranger} holds the lock of the run on pid {}; going on without it", jvm.pid());
+                return Ok(Self::without_lock());
             }
             deadline.sleep(TRY_EVERY, &format!("waiting for the other run on pid {}", jvm.pid()))?;
         }
@@ -91,28 +86,34 @@ impl SingleRun {
         !matches!(holder(&name_of(jvm)), Holder::None)
     }
 
-    fn hold(listener: UnixListener) -> io::Result<Self> {
+    fn without_lock() -> Self {
+        Self { waited_since: None, _door: None }
+    }
+}
+
+/// The thread that takes connections off the queue of the lock.
+#[derive(Debug)]
+struct Door {
+    thread: Option<JoinHandle<()>>,
+    /// Ends the thread.
+    over: Arc<OwnedFd>,
+}
+
+impl Door {
+    fn open(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let over = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let theirs = Arc::clone(&over);
-        let door = std::thread::Builder::new().spawn(move || keep_door(&listener, &theirs))?;
-        Ok(Self { door: Some((door, over)) })
+        let thread = std::thread::Builder::new().spawn(move || keep_door(&listener, &theirs))?;
+        Ok(Self { thread: Some(thread), over })
     }
 }
 
-impl Drop for SingleRun {
+impl Drop for Door {
     fn drop(&mut self) {
-        if let Some((door, over)) = self.door.take() {
-            let _ = rustix::io::write(&*over, &1u64.to_ne_bytes());
-            // The thread waits for nothing but this.
-            let _ = joined_within(door, Duration::from_secs(2));
-        }
-    }
-}
-
-impl Turn {
-    fn without_place() -> Self {
-        Self { place: SingleRun::default(), waited_since: None }
+        let _ = rustix::io::write(&*self.over, &1u64.to_ne_bytes());
+        // The thread waits for nothing but this.
+        let _ = self.thread.take().map(|thread| joined_within(thread, Duration::from_secs(2)));
     }
 }
 
