@@ -90,7 +90,7 @@ bench: release jvms
 LONG := $(CARGO) test --target $(TARGET) --test suite -- --test-threads 1
 endurance: rust-target jvms
 	JMAP_DUMP_TEST_OUTAGE=600 $(LONG) watch::everything_arrives
-	JMAP_DUMP_TEST_MOMENTS=30 $(LONG) watch::a_watcher_ guard:: no_disk::a_run_that_is_killed harm::a_call_that_fails
+	JMAP_DUMP_TEST_MOMENTS=30 $(LONG) watch::killed_watcher guard:: no_disk::killed_run harm::a_call_that_fails
 	JMAP_DUMP_TEST_MOMENTS=100 $(LONG) --nocapture double_kill::
 	JMAP_DUMP_TEST_MEGABYTES=1024 JMAP_DUMP_TEST_MOMENTS=20 $(LONG) resume::an_upload fetch::a_fetch_that_is_cut
 

@@ -1,11 +1,13 @@
 //! Version, revision and target for `--version`; shell completions and the man page into `$OUT_DIR`.
 
+#![allow(clippy::disallowed_methods, reason = "a build may wait for git, and writes files of its own")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::CommandFactory;
-use clap_complete::Shell;
+use clap_complete::{Generator, Shell};
 use clap_mangen::Man;
 
 #[allow(dead_code, unused_imports)]
@@ -38,9 +40,9 @@ fn main() -> std::io::Result<()> {
     let dump = command.find_subcommand("dump").cloned().unwrap_or_default();
     command = command.args(dump.get_arguments().filter(|arg| !arg.is_positional()).cloned());
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let path = clap_complete::generate_to(shell, &mut command, "jmap-dump-tool", &out)?;
-        let text = std::fs::read_to_string(&path)?;
-        std::fs::write(&path, mended(shell, &text))?;
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut command, "jmap-dump-tool", &mut text);
+        std::fs::write(out.join(shell.file_name("jmap-dump-tool")), mended(shell, &String::from_utf8_lossy(&text)))?;
     }
     Ok(())
 }
@@ -125,7 +127,6 @@ fn write_as_it_is(page: &mut impl Write, text: &str) -> std::io::Result<()> {
 
 /// The commit, marked when the tree differs from it; a source archive has none. A release build tells it, for cargo asks
 /// again only when it sees that git's files have changed, and it does not see those of a worktree.
-#[expect(clippy::disallowed_methods, reason = "a build may wait for git")]
 fn revision() -> String {
     if let Ok(told) = std::env::var("JMAP_DUMP_REVISION") {
         return told;

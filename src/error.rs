@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use crate::artefact::ArtefactError;
 use crate::attach::AttachError;
 use crate::base::deadline::{Reason, Stopped};
 use crate::base::printable::printable;
@@ -54,6 +55,12 @@ pub enum Error {
     Store(#[source] StoreError),
     #[error("the store failed while the dump was streamed to it: nothing is stored, nothing is kept")]
     StoreLost(#[source] StoreError),
+    #[error(transparent)]
+    Artefact(ArtefactError),
+    #[error("the JVM was not asked for its {kind}: {why}")]
+    NotAttached { kind: &'static str, why: String },
+    #[error("the store did not take the {kind}: nothing is stored of it, nothing is kept")]
+    ArtefactLost { kind: &'static str, source: StoreError },
     #[error("the store cannot be used, so nothing was dumped")]
     StoreDown(#[source] StoreError),
     #[error("the dump of pid {pid} takes at least {needed}, and the run ends in {left}: nothing was done to the JVM")]
@@ -80,15 +87,19 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Unexpected { .. } | Self::Ailing(_) => 1,
-            Self::NotStored(error) | Self::Store(error) | Self::StoreDown(error) | Self::StoreLost(error)
+            Self::NotStored(error)
+            | Self::Store(error)
+            | Self::StoreDown(error)
+            | Self::StoreLost(error)
+            | Self::ArtefactLost { source: error, .. }
                 if matches!(error, StoreError::Panicked(_)) =>
             {
                 1
             }
             Self::Usage(_) | Self::Claim(_) | Self::Exists { .. } => 2,
             Self::NoJvm(_) => 3,
-            Self::Attach(_) | Self::NoPipe(_) => 4,
-            Self::Dump(_) | Self::Damaged { .. } => 5,
+            Self::Attach(_) | Self::NoPipe(_) | Self::NotAttached { .. } => 4,
+            Self::Dump(_) | Self::Artefact(_) | Self::Damaged { .. } => 5,
             Self::Room(_) | Self::Untold(_) => 6,
             Self::OwnDump(error) => error.exit_code(),
             Self::NotStored(_) => 7,
@@ -98,7 +109,7 @@ impl Error {
             Self::Stopped(_) | Self::StoppedKept(_) | Self::StoppedEmpty { .. } => 8,
             Self::Grace(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
-            Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) => 9,
+            Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) | Self::ArtefactLost { .. } => 9,
         }
     }
 
@@ -140,6 +151,9 @@ impl Error {
             Self::Exists { .. } => "nothing is overwritten: move it away, or name another directory with --to".into(),
             Self::NoJvm(error) => error.hint().into(),
             Self::Attach(error) => error.hint(),
+            Self::Artefact(error) => error.hint(),
+            Self::NotAttached { .. } => "see the error of the first kind that needed the JVM".into(),
+            Self::ArtefactLost { source, .. } => format!("{}; then take it once more", source.hint()),
             Self::NoPipe(error) => error.hint().into(),
             Self::Dump(error) => error.hint(),
             Self::Room(error) => error.hint(),
@@ -239,6 +253,15 @@ impl From<AttachError> for Error {
         match error {
             AttachError::Stopped(stopped) => Self::Stopped(stopped),
             other => Self::Attach(other),
+        }
+    }
+}
+
+impl From<ArtefactError> for Error {
+    fn from(error: ArtefactError) -> Self {
+        match error {
+            ArtefactError::Attach(error) => error.into(),
+            other => Self::Artefact(other),
         }
     }
 }

@@ -26,6 +26,9 @@ mod delivery;
 // Files that appear in a directory.
 mod watch;
 
+// Threads, class histogram, memory and facts of a JVM.
+mod artefact;
+
 // From a JVM that answers to its dump.
 mod heap_dump;
 

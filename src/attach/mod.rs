@@ -1,5 +1,6 @@
 //! Sends operations to a JVM through its attach listener, without any tool of the JDK.
 
+mod answer_stream;
 mod attach_file;
 mod connection;
 mod handshake;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
+pub use answer_stream::AnswerStream;
 pub use attach_file::STAYS_AFTER_SIGNAL;
 
 pub use protocol::{ARG_MAX, AttachOperation, Reply};
@@ -89,7 +91,8 @@ impl AttachError {
         match self {
             Self::OpenJ9 { pid } => {
                 format!(
-                    "with its own tools: jcmd {pid} Dump.heap FILE makes a .phd, Dump.system a core; neither is HPROF"
+                    "with its own tools: jcmd {pid} Dump.heap FILE makes a .phd, Dump.system a core; neither is HPROF; \
+                     Thread.print and GC.class_histogram print threads and classes"
                 )
             }
             Self::OtherIdentity { theirs, .. } => format!(
@@ -242,22 +245,30 @@ impl Pending<'_> {
     /// # Errors
     /// When the connection breaks, or the run is stopped.
     pub fn poll(&mut self, time: Duration, deadline: &Deadline) -> Result<bool, AttachError> {
+        let mut piece = [0; 4096];
+        let Some(n) = self.read_piece(&mut piece, time, deadline)? else { return Ok(false) };
+        // Bytes beyond the limit are read too, or the JVM would wait.
+        let room = ANSWER_MAX.saturating_sub(self.answer.len());
+        self.answer.extend_from_slice(&piece[..n.min(room)]);
+        Ok(n == 0)
+    }
+
+    /// Reads the next bytes of the answer. Returns 0 at its end, and `None` if none have come within `time`.
+    fn read_piece(
+        &mut self,
+        piece: &mut [u8],
+        time: Duration,
+        deadline: &Deadline,
+    ) -> Result<Option<usize>, AttachError> {
         let what = format!("waiting for pid {} to answer '{}'", self.jvm.pid(), self.operation);
         if deadline.wait(self.stream.as_fd(), PollFlags::IN, time, &what)? == Woken::TimedOut {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut piece = [0; 4096];
-        match door("read", || self.stream.read(&mut piece)) {
-            Ok(0) => Ok(true),
+        match door("read", || self.stream.read(piece)) {
+            Ok(n) => Ok(Some(n)),
             // A JVM that refuses us may reset the connection.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer.is_empty() => Ok(true),
-            Ok(n) => {
-                // Bytes beyond the limit are read too, or the JVM would wait.
-                let room = ANSWER_MAX.saturating_sub(self.answer.len());
-                self.answer.extend_from_slice(&piece[..n.min(room)]);
-                Ok(false)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && self.answer.is_empty() => Ok(Some(0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
             Err(error) => Err(self.broken(error)),
         }
     }

@@ -17,9 +17,23 @@ impl<'a> AttachOperation<'a> {
         Self { name: "jcmd", args: [command, ""] }
     }
 
+    /// Runs a diagnostic command, and has the JVM send its answer at the end. JDK 24 and later would else write each line
+    /// into the socket, many of them while the application stands still: 2,000 threads took 400 to 900 ms instead of
+    /// 130 to 190. Earlier versions know no such option, refuse the operation, and always send the answer at the end
+    /// (JDK: `attachListener.cpp`, `parse_options`). The name has 16 bytes, the most of version 1.
+    pub fn jcmd_at_once(command: &'a str) -> Self {
+        Self { name: "jcmd streaming=0", args: [command, ""] }
+    }
+
     /// Prints all threads with their stacks.
     pub fn threaddump() -> Self {
         Self { name: "threaddump", args: ["", ""] }
+    }
+
+    /// Counts instances and bytes of each class, with unreachable objects. Without an argument, or for live objects,
+    /// the JVM would make a full collection first (JDK: `attachListener.cpp`, `heap_inspection`, all versions).
+    pub fn inspectheap() -> Self {
+        Self { name: "inspectheap", args: ["-all", ""] }
     }
 
     /// Writes a heap dump into `path`, a file that must not exist. A dump of live objects needs a full collection

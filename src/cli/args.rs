@@ -17,6 +17,8 @@ pub struct DumpArgs {
     /// Why there is a dump, for its receipt
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub requester: RequesterArgs,
     /// Dump although room or time may not suffice
     #[arg(long)]
     pub force: bool,
@@ -82,6 +84,8 @@ pub struct UploadArgs {
     /// Finish what earlier runs have left in this directory, and below
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub resume: Option<OsString>,
+    #[command(flatten)]
+    pub requester: RequesterArgs,
     /// Remove the file once it is stored and verified
     #[arg(long)]
     pub delete: bool,
@@ -117,6 +121,8 @@ pub struct WatchArgs {
     /// Directory into which the JVM writes its dumps; the watcher stores and removes them
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: OsString,
+    #[command(flatten)]
+    pub requester: RequesterArgs,
     /// Take other files, too, such as hs_err_pid*.log; several times, or with ',' between
     #[arg(long, value_name = "GLOB")]
     pub pattern: Vec<String>,

@@ -155,6 +155,14 @@ pub struct RedactArgs {
     pub keep_class: Vec<String>,
 }
 
+/// Who wants what a verb stores.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RequesterArgs {
+    /// Who asked for it, for its receipt; nobody verifies the text
+    #[arg(long, value_name = "TEXT")]
+    pub requested_by: Option<String>,
+}
+
 /// The JVM of a verb.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = WHICH_JVM)]

@@ -101,6 +101,31 @@ Examples:
     settings!()
 );
 
+pub const TAKE: &str = texts!(
+    "\
+Kinds, and what each one costs the application:
+  threads    the stacks of all threads; the JVM stands still for about 5 ms
+             per 100 threads
+  histogram  instances and bytes of each class, with unreachable objects;
+             no collection; the JVM stands still for about 1 s per GB
+  memory     native memory (NMT where it is on), mappings by category,
+             threads, container; no pause, but a new mapping waits for some
+             ms while the kernel counts
+  info       version, flags, heap, machine; no -D, arguments or
+             environment; no pause",
+    "\
+Examples:
+  jmap-dump-tool take threads --store /dumps shop cart prod
+  jmap-dump-tool take threads,histogram --pid 17 shop cart prod",
+    "\
+Notes:
+  Each kind is an object of its own. If a kind fails, the others are
+  stored. The exit status is that of the first failure.
+  Three words mean a dump: 'take cart prod' is PROJECT APP ENV.",
+    stores!(),
+    settings!()
+);
+
 pub const PS: &str = "\
 Examples:
   jmap-dump-tool ps
@@ -183,7 +208,8 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    const ALL: [&str; 14] = [
+    const ALL: [&str; 15] = [
+        TAKE,
         THREE_WORDS,
         STORES_AND_STATUS,
         DUMP,

@@ -3,6 +3,7 @@
 mod args;
 mod groups;
 mod help;
+mod take;
 mod words;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ pub use args::*;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use groups::*;
+pub use take::TakeArgs;
 pub use words::{FILE_KEYS, fitting, near_key};
 
 /// Behind all flags of a verb.
@@ -120,6 +122,9 @@ pub enum Command {
     /// Dump a JVM, and store the dump; the word 'dump' may be left out
     #[command(after_help = help::DUMP)]
     Dump(DumpArgs),
+    /// Store threads, class histogram, native memory or facts of a JVM
+    #[command(after_help = help::TAKE)]
+    Take(TakeArgs),
     /// List the JVMs here, and say whether each can be dumped
     #[command(after_help = help::PS)]
     Ps(PsArgs),
@@ -162,6 +167,7 @@ impl Command {
             Self::Dump(_) => "dump",
             Self::Ps(_) => "ps",
             Self::Check(_) => "check",
+            Self::Take(_) => "take",
             Self::Upload(_) => "upload",
             Self::Watch(_) => "watch",
             Self::Status(_) => "status",
@@ -183,6 +189,7 @@ impl Command {
 /// Words that begin another command than the oldest one.
 const COMMANDS: &[&str] = &[
     "dump",
+    take::VERB,
     "ps",
     "check",
     "upload",
@@ -210,7 +217,7 @@ impl Cli {
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
         let is_bare = words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command));
-        if is_bare {
+        if is_bare || take::is_project(&words) {
             words.insert(1, "dump".into());
         }
         let words = with_values_joined(words);

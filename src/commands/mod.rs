@@ -1,6 +1,7 @@
 //! One file per verb. Each file reads as the list of its stages.
 
 mod arm;
+mod artefacts;
 mod check;
 mod dump;
 mod fetch;
@@ -13,6 +14,7 @@ mod presign;
 mod ps;
 mod status;
 mod store_file;
+mod take;
 mod temporary;
 mod upload;
 mod verify;
@@ -29,11 +31,11 @@ use crate::cli::{Cli, Command};
 use crate::error::Error;
 use crate::files::open_limit;
 use crate::heap_dump::RoomError;
-use crate::object::key::{CONTEXT_TAIL, ObjectKey, Place, RECEIPT_TAIL};
+use crate::object::key::{CONTEXT_TAIL, ObjectKey, RECEIPT_TAIL};
 use crate::object::pod::Pod;
 use crate::object::receipt::Receipt;
-use crate::settings::Output;
 pub use crate::settings::warn_of_unknown_variables;
+use crate::settings::{Output, Settings};
 use crate::store::Finished;
 use crate::terminal::output::write_within;
 
@@ -85,6 +87,7 @@ pub fn run(cli: &Cli, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Fa
     let flags = &cli.flags;
     match &cli.command {
         Command::Dump(args) => dump::run(args, flags, watch_signals),
+        Command::Take(args) => take::run(args, flags, watch_signals),
         Command::Upload(args) => upload::run(args, flags, watch_signals),
         Command::Watch(args) => watch::run(args, flags, watch_signals),
         Command::List(args) => list::run(args, flags, watch_signals),
@@ -118,11 +121,12 @@ fn start_clock_that_lingers(
 }
 
 /// Returns the receipt of a run that has not done anything yet.
-fn new_receipt(place: &Place) -> Receipt {
+fn new_receipt(settings: &Settings) -> Receipt {
     Receipt {
         tool: format!("jmap-dump-tool {}", crate::VERSION),
         run_id: run_id(),
-        place: Some(place.to_string()),
+        place: Some(settings.place.to_string()),
+        requested_by: settings.requested_by.clone(),
         started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         pod: Pod::current(),
         ..Receipt::default()

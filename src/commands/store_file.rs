@@ -103,7 +103,7 @@ pub fn store(
 ) -> (Receipt, Result<(), Error>) {
     let mut deposit = match Deposit::begin(item, settings, progress, deadline) {
         Ok(deposit) => deposit,
-        Err(error) => return (new_receipt(&settings.place), Err(error)),
+        Err(error) => return (new_receipt(settings), Err(error)),
     };
     let begun = deposit.begin.receipt.clone();
     // Nobody waits for a dump that an earlier run has made, so the receipt has no wish.

@@ -67,7 +67,7 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// Joins all receipts. If several uploads fail, the first error counts, and the others are logged at once.
-fn all_of(ended: Vec<Result<Answer, Failed>>) -> Result<Answer, Failed> {
+pub fn all_of(ended: Vec<Result<Answer, Failed>>) -> Result<Answer, Failed> {
     let (mut all, mut result) = (Answer::default(), Ok(()));
     for one in ended {
         let (answer, error) = match one {

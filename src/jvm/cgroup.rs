@@ -108,18 +108,23 @@ impl Version {
     }
 }
 
-/// Returns the group that is charged for memory, from a `/proc/PID/cgroup` (cgroups(7)). The line of version 1's
-/// controller counts before that of version 2.
+/// Returns the group that is charged for memory.
 fn memory_group(text: &str) -> Option<String> {
+    group_of(text, "memory")
+}
+
+/// Returns the group of a controller, from a `/proc/PID/cgroup` (cgroups(7)). The line of version 1's controller counts
+/// before that of version 2.
+pub(super) fn group_of(text: &str, controller: &str) -> Option<String> {
     let lines = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
-    let first = lines().find(|(controllers, _)| controllers.split(',').any(|name| name == "memory"));
+    let first = lines().find(|(controllers, _)| controllers.split(',').any(|name| name == controller));
     let second = || lines().find(|(controllers, _)| controllers.is_empty());
     first.or_else(second).map(|(_, path)| path.to_owned())
 }
 
 /// Returns the paths of a group and of all groups above it. A container sees only its own group, at the last path. A
 /// path with `..` leads out of the namespace, so only the root is returned for it.
-fn levels(group: &str) -> impl Iterator<Item = &str> {
+pub(super) fn levels(group: &str) -> impl Iterator<Item = &str> {
     let seen = if group.split('/').any(|name| name == "..") { "" } else { group.trim_end_matches('/') };
     std::iter::successors(Some(seen), |level| level.rfind('/').map(|end| &level[..end]))
 }

@@ -5,6 +5,7 @@ pub mod cgroup;
 mod closed;
 mod command_line;
 pub mod condition;
+pub mod container;
 mod elf;
 pub mod hsperfdata;
 pub mod layout;

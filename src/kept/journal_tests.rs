@@ -26,7 +26,7 @@ fn part(byte: u8) -> SentPart {
 }
 
 #[test]
-fn what_was_told_is_found_again_and_a_cut_line_is_not() {
+fn journal_is_read_up_to_a_cut_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("heap.hprof");
     let entry = Entry::named(&path).unwrap();

@@ -219,7 +219,7 @@ mod tests {
     use crate::kept::journal::tests::begin;
 
     #[test]
-    fn an_upload_that_seems_lost_is_told_by_its_journal_until_there_is_another() {
+    fn journal_names_a_lost_upload_until_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let open = |id: &str| SoFar { store: "s3://b".into(), id: id.into(), parts: BTreeMap::new() };

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_is_removed_and_nothing_else() {
+    fn sweep_removes_only_unused_directories() {
         let parent = tempfile::tempdir().unwrap();
         let half = left(parent.path(), "00000a", &[RAW, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
         let odd = left(parent.path(), "000013", &[SPOOL]);

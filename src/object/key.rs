@@ -195,6 +195,10 @@ mod tests {
         assert_eq!((of(".hprof.gz"), of("_hs_err_pid7.log.gz")), (Artefact::HeapDump, Artefact::ErrorLog));
         assert_eq!((of("_a.jfr.gz"), of("_core.7.gz")), (Artefact::FlightRecording, Artefact::Core));
         assert_eq!((of("_gc.log.gz"), of("_x.gz"), of(".txt")), (Artefact::Log, Artefact::Other, Artefact::Other));
+        for kind in Artefact::TAKEN {
+            assert_eq!(of(&format!("_{}.gz", kind.taken_name().unwrap())), kind);
+        }
+        assert_eq!((of("_my-threads.txt.gz"), of("_threads.txt")), (Artefact::Log, Artefact::Other));
         assert_eq!(place_of("p/a/e/x.gz"), Place::new("p", "a", "e").ok());
         assert_eq!((place_of("p/a/x.gz"), place_of("p/a/e/f/x.gz"), place_of("x")), (None, None, None));
         assert_eq!(context_of("p/a/e/x.hprof.gz").as_deref(), Some("p/a/e/x.txt"));

@@ -9,6 +9,7 @@ use super::pod::Pod;
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
 use crate::hprof::{Blanked, Summary};
+use crate::object::artefact::Artefact;
 use crate::object::stored::{StoredObject, Verified};
 
 /// The reason of a dump that the JVM has written by itself.
@@ -26,6 +27,12 @@ pub struct Receipt {
     /// The user's reason for the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The person or program that asked for the run, by its own word. Nobody has verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// The kind of an object that `take` has stored; `None` for other objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<Artefact>,
     /// The key of the text beside the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
@@ -212,6 +219,9 @@ impl Display for Receipt {
             }
             line("verified", &how_verified(object))?;
         }
+        if let Some(artefact) = self.artefact {
+            line("artefact", &artefact.words())?;
+        }
         if let Some(dump) = &self.dump {
             dump.lines(&mut line)?;
         }
@@ -223,6 +233,9 @@ impl Display for Receipt {
         }
         if let Some(reason) = &self.reason {
             line("reason", reason)?;
+        }
+        if let Some(requester) = &self.requested_by {
+            line("requested", &format!("by {requester} (not verified)"))?;
         }
         if let Some(link) = &self.link {
             let until = self.link_until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();

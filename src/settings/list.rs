@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::layers::Layers;
-use super::policy::Policy;
 use super::store::store;
 use super::values::{choice, link_time};
 use super::{UsageError, deadline};
@@ -45,12 +44,6 @@ impl ListSettings {
         let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
-        Ok(Self {
-            store: store(&layers, &Policy::built_in()?)?,
-            deadline: deadline(&layers)?,
-            under: names.join("/"),
-            form,
-            links,
-        })
+        Ok(Self { store: store(&layers)?, deadline: deadline(&layers)?, under: names.join("/"), form, links })
     }
 }

@@ -10,6 +10,7 @@ mod offered_tests;
 mod policy;
 mod presign;
 mod store;
+mod take;
 mod upload;
 mod values;
 mod watch;
@@ -22,6 +23,7 @@ pub use file::FILE_NAME;
 pub use layers::{Layers, Origin, warn_of_unknown_variables};
 pub use list::{Form, ListSettings};
 pub use presign::PresignSettings;
+pub use take::TakeSettings;
 pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
@@ -38,7 +40,7 @@ use crate::store::url::StoreUrl;
 use context::contexts;
 use policy::Policy;
 use store::{stdout_takes_a_dump, store_to_write};
-use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid};
+use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid, requester};
 
 /// The form of the receipt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct Settings {
     pub redact: Option<Redaction>,
     /// Disk limits of the directories, as this process sees them.
     pub disk_limits: DiskLimits,
+    /// The person or program that asked for the run, by its own word.
+    pub requested_by: Option<String>,
 }
 
 /// Settings that choose the JVM and the content of its dump.
@@ -145,6 +149,7 @@ impl Settings {
             output: output(layers)?,
             redact: redaction(layers, &policy)?,
             disk_limits: told_limits(layers)?,
+            requested_by: layers.parse("requested_by", requester)?,
         })
     }
 }

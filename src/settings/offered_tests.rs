@@ -20,6 +20,7 @@ fn read(words: &[&str]) -> Result<(), UsageError> {
     let flags = &cli.flags;
     match &cli.command {
         Command::Dump(args) => DumpSettings::of_dump(args, flags).map(drop),
+        Command::Take(args) => TakeSettings::of_take(args, flags).map(drop),
         Command::Check(args) => CheckSettings::of_check(args, flags).map(drop),
         Command::Upload(args) => UploadSettings::of_upload(args, flags).map(drop),
         Command::Watch(args) => WatchSettings::of_watch(args, flags).map(drop),
@@ -35,6 +36,7 @@ fn read(words: &[&str]) -> Result<(), UsageError> {
 /// The shortest command line of each verb.
 const VERBS: &[&[&str]] = &[
     &["dump", "shop", "cart", "prod"],
+    &["take", "threads", "shop", "cart", "prod"],
     &["ps"],
     &["check", "shop", "cart", "prod"],
     &["upload", "shop", "cart", "prod", "/x"],

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::layers::Origin;
-use crate::base::printable::printable;
+use crate::base::printable::{is_command, printable};
 use crate::compress::gzip::LEVELS;
 use crate::files::regular_file::NotRegular;
 use crate::heap_dump::DiskLimits;
@@ -75,6 +75,10 @@ pub enum UsageError {
     SignedEncryption,
     #[error("a signed URL takes one dump, and this may be several")]
     OneObject,
+    #[error("'{0}' is no list of what 'take' can take")]
+    Kinds(String),
+    #[error("a signed URL is for a heap dump, and 'take' stores other objects")]
+    TakeSigned,
     #[error("--no-disk and --keep-class contradict each other: what a class holds is found in a dump on a disk")]
     NoDiskKeepClass,
     #[error("the directory '{0}' is not an absolute path")]
@@ -108,7 +112,7 @@ impl UsageError {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
             Self::UploadWords => {
-                "for example: upload shop cart prod /dumps/java_pid1.hprof; for a project of that name type `dump upload …`"
+                "for example: upload shop cart prod /dumps/java_pid1.hprof; for a project of that name type: dump upload APP ENV"
                     .into()
             }
             Self::FileFirst(_) => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
@@ -135,6 +139,10 @@ impl UsageError {
                                        a store named by --store takes none of them from a file"
                 .into(),
             Self::OneObject => "name a store with a key, or one file at a time".into(),
+            Self::Kinds(_) => "name threads, histogram, memory or info, or several with ',' between: \
+                               take threads,info PROJECT APP ENV"
+                .into(),
+            Self::TakeSigned => "name a store with a key, or --store - for standard output".into(),
             Self::NoDiskKeepClass => "leave --no-disk or --keep-class away".into(),
             Self::NoDiskKeep => "leave --no-disk or --store-down keep away".into(),
             Self::Terminal => "send it to a file: --store - PROJECT APP ENV > dump.hprof.gz".into(),
@@ -170,7 +178,25 @@ fn unread_hint(path: &str, source: &std::io::Error) -> String {
         ErrorKind::NotADirectory => format!("name a directory: {shown} is a file, or lies behind one"),
         ErrorKind::IsADirectory => format!("name a file: {shown} is a directory"),
         _ if NotRegular::of(source).is_some_and(NotRegular::is_dir) => format!("name a file: {shown} is a directory"),
+        ErrorKind::InvalidData => format!("name a text file: {shown} is none"),
         _ => format!("check that {shown} is there and readable"),
+    }
+}
+
+/// Longest name of a requester in bytes. A receipt shows it in one line.
+const REQUESTER_MAX: usize = 256;
+
+/// Checks the name of a requester. The receipt repeats it to people, so it is short and holds no control characters.
+pub(super) fn requester(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("no text at all".into())
+    } else if text.len() > REQUESTER_MAX {
+        Err(format!("longer than {REQUESTER_MAX} bytes"))
+    } else if text.contains(is_command) {
+        Err("it holds control characters".into())
+    } else {
+        Ok(text.to_owned())
     }
 }
 

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_yet_or_a_part_beside_it_is_growing() {
+    fn dump_without_an_end_or_with_a_part_is_growing() {
         assert_eq!(seen("a.hprof", &dump(false), &[]), "Growing");
         assert_eq!(seen("a.hprof", b"JAVA", &[]), "Growing");
         let dir = tempfile::tempdir().unwrap();

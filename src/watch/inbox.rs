@@ -213,7 +213,7 @@ mod tests {
     use crate::kept::journal::tests::begin;
 
     #[test]
-    fn the_journal_of_a_file_gives_it_its_key_and_that_of_an_earlier_one_does_not() {
+    fn file_takes_its_key_from_its_own_journal_only() {
         let (dir, place) = (tempfile::tempdir().unwrap(), Place::new("p", "a", "e").unwrap());
         let pattern = vec![Pattern::new("*.log").unwrap()];
         let inbox = Inbox::open(dir.path(), pattern, place.clone(), "pod".into()).unwrap();

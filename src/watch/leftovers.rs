@@ -153,7 +153,7 @@ mod tests {
     use crate::kept::journal::tests::begin;
 
     #[test]
-    fn a_journal_without_its_file_is_removed_and_what_is_called_like_one_stays() {
+    fn journal_without_its_file_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let [orphan, young, foreign] = ["orphan", "young", "foreign"].map(|name| dir.path().join(name));
         drop([&orphan, &young].map(|path| Journal::create(&Entry::named(path).unwrap(), &begin()).unwrap()));

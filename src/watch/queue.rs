@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_the_first_and_the_newest_stay_and_what_is_at_work() {
+    fn full_queue_keeps_the_first_the_newest_and_the_current() {
         assert_eq!(queue(&["a", "b", "c", "d"]).surplus(Path::new(""), 2), [PathBuf::from("b"), PathBuf::from("c")]);
         let mut queue = queue(&["a", "b", "c", "d"]);
         queue.take_due();

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn however_much_there_is_to_tell_the_file_has_one_length_and_can_be_written_over() {
+    fn status_file_has_one_length_whatever_it_holds() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("status.json");
         let obstacles = (0..1000).map(|number| format!("{number} cannot be read")).collect();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_an_ailment_and_what_another_start_does_not_mend_is_none() {
+    fn silent_watcher_is_ailing_and_a_blocked_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("status.json");
         let mut status = Status { last_error: Some("the store is down".into()), waiting: 3, ..Status::default() };
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stores_is_heard_of_and_may_take_as_long_as_an_upload() {
+    fn storing_watcher_may_be_silent_as_long_as_an_upload() {
         let (now, seconds) = (Utc::now(), |seconds| Utc::now() + chrono::Duration::seconds(seconds));
         let mut status = Status::default();
         status.idles();

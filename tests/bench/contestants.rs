@@ -126,8 +126,8 @@ impl Contestant {
             Contestant::Bare => jattach(pid, site),
             Contestant::Isal => to_directory(isal, pid, site),
             Contestant::Flate2 => to_directory(site.flate2().ok_or("no binary")?, pid, site),
-            Contestant::IsalS3 => to_s3(isal, pid, site, &[]),
-            Contestant::NoDisk => to_s3(isal, pid, site, &["--no-disk"]),
+            Contestant::IsalS3 => with_s3(isal, pid, site, &[]),
+            Contestant::NoDisk => with_s3(isal, pid, site, &["--no-disk"]),
             Contestant::Jcmd => jcmd(pid, jdk, site),
             Contestant::Pigz => compressed_by("pigz", pid, site),
             Contestant::Gzip => compressed_by("gzip", pid, site),
@@ -149,7 +149,7 @@ fn to_directory(binary: &Path, pid: u32, site: &Site) -> Result<PathBuf, String>
     Ok(store.join(key(&receipt)?))
 }
 
-fn to_s3(binary: &Path, pid: u32, site: &Site, more: &[&str]) -> Result<PathBuf, String> {
+fn with_s3(binary: &Path, pid: u32, site: &Site, more: &[&str]) -> Result<PathBuf, String> {
     let mut command = ours(binary, pid, site);
     command.args(["--store", &format!("s3://{BUCKET}/heaps")]).args(site.s3.flags()).args(more);
     command.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);

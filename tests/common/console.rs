@@ -92,9 +92,20 @@ impl Console {
             .unwrap_or_else(|e| panic!("cannot say {command}: {e}; output:\n{}", self.log()));
     }
 
-    /// Sends a command and returns the line that answers it.
+    /// One line for one command: ping, gap, gc, oom, busy. See `Heap.java`.
     #[track_caller]
-    pub fn say(&self, command: &str, bound: Duration) -> String {
+    pub fn say(&self, command: &str) -> String {
+        self.say_within(command, PATIENCE)
+    }
+
+    /// The longest pause that the JVM has felt since it was last asked.
+    #[track_caller]
+    pub fn longest_gap(&self) -> Duration {
+        gap(&self.say("gap"))
+    }
+
+    #[track_caller]
+    pub fn say_within(&self, command: &str, bound: Duration) -> String {
         let from = self.shared.lock().lines.len();
         self.send(command);
         let word = command.split(' ').next().unwrap_or_default();
@@ -107,6 +118,7 @@ impl Console {
         self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// What it has printed so far, stdout and stderr.
     pub fn log(&self) -> String {
         self.shared.lock().text()
     }
@@ -144,4 +156,14 @@ fn collect(pipe: impl Read + Send + 'static, stream: Stream, shared: &Arc<Shared
         shared.lock().open -= 1;
         shared.changed.notify_all();
     });
+}
+
+/// Reads the answer to `gap`.
+#[track_caller]
+fn gap(answer: &str) -> Duration {
+    let millis = answer
+        .strip_prefix("gap ")
+        .and_then(|text| text.parse::<f64>().ok())
+        .unwrap_or_else(|| panic!("not the answer to gap: {answer:?}"));
+    Duration::from_secs_f64(millis / 1000.0)
 }

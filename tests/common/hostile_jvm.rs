@@ -70,6 +70,11 @@ def answer(client):
         if kind == 'escapes':
             text = '\nFORGED: all is well\nUnable to create: no \x1b[31mroom\x07\r\x9b2J\n'
     client.sendall(('0\n' + text).encode())
+    if first == 'Thread.print' and kind == 'many threads':
+        client.sendall(b'Full thread dump\n')
+        stack = b'"pool-1-thread-1" #12 prio=5\n' + b'\tat com.acme.Order.wait(Order.java:7)\n' * 20
+        for _ in range(320):
+            client.sendall(stack * ((1 << 20) // len(stack) + 1))
     client.close()
 
 def serve():

@@ -2,14 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::bed;
-use super::console::{Console, PATIENCE};
+use super::console::Console;
 
 pub struct TestJvm {
     child: Mutex<Child>,
@@ -31,6 +31,14 @@ pub struct Builder {
     cwd: Option<PathBuf>,
     env: Vec<(OsString, OsString)>,
     clean_env: bool,
+}
+
+impl Deref for TestJvm {
+    type Target = Console;
+
+    fn deref(&self) -> &Console {
+        &self.console
+    }
 }
 
 impl TestJvm {
@@ -57,51 +65,13 @@ impl TestJvm {
         self.pid
     }
 
-    /// One line for one command: ping, gap, gc, oom, busy. See `Heap.java`.
-    #[track_caller]
-    pub fn say(&self, command: &str) -> String {
-        self.console.say(command, PATIENCE)
-    }
-
-    #[track_caller]
-    pub fn say_within(&self, command: &str, bound: Duration) -> String {
-        self.console.say(command, bound)
-    }
-
-    /// Sends a command and does not wait for the answer.
-    #[track_caller]
-    pub fn send(&self, command: &str) {
-        self.console.send(command);
-    }
-
-    /// The longest pause that the JVM has felt since it was last asked.
-    #[track_caller]
-    pub fn longest_gap(&self) -> Duration {
-        gap(&self.say("gap"))
-    }
-
     pub fn is_alive(&self) -> bool {
         matches!(self.child().try_wait(), Ok(None))
-    }
-
-    /// What it has printed so far, stdout and stderr.
-    pub fn log(&self) -> String {
-        self.console.log()
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Reads the answer to `gap`.
-#[track_caller]
-pub fn gap(answer: &str) -> Duration {
-    let millis = answer
-        .strip_prefix("gap ")
-        .and_then(|text| text.parse::<f64>().ok())
-        .unwrap_or_else(|| panic!("not the answer to gap: {answer:?}"));
-    Duration::from_secs_f64(millis / 1000.0)
 }
 
 impl Drop for TestJvm {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::s3::{KEY, S3Server, SECRET};
 use super::{schema, secrets};
 
 /// Longer than any run here takes; a run that hangs fails its test.
@@ -146,6 +147,16 @@ impl Tool {
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.0.env(key, value);
         self
+    }
+
+    /// Sets the key that the S3 server knows.
+    pub fn with_key(self) -> Self {
+        self.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+    }
+
+    /// Sets what reaches this S3 server, but for the store.
+    pub fn with_s3(self, server: &S3Server) -> Self {
+        self.args(&server.flags().iter().map(String::as_str).collect::<Vec<_>>()).with_key()
     }
 
     pub fn command(mut self, change: impl FnOnce(&mut Command)) -> Self {

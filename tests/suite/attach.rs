@@ -10,10 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Tool, binary};
+use crate::common::waiting::wait_until;
 use crate::containers::{INSIDE, census_of, files_but_the_socket};
-use crate::recipes::wait_until;
 
 const ID_CAPS: [&str; 2] = ["CAP_SETUID", "CAP_SETGID"];
 
@@ -208,12 +208,9 @@ fn jvm_killed_in_its_dump_has_ended() {
         let Some(jvm) = TestJvm::builder(version) else { continue };
         let (dumps, server) = (tempfile::tempdir().unwrap(), S3Server::start());
         let jvm = jvm.arg("mb=300").start();
-        let (dir, flags) = (dumps.path().to_str().unwrap(), server.flags());
-        let flags = flags.iter().map(String::as_str).collect::<Vec<_>>();
-        let tool =
-            Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&flags).args(&["--dir", dir, "-vv"]).args(args);
-        let tool = tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
-        let mut run = tool.spawn().hear();
+        let dir = dumps.path().to_str().unwrap();
+        let tool = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&["--dir", dir, "-vv"]).args(args);
+        let mut run = tool.with_s3(&server).spawn().hear();
         let pid = Pid::from_raw(jvm.pid().cast_signed()).unwrap();
         let begun = || std::fs::read_dir(dumps.path()).unwrap().count() > 0;
         wait_until("the dump", || begun() || run.child.try_wait().is_ok_and(|ended| ended.is_some()));

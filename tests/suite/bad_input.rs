@@ -40,13 +40,13 @@ fn each_bad_input_has_its_exit_status_and_a_next_step() {
         ("no bucket", vec!["a", "b", "c", "--store", "s3:///x"], 2, "names no bucket", "s3://BUCKET"),
         ("a level out of range", with(&["--level", "12"]), 2, "not a gzip level from 1 to 9", "--help"),
         ("a level that is no number", with(&["--level", "fast"]), 2, "level = 'fast'", "--help"),
-        ("a time without a unit", with(&["--deadline", "25"]), 2, "not a time such as", "--help"),
+        ("a time without a unit", with(&["--deadline", "25"]), 2, "a time needs a unit", "--help"),
         ("a relative directory", with(&["--dir", "dumps"]), 2, "not an absolute path", "--help"),
         ("an unknown choice", with(&["--select", "best"]), 2, "lowest, newest, largest", "--help"),
         ("neither dumped nor skipped", with(&["--if-unknown", "ask"]), 2, "dump, skip", "--help"),
         ("half a key", with(&[]), 2, "go together", "same place"),
         ("a settings file that is not there", vec!["a", "b", "c", "--config", &absent], 2, "cannot read", "is there"),
-        ("a settings file of garbage", vec!["a", "b", "c", "--config", &garbage], 2, "cannot read", "readable"),
+        ("a settings file of garbage", vec!["a", "b", "c", "--config", &garbage], 2, "cannot read", "name a text file"),
         ("a misspelt key", vec!["a", "b", "c", "--config", &misspelt], 2, "unknown key 'stroe'", "correct the file"),
         ("a process number below one", with(&["--pid", "-4"]), 2, "", "--help"),
         ("a process that is no JVM", vec!["a", "b", "c", "--store", "-", "--pid", &sleeping], 3, "not a JVM", "--pid"),
@@ -100,7 +100,7 @@ fn this_process_itself_is_refused_by_its_number() {
 }
 
 #[test]
-fn a_settings_file_beside_the_program_that_others_can_write_is_refused() {
+fn settings_file_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("jmap-dump-tool");
     let file = dir.path().join("jmap-dump-tool.toml");

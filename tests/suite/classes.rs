@@ -76,7 +76,7 @@ fn the_largest_classes_of_each_jvm_are_those_of_another_reader() {
 }
 
 #[test]
-fn a_file_tells_the_same_plain_or_gzipped_and_people_see_ten_lines() {
+fn classes_of_a_file_are_the_same_plain_or_gzipped() {
     let Some(jvm) = jvm("17") else { return };
     let (jvm, store) = (jvm.start(), tempfile::tempdir().unwrap());
     let store_path = store.path().to_str().unwrap();

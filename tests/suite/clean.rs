@@ -7,67 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
-use crate::common::jvm::TestJvm;
+use crate::common::shape::{Shape, files_in, resume};
 use crate::common::tool::{Ended, Run, Tool, has_run, seconds_of, time_of};
-use crate::recipes::wait_until;
-
-/// A JVM with a directory of its own: its current one, where the attach file goes first.
-pub struct Shape {
-    pub jvm: TestJvm,
-    cwd: tempfile::TempDir,
-    pub dumps: tempfile::TempDir,
-    pub store: tempfile::TempDir,
-}
-
-impl Shape {
-    pub fn new(version: &str, megabytes: u32) -> Option<Self> {
-        let cwd = tempfile::tempdir().unwrap();
-        let jvm = TestJvm::builder(version)?.cwd(cwd.path()).arg(format!("mb={megabytes}")).arg("markers=50").start();
-        Some(Self { jvm, cwd, dumps: tempfile::tempdir().unwrap(), store: tempfile::tempdir().unwrap() })
-    }
-
-    /// The same for a JVM of another user, whose directories are his.
-    pub fn of_user(version: &str, megabytes: u32, uid: u32) -> Option<Self> {
-        let [cwd, dumps, store] = [(); 3].map(|()| tempfile::tempdir().unwrap());
-        for dir in [&cwd, &dumps] {
-            std::os::unix::fs::chown(dir.path(), Some(uid), Some(uid)).unwrap();
-        }
-        let jvm = TestJvm::builder(version)?.uid(uid).cwd(cwd.path());
-        let jvm = jvm.arg(format!("mb={megabytes}")).arg("markers=50").start();
-        Some(Self { jvm, cwd, dumps, store })
-    }
-
-    pub fn dump(&self) -> Tool {
-        let dirs = [self.store.path(), self.dumps.path()].map(|dir| dir.to_str().unwrap());
-        Tool::dump(self.jvm.pid(), dirs[0]).args(&["--dir", dirs[1]])
-    }
-
-    /// Nothing of ours in any directory that a run touches, but for what the receipt names.
-    #[track_caller]
-    pub fn assert_clean(&self, what: &str) {
-        assert_eq!(files_in(self.cwd.path()), BTreeSet::new(), "{what}: in the JVM's directory");
-        assert_eq!(files_in(self.dumps.path()), BTreeSet::new(), "{what}: in the dump directory");
-        let attach_file = format!("/tmp/.attach_pid{}", self.jvm.pid());
-        assert!(!Path::new(&attach_file).exists(), "{what}: {attach_file}");
-        assert!(self.jvm.is_alive(), "{what}: the JVM is dead");
-        assert_eq!(self.jvm.say("ping"), "pong", "{what}");
-        assert!(!self.jvm.log().contains("Full thread dump"), "{what}: {}", self.jvm.log());
-    }
-}
-
-pub fn files_in(dir: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(dir).unwrap().flatten() {
-        found.insert(entry.path().display().to_string());
-        if entry.path().is_dir() {
-            found.extend(files_in(&entry.path()));
-        }
-    }
-    found
-}
+use crate::common::waiting::wait_until;
 
 #[test]
-fn a_run_that_stored_its_dump_leaves_only_the_object_and_what_lies_beside_it() {
+fn successful_run_leaves_the_object_and_its_texts_only() {
     let Some(shape) = Shape::new("17", 4) else { return };
     let stored = shape.dump().run().expect(0).stored();
     shape.assert_clean("after success");
@@ -77,7 +22,7 @@ fn a_run_that_stored_its_dump_leaves_only_the_object_and_what_lies_beside_it() {
 }
 
 #[test]
-fn a_signal_at_any_moment_leaves_nothing_but_what_the_receipt_names() {
+fn signalled_run_leaves_only_what_its_receipt_names() {
     for (version, signal) in [("17", Signal::TERM), ("25", Signal::INT), ("8", Signal::TERM)] {
         let Some(shape) = Shape::new(version, 48) else { continue };
         // The moments are spread over the whole length of a run, however fast the machine is.
@@ -111,17 +56,6 @@ fn remove_kept(receipt: &serde_json::Value, what: &str) {
     assert!(stored.len() == 1 && !Path::new(path).exists(), "{what}: {stored:?}");
 }
 
-/// Stores what was left in `dir`, checks it, and says what it was.
-#[track_caller]
-pub fn resume(dir: &Path, what: &str) -> Vec<String> {
-    let store = tempfile::tempdir().unwrap();
-    let args = ["upload", "--output", "json", "--store", store.path().to_str().unwrap(), "--resume"];
-    let ended = Tool::new(&args).arg(dir).run();
-    assert_eq!(ended.code, 0, "{what}: {ended:?}");
-    let stored = files_in(store.path()).into_iter().filter(|path| path.ends_with(".hprof.gz"));
-    stored.inspect(|path| drop(assert_complete(path))).collect()
-}
-
 #[test]
 fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
     let Some(shape) = Shape::new("17", 300) else { return };
@@ -133,7 +67,7 @@ fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
 
 /// Its file has no name, and what is compressed of it is given back to the disk: stopping would lose it.
 #[test]
-fn a_dump_that_the_jvm_has_finished_outlives_the_end_of_its_time() {
+fn finished_dump_outlives_the_deadline() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 50) else { continue };
         let dump = || shape.dump().args(&["--all", "--level", "9"]);
@@ -201,7 +135,7 @@ fn catches_hang_up(pid: u32) -> Option<bool> {
 }
 
 #[test]
-fn a_reader_of_the_dump_itself_that_goes_away_leaves_the_kept_dump() {
+fn reader_that_goes_away_leaves_a_kept_dump() {
     let Some(shape) = Shape::new("17", 8) else { return };
     let mut run = Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json"])
         .args(&["--pid", &shape.jvm.pid().to_string(), "--dir", shape.dumps.path().to_str().unwrap()])
@@ -278,7 +212,7 @@ fn a_failed_dump_leaves_nothing() {
 
 /// Its heap is so large that it cannot be done before the signal comes.
 #[test]
-fn a_jvm_that_dies_during_its_dump_ends_the_run_and_leaves_nothing() {
+fn jvm_that_dies_in_its_dump_ends_the_run() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 500) else { continue };
         let run = shape.dump().args(&["--deadline", "60s"]).spawn();
@@ -301,7 +235,7 @@ fn writes_below(pid: u32, dir: &Path) -> bool {
 }
 
 #[test]
-fn a_reader_of_the_dump_that_stalls_does_not_outlive_the_deadline() {
+fn stalled_reader_does_not_outlive_the_deadline() {
     let Some(shape) = Shape::new("17", 8) else { return };
     let mut run = Tool::new(&["shop", "cart", "prod", "--store", "-", "--output", "json", "--deadline", "3s"])
         .args(&["--pid", &shape.jvm.pid().to_string(), "--dir", shape.dumps.path().to_str().unwrap()])

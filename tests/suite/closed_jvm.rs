@@ -105,7 +105,7 @@ fn process_that_is_closed_is_not_called_no_jvm() {
     let mut sleeper = sleeper.spawn().unwrap();
     let pid = sleeper.id().to_string();
     let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    crate::recipes::wait_until("the closed process", || name() == "shut\n");
+    crate::common::waiting::wait_until("the closed process", || name() == "shut\n");
     for who in [Who::User(NAMELESS), Who::RootOfDocker] {
         let ended = run(who, &["a", "b", "c", "--store", "-", "--pid", &pid]);
         assert_eq!(ended.code, 3, "{who:?}: {ended:?}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::common::browser::Browser;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::Tool;
 use crate::fetch::screenshots;
 
@@ -73,12 +73,9 @@ fn page(dir: &Path, amount: usize) -> String {
         let receipt = receipt(number, &key).to_string();
         std::fs::write(server.object(&key.replace(".hprof.gz", ".json")), receipt).unwrap();
     }
-    let flags = server.flags();
     let tool = Tool::new(&["list", "shop", "--links", "1h", "--output", "html", "--store", &format!("s3://{BUCKET}")])
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("RUST_LOG", "warn")
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
+        .with_s3(&server)
+        .env("RUST_LOG", "warn");
     let path = dir.join(format!("{amount}.html"));
     std::fs::write(&path, tool.run().expect(0).stdout).unwrap();
     format!("file://{}", path.display())
@@ -166,7 +163,7 @@ fn filter_hides_what_does_not_fit(browser: &Browser, url: &str) {
     browser.click("button[aria-pressed=true]");
     assert_eq!(browser.eval(shown), 30);
     browser.click("td .copy button");
-    crate::recipes::wait_until("the link is copied", || {
+    crate::common::waiting::wait_until("the link is copied", || {
         browser.eval("document.querySelector('td .copy button').textContent") == "Copied"
     });
 }

@@ -26,8 +26,9 @@ fn policy_is_loosened_by_no_source_and_no_verb() {
     let other = other.to_str().unwrap();
     let config = dir.path().join("settings.toml");
     let write = |text: &str| std::fs::write(&config, text).unwrap();
-    let verbs: [&[&str]; 7] = [
+    let verbs: [&[&str]; 8] = [
         &["dump", "a", "b", "c", "--pid", "1"],
+        &["take", "threads", "a", "b", "c", "--pid", "1"],
         &["upload", "a", "b", "c", path],
         &["watch", "a", "b", "c", dir.path().to_str().unwrap()],
         &["check", "a", "b", "c", "--pid", "1"],

@@ -26,7 +26,7 @@ pub fn files_but_the_socket(container: &Container) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn the_binary_alone_dumps_each_jvm_of_a_distroless_container_as_root_and_as_user() {
+fn binary_alone_dumps_each_distroless_jvm() {
     for version in VERSIONS.into_iter().chain(["17-musl"]) {
         for uid in [0, 1000] {
             let Some(container) = Container::builder(version) else { continue };
@@ -45,7 +45,7 @@ fn the_binary_alone_dumps_each_jvm_of_a_distroless_container_as_root_and_as_user
 
 /// A sidecar sees the JVM in its own pid namespace, and has another file system.
 #[test]
-fn a_sidecar_that_shares_the_process_namespace_dumps_the_jvm_of_another_container() {
+fn sidecar_dumps_the_jvm_of_another_container() {
     for version in ["8", "17", "25"] {
         for (jvm_uid, our_uid) in [(0, 0), (1000, 1000), (1000, 0)] {
             let (Some(jvm), Some(sidecar)) = (Container::builder(version), Container::builder("17")) else { continue };
@@ -63,7 +63,7 @@ fn a_sidecar_that_shares_the_process_namespace_dumps_the_jvm_of_another_containe
 }
 
 #[test]
-fn of_two_jvms_in_a_container_the_lowest_pid_is_taken_and_both_are_told() {
+fn lowest_pid_of_two_jvms_is_dumped_and_both_are_named() {
     let Some(builder) = Container::builder("17") else { return };
     let container = builder.arg("markers=5").busybox().bind_read_only(binary(), INSIDE).start();
     let line = format!("sleep 100 | {}/bin/java -cp /classes Heap markers=6", crate::common::container::JAVA_HOME);
@@ -111,7 +111,7 @@ fn a_jvm_that_is_killed_during_its_dump_is_told_as_such() {
 }
 
 #[test]
-fn a_dump_into_memory_that_the_container_does_not_have_is_refused() {
+fn dump_beyond_the_container_s_memory_is_refused() {
     let Some(builder) = Container::builder("17") else { return };
     let builder = builder.memory_limit(256 << 20).tmpfs("/dumps", "1g").jvm_arg("-Xmx180m").arg("mb=100");
     let container = builder.bind_read_only(binary(), INSIDE).start();

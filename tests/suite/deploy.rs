@@ -163,7 +163,7 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
 
 /// What the types cannot know, and the API server would refuse.
 #[test]
-fn each_volume_of_the_manifests_is_mounted_and_each_mount_has_its_volume() {
+fn manifests_mount_each_volume_and_no_other() {
     for name in names() {
         let all = containers(&name);
         let mounts: Vec<_> = all.iter().flat_map(|(_, container)| container.volume_mounts.iter().flatten()).collect();
@@ -179,7 +179,7 @@ fn each_volume_of_the_manifests_is_mounted_and_each_mount_has_its_volume() {
 
 /// The kubelet evicts the pod that exceeds a `sizeLimit`, and nothing inside tells it.
 #[test]
-fn each_manifest_names_the_dumps_volume_and_tells_its_size_limit() {
+fn manifests_name_the_dump_volume_and_its_size_limit() {
     let mut told = Vec::new();
     for (name, (pod, container)) in
         names().into_iter().flat_map(|name| containers(&name).into_iter().map(move |c| (name.clone(), c)))
@@ -218,7 +218,7 @@ fn limit_of(pod: &PodSpec, mount: &VolumeMount) -> Option<(String, String)> {
 
 /// The environment of a JVM is in its dump, and a manifest is in a repository.
 #[test]
-fn no_secret_is_written_in_a_manifest_or_put_into_the_environment_of_a_jvm() {
+fn manifests_hold_no_secret_and_give_none_to_a_jvm() {
     for (name, (_, container)) in
         names().into_iter().flat_map(|name| containers(&name).into_iter().map(move |c| (name.clone(), c)))
     {

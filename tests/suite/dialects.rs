@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::common::recorder::{Manners, Recorded, Recorder, Step, hex};
-use crate::common::s3::{BUCKET, KEY, SECRET};
+use crate::common::s3::{BUCKET, KEY};
 use crate::common::tokens::SESSION;
 use crate::common::tool::Tool;
 
@@ -74,8 +74,7 @@ fn through(recorder: &Recorder, scheme: &str, dump: &Dump) -> Tool {
     let store = format!("{scheme}://{BUCKET}/heaps");
     Tool::new(&["upload", "shop", "cart", "prod", &dump.path, "--output", "json", "--store", &store])
         .args(&["--proxy", &recorder.url(), "--retry-for", "2s"])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_key()
 }
 
 fn upload(recorder: &Recorder, cloud: &Cloud, dump: &Dump) -> Tool {
@@ -110,8 +109,7 @@ fn a_listing_without_tokens_is_listed_to_its_end() {
         let store = format!("{scheme}://{BUCKET}/heaps");
         let ended = Tool::new(&["list", "shop", "--output", "json", "--store", &store])
             .args(&["--endpoint", "http://obs.cn-north-4.myhuaweicloud.com", "--proxy", &recorder.url()])
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .with_key()
             .run()
             .expect(0);
         let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
@@ -231,7 +229,7 @@ fn verified(manners: Manners) -> String {
 }
 
 #[test]
-fn a_dump_of_which_the_store_tells_another_checksum_never_counts_as_checked() {
+fn other_checksum_never_counts_as_verified() {
     let recorder = Recorder::start(Manners { strange_part: Some(2), ..Manners::default() });
     let ended = upload(&recorder, &CLOUDS[0], &Dump::new()).run().expect(0);
     assert!(ended.stderr.contains("another part 2"), "{}", ended.stderr);
@@ -242,7 +240,7 @@ fn a_dump_of_which_the_store_tells_another_checksum_never_counts_as_checked() {
 
 /// OSS's is a unique value by rules of its own (Alibaba Cloud: "CompleteMultipartUpload").
 #[test]
-fn an_etag_that_tells_nothing_of_the_content_does_not_hinder_the_upload() {
+fn etag_that_is_no_checksum_does_not_hinder_the_upload() {
     assert_eq!(verified(Manners { opaque: true, ..Manners::default() }), "checksum");
 }
 

@@ -7,8 +7,9 @@ use crate::common::messages::{self, Message, fixed_part};
 use crate::common::pages::{anchors, guides, links, names, target_of, text, whole_blocks};
 use crate::common::tool::Tool;
 
-const VERBS: &[&str] =
-    &["dump", "ps", "check", "upload", "watch", "status", "list", "fetch", "presign", "verify", "arm", "install"];
+pub const VERBS: &[&str] = &[
+    "dump", "take", "ps", "check", "upload", "watch", "status", "list", "fetch", "presign", "verify", "arm", "install",
+];
 
 #[test]
 fn each_link_of_a_page_leads_somewhere() {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clean::{Shape, files_in};
 use crate::common::s3::S3Server;
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Run, Tool, time_of};
 use crate::no_disk::{VERSIONS, dump};
 

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::clean::{Shape, files_in, resume};
 use crate::common::bed::cannot_run;
 use crate::common::hprof_check::assert_complete;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
+use crate::common::shape::{Shape, files_in, resume};
 use crate::common::tool::{Ended, Run, Tool, has_run};
+use crate::common::waiting::wait_until;
 use crate::full_volume::Volume;
-use crate::recipes::wait_until;
 
 /// What a run may take to stop after its deadline: the deadline itself is seen at once.
 const SLACK: Duration = Duration::from_secs(10);
@@ -201,13 +201,10 @@ fn full_disk_before_a_stalled_store_ends_the_run() {
         return cannot_run("mounting a tmpfs needs root");
     };
     server.stall(Duration::from_secs(120));
-    let flags = server.flags();
     let begun = Instant::now();
     let ended = Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}"))
         .args(&["--force", "--dir", shape.dumps.path().to_str().unwrap()])
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_s3(&server)
         .run();
     assert!([5, 6].contains(&ended.code), "{ended:?}");
     assert!(begun.elapsed() < Duration::from_secs(90), "{:?}: {}", begun.elapsed(), ended.stderr);
@@ -257,5 +254,5 @@ fn journals_below(dir: &Path) -> usize {
 
 /// Neither a JVM nor a run nor a guard has a file there, with a name or without.
 fn no_files_held_below(dir: &Path) -> bool {
-    crate::guard::deleted_files_in_use(dir).is_empty()
+    crate::common::killed_run::deleted_files_in_use(dir).is_empty()
 }

@@ -9,11 +9,11 @@ use crate::common::bed::cannot_run;
 use crate::common::browser::Browser;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
+use crate::common::killed_run::moments;
 use crate::common::relay::Relay;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server, SECRET};
 use crate::common::tool::{Ended, Tool, time_of};
-use crate::guard::moments;
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 
 /// A store with one dump in it.
 struct StoredDump {
@@ -27,7 +27,7 @@ impl StoredDump {
         let server = S3Server::start();
         let jvm = TestJvm::builder("17")?.arg(format!("mb={megabytes}")).arg("markers=55").start();
         let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}/heaps")).args(&["--reason", "before the pod dies"]);
-        let receipt = with_keys(&server, dump).run().expect(0).receipt();
+        let receipt = dump.with_s3(&server).run().expect(0).receipt();
         Some(Self { server, receipt, files: tempfile::tempdir().unwrap() })
     }
 
@@ -40,7 +40,7 @@ impl StoredDump {
     }
 
     fn tool(&self, words: &[&str]) -> Tool {
-        with_keys(&self.server, Tool::new(words).args(&["--store", &format!("s3://{BUCKET}/heaps")]))
+        Tool::new(words).args(&["--store", &format!("s3://{BUCKET}/heaps")]).with_s3(&self.server)
     }
 
     fn fetch(&self, flags: &[&str]) -> Tool {
@@ -58,20 +58,13 @@ impl StoredDump {
     }
 }
 
-fn with_keys(server: &S3Server, tool: Tool) -> Tool {
-    let flags = server.flags();
-    tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-}
-
 fn sha256(path: &Path) -> String {
     let ended = Command::new("sha256sum").arg(path).output().unwrap();
     String::from_utf8(ended.stdout).unwrap().split(' ').next().unwrap().to_owned()
 }
 
 #[test]
-fn what_is_stored_is_listed_with_what_its_receipt_tells() {
+fn list_shows_the_receipt_of_each_object() {
     let Some(stored) = StoredDump::new(4) else { return };
     for under in [&["shop"][..], &["shop", "cart"], &["shop", "cart", "prod"]] {
         let ended = stored.tool(&["list"]).args(under).args(&["--output", "json"]).run().expect(0);
@@ -111,7 +104,7 @@ fn a_thousand_objects_are_a_thousand() {
         std::fs::write(dir.join(format!("20260101T000000Z_pod+x_7_{dump:06x}.hprof.gz")), "").unwrap();
     }
     let words = ["list", "shop", "--output", "json", "--store", &format!("s3://{BUCKET}/heaps")];
-    let ended = with_keys(&server, Tool::new(&words)).run().expect(0);
+    let ended = Tool::new(&words).with_s3(&server).run().expect(0);
     let rows: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 1000);
 }
@@ -132,11 +125,11 @@ fn a_link_works_without_keys_and_ends() {
 }
 
 #[test]
-fn a_dump_s_receipt_has_a_link_on_request_and_what_is_stored_beside_it_has_none() {
+fn printed_receipt_has_a_link_and_the_stored_one_has_none() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let (jvm, files) = (jvm.start(), tempfile::tempdir().unwrap());
     let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&["--link", "2h"]);
-    let receipt = with_keys(&server, dump).run().expect(0).receipt();
+    let receipt = dump.with_s3(&server).run().expect(0).receipt();
     let (link, path) = (receipt["link"].as_str().unwrap(), files.path().join("by-link"));
     assert!(Command::new("curl").args(["-sf", "-o"]).arg(&path).arg(link).status().unwrap().success());
     assert_eq!(sha256(&path), receipt["object"]["sha256"].as_str().unwrap());
@@ -146,11 +139,11 @@ fn a_dump_s_receipt_has_a_link_on_request_and_what_is_stored_beside_it_has_none(
     let dump = Tool::dump(jvm.pid(), files.path().to_str().unwrap()).args(&["--link", "2h"]);
     assert!(dump.run().expect(0).receipt()["warnings"].to_string().contains("no links"));
     let dump = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}")).args(&["--link", "8d"]);
-    with_keys(&server, dump).run().expect(2);
+    dump.with_s3(&server).run().expect(2);
 }
 
 #[test]
-fn a_fetched_dump_is_the_one_that_was_stored_and_nothing_is_overwritten() {
+fn fetched_dump_is_the_stored_one_and_replaces_nothing() {
     let Some(stored) = StoredDump::new(40) else { return };
     let ended = stored.fetch(&[]).run().expect(0);
     let fetched = ended.receipt();
@@ -181,7 +174,7 @@ const PIECE: u64 = 8 << 20;
 const AT_ONCE: u64 = 4;
 
 #[test]
-fn a_fetch_that_is_cut_goes_on_with_what_is_missing() {
+fn cut_fetch_goes_on_with_missing_ranges() {
     let Some(stored) = StoredDump::new(megabytes()) else { return };
     let length = time_of(|| {
         let _ = std::fs::remove_file(stored.file());
@@ -231,7 +224,7 @@ fn a_flipped_byte_anywhere_is_noticed() {
 }
 
 #[test]
-fn the_page_is_shown_by_a_browser_and_its_link_leads_to_the_dump() {
+fn page_in_a_browser_links_to_the_dump() {
     let Some(stored) = StoredDump::new(2) else { return };
     let html = stored.tool(&["list", "shop", "--links", "1h", "--output", "html"]).run().expect(0).stdout;
     let page = stored.files.path().join("page.html");

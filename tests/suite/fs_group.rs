@@ -8,9 +8,8 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{KEY, SECRET};
 use crate::common::tool::{Ended, Run, Tool};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 use crate::secrets::files_below;
 
 const GROUP: u32 = 4711;
@@ -56,8 +55,7 @@ impl Pod {
     fn without_store(tool: Tool) -> Tool {
         tool.args(&["--store", "s3://dumps/heaps", "--endpoint", "http://127.0.0.1:1", "--region", "x"])
             .args(&["--retry-for", "1s"])
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .with_key()
     }
 
     fn with_store(&self, words: &[&str]) -> Tool {
@@ -119,7 +117,7 @@ fn sample(dir: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn what_is_kept_on_a_volume_is_stored_by_the_next_pod_as_it_was_begun() {
+fn next_pod_stores_a_kept_dump_as_it_was_begun() {
     for version in ["8", "17", "25"] {
         let (pod, Some(jvm)) = (Pod::new(), jvm(version)) else { continue };
         if !is_root() {
@@ -164,7 +162,7 @@ fn the_next_pod_s_watcher_starts_and_stores_what_waits_for_it() {
 }
 
 #[test]
-fn a_journal_that_another_user_s_group_may_write_is_refused_and_stays_with_its_file() {
+fn journal_that_a_foreign_group_may_write_is_refused() {
     let samples = tempfile::tempdir().unwrap();
     let (Some(sample), true) = (sample(samples.path()), is_root()) else { return };
     let pod = Pod::new();
@@ -187,7 +185,7 @@ fn a_journal_that_another_user_s_group_may_write_is_refused_and_stays_with_its_f
 }
 
 #[test]
-fn a_waiting_place_that_another_user_may_write_is_refused_without_a_word_of_removing_it() {
+fn waiting_directory_of_another_user_is_refused() {
     if !is_root() {
         return;
     }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::tool::Tool;
-use crate::watch::{Pod, SOON, Watcher, wait_until};
+use crate::common::waiting::{SOON, wait_within};
+use crate::watch::{Pod, Watcher};
 
 /// Blocks that may be free for a moment: a status file that is taking the place of the last one has given its own back.
 const FULL: u64 = 2;
@@ -31,7 +32,7 @@ impl Drop for Volume {
 }
 
 #[test]
-fn a_dump_that_fills_its_volume_is_stored_and_the_watcher_stays_well_meanwhile() {
+fn watcher_on_a_full_volume_stores_the_dump_and_stays_well() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(48, 6) else { return };
     let Some(volume) = Volume::mount(pod.dir.path(), "24m") else {
@@ -40,19 +41,19 @@ fn a_dump_that_fills_its_volume_is_stored_and_the_watcher_stays_well_meanwhile()
     pod.server.die_after_parts(1);
     // No other place for what is compressed.
     let watcher = Watcher::start(pod.tool(&[]).env("TMPDIR", pod.dir.path().to_str().unwrap()));
-    wait_until("it watches", SOON, || pod.status()["pid"].is_number());
+    wait_within("it watches", SOON, || pod.status()["pid"].is_number());
     let full = std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     let left = pod.path("java_pid1.hprof").metadata().unwrap().len();
-    wait_until("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
+    wait_within("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
     assert!(volume.free() <= FULL, "{} blocks", volume.free());
-    wait_until("the store is tried", SOON, || pod.status()["last_error"].is_string());
+    wait_within("the store is tried", SOON, || pod.status()["last_error"].is_string());
     let (updated, status) = (pod.status()["updated"].clone(), pod.path("jmap-dump-tool/status.json"));
-    wait_until("it tells how it is", SOON, || pod.status()["updated"] != updated);
+    wait_within("it tells how it is", SOON, || pod.status()["updated"] != updated);
     assert!(volume.free() <= FULL, "{} blocks", volume.free());
     Tool::new(&["status", status.to_str().unwrap()]).run().expect(0);
     pod.server.revive();
-    wait_until("it is stored", SOON, || pod.dumps().len() == 1 && pod.files().is_empty());
+    wait_within("it is stored", SOON, || pod.dumps().len() == 1 && pod.files().is_empty());
     drop(watcher);
     let object = pod.dumps().remove(0);
     let mut raw = flate2::read::MultiGzDecoder::new(std::fs::File::open(&object).unwrap());

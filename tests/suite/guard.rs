@@ -2,32 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
-use crate::clean::{Shape, files_in, resume};
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::common::tool::{Ended, Run, Tool, binary, time_of};
+use crate::common::killed_run::{SOON, deleted_files_in_use, kill, moments, of_this_program, start};
+use crate::common::s3::{BUCKET, S3Server};
+use crate::common::shape::{Shape, files_in, resume};
+use crate::common::tool::{Ended, Tool, binary, time_of};
 use crate::containers::{INSIDE, files_but_the_socket};
-
-/// Moments at which a run is killed; `JMAP_DUMP_TEST_MOMENTS` makes them more.
-pub fn moments() -> u32 {
-    std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
-}
-
-/// How long the guard may need after the JVM is done.
-const SOON: Duration = Duration::from_secs(30);
 
 /// How much longer than an undisturbed one the application may pause.
 const LONGER: Duration = Duration::from_secs(2);
 
 #[test]
-fn a_run_that_is_killed_at_any_moment_leaves_nothing_in_a_local_store() {
+fn killed_run_leaves_nothing_in_a_local_store() {
     for version in ["8", "17", "25"] {
         let Some(shape) = Shape::new(version, 64) else { continue };
         let resume = |_: &Ended, what: &str| {
@@ -39,16 +29,11 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_in_a_local_store() {
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_moment_leaves_no_open_upload() {
+fn killed_run_leaves_no_open_upload() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
-        let flags = server.flags();
         let dir = shape.dumps.path().to_str().unwrap();
-        let to_server = |tool: Tool| {
-            tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-                .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-                .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-        };
+        let to_server = |tool: Tool| tool.with_s3(&server);
         let store = format!("s3://{BUCKET}");
         let dump = || to_server(Tool::dump(shape.jvm.pid(), &store).args(&["--dir", dir, "-vv"]));
         let resume = |killed: &Ended, what: &str| {
@@ -103,48 +88,6 @@ pub fn assert_no_longer_pause(jvm: &TestJvm, undisturbed: &mut Duration, run: im
     assert!(gap <= *undisturbed + LONGER, "{what}: paused for {gap:?}, {undisturbed:?} without");
 }
 
-/// A mark in the environment of a run, which its guard inherits.
-const MARK: &str = "JMAP_DUMP_TEST_RUN";
-
-/// Starts a run that can be killed.
-pub fn start(tool: Tool) -> (Run, String) {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let mark = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    // Nobody reads what it says before it is killed, and at trace level that may be more than a pipe holds.
-    (tool.env(MARK, &mark).spawn().hear(), mark)
-}
-
-/// Kills a run and waits for the end of its guard: gone, and no zombie either. How the run ended.
-#[track_caller]
-pub fn kill(run: Run, mark: &str, what: &str) -> Ended {
-    let mut guards = marked(mark);
-    guards.retain(|pid| *pid != run.child.id());
-    run.signal(Signal::KILL);
-    let ended = run.wait();
-    let begun = Instant::now();
-    loop {
-        // One that was not there before is found by its mark, one that is a zombie by its number.
-        let left = marked(mark);
-        guards.retain(|pid| Path::new(&format!("/proc/{pid}")).exists());
-        if left.is_empty() && guards.is_empty() {
-            return ended;
-        }
-        assert!(begun.elapsed() < SOON, "{what}: the guard is still there: {left:?}, {guards:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-pub fn marked(mark: &str) -> Vec<u32> {
-    let wanted = format!("{MARK}={mark}");
-    let pids = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let has_mark = |pid: &u32| {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    pids.filter(has_mark).collect()
-}
-
 /// A run that was over when it was killed has stored its dump: the object, and perhaps its receipt. The directories of
 /// one that was not may stay.
 fn assert_only_whole_objects(before: &BTreeSet<String>, after: &BTreeSet<String>, what: &str) {
@@ -170,19 +113,9 @@ fn is_left_journal(path: &str, all: &BTreeSet<String>) -> bool {
     all.contains(&format!("{dir}/{name}")) && !all.contains(&format!("{dir}/.{name}.part"))
 }
 
-/// Files without a name that some process still holds.
-pub fn deleted_files_in_use(dir: &Path) -> Vec<PathBuf> {
-    let fds = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|process| {
-        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        std::fs::read_dir(format!("/proc/{pid}/fd")).ok()
-    });
-    let links = fds.flatten().flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
-    links.filter(|link| link.starts_with(dir)).collect()
-}
-
 /// The JVM waits for no child that it did not start.
 #[test]
-fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_first_process() {
+fn killed_run_leaves_no_zombie_to_a_jvm_with_pid_one() {
     for version in ["8", "17", "25"] {
         let Some(container) = Container::builder(version) else { continue };
         let container = container.arg("mb=64").start();
@@ -212,12 +145,4 @@ fn a_run_that_is_killed_in_a_container_leaves_no_zombie_to_a_jvm_that_is_its_fir
             assert_eq!(container.say("ping"), "pong", "{what}");
         }
     }
-}
-
-/// Of the container's processes, those of this program, zombies too: by the container's own /proc.
-pub fn of_this_program(container: &Container) -> Vec<String> {
-    let proc_root = format!("/proc/{}/root/proc", container.init_pid());
-    let entries = std::fs::read_dir(proc_root).unwrap().flatten();
-    let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
-    stats.filter(|stat| stat.contains("(jmap-dump") || stat.contains("(exe)")).collect()
 }

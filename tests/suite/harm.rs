@@ -9,12 +9,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::bed;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{TestJvm, default_sigquit};
+use crate::common::killed_run::moments;
 use crate::common::tool::{Tool, has_run};
-use crate::guard::moments;
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 
 /// Killed and reaped.
-struct Guarded(Child);
+pub struct Guarded(pub Child);
 
 impl Drop for Guarded {
     fn drop(&mut self) {
@@ -78,7 +78,7 @@ fn a_stopped_jvm_is_waited_for() {
 }
 
 #[test]
-fn a_jvm_that_stays_stopped_is_given_up_with_a_hint_and_nothing_left() {
+fn stopped_jvm_is_given_up_with_a_hint() {
     let Some(jvm) = TestJvm::builder("17") else { return };
     let cwd = tempfile::tempdir().unwrap();
     let (jvm, store) = (jvm.cwd(cwd.path()).start(), tempfile::tempdir().unwrap());
@@ -104,7 +104,7 @@ fn a_jvm_far_from_its_safepoint_is_waited_for() {
 }
 
 #[test]
-fn what_a_dead_jvm_left_behind_is_no_obstacle() {
+fn leftovers_of_a_dead_jvm_are_no_obstacle() {
     let Some(jvm) = TestJvm::builder("17") else { return };
     let cwd = tempfile::tempdir().unwrap();
     let (jvm, store) = (jvm.cwd(cwd.path()).uid(1000).start(), tempfile::tempdir().unwrap());
@@ -122,7 +122,7 @@ fn what_a_dead_jvm_left_behind_is_no_obstacle() {
 }
 
 #[test]
-fn what_stands_in_the_way_and_cannot_be_removed_is_told_and_nothing_is_sent() {
+fn obstacle_that_stays_is_named_and_no_signal_is_sent() {
     let Some(jvm) = TestJvm::builder("17") else { return };
     let cwd = tempfile::tempdir().unwrap();
     let (jvm, store) = (jvm.cwd(cwd.path()).start(), tempfile::tempdir().unwrap());
@@ -141,11 +141,20 @@ fn what_stands_in_the_way_and_cannot_be_removed_is_told_and_nothing_is_sent() {
     tool().run().expect(0);
 }
 
-/// A process that maps a file as OpenJ9 does its library.
 #[test]
 fn openj9_is_recognised_and_never_signalled() {
     let (dir, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let library = dir.path().join("libj9vm29.so");
+    let mut python = openj9(dir.path());
+    let ended = Tool::dump(python.0.id(), store.path().to_str().unwrap()).run().expect(4);
+    assert!(ended.stderr.contains("OpenJ9") && ended.stderr.contains("Dump.heap"), "{}", ended.stderr);
+    assert!(python.0.try_wait().unwrap().is_none(), "it was signalled");
+    let ps = Tool::new(&["ps"]).run().expect(0);
+    assert!(String::from_utf8_lossy(&ps.stdout).contains("OpenJ9"));
+}
+
+/// A process that maps a file of `dir` as OpenJ9 does its library.
+pub fn openj9(dir: &Path) -> Guarded {
+    let library = dir.join("libj9vm29.so");
     std::fs::write(&library, [0; 4096]).unwrap();
     let script = "import mmap,sys,threading,time\nf=open(sys.argv[1],'r+b')\nm=mmap.mmap(f.fileno(),0)\n\
                   threading.Thread(target=lambda:time.sleep(60),daemon=True).start()\nprint('READY',flush=True)\n\
@@ -155,11 +164,7 @@ fn openj9_is_recognised_and_never_signalled() {
     let mut line = String::new();
     let stdout = python.0.stdout.take().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
-    let ended = Tool::dump(python.0.id(), store.path().to_str().unwrap()).run().expect(4);
-    assert!(ended.stderr.contains("OpenJ9") && ended.stderr.contains("Dump.heap"), "{}", ended.stderr);
-    assert!(python.0.try_wait().unwrap().is_none(), "it was signalled");
-    let ps = Tool::new(&["ps"]).run().expect(0);
-    assert!(String::from_utf8_lossy(&ps.stdout).contains("OpenJ9"));
+    python
 }
 
 #[test]
@@ -179,7 +184,7 @@ fn a_native_image_is_recognised_and_never_signalled() {
 
 /// A stand-in: one with attach support cannot be had.
 #[test]
-fn a_native_image_with_attach_support_is_dumped_by_its_only_operation() {
+fn native_image_is_dumped_by_its_only_operation() {
     let program = bed::bed().join("native-double");
     let Some(jvm) = TestJvm::builder("17") else { return };
     let (jvm, store) = (jvm.arg("markers=7").start(), tempfile::tempdir().unwrap());
@@ -208,7 +213,7 @@ fn wait_for_name(child: &Guarded, name: &str) -> Option<()> {
 }
 
 #[test]
-fn a_proc_that_hides_caught_signals_and_inner_pids_is_coped_with() {
+fn proc_without_caught_signals_and_inner_pids_suffices() {
     let Some(jvm) = TestJvm::builder("17") else { return };
     let (jvm, store) = (jvm.start(), tempfile::tempdir().unwrap());
     let status = std::fs::read_to_string(format!("/proc/{}/status", jvm.pid())).unwrap();

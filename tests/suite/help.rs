@@ -1,8 +1,9 @@
 //! The help: what to type first, then the flags of a verb, and no flag that the verb ignores.
 
+use std::path::Path;
 use std::process::Command;
 
-use crate::common::bed::cannot_run;
+use crate::common::bed::{cannot_run, skip};
 use crate::common::pages::text;
 use crate::common::tool::{Tool, binary};
 
@@ -11,8 +12,9 @@ const HEADINGS: [&str; 7] =
     ["Options:", "Which JVM:", "Where to:", "Which store:", "When:", "What to leave out:", "Advanced:"];
 
 /// Each verb, a flag of its own, and flags of other verbs that it would ignore.
-const VERBS: [(&str, &str, &[&str]); 12] = [
+const VERBS: [(&str, &str, &[&str]); 13] = [
     ("dump", "--dry-run", &["--links", "--gunzip", "--valid", "--grace", "--resume", "--path", "--no-attach"]),
+    ("take", "--reason", &["--all", "--dir", "--redact", "--if", "--link", "--no-disk"]),
     ("ps", "--output", &["--store", "--pid", "--deadline", "--config", "--all"]),
     ("check", "--no-attach", &["--level", "--reader-timeout", "--if", "--link", "--with", "--reason"]),
     ("upload", "--resume", &["--pid", "--all", "--dir", "--if", "--max-pause", "--attach-timeout", "--store-down"]),
@@ -69,7 +71,8 @@ fn help_of_a_verb_has_its_own_flags_first_and_headings() {
         assert!(dump.lines().any(|line| line == *heading), "dump has no {heading}");
     }
     for words in ["[possible values: lowest, newest, largest]", "[possible values: text, json]"] {
-        assert!(dump.replace("\n                                     ", " ").contains(words), "no {words}: {dump}");
+        let dump = dump.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(dump.contains(words), "no {words}: {dump}");
     }
 }
 
@@ -113,6 +116,30 @@ fn settings_page_names_the_words_that_a_flag_takes() {
         }
     }
     assert!(compared > 60, "{compared}");
+}
+
+#[test]
+fn man_page_of_each_verb_fits_eighty_columns() {
+    let pages = VERBS.map(|(verb, ..)| format!("jmap-dump-tool-{verb}.1"));
+    for page in pages.into_iter().chain(["jmap-dump-tool.1".to_owned()]) {
+        let mut man = Command::new("man");
+        man.args(["--warnings", "--local-file"]).arg(Path::new(env!("OUT_DIR")).join(&page));
+        man.env("MANWIDTH", "80").env("MANPAGER", "cat").env("LANG", "C.UTF-8").env("MAN_KEEP_FORMATTING", "");
+        let Ok(rendered) = man.output() else { return skip("there is no man") };
+        let (text, said) = (String::from_utf8_lossy(&rendered.stdout), String::from_utf8_lossy(&rendered.stderr));
+        if text.is_empty() {
+            return skip(&format!("man renders nothing here: {said}"));
+        }
+        assert!(!said.contains("warning"), "{page}: {said}");
+        let long: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{page}: {long:?}");
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ADVANCED"] {
+            assert!(text.lines().any(|line| line == section), "{page} has no {section}: {text}");
+        }
+        // An example stays one line.
+        let has_examples = page == "jmap-dump-tool.1" || text.contains("EXAMPLES\n       jmap-dump-tool ");
+        assert!(has_examples, "{page}: {text}");
+    }
 }
 
 /// Runs the tool on a terminal of 80 columns.

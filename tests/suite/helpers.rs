@@ -54,7 +54,7 @@ fn without_a_path_the_jvm_s_own_one_is_looked_at_and_told() {
 }
 
 #[test]
-fn the_name_of_a_dump_that_the_jvm_compresses_itself_is_told_and_looked_at() {
+fn arm_names_the_dump_that_the_jvm_compresses_itself() {
     for version in ["17", "25"] {
         let Some(jvm) = TestJvm::builder(version) else { continue };
         let dir = tempfile::tempdir().unwrap();
@@ -70,7 +70,7 @@ fn the_name_of_a_dump_that_the_jvm_compresses_itself_is_told_and_looked_at() {
 }
 
 #[test]
-fn a_path_of_the_jvm_s_own_may_be_a_directory_or_one_that_it_cannot_write_to_or_none() {
+fn arm_judges_the_jvm_s_own_dump_path() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().to_str().unwrap();
     for (own, code) in [(Some(place), 0), (Some("own.hprof"), 0), (Some("/nowhere/x.hprof"), 6), (None, 0)] {
@@ -89,7 +89,7 @@ fn a_path_of_the_jvm_s_own_may_be_a_directory_or_one_that_it_cannot_write_to_or_
 }
 
 #[test]
-fn a_directory_that_the_jvm_cannot_write_to_is_refused_before_anything_is_armed() {
+fn arm_refuses_a_directory_that_the_jvm_cannot_write() {
     let Some(jvm) = TestJvm::builder("17") else { return };
     let (jvm, dir) = (jvm.uid(1000).start(), tempfile::tempdir().unwrap());
     let pid = jvm.pid().to_string();

@@ -8,19 +8,19 @@ use std::time::Duration;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clean::Shape;
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
 use crate::common::container::exec::{Exec, Output};
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
+use crate::common::killed_run::{moments, of_this_program};
 use crate::common::s3::{KEY, S3Server, SECRET};
+use crate::common::shape::Shape;
 use crate::common::tool::{Run, binary, time_of};
+use crate::common::waiting::wait_until;
 use crate::containers::{INSIDE, files_but_the_socket};
 use crate::double_kill::children_of;
-use crate::guard::{moments, of_this_program};
 use crate::no_disk::{VERSIONS, dump};
-use crate::recipes::wait_until;
 
 /// The holder of this run, while it has one.
 fn holder_of(run: &Run) -> Option<Pid> {
@@ -249,8 +249,7 @@ fn exec_in<'a>(container: &'a Container, server: &S3Server) -> Exec<'a> {
     let flags = server.flags();
     let mut command = vec![INSIDE, "shop", "cart", "prod", "--output", "json", "--store", "s3://dumps", "--no-disk"];
     command.extend(flags.iter().map(String::as_str));
-    let exec = container.command(&command).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
-    exec.env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+    container.command(&command).with_key()
 }
 
 #[track_caller]

@@ -58,7 +58,7 @@ impl Pod {
         if endpoint.is_empty() { tool } else { tool.args(&["--endpoint", endpoint]) }
     }
 
-    fn to_s3(&self, endpoint: &str) -> Tool {
+    fn with_s3(&self, endpoint: &str) -> Tool {
         self.upload(&format!("s3://{BUCKET}"), endpoint)
     }
 }
@@ -72,14 +72,14 @@ fn assert_stored(server: &S3Server, ended: Ended) {
 }
 
 fn closed_to_s3(pod: &Pod, variable: &str, metadata: &str) -> Tool {
-    pod.to_s3("http://127.0.0.1:1").env(variable, metadata)
+    pod.with_s3("http://127.0.0.1:1").env(variable, metadata)
 }
 
 #[test]
 fn a_web_identity_becomes_credentials_of_its_role() {
     let (server, sts, pod) = (S3Server::start(), tokens::aws_sts(HOUR), Pod::new(1));
     let ended = pod
-        .to_s3(&server.endpoint())
+        .with_s3(&server.endpoint())
         .env("AWS_REGION", "eu-west-1")
         .env("AWS_ROLE_ARN", "arn:aws:iam::1:role/dumps")
         .env("AWS_WEB_IDENTITY_TOKEN_FILE", &pod.mount("token", JWT))
@@ -93,7 +93,7 @@ fn a_web_identity_becomes_credentials_of_its_role() {
 }
 
 #[test]
-fn a_pod_identity_and_a_token_by_its_value_are_asked_for_credentials() {
+fn pod_identity_and_token_value_give_credentials() {
     let (server, pod) = (S3Server::start(), Pod::new(1));
     let authorizations = [
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", pod.mount("token", AUTHORIZATION)),
@@ -102,7 +102,7 @@ fn a_pod_identity_and_a_token_by_its_value_are_asked_for_credentials() {
     for (variable, value) in &authorizations {
         let agent = tokens::aws_container("127.0.0.1:0", HOUR);
         let address = format!("{}/v1/credentials", agent.url());
-        let tool = pod.to_s3(&server.endpoint()).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address);
+        let tool = pod.with_s3(&server.endpoint()).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address);
         assert_stored(&server, tool.env(variable, value).run());
         assert_eq!(agent.asked_for("/v1/credentials").header("authorization"), Some(AUTHORIZATION), "{variable}");
     }
@@ -121,14 +121,14 @@ fn a_refusal_is_told_without_the_token() {
 
 /// The addresses of AWS; that of tasks is built into object_store.
 #[test]
-fn the_services_at_link_local_addresses_are_asked_and_never_through_a_proxy() {
+fn link_local_services_are_never_asked_through_a_proxy() {
     let test = || {
         let (server, pod) = (S3Server::start(), Pod::new(1));
         let metadata = tokens::aws_metadata("169.254.169.254:80");
         let task = tokens::aws_container("169.254.170.2:80", HOUR);
         let proxy = tokens::closed_store();
         let tool = || {
-            let tool = pod.to_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", "http://169.254.169.254");
+            let tool = pod.with_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", "http://169.254.169.254");
             let tool = tool.env("NO_PROXY", "127.0.0.1");
             ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].iter().fold(tool, |tool, name| tool.env(name, &proxy.url()))
         };
@@ -146,15 +146,15 @@ fn the_services_at_link_local_addresses_are_asked_and_never_through_a_proxy() {
 #[test]
 fn the_role_of_a_machine_comes_from_its_metadata_service() {
     let (server, metadata, pod) = (S3Server::start(), tokens::aws_metadata("127.0.0.1:0"), Pod::new(1));
-    assert_stored(&server, pod.to_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", &metadata.url()).run());
+    assert_stored(&server, pod.with_s3(&server.endpoint()).env("AWS_METADATA_ENDPOINT", &metadata.url()).run());
     assert!(metadata.asked().iter().any(|asked| asked.header("X-aws-ec2-metadata-token").is_some()));
     // What only speaks like S3 has no use for it, unless its address was set.
-    pod.to_s3(&server.endpoint()).run().expect(2);
-    pod.to_s3("").env("AWS_EC2_METADATA_DISABLED", "true").run().expect(2);
+    pod.with_s3(&server.endpoint()).run().expect(2);
+    pod.with_s3("").env("AWS_EC2_METADATA_DISABLED", "true").run().expect(2);
 }
 
 #[test]
-fn a_metadata_service_that_is_a_black_hole_costs_three_seconds_at_most() {
+fn silent_metadata_service_costs_three_seconds_at_most() {
     let (pod, store) = (Pod::new(1), tokens::closed_store());
     for hole in [BlackHole::silent(), BlackHole::closed()] {
         let (url, host) = (hole.url(), hole.url().replace("http://", ""));
@@ -190,7 +190,7 @@ fn a_profile_gives_its_keys_and_its_region() {
     pod.mount(".aws/config", "[profile dev]\nregion = us-east-1\n\n[profile people]\nsso_session = corp\n");
     let keys = format!("aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\naws_session_token = {SESSION}");
     pod.mount(".aws/credentials", &format!("[dev]\n{keys}\n"));
-    let of = |name: &str| pod.to_s3(&server.endpoint()).env("AWS_PROFILE", name);
+    let of = |name: &str| pod.with_s3(&server.endpoint()).env("AWS_PROFILE", name);
     assert_stored(&server, of("dev").run());
     let people = of("people").run().expect(2);
     assert!(people.stderr.contains("IAM Identity Center (sso_session)"), "{}", people.stderr);
@@ -239,7 +239,7 @@ fn bearers(store: &TokenService, tool: Tool) -> Vec<String> {
 
 // A double of Google's store takes the place of the closed one here: then the runs end with 0.
 #[test]
-fn google_s_tokens_come_from_its_metadata_service_or_for_those_of_another_provider() {
+fn google_token_comes_from_metadata_or_another_provider() {
     let (google, pod) = (tokens::bearer(), Pod::new(1));
     let store = tokens::closed_store();
     let metadata = google.url().replace("http://", "");
@@ -264,7 +264,7 @@ fn google_s_tokens_come_from_its_metadata_service_or_for_those_of_another_provid
 
 /// Neither gcloud's file below the application's home nor its variables: the machine's own identity counts.
 #[test]
-fn the_application_s_own_google_identity_opens_no_store_of_a_settings_file() {
+fn google_identity_of_the_application_opens_no_file_store() {
     let test = || {
         let (google, elsewhere) = (tokens::bearer_at("169.254.169.254:80"), tokens::bearer());
         let (store, pod) = (tokens::closed_store(), Pod::new(1));
@@ -285,7 +285,7 @@ fn the_application_s_own_google_identity_opens_no_store_of_a_settings_file() {
 }
 
 #[test]
-fn azure_s_tokens_come_for_those_of_a_workload_or_from_its_metadata_service() {
+fn azure_token_comes_from_workload_or_metadata() {
     let (azure, pod) = (tokens::bearer(), Pod::new(1));
     let to = |store: &TokenService| pod.upload("az://dumps", &store.url()).args(&["--account", "dumps"]);
     let store = tokens::closed_store();
@@ -318,7 +318,7 @@ fn a_token_that_ends_in_the_middle_of_an_upload_is_replaced() {
     let ways: [&dyn Fn(Tool) -> Tool; 2] = [&of_agent, &of_sts];
     for way in ways {
         let relay = Relay::to(server.port());
-        assert_stored(&server, way(pod.to_s3(&relay.url())).run());
+        assert_stored(&server, way(pod.with_s3(&relay.url())).run());
         assert!(relay.session_tokens().len() > 2, "{:?}", relay.session_tokens());
     }
 }
@@ -328,7 +328,7 @@ fn secrets_are_read_from_mounted_files() {
     let (server, pod) = (S3Server::start(), Pod::new(1));
     let (id, key) = (pod.mount("id", KEY), pod.mount("key", &format!("{SECRET}\r")));
     let tool = || {
-        let tool = pod.to_s3(&server.endpoint()).env("JMAP_DUMP_ACCESS_KEY_ID_FILE", &id);
+        let tool = pod.with_s3(&server.endpoint()).env("JMAP_DUMP_ACCESS_KEY_ID_FILE", &id);
         tool.env("JMAP_DUMP_SECRET_ACCESS_KEY_FILE", &key)
     };
     assert_stored(&server, tool().run());

@@ -5,30 +5,24 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clean::{Shape, files_in};
 use crate::common::hprof_check::assert_complete;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::{marked, start};
+use crate::common::s3::{BUCKET, S3Server};
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::Tool;
-use crate::guard::{marked, start};
-use crate::watch::wait_until;
+use crate::common::waiting::wait_within;
 
 const SOON: Duration = Duration::from_secs(60);
 
-fn to(server: &S3Server, tool: Tool) -> Tool {
-    tool.args(&server.flags().iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-}
-
 fn dump(server: &S3Server, shape: &Shape) -> Tool {
     let dir = shape.dumps.path().to_str().unwrap();
-    to(server, Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}")).args(&["--dir", dir]))
+    Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}")).args(&["--dir", dir]).with_s3(server)
 }
 
 fn resume(server: &S3Server, shape: &Shape) {
     let dir = shape.dumps.path().to_str().unwrap();
     let tool = Tool::new(&["upload", "--resume", dir, "--store", &format!("s3://{BUCKET}")]);
-    to(server, tool).run().expect(0);
+    tool.with_s3(server).run().expect(0);
 }
 
 fn dumps_in(server: &S3Server) -> Vec<PathBuf> {
@@ -40,7 +34,7 @@ fn dumps_in(server: &S3Server) -> Vec<PathBuf> {
 fn kill_all_at(tool: Tool, shape: &Shape, end: &str) {
     let (run, mark) = start(tool);
     let there = || files_in(shape.dumps.path()).iter().any(|path| path.ends_with(end) && size(path) > 0);
-    wait_until(&format!("there is {end}"), SOON, there);
+    wait_within(&format!("there is {end}"), SOON, there);
     for pid in marked(&mark) {
         let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
     }
@@ -65,7 +59,7 @@ fn make_old(path: &Path) {
 }
 
 #[test]
-fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
+fn next_run_removes_half_a_dump_without_run_and_guard() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
         kill_all_at(dump(&server, &shape), &shape, "/spool.hprof.gz");
@@ -80,7 +74,7 @@ fn half_a_dump_whose_run_and_guard_are_gone_is_removed_by_the_next_run() {
 
 /// With classes to be kept, a dump is read when it is whole.
 #[test]
-fn a_whole_dump_outlives_its_run_and_guard_before_it_is_compressed() {
+fn raw_dump_outlives_its_run_and_guard() {
     for version in ["8", "17", "25"] {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
         let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
@@ -119,14 +113,14 @@ fn a_dump_that_cannot_be_renamed_is_kept_all_the_same() {
 
 /// With the right to put alone, the object cannot be looked at.
 #[test]
-fn what_nobody_could_verify_stays_whatever_run_comes_next() {
+fn unverified_dump_survives_later_runs() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
     kill_all_at(redacted(), &shape, "/heap.hprof.upload");
     server.forbid_looking();
     let dir = shape.dumps.path().to_str().unwrap();
     let tool = Tool::new(&["upload", "--resume", dir, "--store", &format!("s3://{BUCKET}"), "--output", "json"]);
-    let receipt = to(&server, tool).run().expect(0).receipt();
+    let receipt = tool.with_s3(&server).run().expect(0).receipt();
     let kept = || files_in(shape.dumps.path()).into_iter().find(|path| path.ends_with("/kept-heap.hprof"));
     let kept = kept().unwrap_or_else(|| panic!("{receipt}"));
     assert!(receipt["warnings"].to_string().contains(&kept), "{receipt}");
@@ -136,7 +130,7 @@ fn what_nobody_could_verify_stays_whatever_run_comes_next() {
 }
 
 #[test]
-fn to_look_at_what_is_kept_leaves_it_to_whoever_stores_it() {
+fn copy_to_standard_output_leaves_a_kept_dump() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
     kill_all_at(redacted(), &shape, "/heap.hprof.upload");
@@ -161,12 +155,12 @@ fn a_watcher_leaves_the_raw_dump_of_a_run_to_it() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 600)) else { return };
     let dir = shape.dumps.path().to_str().unwrap();
     let watch = Tool::new(&["watch", "shop", "cart", "prod", dir, "--store", &format!("s3://{BUCKET}")]);
-    let watcher = to(&server, watch).spawn().hear();
+    let watcher = watch.with_s3(&server).spawn().hear();
     server.stall(SOON);
     let redacted = dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]).spawn();
     let is_there = |end: &str| files_in(shape.dumps.path()).iter().any(|path| path.ends_with(end));
-    wait_until("the raw dump's journal", SOON, || is_there("/heap.hprof.upload"));
-    wait_until("the compressed dump's journal", SOON, || is_there("/spool.hprof.gz.upload"));
+    wait_within("the raw dump's journal", SOON, || is_there("/heap.hprof.upload"));
+    wait_within("the compressed dump's journal", SOON, || is_there("/spool.hprof.gz.upload"));
     // The watcher tries a second and a third time meanwhile.
     std::thread::sleep(Duration::from_secs(5));
     server.stall(Duration::ZERO);
@@ -174,7 +168,7 @@ fn a_watcher_leaves_the_raw_dump_of_a_run_to_it() {
     redacted.wait().expect(0);
     let status = shape.dumps.path().join("jmap-dump-tool/status.json");
     let status = || serde_json::from_slice(&std::fs::read(&status).unwrap()).unwrap_or(serde_json::Value::Null);
-    wait_until("the watcher has nothing to do", SOON, || status()["waiting"] == 0);
+    wait_within("the watcher has nothing to do", SOON, || status()["waiting"] == 0);
     watcher.signal(Signal::TERM);
     watcher.wait();
     assert_eq!(dumps_in(&server).len(), 1);

@@ -8,8 +8,9 @@ use crate::common::manifest::strict::{Document, read_all};
 use crate::common::manifest::{Pod, deploy};
 use crate::common::s3::S3Server;
 use crate::common::tool::Tool;
+use crate::common::waiting::wait_until;
 use crate::deploy::{assert_hardened, containers_of};
-use crate::recipes::{MARKERS, app, cluster, ours, pause, stored, wait_until, words};
+use crate::recipes::{MARKERS, app, cluster, ours, pause, stored, words};
 use crate::watchers::{await_well, run_out_of_memory, terminate};
 
 /// What `kubectl kustomize` makes of a directory; none without kubectl.

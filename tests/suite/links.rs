@@ -9,8 +9,8 @@ use crate::common::jvm::TestJvm;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tokens::{self, TokenService};
 use crate::common::tool::Tool;
+use crate::common::waiting::wait_until;
 use crate::keyless::Pod;
-use crate::recipes::wait_until;
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
@@ -118,7 +118,7 @@ fn the_receipt_and_a_signed_url_tell_the_token_s_end_too() {
 }
 
 #[test]
-fn a_run_that_waits_for_another_one_signs_the_link_that_it_was_asked_for() {
+fn waiting_run_signs_the_link_it_was_asked_for() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let jvm = jvm.arg("mb=48").start();
     server.stall(Duration::from_millis(500));
@@ -160,7 +160,7 @@ fn google_that_does_not_sign() -> TokenService {
 }
 
 #[test]
-fn what_cannot_be_linked_is_listed_all_the_same() {
+fn object_without_a_link_is_listed() {
     let (google, pod) = (google_that_does_not_sign(), Pod::new(1));
     let account = serde_json::json!({ "type": "external_account", "audience": "//iam.googleapis.com/pool",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": format!("{}/v1/token", google.url()),

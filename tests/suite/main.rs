@@ -75,6 +75,7 @@ mod stages;
 mod store_refuses;
 mod store_settings;
 mod store_word;
+mod take;
 mod turn;
 mod watch;
 mod watchers;

@@ -81,7 +81,7 @@ fn the_receipt_beside_the_dump_says_what_the_printed_one_says() {
 }
 
 #[test]
-fn a_dump_on_standard_output_is_verified_and_a_cut_one_is_noticed() {
+fn dump_on_standard_output_is_verified() {
     let Some(jvm) = jvm("17") else { return };
     let (jvm, dir) = (jvm.start(), tempfile::tempdir().unwrap());
     let ended = Tool::dump(jvm.pid(), "-").run().expect(0);
@@ -99,7 +99,7 @@ fn a_dump_on_standard_output_is_verified_and_a_cut_one_is_noticed() {
 }
 
 #[test]
-fn mat_finds_its_random_access_mark_and_members_of_at_most_a_mebibyte() {
+fn mat_finds_its_mark_and_members_of_at_most_a_mebibyte() {
     let Some(jvm) = jvm("17") else { return };
     let (jvm, store) = (jvm.arg("mb=8").start(), tempfile::tempdir().unwrap());
     let ended = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).run().expect(0);
@@ -149,7 +149,7 @@ fn a_dry_run_does_everything_but_the_dump() {
 }
 
 #[test]
-fn of_several_jvms_all_are_told_and_the_choice_is_the_users() {
+fn select_chooses_among_several_jvms() {
     let (Some(first), Some(second)) = (jvm("17"), jvm("21")) else { return };
     let (first, second) =
         (first.jvm_arg("-Dname=first-of-two").start(), second.jvm_arg("-Dname=second-of-two").start());

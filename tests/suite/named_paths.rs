@@ -13,8 +13,8 @@ use std::process::{Child, Command};
 
 use flate2::write::GzEncoder;
 
-use crate::clean::Shape;
 use crate::common::hprof_check::assert_complete;
+use crate::common::shape::Shape;
 use crate::common::tool::{Tool, place_of};
 use crate::planted::{APP, NAME, Volume, dump, is_root, journal_of, plant};
 use crate::secrets::files_below;

@@ -4,25 +4,21 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::clean::{Shape, files_in};
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::{kill, moments, start};
+use crate::common::s3::{BUCKET, S3Server};
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Tool, binary};
 use crate::containers::INSIDE;
-use crate::guard::{assert_no_longer_pause, kill, moments, start};
+use crate::guard::assert_no_longer_pause;
 
 /// Those that can write to pipes.
 pub const VERSIONS: [&str; 3] = ["17", "21", "25"];
 
 pub fn dump(pid: u32, server: &S3Server) -> Tool {
-    let flags = server.flags();
-    Tool::dump(pid, &format!("s3://{BUCKET}"))
-        .arg("--no-disk")
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+    Tool::dump(pid, &format!("s3://{BUCKET}")).arg("--no-disk").with_s3(server)
 }
 
 /// The first part ends where the head does, for small and large heaps; a heap of less than a part is one.
@@ -58,8 +54,7 @@ fn a_container_with_sixteen_megabytes_of_disk_suffices() {
         command.extend(flags.iter().map(String::as_str));
         let run = |more: &[&str]| {
             let command = [&command[..], more].concat();
-            let exec = container.command(&command).env("JMAP_DUMP_ACCESS_KEY_ID", KEY);
-            exec.env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET).output()
+            container.command(&command).with_key().output()
         };
         let refused = run(&[]);
         assert_eq!(refused.code, 6, "JDK {version}: {refused:?}");
@@ -93,7 +88,7 @@ fn a_directory_is_no_store_for_it() {
 }
 
 #[test]
-fn a_store_that_stalls_holds_the_application_no_longer_than_it_may_be_paused() {
+fn stalled_store_pauses_no_longer_than_max_pause() {
     for version in VERSIONS {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 200)) else { continue };
         server.stall(Duration::from_secs(60));
@@ -135,16 +130,13 @@ fn a_store_that_fails_lets_the_application_go_at_once() {
 
 /// With a file, the pause is the JVM's own.
 #[test]
-fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
+fn stalled_store_pauses_no_jvm_that_writes_a_file() {
     let (server, Some(shape)) = (S3Server::start(), Shape::new("17", 100)) else { return };
     let run = || {
-        let flags = server.flags();
         shape.jvm.longest_gap();
         let tool = Tool::dump(shape.jvm.pid(), &format!("s3://{BUCKET}"))
-            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-            .args(&["--dir", shape.dumps.path().to_str().unwrap()])
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
+            .with_s3(&server)
+            .args(&["--dir", shape.dumps.path().to_str().unwrap()]);
         let run = tool.spawn();
         shape.jvm.say("ping");
         run.wait().expect(0);
@@ -157,7 +149,7 @@ fn a_store_that_stalls_does_not_hold_an_application_that_writes_to_a_file() {
 }
 
 #[test]
-fn a_run_that_is_killed_lets_the_application_go_and_leaves_nothing() {
+fn killed_run_lets_the_application_go() {
     for version in VERSIONS {
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
         let dir = shape.dumps.path().to_str().unwrap();

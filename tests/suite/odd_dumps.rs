@@ -5,14 +5,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::clean::files_in;
 use crate::common::bed;
 use crate::common::hprof_check::raw;
 use crate::common::jvm::TestJvm;
 use crate::common::secrets::PLANTED;
+use crate::common::shape::files_in;
 use crate::common::tool::{Ended, Tool, binary};
+use crate::common::waiting::{SOON, wait_within};
 use crate::redact;
-use crate::watch::{Pod, SOON, Watcher, wait_until};
+use crate::watch::{Pod, Watcher};
 use crate::whole::gz;
 
 fn verified(path: &Path) -> Ended {
@@ -33,7 +34,7 @@ fn dump_of_the_hprof_agent_is_whole() {
         let jvm = jvm.jvm_arg(format!("-agentlib:hprof={options},format=b,file={}", path.display()));
         let jvm = jvm.arg("markers=100").start();
         jvm.send("exit");
-        wait_until("it has ended", SOON, || !jvm.is_alive());
+        wait_within("it has ended", SOON, || !jvm.is_alive());
         assert!(instances(&verified(&path).expect(0).receipt()) > 100, "{options}");
         let store = tempfile::tempdir().unwrap();
         let upload = [
@@ -99,7 +100,7 @@ fn gzip_with_a_long_header_is_taken() {
     for (number, bytes) in [extra, named, [&gz(b"")[..], &whole].concat()].iter().enumerate() {
         let path = pod.path(&format!("java_pid{number}.hprof.gz"));
         std::fs::write(&path, bytes).unwrap();
-        wait_until("it is stored", SOON, || !path.exists() && pod.dumps().len() == number + 1);
+        wait_within("it is stored", SOON, || !path.exists() && pod.dumps().len() == number + 1);
     }
     drop(watcher);
 }

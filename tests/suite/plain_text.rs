@@ -160,7 +160,7 @@ fn names_of_watched_files_command_no_terminal() {
         b"JAVA PROFILE 1.0.2\0\0\0\0\x08\0\0\0\0\0\0\0\0\x2c\0\0\0\0\0\0\0\0",
     )
     .unwrap();
-    crate::recipes::wait_until("the dump is stored", || store.join("a").exists());
+    crate::common::waiting::wait_until("the dump is stored", || store.join("a").exists());
     run.signal(rustix::process::Signal::TERM);
     let ended = run.wait();
     assert!(ended.stderr.contains("vil"), "{ended:?}");

@@ -11,9 +11,9 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Ended, Tool};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 use crate::secrets::files_below;
 
 pub const APP: u32 = 1000;
@@ -245,10 +245,8 @@ fn planted_part_size_takes_no_memory() {
     }
     let (volume, server) = (Volume::new(), S3Server::start());
     plant(&volume.app, NAME, 160 << 20, 512 << 20, "");
-    let flags = server.flags();
     let words = ["upload", "--resume", volume.app(), "shop", "cart", "prod", "--store", &format!("s3://{BUCKET}")];
-    let tool = Tool::new(&words).args(&flags.iter().map(String::as_str).collect::<Vec<_>>());
-    let tool = tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
+    let tool = Tool::new(&words).with_s3(&server);
     let (mut run, mut most) = (tool.spawn().hear(), 0);
     while run.child.try_wait().unwrap().is_none() {
         most = most.max(peak(run.child.id()));
@@ -278,13 +276,8 @@ fn receipt_of_an_object_that_was_there_before_stays() {
     assert_eq!(std::fs::read_to_string(&receipt).unwrap(), "of the first", "by a directory");
     let server = S3Server::start();
     let to_server = || {
-        let flags = server.flags();
         let tool = Tool::new(&["upload", "shop", "cart", "prod", first.to_str().unwrap(), "--output", "json"]);
-        tool.args(&["--store", &format!("s3://{BUCKET}")])
-            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-            .run()
+        tool.args(&["--store", &format!("s3://{BUCKET}")]).with_s3(&server).run()
     };
     to_server().expect(0);
     let receipt = server.object(&format!("shop/cart/prod/{}", NAME.replace(".hprof", ".json")));
@@ -296,7 +289,7 @@ fn receipt_of_an_object_that_was_there_before_stays() {
 
 /// Root has dumped a JVM of the application, and no store was there.
 #[test]
-fn printed_resume_command_stores_what_root_kept_for_another_user() {
+fn printed_resume_command_stores_a_dump_that_root_kept() {
     let (volume, Some(builder)) = (Volume::new(), TestJvm::builder("17")) else { return };
     if !is_root() {
         return;

@@ -13,8 +13,9 @@ use crate::common::kubectl::Kubectl;
 use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::Ended;
+use crate::common::waiting::wait_until;
 use crate::containers::files_but_the_socket;
-use crate::recipes::{stored, wait_until};
+use crate::recipes::stored;
 
 pub const SHELLS: [&[&str]; 2] = [&["dash"], &["busybox", "sh"]];
 pub const WITH_TAR: &[&str] = &["tar", "rm"];
@@ -63,7 +64,7 @@ fn linked(ended: &Ended) -> u64 {
 }
 
 #[test]
-fn the_plugin_copies_itself_in_by_what_the_image_has_and_leaves_nothing() {
+fn plugin_copies_the_binary_in_and_leaves_nothing() {
     for (applets, way) in [(WITH_TAR, "copied by tar"), (WITH_SHELL, "copied by shell")] {
         for shell in SHELLS {
             let (server, Some(builder)) = (S3Server::start(), container(applets)) else { return };
@@ -121,7 +122,7 @@ fn the_tool_goes_where_it_can_be_written_and_run() {
 }
 
 #[test]
-fn the_plugin_ends_with_the_status_of_the_tool_and_prints_its_receipt() {
+fn plugin_ends_with_the_status_and_receipt_of_the_tool() {
     let (server, Some(builder)) = (S3Server::start(), container(WITH_TAR)) else { return };
     let container = builder.start();
     let kubectl = Kubectl::of(&container, FACTS);
@@ -147,7 +148,7 @@ fn the_plugin_ends_with_the_status_of_the_tool_and_prints_its_receipt() {
 
 /// What a user does when the connection breaks: the same again.
 #[test]
-fn a_stream_that_is_cut_costs_neither_a_second_pause_nor_a_second_object() {
+fn cut_stream_costs_no_second_pause_or_object() {
     let (server, Some(builder)) = (S3Server::start(), container(WITH_TAR)) else { return };
     let container = builder.arg("mb=40").jvm_arg("-Xlog:gc").start();
     let kubectl = Kubectl::of(&container, FACTS);
@@ -196,7 +197,7 @@ fn a_broken_connection_that_kubectl_calls_a_success_is_none() {
 }
 
 #[test]
-fn a_signal_to_the_plugin_removes_the_binary_and_the_run_goes_on() {
+fn signal_to_the_plugin_removes_the_binary_only() {
     for shell in SHELLS {
         let (server, Some(builder)) = (S3Server::start(), container(WITH_SHELL)) else { return };
         let container = builder.arg("mb=40").start();
@@ -222,7 +223,7 @@ fn a_signal_to_the_plugin_removes_the_binary_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_pause_that_the_liveness_probe_does_not_allow_is_refused_without_force() {
+fn pause_beyond_the_liveness_probe_needs_force() {
     let (server, Some(builder)) = (S3Server::start(), container(WITH_TAR)) else { return };
     let container = builder.start();
     for shell in SHELLS {
@@ -252,7 +253,7 @@ fn a_pause_that_the_liveness_probe_does_not_allow_is_refused_without_force() {
 
 /// The pause of so small a heap is estimated as less than a second, which is told as one.
 #[test]
-fn the_shortest_time_until_the_probe_gives_up_has_to_be_longer_than_the_pause() {
+fn plugin_compares_the_pause_with_the_shortest_probe() {
     let Some(builder) = container(WITH_TAR) else { return };
     let container = builder.start();
     for (probe, code) in [("1 1 1", 2), ("0 3 1", 2), ("3 1 2", 0), ("1 2 1", 0)] {

@@ -9,8 +9,9 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::kubectl::{FLEET, Kubectl, PATIENT};
 use crate::common::s3::S3Server;
 use crate::common::tool::Ended;
+use crate::common::waiting::wait_until;
 use crate::plugin::{SHELLS, WITH_TAR, container, settings};
-use crate::recipes::{stored, wait_until};
+use crate::recipes::stored;
 
 const BY_LABEL: &[&str] = &["-l", "app=cart", "shop", "cart", "prod"];
 const BY_OWNER: &[&str] = &["deploy/cart", "--all-pods", "shop", "cart", "prod"];

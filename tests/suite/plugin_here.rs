@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use crate::common::hprof_check::assert_complete;
 use crate::common::kubectl::{Kubectl, POD};
 use crate::common::tool::binary;
+use crate::common::waiting::wait_until;
 use crate::containers::{census_of, files_but_the_socket};
 use crate::plugin::{FACTS, SHELLS, WITH_TAR, container, text};
-use crate::recipes::wait_until;
 
 #[test]
 fn with_store_dash_the_dump_comes_here_and_is_verified() {
@@ -66,7 +66,7 @@ fn dump_whose_bytes_changed_on_the_way_is_no_success() {
 
 /// In silence, or with a status of its own.
 #[test]
-fn a_dump_that_is_cut_on_its_way_here_is_no_success_and_what_is_kept_of_it_can_be_had() {
+fn dump_cut_on_its_way_here_fails_and_can_be_resumed() {
     for cut in [Kubectl::cut, Kubectl::cut_in_silence] {
         let Some(builder) = container(WITH_TAR) else { return };
         let container = builder.arg("mb=100").start();

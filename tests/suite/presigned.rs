@@ -11,12 +11,9 @@ use crate::common::tool::Tool;
 
 /// By whoever has the key.
 fn presign(server: &S3Server, valid: &str) -> String {
-    let flags = server.flags();
     let ended = Tool::new(&["presign", "shop", "cart", "prod", "--valid", valid])
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .with_s3(server)
         .args(&["--store", &format!("s3://{BUCKET}/heaps")])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
         .run()
         .expect(0);
     String::from_utf8(ended.stdout).unwrap().trim().to_owned()
@@ -28,7 +25,7 @@ fn dump(pid: u32, url: &str) -> Tool {
 }
 
 #[test]
-fn each_jvm_s_dump_goes_to_the_url_and_the_store_s_checksum_is_ours() {
+fn dump_goes_to_the_signed_url_and_is_verified() {
     let server = S3Server::start();
     for version in VERSIONS {
         let Some(jvm) = TestJvm::builder(version) else { continue };
@@ -47,15 +44,14 @@ fn each_jvm_s_dump_goes_to_the_url_and_the_store_s_checksum_is_ours() {
 
 /// Whoever uses the URL sends no header of it, and a file that dumps share demands it of all.
 #[test]
-fn no_url_is_signed_that_would_not_encrypt_as_the_settings_demand() {
+fn presign_refuses_settings_that_demand_encryption() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("settings.toml");
     let keys = format!("region = \"us-east-1\"\naccess_key_id = \"{KEY}\"\nsecret_access_key = \"{SECRET}\"");
     std::fs::write(&file, format!("store = \"s3://{BUCKET}\"\nkms_key_id = \"k-1\"\n{keys}\n")).unwrap();
     let presign = |flags: &[&str], encryption: &str| {
         let tool = Tool::new(&["presign", "shop", "cart", "prod", "--config", file.to_str().unwrap()]).args(flags);
-        let tool = tool.env("JMAP_DUMP_ENCRYPTION", encryption);
-        tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET).run()
+        tool.env("JMAP_DUMP_ENCRYPTION", encryption).with_key().run()
     };
     let by_hand = ["--store", &format!("s3://{BUCKET}"), "--region", "us-east-1"];
     for (flags, encryption) in [(&[][..], ""), (&by_hand[..], "sse")] {
@@ -67,7 +63,7 @@ fn no_url_is_signed_that_would_not_encrypt_as_the_settings_demand() {
 }
 
 #[test]
-fn a_url_that_ends_too_early_is_noticed_before_the_jvm_is_touched() {
+fn url_that_expires_too_early_is_refused_before_the_dump() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let (jvm, url) = (jvm.start(), presign(&server, "20s"));
     let ended = dump(jvm.pid(), &url).run().expect(9);
@@ -104,7 +100,7 @@ fn a_store_that_knows_no_conditions_takes_the_dump_all_the_same() {
 }
 
 #[test]
-fn a_store_that_refuses_leaves_the_dump_and_another_url_takes_it() {
+fn refused_dump_is_taken_by_another_url() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let (jvm, dir) = (jvm.arg("markers=321").start(), tempfile::tempdir().unwrap());
     let url = presign(&server, "10m");
@@ -123,7 +119,7 @@ fn a_store_that_refuses_leaves_the_dump_and_another_url_takes_it() {
 }
 
 #[test]
-fn a_signature_on_the_command_line_is_warned_of_and_no_disk_needs_parts() {
+fn signed_url_takes_one_dump_and_is_no_flag() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let (jvm, url) = (jvm.start(), presign(&server, "10m"));
     let ended = Tool::dump(jvm.pid(), &url).run().expect(0);

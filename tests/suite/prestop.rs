@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clean::{Shape, files_in};
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::{marked, start};
+use crate::common::s3::{BUCKET, S3Server};
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Ended, Tool};
-use crate::guard::{marked, start};
 
 #[test]
-fn a_deadline_that_leaves_no_time_for_a_collection_takes_all_objects() {
+fn short_deadline_takes_all_objects() {
     let Some(shape) = Shape::new("17", 500) else { return };
     let long = shape.dump().args(&["--deadline", "60s"]).run().expect(0).receipt();
     assert_eq!((&long["dump"]["live_only"], &long["warnings"]), (&true.into(), &serde_json::Value::Null));
@@ -52,12 +52,7 @@ fn a_dump_that_cannot_be_finished_in_time_is_not_begun() {
 /// is told by the time that has passed. Exit status of the hook, and how many dumps the next start stores.
 fn pod_dies(shape: &Shape, server: &S3Server, is_over: impl Fn(Duration) -> bool, deadline: Duration) -> (i32, usize) {
     let dir = shape.dumps.path().to_str().unwrap();
-    let flags = server.flags();
-    let to_server = |tool: Tool| {
-        tool.args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-    };
+    let to_server = |tool: Tool| tool.with_s3(server);
     let store = format!("s3://{BUCKET}");
     let deadline = format!("{}ms", deadline.as_millis());
     let dump = Tool::dump(shape.jvm.pid(), &store).args(&["--dir", dir, "--deadline", &deadline]);
@@ -111,7 +106,7 @@ fn has_journal(dumps: &Path) -> bool {
 }
 
 #[test]
-fn a_pod_that_dies_in_its_hook_has_its_dump_stored_or_kept_for_the_next_start() {
+fn pod_that_dies_in_its_hook_loses_no_dump() {
     for version in ["8", "17", "25"] {
         // Time for everything.
         let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { return };
@@ -131,7 +126,7 @@ fn a_pod_that_dies_in_its_hook_has_its_dump_stored_or_kept_for_the_next_start() 
 }
 
 #[test]
-fn a_hook_that_is_killed_with_its_whole_container_loses_no_whole_dump() {
+fn hook_killed_with_its_container_loses_no_whole_dump() {
     for version in ["8", "17", "25"] {
         let mut stored = 0;
         for moment in 0..4 {

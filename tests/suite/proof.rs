@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::clean::{Shape, files_in};
 use crate::common::hprof_check::assert_complete;
-use crate::common::s3::{BUCKET, KEY, SECRET};
+use crate::common::s3::BUCKET;
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Ended, Run, Tool, binary, has_run, place_of};
+use crate::common::waiting::wait_until;
 use crate::ends::{assert_second_run_sends_the_first_ones_dump, to_stdout};
 use crate::planted::{APP, dump, is_root};
-use crate::recipes::wait_until;
 use crate::turn::as_user;
 
 const PROOF: &str = "sealed-by-root.json";
@@ -46,7 +46,7 @@ fn waiting_run_of_root_sends_what_root_has_kept() {
         let pid = shape.jvm.pid();
         let dead = ["--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s", "--store-down", "keep"];
         let first = Tool::dump(pid, &format!("s3://{BUCKET}")).args(&["--dir", shape.dumps.path().to_str().unwrap()]);
-        let first = first.args(&dead).env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
+        let first = first.args(&dead).with_key();
         let first = first.spawn().hear();
         wait_until("the first run", || has_run(pid, pid));
         let second = shape.dump().spawn().hear();

@@ -2,7 +2,7 @@
 //! the command of the manifest.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
@@ -10,6 +10,7 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::manifest::{Cluster, Pod, text};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::binary;
+use crate::common::waiting::wait_until;
 use crate::containers::{INSIDE, census_of};
 
 pub const VERSIONS: [&str; 3] = ["8", "17", "25"];
@@ -80,15 +81,6 @@ pub fn stored(server: &S3Server) -> Vec<u64> {
     keys.map(|key| assert_complete(server.object(&key)).of("Marker")).collect()
 }
 
-#[track_caller]
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).unwrap().next().is_none()
 }
@@ -122,7 +114,7 @@ fn by_hand_the_commands_of_the_manifest_dump_and_leave_nothing() {
 }
 
 #[test]
-fn by_hand_a_dump_that_the_store_did_not_take_is_finished_by_the_manifest_s_last_command() {
+fn last_command_of_the_manifest_stores_a_kept_dump() {
     let server = S3Server::start();
     let pod = pod("by-hand.yaml", &server);
     let Some(app) = app(&pod, "17") else { return };
@@ -146,7 +138,7 @@ fn by_hand_a_dump_that_the_store_did_not_take_is_finished_by_the_manifest_s_last
 }
 
 #[test]
-fn the_prestop_hook_leaves_a_healthy_jvm_alone_and_dumps_one_in_trouble() {
+fn prestop_hook_dumps_only_a_jvm_in_trouble() {
     for version in VERSIONS {
         let server = S3Server::start();
         let pod = pod("prestop.yaml", &server);
@@ -212,7 +204,7 @@ fn the_sidecar_with_shared_processes_dumps_on_demand() {
 
 /// The JVM waits for its hook, so all is over when it has ended.
 #[test]
-fn the_oom_hook_stores_the_dump_of_each_jvm_that_runs_out_of_memory() {
+fn oom_hook_stores_each_oom_dump() {
     for version in VERSIONS {
         let server = S3Server::start();
         let pod = pod("oom-hook.yaml", &server);

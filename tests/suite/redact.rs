@@ -6,10 +6,10 @@ use crate::common::bed::VERSIONS;
 use crate::common::heap_graph::graph;
 use crate::common::hprof_check::{assert_complete, raw};
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::secrets::PLANTED;
 use crate::common::tool::{Ended, Tool, again_if_faster};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 use crate::secrets::files_below;
 
 /// Never in a class file: what is there is a symbol, and stays.
@@ -51,7 +51,7 @@ pub(crate) fn assert_tells(dump: &[u8], text: &str, expected: bool) {
 }
 
 #[test]
-fn strings_are_taken_out_of_each_jvm_s_dump_and_threads_keep_their_names() {
+fn redaction_removes_strings_and_keeps_thread_names() {
     for version in VERSIONS {
         let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
         let plain = raw(dump(&jvm, store.path(), &[]).stored());
@@ -71,7 +71,7 @@ fn strings_are_taken_out_of_each_jvm_s_dump_and_threads_keep_their_names() {
 }
 
 #[test]
-fn with_all_numbers_go_too_and_the_classes_to_be_kept_stay() {
+fn redact_all_removes_numbers_but_of_kept_classes() {
     for version in VERSIONS {
         let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
         let plain = raw(dump(&jvm, store.path(), &[]).stored());
@@ -96,7 +96,7 @@ fn with_all_numbers_go_too_and_the_classes_to_be_kept_stay() {
 
 /// The same dump, so that both can be compared object by object.
 #[test]
-fn a_redacted_dump_has_the_objects_references_and_sizes_of_the_one_that_it_was() {
+fn redacted_dump_keeps_objects_references_and_sizes() {
     for version in VERSIONS {
         let (store, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm(version)) else { continue };
         let plain = dump(&jvm, store.path(), &[]).stored();
@@ -123,7 +123,7 @@ fn a_redacted_dump_has_the_objects_references_and_sizes_of_the_one_that_it_was()
 
 /// Its parts have objects of classes that only the first one describes.
 #[test]
-fn a_dump_that_many_threads_write_loses_its_numbers_and_no_reference() {
+fn dump_by_many_threads_loses_numbers_and_no_reference() {
     let Some(builder) = TestJvm::builder("25") else { return };
     let (store, secret) = (tempfile::tempdir().unwrap(), format!("plant={}", secret()));
     let builder = builder.jvm_arg("-XX:ActiveProcessorCount=16").jvm_arg("-XX:+UseParallelGC");
@@ -182,12 +182,9 @@ fn without_a_disk_it_is_redacted_in_passing() {
     for version in ["17", "21", "25"] {
         let Some(jvm) = jvm(version) else { continue };
         for redact in ["--redact=strings", "--redact=all"] {
-            let flags = server.flags();
             let ended = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}"))
-                .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+                .with_s3(&server)
                 .args(&["--no-disk", redact])
-                .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-                .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
                 .run()
                 .expect(0);
             let object = server.object(ended.receipt()["object"]["key"].as_str().unwrap());
@@ -225,13 +222,12 @@ fn broken(whole: &[u8]) -> Vec<u8> {
 
 /// What is kept after a failure is redacted, or its journal says that it is to be.
 #[test]
-fn what_is_kept_is_stored_redacted_later_without_being_told_again() {
+fn kept_dump_is_stored_as_redacted_as_it_was_begun() {
     let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
     let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
         .args(&["--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s", "--store-down", "keep"])
         .args(&["--redact", "--dir", dir.path().to_str().unwrap()])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_key()
         .run()
         .expect(7);
     assert_tells(&raw(ended.receipt()["kept"]["path"].as_str().unwrap()), &secret(), false);
@@ -243,19 +239,16 @@ fn what_is_kept_is_stored_redacted_later_without_being_told_again() {
 }
 
 #[test]
-fn an_upload_that_began_without_is_begun_anew_with_redaction() {
+fn unredacted_upload_is_begun_anew_with_redaction() {
     let (server, Some(jvm)) = (S3Server::start(), jvm_of("17", "mb=60")) else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("heap.hprof");
     std::fs::write(&file, raw(dump(&jvm, dir.path(), &[]).stored())).unwrap();
     let upload = |redact: &[&str]| {
-        let flags = server.flags();
         Tool::new(&["upload", "shop", "cart", "prod", file.to_str().unwrap(), "--output", "json"])
-            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .with_s3(&server)
             .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
             .args(redact)
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
             .run()
     };
     server.die_after_parts(1);
@@ -269,7 +262,7 @@ fn an_upload_that_began_without_is_begun_anew_with_redaction() {
 
 /// The journal says what is to be taken out, wherever the file goes then.
 #[test]
-fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_asked_for() {
+fn resumed_dump_is_redacted_at_least_as_it_was_begun() {
     let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
     let file = dir.path().join("heap.hprof");
     std::fs::write(&file, raw(dump(&jvm, dir.path(), &[]).stored())).unwrap();
@@ -277,8 +270,7 @@ fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_as
     let upload = |env: &str, flags: &[&str]| {
         Tool::new(&["upload", "shop", "cart", env, file.to_str().unwrap(), "--output", "json"])
             .args(flags)
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .with_key()
             .run()
     };
     upload("prod", &[&down[..], &["--redact"]].concat()).expect(9);
@@ -293,7 +285,7 @@ fn what_was_begun_redacted_is_redacted_at_another_place_and_more_when_more_is_as
 }
 
 #[test]
-fn a_compressed_dump_that_ends_early_is_redacted_as_far_as_it_goes() {
+fn truncated_gzip_is_redacted_as_far_as_it_goes() {
     let (dir, Some(jvm)) = (tempfile::tempdir().unwrap(), jvm("17")) else { return };
     let whole = std::fs::read(dump(&jvm, dir.path(), &[]).stored()).unwrap();
     let file = dir.path().join("cut.hprof.gz");

@@ -8,9 +8,9 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::moments;
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Ended, Tool};
-use crate::guard::moments;
 
 /// Megabytes of the dump; `JMAP_DUMP_TEST_MEGABYTES` makes it larger.
 fn megabytes() -> u32 {
@@ -38,12 +38,9 @@ impl Files {
 }
 
 fn upload(server: &S3Server, words: &[&str]) -> Tool {
-    let flags = server.flags();
     Tool::new(&["upload", "--output", "json", "--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+        .with_s3(server)
         .args(words)
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
 }
 
 fn upload_file(server: &S3Server, file: &Path) -> Tool {
@@ -116,7 +113,7 @@ fn parts_that_the_store_has_are_not_sent_again() {
 }
 
 #[test]
-fn an_upload_that_is_killed_at_any_moment_goes_on_where_it_was() {
+fn killed_upload_goes_on_where_it_was() {
     let Some(files) = Files::new(megabytes()) else { return };
     for file in [&files.plain, &files.gzipped] {
         let (server, begun) = (S3Server::start(), Instant::now());
@@ -163,7 +160,7 @@ fn wait_for_quiet(server: &S3Server) {
 }
 
 #[test]
-fn an_object_that_is_there_already_is_not_sent_again() {
+fn object_that_is_there_is_not_sent_again() {
     let Some(files) = Files::new(8) else { return };
     let server = S3Server::start();
     // What a process leaves that dies after the store's last word.
@@ -180,7 +177,7 @@ fn an_object_that_is_there_already_is_not_sent_again() {
 }
 
 #[test]
-fn a_multipart_upload_that_the_store_has_forgotten_is_begun_again() {
+fn forgotten_multipart_upload_is_begun_again() {
     let Some(files) = Files::new(32) else { return };
     let server = S3Server::start();
     server.die_after_parts(1);
@@ -211,7 +208,7 @@ fn upload_to(store: &Path, words: &[&str]) -> Tool {
 }
 
 #[test]
-fn of_several_files_each_has_its_receipt_and_a_bad_one_does_not_keep_the_others_back() {
+fn upload_of_several_files_stores_all_but_the_bad_one() {
     let Some(files) = Files::new(8) else { return };
     let (store, bad) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
     std::fs::write(bad.path(), "no dump").unwrap();
@@ -275,7 +272,7 @@ fn assert_same_start(stored: &Path, file: &Path) {
 }
 
 #[test]
-fn what_another_process_uploads_is_left_to_it() {
+fn resume_leaves_a_dump_that_another_process_uploads() {
     let Some(files) = Files::new(32) else { return };
     let server = S3Server::start();
     server.stall(Duration::from_secs(2));
@@ -293,7 +290,7 @@ fn what_another_process_uploads_is_left_to_it() {
 }
 
 #[test]
-fn what_was_stored_before_a_crash_counts_however_it_is_compressed_now() {
+fn part_stored_before_a_crash_counts_at_any_level() {
     let Some(files) = Files::new(8) else { return };
     let server = S3Server::start();
     server.die_after_parts(0);

@@ -18,11 +18,7 @@ fn dump(pid: u32, server: &S3Server) -> Tool {
 }
 
 fn dump_to(pid: u32, server: &S3Server, store: &str) -> Tool {
-    let flags = server.flags();
-    Tool::dump(pid, store)
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+    Tool::dump(pid, store).with_s3(server)
 }
 
 #[test]
@@ -68,8 +64,7 @@ fn a_store_that_is_down_is_noticed_before_the_jvm_is_touched() {
     let down = format!("http://127.0.0.1:{port}");
     let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
         .args(&["--endpoint", &down, "--region", "x", "--retry-for", "2s"])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_key()
         .run()
         .expect(9);
     assert!(ended.stderr.contains(&down) && ended.stderr.contains("check the endpoint"), "{}", ended.stderr);
@@ -92,7 +87,7 @@ fn assert_untouched(jvm: &TestJvm) {
 }
 
 #[test]
-fn a_store_that_dies_in_the_middle_leaves_the_kept_dump_and_the_command_that_stores_it() {
+fn store_that_dies_leaves_the_dump_and_its_resume_command() {
     let (server, Some(jvm)) = (S3Server::start(), TestJvm::builder("17")) else { return };
     let jvm = jvm.arg("mb=64").arg("markers=777").start();
     let dir = tempfile::tempdir().unwrap();
@@ -113,21 +108,20 @@ fn a_store_that_dies_in_the_middle_leaves_the_kept_dump_and_the_command_that_sto
 }
 
 #[test]
-fn a_store_that_is_down_does_not_hinder_a_dump_that_is_to_be_kept() {
+fn store_down_keep_dumps_and_keeps() {
     let Some(jvm) = jvm("17") else { return };
     let dir = tempfile::tempdir().unwrap();
     let ended = Tool::dump(jvm.pid(), "s3://dumps/heaps")
         .args(&["--endpoint", "http://127.0.0.1:1", "--region", "x", "--retry-for", "1s", "--store-down", "keep"])
         .args(&["--dir", dir.path().to_str().unwrap()])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_key()
         .run()
         .expect(7);
     assert_eq!(assert_complete(ended.receipt()["kept"]["path"].as_str().unwrap()).of("Marker"), 777);
 }
 
 #[test]
-fn the_application_s_credentials_and_proxy_do_not_hijack_the_store_that_our_file_names() {
+fn store_of_our_file_ignores_the_application_s_environment() {
     let (server, Some(jvm)) = (S3Server::start(), jvm("17")) else { return };
     let dir = tempfile::tempdir().unwrap();
     // The file beside the program: the program moves into a directory of its own.
@@ -176,8 +170,7 @@ fn obs_and_oss_are_spoken_to_at_the_bucket_s_own_host() {
         let ended = Tool::dump(jvm.pid(), &format!("{scheme}://{BUCKET}/{scheme}"))
             .args(&["--endpoint", &format!("http://localhost:{}", server.port()), "--region", "us-east-1"])
             .args(&["--proxy", &relay.endpoint()])
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+            .with_key()
             .run();
         let receipt = ended.expect(0).receipt();
         let key = receipt["object"]["key"].as_str().unwrap();

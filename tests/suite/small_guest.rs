@@ -32,7 +32,7 @@ fn start(version: &str, memory: Option<u64>, store: &std::path::Path) -> Option<
 }
 
 #[test]
-fn with_half_a_processor_and_little_memory_the_pause_is_the_bare_dump_s() {
+fn pause_with_half_a_processor_is_the_bare_dump_s() {
     let store = tempfile::tempdir().unwrap();
     for version in ["8", "17", "25"] {
         let Some(unlimited) = start(version, None, store.path()) else { continue };

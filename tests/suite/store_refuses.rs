@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::common::hostile_store::{Asked, HostileStore, Reply};
-use crate::common::s3::{KEY, SECRET};
 use crate::common::tool::{Ended, Tool};
 use crate::keyless::Pod;
 
@@ -32,7 +31,7 @@ impl Gzipped {
         let tool = Tool::new(&words).args(&["--store", store, "--retry-for", "1s"]);
         let tool =
             if store.starts_with("s3") { tool.args(&["--endpoint", &server.url(), "--region", "r"]) } else { tool };
-        tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET).run()
+        tool.with_key().run()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::common::hostile_store::{HostileStore, Reply, run_measured};
 use crate::common::jvm::TestJvm;
 use crate::common::relay::{Fault, Relay};
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Ended, Tool};
 use crate::keyless::Pod;
 use crate::watch::Watcher;
@@ -25,14 +25,10 @@ fn signed(server: &HostileStore) -> String {
     format!("{}/dumps/k.hprof.gz?X-Amz-Signature=0", server.url())
 }
 
-fn with_key(tool: Tool) -> Tool {
-    tool.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
-}
-
 /// To a server that stands for S3.
 fn to(server: &HostileStore, words: &[&str]) -> Tool {
     let flags = ["--store", "s3://dumps/heaps", "--endpoint", &server.url(), "--region", "r", "--retry-for", "1s"];
-    with_key(Tool::new(words).args(&flags))
+    Tool::new(words).args(&flags).with_key()
 }
 
 fn first_line(ended: &Ended) -> String {
@@ -84,14 +80,9 @@ fn watcher_keeps_as_many_unverified_dumps_as_may_wait() {
     server.forbid_looking();
     let words = ["watch", "shop", "cart", "prod", dir.path().to_str().unwrap(), "--max-local", "2"];
     let store = format!("s3://{BUCKET}");
-    let tool = with_key(Tool::new(&words).args(&[
-        "--store",
-        &store,
-        "--endpoint",
-        &server.endpoint(),
-        "--region",
-        "us-east-1",
-    ]));
+    let tool = Tool::new(&words)
+        .args(&["--store", &store, "--endpoint", &server.endpoint(), "--region", "us-east-1"])
+        .with_key();
     let _watcher = Watcher::start(tool);
     let aside = || {
         let entries = std::fs::read_dir(dir.path().join("jmap-dump-tool/stored")).into_iter().flatten().flatten();
@@ -152,7 +143,7 @@ fn settings_that_cannot_work_end_each_verb_with_2() {
     ];
     for verb in verbs {
         for (store, flags, environment, key) in wrong {
-            let tool = with_key(Tool::new(verb).args(&["--store", store, "--retry-for", "1s"]).args(flags));
+            let tool = Tool::new(verb).args(&["--store", store, "--retry-for", "1s"]).args(flags).with_key();
             let tool = tool.env("JMAP_DUMP_ACCOUNT_KEY", "a2V5");
             let ended = environment.iter().fold(tool, |tool, (name, value)| tool.env(name, value)).run();
             let what = format!("{verb:?} {store} {flags:?}: {}", ended.stderr);
@@ -177,7 +168,7 @@ fn panic_of_any_thread_is_one_line_and_1() {
         let pod = Pod::new(1);
         let tool = pod.upload(&format!("s3://{BUCKET}"), &server.endpoint()).args(&["--region", "us-east-1"]);
         let ended =
-            with_key(tool.args(&["--delete"])).env("JMAP_DUMP_FAULT", &format!("{call}/1:panic")).run().expect(1);
+            tool.args(&["--delete"]).with_key().env("JMAP_DUMP_FAULT", &format!("{call}/1:panic")).run().expect(1);
         let told: Vec<&str> = ended.stderr.lines().filter(|line| !line.contains("WARN")).collect();
         assert_eq!(told.len(), 1, "{}", ended.stderr);
         assert!(told[0].starts_with("error: this program has a fault, at src/base/faults.rs:"), "{}", told[0]);
@@ -271,14 +262,14 @@ fn endless_answer_takes_no_more_memory_than_its_bound() {
 
 /// A token service, Huawei's listing, and pages that always name a next one.
 #[test]
-fn endless_tokens_and_listings_take_no_more_memory_than_their_bound() {
+fn endless_answers_take_no_more_memory_than_their_bound() {
     let server = HostileStore::start(|_| Reply::endless(200, b'x'));
     let agent = format!("{}/v1", server.url());
     let list =
         |store: &str| Tool::new(&["list", "shop", "--store", store, "--retry-for", "1s", "--endpoint", &server.url()]);
     let by_agent = list("s3://b").args(&["--region", "r"]).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &agent);
     assert_bounded("token", by_agent, &[2, 9]);
-    assert_bounded("obs", with_key(list("obs://b").args(&["--path-style", "true"])), &[9]);
+    assert_bounded("obs", list("obs://b").args(&["--path-style", "true"]).with_key(), &[9]);
     let pages = HostileStore::start(|asked| {
         let page =
             asked.target.split("continuation-token=").nth(1).and_then(|rest| rest.split('&').next()?.parse().ok());
@@ -305,7 +296,7 @@ fn listing_of_nested_elements_takes_no_more_memory() {
     let server = HostileStore::start(move |_| Reply::body(200, &page));
     assert_bounded("nested, S3", to(&server, &["list", "shop"]), &[9]);
     let obs = Tool::new(&["list", "shop", "--store", "obs://b", "--path-style", "true", "--endpoint", &server.url()]);
-    assert_bounded("nested, OBS", with_key(obs.args(&["--retry-for", "1s"])), &[9]);
+    assert_bounded("nested, OBS", obs.args(&["--retry-for", "1s"]).with_key(), &[9]);
 }
 
 /// Whoever may write to the store can make it.
@@ -399,7 +390,7 @@ fn damaged_gzip_leaves_no_journal_and_no_upload() {
         std::fs::write(&path, bytes).unwrap();
         let words = ["upload", "shop", "cart", "prod", path.to_str().unwrap(), "--store", &format!("s3://{BUCKET}")];
         let tool = Tool::new(&words).args(&["--endpoint", &server.endpoint(), "--region", "us-east-1"]);
-        with_key(tool).run().expect(5);
+        tool.with_key().run().expect(5);
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path()).collect();
         assert_eq!(left, std::slice::from_ref(&path), "{what}");
         assert_eq!((server.objects(), server.unfinished_uploads()), (Vec::new(), Vec::new()), "{what}");
@@ -419,7 +410,7 @@ fn damage_after_a_failed_try_leaves_no_journal() {
     let upload = |endpoint: &str| {
         let words = ["upload", "shop", "cart", "prod", path.to_str().unwrap(), "--store", &format!("s3://{BUCKET}")];
         let flags = ["--endpoint", endpoint, "--region", "us-east-1", "--retry-for", "1s"];
-        with_key(Tool::new(&words).args(&flags)).run()
+        Tool::new(&words).args(&flags).with_key().run()
     };
     upload("http://127.0.0.1:1");
     let journal = dir.path().join("x.hprof.gz.upload");
@@ -478,7 +469,7 @@ fn signed_url_of_an_odd_prefix_stores_under_that_prefix() {
     relay.fail(Fault::answer(503, "").times(0));
     let store = format!("s3://{BUCKET}/~ops/100%");
     let words = ["presign", "shop", "cart", "prod", "--store", &store, "--endpoint", &relay.endpoint()];
-    let ended = with_key(Tool::new(&words).args(&["--region", "us-east-1"])).run().expect(0);
+    let ended = Tool::new(&words).args(&["--region", "us-east-1"]).with_key().run().expect(0);
     let url = String::from_utf8(ended.stdout).unwrap();
     let pod = Pod::new(1);
     let receipt = pod.upload(url.trim(), "").run().expect(0).receipt();

@@ -12,13 +12,13 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid, getrlimit, kill_process, prlimit, setrlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::clean::{Shape, files_in};
 use crate::common::bed;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
+use crate::common::killed_run::{marked, start};
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Run, Tool, binary, has_run, place_of};
-use crate::guard::{marked, start};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 
 const STRANGER: u32 = 12345;
 

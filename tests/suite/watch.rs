@@ -8,9 +8,10 @@ use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::{Builder, TestJvm};
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::killed_run::moments;
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Run, Tool, binary, install};
-use crate::guard::moments;
+use crate::common::waiting::{SOON, wait_within};
 
 /// A directory where dumps appear, and the way to the store.
 pub struct Pod {
@@ -28,13 +29,10 @@ impl Pod {
     }
 
     pub fn tool(&self, flags: &[&str]) -> Tool {
-        let endpoint = self.server.flags();
         Tool::new(&["watch", "shop", "cart", "prod", self.dir.path().to_str().unwrap(), "--output", "json"])
             .args(&["--store", &format!("s3://{BUCKET}"), "--retry-for", "1s"])
-            .args(&endpoint.iter().map(String::as_str).collect::<Vec<_>>())
+            .with_s3(&self.server)
             .args(flags)
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
     }
 
     fn watch(&self, flags: &[&str]) -> Watcher {
@@ -111,24 +109,13 @@ impl Drop for Watcher {
     }
 }
 
-#[track_caller]
-pub fn wait_until(what: &str, bound: Duration, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < bound, "not within {bound:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-pub const SOON: Duration = Duration::from_secs(40);
-
 fn doomed(version: &str, path: &Path) -> Option<Builder> {
     let builder = TestJvm::builder(version)?.jvm_arg("-Xmx48m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError");
     Some(builder.jvm_arg(format!("-XX:HeapDumpPath={}", path.display())))
 }
 
 #[test]
-fn a_jvm_that_dies_of_memory_five_times_in_one_pod_gives_five_dumps_each_stored_once() {
+fn watcher_stores_five_oom_dumps() {
     for version in ["8", "17", "25"] {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
@@ -139,9 +126,9 @@ fn a_jvm_that_dies_of_memory_five_times_in_one_pod_gives_five_dumps_each_stored_
             assert_eq!(jvm.say("oom"), "oom");
             assert!(jvm.log().contains("Heap dump file created"), "JDK {version}: {}", jvm.log());
             drop(jvm);
-            wait_until("the name is free again", SOON, || !path.exists());
+            wait_within("the name is free again", SOON, || !path.exists());
         }
-        wait_until("all are stored", SOON, || pod.dumps().len() == 5 && pod.files().is_empty());
+        wait_within("all are stored", SOON, || pod.dumps().len() == 5 && pod.files().is_empty());
         let expected: BTreeMap<u64, usize> = (100..105).map(|markers| (markers, 1)).collect();
         assert_eq!(pod.census(), expected, "JDK {version}");
         let receipt = pod.dumps()[0].to_str().unwrap().replace(".hprof.gz", ".json");
@@ -151,7 +138,7 @@ fn a_jvm_that_dies_of_memory_five_times_in_one_pod_gives_five_dumps_each_stored_
 }
 
 #[test]
-fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before() {
+fn watcher_takes_a_dump_of_any_name_plain_or_gzipped() {
     let pod = Pod::new();
     let Some(builder) = doomed("17", &pod.path("oom.bin")) else { return };
     let jvm = builder.jvm_arg("-XX:HeapDumpGzipLevel=1").arg("markers=41").start();
@@ -160,9 +147,9 @@ fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before()
     std::fs::copy(&sample, pod.path("java_pid1.hprof.1")).unwrap();
     std::fs::write(pod.path("application.log"), "no dump at all, and long enough").unwrap();
     let watcher = pod.watch(&[]);
-    wait_until("both are stored", SOON, || pod.dumps().len() == 2 && pod.files().len() == 1);
+    wait_within("both are stored", SOON, || pod.dumps().len() == 2 && pod.files().len() == 1);
     // It tells that a moment later.
-    wait_until("its status tells both", SOON, || pod.status()["stored"] == 2);
+    wait_within("its status tells both", SOON, || pod.status()["stored"] == 2);
     assert_eq!(pod.census(), BTreeMap::from([(41, 1), (42, 1)]));
     assert!(pod.path("application.log").exists());
     let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run().expect(0);
@@ -172,21 +159,21 @@ fn a_dump_is_taken_whatever_its_name_gzipped_too_and_one_that_was_there_before()
 }
 
 #[test]
-fn a_watcher_of_a_local_store_that_is_killed_leaves_no_half_object() {
+fn killed_watcher_of_a_local_store_leaves_no_half_object() {
     let (pod, store) = (Pod::new(), tempfile::tempdir().unwrap());
     let Some(sample) = pod.sample(48, 1) else { return };
     let dir = pod.dir.path().to_str().unwrap();
     let args = ["watch", "shop", "cart", "prod", dir, "--store", store.path().to_str().unwrap()];
     let watch = || Watcher(Some(Tool::new(&args).spawn()));
     let files = |end: &'static str| {
-        let all = crate::clean::files_in(store.path());
+        let all = crate::common::shape::files_in(store.path());
         all.into_iter().filter(|path| path.ends_with(end)).collect::<Vec<_>>()
     };
     let begun = Instant::now();
     let put = |round: u32| std::fs::copy(&sample, pod.path(&format!("java_pid{round}.hprof"))).unwrap();
     put(0);
     let watcher = watch();
-    wait_until("it is stored", SOON, || files(".json").len() == 1 && pod.files().is_empty());
+    wait_within("it is stored", SOON, || files(".json").len() == 1 && pod.files().is_empty());
     drop(watcher);
     let length = begun.elapsed();
     for moment in 1..=moments() {
@@ -197,7 +184,7 @@ fn a_watcher_of_a_local_store_that_is_killed_leaves_no_half_object() {
         watcher.wait();
     }
     let _watcher = watch();
-    wait_until("all are stored", 4 * SOON, || pod.files().is_empty());
+    wait_within("all are stored", 4 * SOON, || pod.files().is_empty());
     let dumps = files(".hprof.gz");
     assert_eq!(dumps.len(), moments() as usize + 1);
     dumps.iter().for_each(|dump| assert_eq!(assert_complete(dump).of("Marker"), 1));
@@ -205,13 +192,13 @@ fn a_watcher_of_a_local_store_that_is_killed_leaves_no_half_object() {
 }
 
 #[test]
-fn a_store_that_shows_nothing_gets_each_dump_once_and_the_file_is_put_aside() {
+fn store_that_shows_nothing_gets_each_dump_once() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(2, 3) else { return };
     pod.server.forbid_looking();
     let _watcher = pod.watch(&[]);
     std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
-    wait_until("it is stored", SOON, || pod.status()["stored"] == 1);
+    wait_within("it is stored", SOON, || pod.status()["stored"] == 1);
     let parts = pod.server.parts();
     // Two looks at the directory later.
     std::thread::sleep(Duration::from_secs(5));
@@ -220,7 +207,7 @@ fn a_store_that_shows_nothing_gets_each_dump_once_and_the_file_is_put_aside() {
 }
 
 #[test]
-fn what_others_have_planted_neither_stops_the_watcher_nor_leaves_through_it() {
+fn planted_files_neither_stop_nor_pass_the_watcher() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(2, 3) else { return };
     let secret = pod.samples.path().join("secret");
@@ -240,7 +227,7 @@ fn what_others_have_planted_neither_stops_the_watcher_nor_leaves_through_it() {
     std::os::unix::fs::symlink(&sample, pod.path("link.hprof")).unwrap();
     let watcher = pod.watch(&["--pattern", "*"]);
     std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
-    wait_until("the dump is stored", SOON, || pod.dumps().len() == 1);
+    wait_within("the dump is stored", SOON, || pod.dumps().len() == 1);
     watcher.signal(Signal::TERM);
     watcher.wait();
     for key in pod.server.objects() {
@@ -258,25 +245,22 @@ fn what_others_have_planted_neither_stops_the_watcher_nor_leaves_through_it() {
 }
 
 #[test]
-fn a_dump_that_is_made_and_kept_in_the_watched_directory_is_stored_whole_and_once() {
+fn watcher_stores_a_dump_kept_in_its_directory_once() {
     for version in ["17", "25"] {
         let (pod, Some(builder)) = (Pod::new(), TestJvm::builder(version)) else { return };
         let jvm = builder.arg("mb=64").arg("markers=12").start();
         let _watcher = pod.watch(&[]);
-        wait_until("it watches", SOON, || pod.status()["pid"].is_number());
+        wait_within("it watches", SOON, || pod.status()["pid"].is_number());
         pod.server.die_after_parts(1);
-        let flags = pod.server.flags();
         let ended = Tool::dump(jvm.pid(), &format!("s3://{BUCKET}"))
-            .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+            .with_s3(&pod.server)
             .args(&["--dir", pod.dir.path().to_str().unwrap(), "--retry-for", "1s"])
-            .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-            .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
             .run();
         assert_eq!(ended.code, 7, "JDK {version}: {ended:?}");
         pod.server.revive();
-        wait_until("it is stored", 2 * SOON, || pod.dumps().len() == 1);
-        wait_until("nothing is left", SOON, || {
-            crate::clean::files_in(pod.dir.path()).iter().all(|path| !path.contains("hprof"))
+        wait_within("it is stored", 2 * SOON, || pod.dumps().len() == 1);
+        wait_within("nothing is left", SOON, || {
+            crate::common::shape::files_in(pod.dir.path()).iter().all(|path| !path.contains("hprof"))
         });
         assert_eq!(pod.census(), BTreeMap::from([(12, 1)]), "JDK {version}");
         let receipt = pod.dumps()[0].to_str().unwrap().replace(".hprof.gz", ".json");
@@ -287,7 +271,7 @@ fn a_dump_that_is_made_and_kept_in_the_watched_directory_is_stored_whole_and_onc
 }
 
 #[test]
-fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice() {
+fn killed_watcher_loses_nothing_and_stores_nothing_twice() {
     let pod = Pod::new();
     let samples: Vec<PathBuf> = (1..=3).filter_map(|markers| pod.sample(48, markers)).collect();
     if samples.is_empty() {
@@ -302,7 +286,7 @@ fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice
     };
     put(0);
     let watcher = pod.watch(&[]);
-    wait_until("all are stored", SOON, || pod.dumps().len() == 3 && pod.files().is_empty());
+    wait_within("all are stored", SOON, || pod.dumps().len() == 3 && pod.files().is_empty());
     drop(watcher);
     let length = begun.elapsed();
     for moment in 1..=moments() {
@@ -314,7 +298,7 @@ fn a_watcher_that_is_killed_at_any_moment_loses_nothing_and_stores_nothing_twice
     }
     let _watcher = pod.watch(&[]);
     // Those that were killed early have left almost all to the last one.
-    wait_until("all are stored", SOON * (2 + moments() / 2), || pod.files().is_empty());
+    wait_within("all are stored", SOON * (2 + moments() / 2), || pod.files().is_empty());
     let each = moments() as usize + 1;
     assert_eq!(pod.census(), BTreeMap::from([(1, each), (2, each), (3, each)]));
 }
@@ -332,20 +316,20 @@ fn everything_arrives_when_a_store_that_was_down_comes_back() {
     let _watcher = pod.watch(&[]);
     pod.server.die_after_parts(1);
     std::fs::copy(&one, pod.path("java_pid1.hprof")).unwrap();
-    wait_until("the first one fails", SOON, || pod.status()["last_error"].is_string());
+    wait_within("the first one fails", SOON, || pod.status()["last_error"].is_string());
     std::fs::copy(&two, pod.path("java_pid1.hprof")).unwrap();
-    wait_until("the name is free though the store is down", SOON, || !pod.path("java_pid1.hprof").exists());
+    wait_within("the name is free though the store is down", SOON, || !pod.path("java_pid1.hprof").exists());
     std::thread::sleep(outage());
     assert_eq!(pod.dumps(), Vec::<PathBuf>::new());
     let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run();
     assert_eq!(status.code, 0, "a store that is down is no reason to restart the watcher: {status:?}");
     pod.server.revive();
-    wait_until("both are stored", 3 * SOON, || pod.dumps().len() == 2 && pod.files().is_empty());
+    wait_within("both are stored", 3 * SOON, || pod.dumps().len() == 2 && pod.files().is_empty());
     assert_eq!(pod.census(), BTreeMap::from([(1, 1), (2, 1)]));
 }
 
 #[test]
-fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
+fn dump_of_a_killed_jvm_is_stored_as_incomplete() {
     for version in ["8", "17", "25"] {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
@@ -355,11 +339,11 @@ fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
         jvm.send("oom");
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
         let part = pod.path("java_pid1.hprof.p0");
-        wait_until("the dump has begun", SOON, || size(&path) + size(&part) > 32 << 20);
+        wait_within("the dump has begun", SOON, || size(&path) + size(&part) > 32 << 20);
         drop(jvm);
         let left = size(&path) + size(&part);
         let _watcher = pod.watch(&["-v"]);
-        wait_until(&format!("JDK {version}: it is stored"), SOON, || pod.dumps().len() == 1 && pod.files().is_empty());
+        wait_within(&format!("JDK {version}: it is stored"), SOON, || pod.dumps().len() == 1 && pod.files().is_empty());
         let object = pod.dumps().remove(0);
         // JDK 22 and later may leave the end of the head unwritten: then the parts cannot follow it, and lie beside.
         let objects = pod.server.objects().into_iter().filter(|key| key.ends_with(".gz"));
@@ -386,7 +370,7 @@ fn what_a_jvm_that_was_killed_left_is_stored_marked_and_its_names_are_free() {
 }
 
 #[test]
-fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
+fn files_of_a_pattern_are_stored_once_nobody_writes() {
     let pod = Pod::new();
     let text = "# A fatal error has been detected by the Java Runtime Environment\n";
     let mut writer = std::fs::File::create(pod.path("hs_err_pid7.log")).unwrap();
@@ -395,17 +379,17 @@ fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
     let _watcher = pod.watch(&["--pattern", "hs_err_pid*.log", "--pattern", "*.jfr,core.*", "--keep"]);
     std::fs::write(pod.path("core.7"), text).unwrap();
     let stored = || pod.server.objects().into_iter().filter(|key| key.ends_with(".gz")).collect::<Vec<_>>();
-    wait_until("the core is stored", SOON, || stored().len() == 1);
+    wait_within("the core is stored", SOON, || stored().len() == 1);
     assert!(pod.path("hs_err_pid7.log").exists());
     drop(writer);
-    wait_until("the log is stored", SOON, || stored().len() == 2 && !pod.path("hs_err_pid7.log").exists());
+    wait_within("the log is stored", SOON, || stored().len() == 2 && !pod.path("hs_err_pid7.log").exists());
     let key =
         stored().into_iter().find(|key| key.ends_with("_7_hs_err_pid7.log.gz") || key.contains("hs_err")).unwrap();
     let mut back = String::new();
     let file = std::fs::File::open(pod.server.object(&key)).unwrap();
     std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut back).unwrap();
     assert_eq!(back, text);
-    wait_until("both are put aside", SOON, || {
+    wait_within("both are put aside", SOON, || {
         std::fs::read_dir(pod.path("jmap-dump-tool/stored")).is_ok_and(|dir| dir.count() == 2)
     });
     assert!(pod.path("gc.txt").exists());
@@ -413,18 +397,18 @@ fn other_files_are_stored_when_a_pattern_names_them_and_nobody_writes_them() {
 
 /// More receipts than a pipe holds.
 #[test]
-fn a_reader_of_the_receipts_that_stalls_does_not_hold_up_the_dumps() {
+fn stalled_reader_of_receipts_does_not_hold_up_dumps() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(1, 2) else { return };
     let _watcher = pod.watch(&[]);
     for number in 0..30 {
         std::fs::copy(&sample, pod.path(&format!("java_pid{number}.hprof"))).unwrap();
     }
-    wait_until("all are stored", 3 * SOON, || pod.status()["stored"] == 30);
+    wait_within("all are stored", 3 * SOON, || pod.status()["stored"] == 30);
 }
 
 #[test]
-fn of_more_dumps_than_may_wait_the_first_and_the_newest_stay() {
+fn full_watcher_keeps_the_first_and_the_newest_dump() {
     let pod = Pod::new();
     let samples: Vec<PathBuf> = (1..=4).filter_map(|markers| pod.sample(2, markers)).collect();
     if samples.is_empty() {
@@ -435,13 +419,13 @@ fn of_more_dumps_than_may_wait_the_first_and_the_newest_stay() {
     for sample in &samples {
         let path = pod.path("java_pid1.hprof");
         std::fs::copy(sample, &path).unwrap();
-        wait_until("it is taken", SOON, || !path.exists());
+        wait_within("it is taken", SOON, || !path.exists());
         // The names of what waits tell its time to the second.
         std::thread::sleep(Duration::from_millis(1100));
     }
-    wait_until("two are given up", SOON, || pod.status()["given_up"] == 2);
+    wait_within("two are given up", SOON, || pod.status()["given_up"] == 2);
     pod.server.revive();
-    wait_until("the others are stored", 2 * SOON, || pod.dumps().len() == 2 && pod.files().is_empty());
+    wait_within("the others are stored", 2 * SOON, || pod.dumps().len() == 2 && pod.files().is_empty());
     assert_eq!(pod.census(), BTreeMap::from([(1, 1), (4, 1)]));
 }
 
@@ -468,7 +452,7 @@ fn a_dump_that_cannot_be_read_is_told_at_once_whatever_its_name() {
         std::os::unix::process::CommandExt::uid(command, 1000);
     });
     let watcher = Watcher(Some(watcher.spawn()));
-    wait_until("it is told", SOON, || pod.status()["obstacles"].to_string().contains("oom.bin cannot be read"));
+    wait_within("it is told", SOON, || pod.status()["obstacles"].to_string().contains("oom.bin cannot be read"));
     assert_eq!(pod.status()["obstacles"].as_array().map(Vec::len), Some(1), "{}", pod.status());
     let status = Tool::new(&["status", pod.path("jmap-dump-tool/status.json").to_str().unwrap()]).run().expect(0);
     assert!(status.stderr.contains("cannot be read"), "{status:?}");
@@ -507,20 +491,20 @@ fn watcher_without_threads_says_so_and_keeps_the_dump() {
     let stores = watcher(4, 47_114, pod.dir.path());
     let status = pod.path("jmap-dump-tool/status.json");
     let says = |text: &str| std::fs::read_to_string(&status).is_ok_and(|status| status.contains(text));
-    wait_until("it says what it lacks", SOON, || says("cannot be started") && says("raise the limit of processes"));
+    wait_within("it says what it lacks", SOON, || says("cannot be started") && says("raise the limit of processes"));
     stores.signal(Signal::TERM);
     stores.wait().expect(8);
     assert!(pod.files().iter().any(|file| file.ends_with(".hprof")), "the dump waits for the next start");
 }
 
 #[test]
-fn a_signal_to_end_lets_the_upload_finish_and_a_second_pod_s_start_does_the_rest() {
+fn signalled_watcher_ends_its_upload_and_the_next_goes_on() {
     let pod = Pod::new();
     let Some(sample) = pod.sample(8, 5) else { return };
     let watcher = pod.watch(&[]);
     pod.server.stall(Duration::from_millis(700));
     std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
-    wait_until("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
+    wait_within("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
     std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
     watcher.signal(Signal::TERM);
     watcher.wait().expect(0);
@@ -529,7 +513,7 @@ fn a_signal_to_end_lets_the_upload_finish_and_a_second_pod_s_start_does_the_rest
     pod.server.stall(Duration::from_secs(20));
     let watcher = pod.watch(&["--grace", "1s"]);
     std::fs::copy(&sample, pod.path("java_pid1.hprof")).unwrap();
-    wait_until("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
+    wait_within("it is taken", SOON, || !pod.path("java_pid1.hprof").exists());
     watcher.signal(Signal::TERM);
     let ended = watcher.wait().expect(8);
     assert!(String::from_utf8_lossy(&ended.stdout).contains("kept for the next start"), "{ended:?}");
@@ -537,5 +521,5 @@ fn a_signal_to_end_lets_the_upload_finish_and_a_second_pod_s_start_does_the_rest
     assert!(hint.contains("--grace") && !hint.contains("--deadline"), "{hint}");
     pod.server.stall(Duration::ZERO);
     let _watcher = pod.watch(&[]);
-    wait_until("all are stored", SOON, || pod.dumps().len() == 3 && pod.files().is_empty());
+    wait_within("all are stored", SOON, || pod.dumps().len() == 3 && pod.files().is_empty());
 }

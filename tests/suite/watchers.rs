@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::container::Container;
 use crate::common::manifest::Pod;
 use crate::common::s3::S3Server;
-use crate::recipes::{MARKERS, VERSIONS, app, ours, pause, pod, stored, told, wait_until, words};
+use crate::common::waiting::wait_until;
+use crate::recipes::{MARKERS, VERSIONS, app, ours, pause, pod, stored, told, words};
 
 /// Files that somebody still has to see to; what the watcher notes for itself is none.
 fn dumps(dir: &Path) -> Vec<String> {
@@ -40,7 +41,7 @@ pub fn run_out_of_memory(app: &Container) {
 }
 
 #[test]
-fn the_native_sidecar_stores_the_dump_of_each_jvm_that_runs_out_of_memory() {
+fn native_sidecar_stores_each_oom_dump() {
     for version in VERSIONS {
         let server = S3Server::start();
         let pod = pod("native-sidecar.yaml", &server);
@@ -62,7 +63,7 @@ fn the_native_sidecar_stores_the_dump_of_each_jvm_that_runs_out_of_memory() {
 }
 
 #[test]
-fn the_sidecar_with_shared_processes_watches_and_dumps_on_demand_meanwhile() {
+fn sidecar_watches_and_dumps_on_demand() {
     let server = S3Server::start();
     let pod = pod("shared-process-sidecar.yaml", &server);
     let (Some(app), Some(dumper), Some(pause)) = (app(&pod, "17"), ours(&pod, "dumper"), pause(&pod)) else { return };

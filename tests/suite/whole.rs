@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::clean::{Shape, files_in};
 use crate::common::bed::cannot_run;
 use crate::common::hprof_check::assert_complete;
+use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Ended, Tool, binary};
-use crate::watch::{Pod, SOON, Watcher, wait_until};
+use crate::common::waiting::{SOON, wait_within};
+use crate::watch::{Pod, Watcher};
 
 pub fn gz(raw: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -73,12 +74,12 @@ fn damaged_gzip_is_told_and_stays() {
         let keys = pod.server.objects().into_iter().filter(|key| key.ends_with(".json"));
         keys.map(|key| serde_json::from_slice(&std::fs::read(pod.server.object(&key)).unwrap()).unwrap()).collect()
     };
-    wait_until("both are stored", SOON, || receipts().len() == 2);
+    wait_within("both are stored", SOON, || receipts().len() == 2);
     for receipt in receipts() {
         assert!(receipt["warnings"].to_string().contains("is damaged: its gzip stream"), "{receipt}");
     }
     let aside = || std::fs::read_dir(pod.path("jmap-dump-tool/stored")).map_or(0, Iterator::count);
-    wait_until("both are put aside", SOON, || aside() == 2);
+    wait_within("both are put aside", SOON, || aside() == 2);
 }
 
 /// One HEAP_DUMP to the end of the file, as `jhsdb jmap --binaryheap` writes it.
@@ -173,7 +174,7 @@ fn dump_that_grows_behind_fuse_is_not_taken() {
     writer.write_all(&raw[raw.len() / 2..]).unwrap();
     drop(writer);
     let dumps = || files_in(store.path()).into_iter().filter(|path| path.ends_with(".hprof.gz")).collect::<Vec<_>>();
-    wait_until("it is stored", SOON, || dumps().len() == 1 && !written.0.path().join(name).exists());
+    wait_within("it is stored", SOON, || dumps().len() == 1 && !written.0.path().join(name).exists());
     assert_complete(&dumps()[0]);
     drop(watcher);
 }
@@ -207,7 +208,7 @@ fn dump_of_any_name_is_taken_and_resumed() {
         .env("POD_NAME", &"p".repeat(128));
     let watcher = Watcher::start(tool);
     let stored = || files_in(store.path()).into_iter().filter(|key| key.ends_with(".gz")).count();
-    wait_until("all are stored", SOON, || stored() == count && pod.files().is_empty());
+    wait_within("all are stored", SOON, || stored() == count && pod.files().is_empty());
     drop(watcher);
 
     // By name, and by the journal that a failed upload has left.

@@ -8,7 +8,7 @@ use crate::common::tool::{Tool, binary};
 use crate::containers::INSIDE;
 
 #[test]
-fn a_jvm_whose_old_generation_is_not_full_is_not_dumped_and_not_touched() {
+fn jvm_with_room_in_its_old_generation_is_not_touched() {
     for version in ["8", "17", "25"] {
         let (Some(jvm), store) = (TestJvm::builder(version), tempfile::tempdir().unwrap()) else { continue };
         let jvm = jvm.jvm_arg("-Xmx200m").arg("mb=40").start();
@@ -28,12 +28,7 @@ fn a_check_beside_a_run_tells_of_it_and_leaves_the_jvm_alone() {
     let (Some(jvm), server) = (TestJvm::builder("17"), crate::common::s3::S3Server::start()) else { return };
     let jvm = jvm.start();
     server.stall(std::time::Duration::from_secs(3));
-    let flags = server.flags();
-    let run = Tool::dump(jvm.pid(), "s3://dumps")
-        .args(&flags.iter().map(String::as_str).collect::<Vec<_>>())
-        .env("JMAP_DUMP_ACCESS_KEY_ID", crate::common::s3::KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", crate::common::s3::SECRET)
-        .spawn();
+    let run = Tool::dump(jvm.pid(), "s3://dumps").with_s3(&server).spawn();
     while server.requests() < 2 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -131,7 +126,7 @@ fn reason_names_the_condition_that_held_and_its_value() {
 }
 
 #[test]
-fn what_cannot_be_told_counts_as_if_it_held_or_is_skipped_as_said() {
+fn unknown_condition_follows_if_unknown() {
     let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
     // Where the limits would be seen there is nothing.
     let container = container.tmpfs("/sys/fs/cgroup", "1m").bind(store.path(), "/store").start();
@@ -149,7 +144,7 @@ fn what_cannot_be_told_counts_as_if_it_held_or_is_skipped_as_said() {
 }
 
 #[test]
-fn what_is_no_condition_is_a_usage_error() {
+fn invalid_condition_is_a_usage_error() {
     Tool::new(&["a", "b", "c", "--store", "/x", "--if", "cpu>1%"]).run().expect(2);
 }
 

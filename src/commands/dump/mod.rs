@@ -35,7 +35,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 
 fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
     let nothing_done = |error: Error| {
-        let receipt = new_receipt(&settings.common.place);
+        let receipt = new_receipt(&settings.common);
         let error = error.beside(&receipt, false);
         (receipt, Err(error))
     };

@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
             redacted: settings.common.redact.as_ref().map(|redact| redact.word().to_owned()),
-            ..new_receipt(&settings.common.place)
+            ..new_receipt(&settings.common)
         };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn facts_of(jvm: &Jvm) -> JvmFacts {
+pub fn facts_of(jvm: &Jvm) -> JvmFacts {
     JvmFacts {
         pid: jvm.pid(),
         ns_pid: jvm.ns_pid,

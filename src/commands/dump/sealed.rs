@@ -117,7 +117,7 @@ impl Run<'_> {
     /// delivered it.
     fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
         self.receipt.warn_of_this_run(format!(
-            "{path} stays until the run that has made it has delivered it; 'upload --resume' stores it"
+            "{path} stays until the run that has made it has delivered it; 'jmap-dump-tool upload --resume DIR' stores it"
         ));
         Error::not_stored(error)
     }

@@ -167,7 +167,7 @@ fn first(
 /// Returns a new beginning. The key comes from the name of a file that waits for the store, or else from the file's
 /// last change.
 pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings) -> Result<Begin, Error> {
-    let mut receipt = new_receipt(&settings.place);
+    let mut receipt = new_receipt(settings);
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
     if let Some(entry) = entry {

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::s3::{KEY, SECRET};
 use super::super::schema::assert_described;
 use super::spec::capabilities;
 use super::{Container, poll, runc};
@@ -60,6 +61,11 @@ impl<'a> Exec<'a> {
         let env = self.process["env"].as_array_mut().expect("env");
         env.push(format!("{key}={value}").into());
         self
+    }
+
+    /// Sets the key that the S3 server knows.
+    pub fn with_key(self) -> Self {
+        self.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
     }
 
     pub fn cwd(mut self, dir: &str) -> Self {

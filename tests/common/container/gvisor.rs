@@ -65,7 +65,7 @@ impl Sandbox {
 
     #[track_caller]
     pub fn say(&self, command: &str) -> String {
-        self.console.say(command, PATIENCE)
+        self.console.say(command)
     }
 
     pub fn log(&self) -> String {

@@ -8,6 +8,7 @@ mod root;
 mod seccomp;
 mod spec;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,7 @@ use serde_json::Value;
 
 use super::bed;
 use super::console::{Console, PATIENCE};
-use super::jvm::{default_sigquit, gap};
+use super::jvm::default_sigquit;
 use builder::Builder;
 use exec::{Exec, Output};
 use root::Root;
@@ -37,6 +38,14 @@ pub struct Container {
     process: Value,
     // Dropped last: the directory holds all of the above.
     root: Root,
+}
+
+impl Deref for Container {
+    type Target = Console;
+
+    fn deref(&self) -> &Console {
+        &self.console
+    }
 }
 
 impl Container {
@@ -121,30 +130,6 @@ impl Container {
 
     pub fn init_pid(&self) -> u32 {
         self.init
-    }
-
-    #[track_caller]
-    pub fn say(&self, command: &str) -> String {
-        self.console.say(command, PATIENCE)
-    }
-
-    #[track_caller]
-    pub fn say_within(&self, command: &str, bound: Duration) -> String {
-        self.console.say(command, bound)
-    }
-
-    #[track_caller]
-    pub fn send(&self, command: &str) {
-        self.console.send(command);
-    }
-
-    #[track_caller]
-    pub fn longest_gap(&self) -> Duration {
-        gap(&self.say("gap"))
-    }
-
-    pub fn log(&self) -> String {
-        self.console.log()
     }
 
     /// Whether the container's first process still runs.

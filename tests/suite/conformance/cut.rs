@@ -11,7 +11,7 @@ use super::receipts::Fetch;
 use crate::common::bed::cannot_run;
 use crate::common::relay::Fault;
 use crate::common::tool::{Ended, Tool};
-use crate::recipes::wait_until;
+use crate::common::waiting::wait_until;
 
 /// What a request asks for, and how many of them are in flight: those are lost by a cut.
 const PIECE: usize = 8 << 20;
@@ -75,7 +75,7 @@ fn files_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_download_that_is_cut_asks_again_only_for_what_was_on_its_way() {
+fn cut_download_asks_again_only_for_missing_ranges() {
     let (dump, to) = (Dump::of(16 * PIECE), tempfile::tempdir().unwrap());
     let fetch = Fetch::of(&dump, &[]);
     let all = fetch.store.read(&fetch.key).len().div_ceil(PIECE);
@@ -100,7 +100,7 @@ fn a_download_that_is_cut_asks_again_only_for_what_was_on_its_way() {
 }
 
 #[test]
-fn a_killed_decompression_leaves_nothing_under_the_final_name_and_is_gone_on_with() {
+fn killed_decompression_leaves_no_final_file_and_resumes() {
     let (dump, to) = (Dump::of_one_letter(LONG), tempfile::tempdir().unwrap());
     let fetch = Fetch::of(&dump, &[]);
     let [gz, plain, _] = fetch.files(to.path());

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::hprof::{Dump, LARGE, SMALL};
 use crate::common::bed::cannot_run;
 use crate::common::relay::Relay;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::s3::{BUCKET, S3Server};
 use crate::common::tool::{Tool, binary, install};
 
 pub const CHROOT: &str = "/usr/sbin/chroot";
@@ -57,8 +57,7 @@ impl Authority {
 pub fn with_keys(tool: Tool, endpoint: &str) -> Tool {
     tool.args(&["--store", &format!("s3://{BUCKET}"), "--endpoint", endpoint, "--region", "us-east-1"])
         .args(&["--retry-for", "5s", "--output", "json"])
-        .env("JMAP_DUMP_ACCESS_KEY_ID", KEY)
-        .env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET)
+        .with_key()
 }
 
 fn upload(dump: &Dump, endpoint: &str) -> Tool {

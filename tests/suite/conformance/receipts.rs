@@ -74,7 +74,7 @@ fn a_receipt_that_is_none_is_no_missing_receipt() {
 
 /// Only its receipt tells that it was stored so on purpose.
 #[test]
-fn a_truncated_dump_is_not_given_up_while_its_receipt_cannot_be_read() {
+fn truncated_dump_stays_while_its_receipt_is_unreadable() {
     let dump = Dump::of(LARGE);
     let whole = std::fs::read(dump.path()).unwrap();
     std::fs::write(dump.path(), &whole[..LARGE / 2]).unwrap();

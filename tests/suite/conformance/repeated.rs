@@ -35,7 +35,7 @@ fn assert_told(ended: &Ended, code: &str, next: &str) {
 }
 
 #[test]
-fn of_a_refused_request_the_code_is_told_and_not_the_token_that_the_answer_repeats() {
+fn refused_request_shows_the_code_and_no_token() {
     let store = stores::s3_path().unwrap();
     for &(status, code, next) in REFUSALS {
         let steps = [
@@ -57,7 +57,7 @@ fn of_a_refused_request_the_code_is_told_and_not_the_token_that_the_answer_repea
 }
 
 #[test]
-fn of_a_refused_reading_the_code_is_told_and_not_the_token_that_the_answer_repeats() {
+fn refused_reading_shows_the_code_and_no_token() {
     let (store, dump, to) = (stores::s3_path().unwrap(), Dump::of(SMALL), tempfile::tempdir().unwrap());
     let key = store.upload(&dump).run().expect(0).receipt()["object"]["key"].as_str().unwrap().to_owned();
     let fetch = ["fetch", key.as_str(), "--to", to.path().to_str().unwrap()];

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use crate::common::messages::hints;
 use crate::common::tool::Tool;
-
-const VERBS: &[&str] =
-    &["dump", "ps", "check", "upload", "watch", "status", "list", "fetch", "presign", "verify", "arm", "install"];
+use crate::docs::VERBS;
 
 fn flags_of(verb: &str) -> BTreeSet<String> {
     let help = String::from_utf8(Tool::new(&[verb, "--help"]).run().expect(0).stdout).unwrap();

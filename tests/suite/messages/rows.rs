@@ -74,7 +74,7 @@ pub const WRONG: &[Row<'_>] = &[
     (
         &["watch", "shop", "cart"],
         2,
-        "error: the following required arguments were not provided:\n  <DIR>\n\n  tip: for a project of that name type \
+        "error: the following required arguments were not provided:\n  <ENV>\n  <DIR>\n\n  tip: for a project of that name type \
          `dump watch …`\n\nUsage: jmap-dump-tool watch [OPTIONS] <PROJECT> <APP> <ENV> <DIR>\n\nFor more information, try \
          '--help'.",
     ),
@@ -109,7 +109,7 @@ pub const WRONG: &[Row<'_>] = &[
         &["upload", "shop", "cart", "prod", "--store", "DIR/store"],
         2,
         "error: upload takes PROJECT APP ENV and files, or --resume DIR\nfor example: upload shop cart prod \
-         /dumps/java_pid1.hprof; for a project of that name type `dump upload …`",
+         /dumps/java_pid1.hprof; for a project of that name type: dump upload APP ENV",
     ),
     (
         &["upload", "shop", "cart", "prod", "DIR/receipt.json", "--store", "DIR/store"],
@@ -230,8 +230,8 @@ pub const WRONG: &[Row<'_>] = &[
     (
         &["shop", "cart", "prod", "--config", "DIR/text.gz"],
         2,
-        "error: cannot read the settings file DIR/text.gz: stream did not contain valid UTF-8\ncheck that DIR/text.gz is \
-         there and readable",
+        "error: cannot read the settings file DIR/text.gz: it is no UTF-8 text\nname a text file: \
+         DIR/text.gz is none",
     ),
     (
         &["status", "DIR/receipt.json"],

@@ -8,7 +8,7 @@ use crate::common::hostile_jvm::HostileJvm;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::tool::Tool;
-use crate::watch::{SOON, wait_until};
+use crate::common::waiting::{SOON, wait_within};
 
 use rustix::process::Signal;
 
@@ -90,7 +90,7 @@ fn special_file_as_dump_is_a_typed_error() {
             let tool = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--dir", "/tmp"]);
             let ended = prompt(&what, tool);
             assert_says(&ended, 5, words, &what);
-            wait_until("nothing is left", SOON, || (private_files("/tmp"), guards()) == before);
+            wait_within("nothing is left", SOON, || (private_files("/tmp"), guards()) == before);
             assert_eq!(std::fs::read_dir(store.path()).unwrap().count(), 0, "{what}");
         }
     }
@@ -106,7 +106,7 @@ fn jvm_that_waits_for_its_own_fifo_holds_no_run() {
     let ended = prompt("held", tool);
     assert_says(&ended, 5, "a FIFO", "held");
     kill(jvm.pid(), Signal::KILL);
-    wait_until("nothing is left", SOON, || (private_files("/tmp"), guards()) == before);
+    wait_within("nothing is left", SOON, || (private_files("/tmp"), guards()) == before);
 }
 
 /// Faster than anybody reads it: by holes.

@@ -6,8 +6,8 @@ use rustix::process::Signal;
 
 use super::{assert_says, mkdevice, mkfifo, prompt};
 use crate::common::tool::Tool;
+use crate::common::waiting::{SOON, wait_within};
 use crate::keyless;
-use crate::watch::{SOON, wait_until};
 
 fn dumps_in(store: &Path) -> usize {
     let place = store.join("shop/cart/prod");
@@ -44,7 +44,7 @@ fn watcher_tells_special_files_once_and_stores_the_rest() {
     let status = at("status.json");
     let words = ["watch", "shop", "cart", "prod", dir.path().to_str().unwrap(), "--store"];
     let run = Tool::new(&words).arg(store.path()).args(&["--status", status.to_str().unwrap()]).spawn().hear();
-    wait_until("the good ones are stored", SOON, || dumps_in(store.path()) == 2);
+    wait_within("the good ones are stored", SOON, || dumps_in(store.path()) == 2);
     // Two more looks at the directory.
     std::thread::sleep(std::time::Duration::from_secs(5));
     run.signal(Signal::TERM);
