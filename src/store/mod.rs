@@ -235,6 +235,15 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Returns whether texts can lie beside the dump. Standard output and a signed URL take one object.
+    pub fn takes_texts(&self) -> bool {
+        match &self.upload {
+            Upload::Remote(_) | Upload::Local(_) => true,
+            Upload::Whole(upload) => upload.takes_texts(),
+            Upload::Stdout(_) => false,
+        }
+    }
+
     /// Stores a text beside the dump, for example its receipt.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ use crate::watch::permit::{self, Permit};
 use crate::watch::trigger::{Call, Trigger};
 use crate::watch::worth::Growth;
 
+/// The verb, by which hints are worded.
+const VERB: &str = "watch";
+
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -125,7 +128,7 @@ impl Watcher {
         dump.target.selection.pid = Some(jvm.pid());
         let (receipt, result) = find_and_dump(&dump, deadline);
         let url = receipt.object.as_ref().map_or_else(|| "nothing".to_owned(), |object| object.url.clone());
-        match emitted(tell(receipt, result, dump.common.output, false)) {
+        match emitted(tell(receipt, result, dump.common.output, false, VERB)) {
             Ok(()) => self.was_automatic(format!("{why}: {url}")),
             // Nothing was done to the JVM.
             Err(error) if matches!(*error, Error::Room(_) | Error::TooLate { .. }) => {
@@ -141,7 +144,7 @@ impl Watcher {
     fn take_instead(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) -> Duration {
         let instead = TakeSettings { reason: Some(format!("watch: {why}")), ..settings.instead.clone() };
         for (receipt, result) in take(&instead, jvm, deadline) {
-            if let Err(error) = emitted(tell(receipt, result, instead.common.output, false)) {
+            if let Err(error) = emitted(tell(receipt, result, instead.common.output, false, VERB)) {
                 log::warn!("{}", error.chain());
             }
         }
