@@ -11,7 +11,6 @@ use crate::base::units::{Bytes, Seconds};
 use crate::cli::fitting;
 use crate::compress::compressor::PipelineError;
 use crate::compress::source::SourceError;
-use crate::delivery::streamed::StreamError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::jvm::DiscoveryError;
 use crate::kept::claim::ClaimError;
@@ -117,7 +116,7 @@ impl Error {
     pub fn hint(&self, verb: &str) -> String {
         let mut hint = self.hint_steps();
         if let Self::Usage(UsageError::NoStore) = self
-            && ["dump", "upload"].contains(&verb)
+            && ["dump", "take", "upload"].contains(&verb)
         {
             hint += "\nor write the dump to standard output with --store -";
         }
@@ -318,15 +317,6 @@ impl Error {
                 what: "the stages of the dump have stopped".into(),
                 source: io::Error::other(PipelineError::Halted),
             },
-        }
-    }
-
-    /// Returns the error of a dump at `path` that could not be streamed into the store.
-    pub fn from_stream(error: StreamError, path: &str) -> Self {
-        match error {
-            StreamError::Store(StoreError::Stopped(stopped)) => stopped.into(),
-            StreamError::Store(error) => Self::StoreLost(error),
-            StreamError::Pipeline(error) => Self::from_pipeline(error, path, path),
         }
     }
 }

@@ -11,6 +11,9 @@
 // One file per verb, and what a companion process does.
 pub mod commands;
 
+// From a source to a stored object.
+mod delivery;
+
 // One variant for each exit status.
 pub mod error;
 
@@ -19,9 +22,6 @@ mod settings;
 
 // Flags and help text.
 pub mod cli;
-
-// From a source to a stored object.
-mod delivery;
 
 // Files that appear in a directory.
 mod watch;

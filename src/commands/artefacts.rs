@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::MemfdFlags;
 
-use super::tell_stored;
-use super::temporary::nameless_in_or_elsewhere;
 use crate::artefact::{self, ArtefactError, Kind, Text};
 use crate::attach::{AttachError, VirtualMachine};
 use crate::base::deadline::Deadline;
@@ -19,7 +17,8 @@ use crate::compress::cpu_share::{CpuShare, processors};
 use crate::compress::source::SourceError;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::{Context, Delivery, spooled};
+use crate::delivery::temporary::nameless_in_or_elsewhere;
+use crate::delivery::{Context, Delivery, spooled, tell_stored};
 use crate::error::Error;
 use crate::files::entry::HeldDir;
 use crate::jvm::Jvm;

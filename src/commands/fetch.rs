@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::verify::walk;
 use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
@@ -18,7 +17,9 @@ use crate::base::units::{Bytes, Seconds};
 use crate::cli::{FetchArgs, Flags};
 use crate::compress::dump_reader::DumpReader;
 use crate::compress::source::Scrutiny;
+use crate::delivery::Context;
 use crate::delivery::download::{Download, sha256_of};
+use crate::delivery::walk::walk;
 use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::file_from::FileFrom;
@@ -201,7 +202,7 @@ fn check(
         let truncated = receipt.and_then(|receipt| receipt.dump?.walk).is_some_and(|walk| !walk.complete);
         let scrutiny = if truncated { Scrutiny::Remains } else { Scrutiny::Dump };
         let mut raw = DumpReader::gzipped(raw, scrutiny);
-        let walk = walk(&mut raw, &path, progress, deadline, &mut Histogram::new())?;
+        let walk = walk(&mut raw, &path, Context { progress, deadline }, &mut Histogram::new())?;
         if !walk.complete && !truncated {
             return Err(DumpError::truncated(path, &walk).into());
         }

@@ -21,6 +21,7 @@ use crate::guard::message::{Message, Undo};
 use crate::heap_dump::GrowingFile;
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
+use crate::kept::removal;
 use crate::store;
 
 /// Interval at which the guard checks the JVM's files.
@@ -158,7 +159,7 @@ fn undo(undo: Undo, fds: &[OwnedFd], seen: Option<(u64, i64, u64)>) -> io::Resul
             remove().or_else(|_: io::Error| identity.io(remove))
         }
         (Undo::Names { dirs, files }, [from]) => {
-            remove_names(HeldDir::adopt(from.try_clone()?), &dirs, &files);
+            remove_names(HeldDir::adopt(from.try_clone()?, ""), &dirs, &files);
             Ok(())
         }
         (other, _) => Err(io::Error::other(format!("descriptors are missing: {other:?}"))),
@@ -174,12 +175,12 @@ fn remove_names(from: Arc<HeldDir>, dirs: &[OsString], files: &[OsString]) {
         made.push(dir.entry(name));
         last = dir.below(name).ok();
     }
-    for file in last.iter().flat_map(|dir| files.iter().map(|name| dir.entry(name))) {
+    let files_there = last.iter().flat_map(|dir| files.iter().map(|name| dir.entry(name)));
+    let goes = files_there.filter(|file| {
         let journal = file.journal();
-        if !journal.exists() || files.iter().any(|name| name == journal.name()) {
-            let _ = file.remove();
-        }
-    }
+        !journal.exists() || files.iter().any(|name| name == journal.name())
+    });
+    let _ = removal::remove(goes);
     for dir in made.iter().rev() {
         let _ = dir.remove_dir();
     }
@@ -188,11 +189,13 @@ fn remove_names(from: Arc<HeldDir>, dirs: &[OsString], files: &[OsString]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::names::journal_name;
 
     #[test]
     fn a_spool_with_a_journal_stays_and_one_without_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["waits", "half", "waits.upload"];
+        let journal = journal_name("waits");
+        let names = ["waits", "half", &journal];
         std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
         for name in names {
             std::fs::write(dir.path().join("a/b").join(name), "").unwrap();
@@ -205,9 +208,9 @@ mod tests {
         remove(&["a", "b"], &["waits", "half"]);
         assert_eq!(there(), [true, false, true]);
         // The object is stored, and its run was about to remove both.
-        remove(&["a", "b", "none"], &["waits", "waits.upload"]);
+        remove(&["a", "b", "none"], &["waits", &journal]);
         assert_eq!(there(), [true, false, true]);
-        remove(&["a", "b"], &["waits", "waits.upload"]);
+        remove(&["a", "b"], &["waits", &journal]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::keep::address_flags;
 use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::cli::{Flags, ListArgs};
+use crate::delivery::resume_command::address_flags;
 use crate::error::Error;
 use crate::object::key::receipt_of;
 use crate::settings::{Form, ListSettings};

@@ -7,36 +7,27 @@ mod dump;
 mod fetch;
 pub mod guard;
 mod install;
-mod keep;
 mod link;
 mod list;
 mod presign;
 mod ps;
 mod status;
-mod store_file;
 mod take;
-mod temporary;
 mod upload;
 mod verify;
 mod watch;
 
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
-
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable_lines;
-use crate::base::run_id::run_id;
 use crate::cli::{Cli, Command};
 use crate::error::Error;
 use crate::files::open_limit;
 use crate::heap_dump::RoomError;
-use crate::object::key::{CONTEXT_TAIL, ObjectKey, RECEIPT_TAIL};
-use crate::object::pod::Pod;
 use crate::object::receipt::Receipt;
+use crate::settings::Output;
 pub use crate::settings::warn_of_unknown_variables;
-use crate::settings::{Output, Settings};
-use crate::store::Finished;
 use crate::terminal::output::write_within;
 
 /// The text that a command leaves for `main` to print on standard output.
@@ -118,37 +109,6 @@ fn start_clock_that_lingers(
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     watch_signals(&deadline, linger);
     Ok(deadline)
-}
-
-/// Returns the receipt of a run that has not done anything yet.
-fn new_receipt(settings: &Settings) -> Receipt {
-    Receipt {
-        tool: format!("jmap-dump-tool {}", crate::VERSION),
-        run_id: run_id(),
-        place: Some(settings.place.to_string()),
-        requested_by: settings.requested_by.clone(),
-        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        pod: Pod::current(),
-        ..Receipt::default()
-    }
-}
-
-/// Completes the receipt of a stored object, and puts it beside the object.
-fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
-    receipt.object = Some(finished.object.clone());
-    if let Some(text) = context.filter(|_| finished.takes_texts()) {
-        match finished.put_beside(CONTEXT_TAIL, text.as_bytes().to_vec()) {
-            Ok(()) => receipt.context = Some(key.beside(CONTEXT_TAIL)),
-            Err(error) => {
-                receipt.warn(format!("what was asked besides the dump is not stored: {}", Error::Store(error).chain()));
-            }
-        }
-    }
-    receipt.stored = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
-    let json = receipt.to_json().unwrap_or_default();
-    if let Err(error) = finished.put_beside(RECEIPT_TAIL, json.into_bytes()) {
-        receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
-    }
 }
 
 /// Time for which a reader of standard output may stall before it misses the rest.

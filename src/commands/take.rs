@@ -8,7 +8,7 @@ use super::artefacts::{Taken, Taking};
 use super::dump::run::facts_of;
 use super::dump::turn::Turn;
 use super::upload::all_of;
-use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
+use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::cli::{Flags, TakeArgs};
 use crate::guard;
@@ -33,7 +33,7 @@ pub fn run(args: &TakeArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 }
 
 fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {
-    let begun = Receipt { reason: settings.reason.clone(), ..new_receipt(&settings.common) };
+    let begun = Receipt { reason: settings.reason.clone(), ..settings.common.new_receipt() };
     let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,
         Err(error) => return vec![(begun, Err(error.into()))],

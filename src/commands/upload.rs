@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::store_file::{Item, store};
 use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable_path;
 use crate::cli::{Flags, UploadArgs};
 use crate::compress::source::Scrutiny;
+use crate::delivery::Context;
+use crate::delivery::file::{Item, store};
 use crate::error::Error;
 use crate::files::entry::HeldDir;
 use crate::kept::claim::ClaimError;
@@ -45,7 +46,7 @@ fn store_one(
     progress: &Progress,
     deadline: &Deadline,
 ) -> Result<Answer, Failed> {
-    let (receipt, result) = store(item, &settings.common, progress, deadline);
+    let (receipt, result) = store(item, &settings.common, Context { progress, deadline });
     let result = result.map_err(|error| error.of_named_file().beside(&receipt, false));
     // A file that was found may be another process's, which reports its end itself. Or its upload has ended since.
     let by_another = match &result {

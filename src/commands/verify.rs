@@ -1,8 +1,6 @@
 //! `verify`: walks a dump, plain or gzipped.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::io::Read;
 use std::path::Path;
 
 use super::{Answer, Failed};
@@ -10,14 +8,13 @@ use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::base::units::Bytes;
 use crate::cli::{Flags, VerifyArgs};
-use crate::compress::dump_reader::DumpReader;
-use crate::compress::gzip;
-use crate::compress::pages::PAGE;
-use crate::compress::source::{Flaws, Scrutiny, Source};
+use crate::compress::source::Scrutiny;
+use crate::delivery::Context;
+use crate::delivery::walk::{is_gzip, reader, walk};
 use crate::error::Error;
 use crate::files::regular_file;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Histogram, Summary, Walker};
+use crate::hprof::{Histogram, Summary};
 use crate::object::classes;
 use crate::settings::{Output, UsageError, output_of};
 use crate::terminal::progress::Progress;
@@ -47,7 +44,7 @@ fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     progress.stage("reading the dump", (!gzipped).then_some(len));
     let mut histogram = Histogram::new();
     let mut raw = reader((&file).take(len), gzipped, Scrutiny::Dump);
-    let walk = walk(&mut raw, path, &progress, &deadline, &mut histogram)?;
+    let walk = walk(&mut raw, path, Context { progress: &progress, deadline: &deadline }, &mut histogram)?;
     progress.done();
     Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
 }
@@ -83,45 +80,4 @@ fn describe(path: &str, walk: &Summary) -> String {
     };
     let classes = walk.classes.iter().flat_map(classes::lines);
     text + &damage + mended + &cut + &classes.map(|class| format!("  class      {class}\n")).collect::<String>()
-}
-
-/// Returns whether the file begins as a gzip member does.
-pub fn is_gzip(file: &File) -> io::Result<bool> {
-    let mut magic = [0; 2];
-    Ok(file.read_at(&mut magic, 0)? == 2 && magic == gzip::MAGIC)
-}
-
-/// Returns a reader of a dump, plain or gzipped.
-pub fn reader<'a>(raw: impl Read + 'a, gzipped: bool, scrutiny: Scrutiny) -> DumpReader<'a> {
-    if gzipped { DumpReader::gzipped(raw, scrutiny) } else { DumpReader::plain(raw, scrutiny) }
-}
-
-/// Walks a dump, and counts its objects in `tally`.
-pub fn walk(
-    raw: &mut DumpReader<'_>,
-    path: &str,
-    progress: &Progress,
-    deadline: &Deadline,
-    tally: &mut Histogram,
-) -> Result<Summary, Error> {
-    let (mut walker, mut page, scrutiny) = (Walker::new(), vec![0; PAGE], raw.scrutiny());
-    let mut damage = None;
-    loop {
-        deadline.check("reading the dump")?;
-        match raw.read(&mut page) {
-            Ok(0) => break,
-            Ok(n) => {
-                progress.add(n as u64);
-                damage = scrutiny
-                    .judge(walker.push_to(&page[..n], tally))
-                    .map_err(|source| DumpError::Malformed { path: path.to_owned(), source })?;
-                if damage.is_some() {
-                    break;
-                }
-            }
-            Err(source) => return Err(DumpError::Read { path: path.to_owned(), source }.into()),
-        }
-    }
-    let flaws = raw.flaws();
-    Ok(walker.finish().with(Flaws { damage: damage.or(flaws.damage), ..flaws }))
 }

@@ -19,7 +19,8 @@ use crate::cli::{Flags, WatchArgs};
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
-use crate::kept::journal::{Begin, Journal, JournalError, Past, SoFar};
+use crate::kept::journal::{Journal, JournalError, Unfinished};
+use crate::kept::removal;
 use crate::object::pod::Pod;
 use crate::settings::{UsageError, WatchSettings};
 use crate::terminal::log_copy;
@@ -45,7 +46,7 @@ struct Shared {
     /// Stored, and still there: once is enough.
     finished: BTreeSet<PathBuf>,
     /// Unfinished uploads of dumps that were given up, or have vanished.
-    abandoned: Vec<(Begin, SoFar)>,
+    abandoned: Vec<Unfinished>,
     over: bool,
 }
 
@@ -168,14 +169,18 @@ impl Watcher {
             }
         }
         if let Some(most) = self.settings.max_local {
-            let given_up = shared.queue.surplus(waiting.path(), most);
-            for past in given_up.iter().filter_map(|path| give_up(&self.entry(path).ok()?)) {
-                shared.status.given_up += 1;
-                scan.stale.extend(past);
+            let surplus = shared.queue.surplus(waiting.path(), most);
+            for entry in surplus.iter().filter_map(|path| self.entry(path).ok()) {
+                match give_up(&entry) {
+                    Ok(unfinished) => {
+                        shared.status.given_up += 1;
+                        scan.stale.extend(unfinished);
+                    }
+                    Err(error) => log::debug!("{} stays: {error}", entry.path().display()),
+                }
             }
         }
-        let stale = scan.stale.drain(..);
-        shared.abandoned.extend(stale.filter_map(|past| Some((past.begin, past.open?))));
+        shared.abandoned.append(&mut scan.stale);
         drop(shared);
         self.tell_status(&scan);
         self.changed.notify_all();
@@ -234,18 +239,16 @@ fn storer_gone(why: &str) -> Error {
     Error::Unexpected { what: "the thread that stores is gone".into(), source: io::Error::other(why.to_owned()) }
 }
 
-/// As --max-local wants it, and what was sent of it; `None` when another process stores it, or its journal is for
-/// somebody to look at.
-fn give_up(entry: &Entry) -> Option<Option<Past>> {
-    let (_held, past) = match Journal::reopen(entry) {
-        Ok(found) => found.unzip(),
-        Err(JournalError::Foreign) => (None, None),
-        Err(_) => return None,
+/// Removes a dump as `--max-local` wants it, and returns its upload if one is open.
+///
+/// # Errors
+/// When another process stores it, or its journal is for somebody to look at: it stays.
+fn give_up(entry: &Entry) -> Result<Option<Unfinished>, JournalError> {
+    let past = match Journal::reopen(entry) {
+        Err(JournalError::Foreign) => None,
+        other => other?,
     };
     log::warn!("{} is given up: more dumps wait than --max-local allows", entry.path().display());
-    for file in parts_of(entry).iter().chain(&[entry.clone(), entry.journal()]) {
-        let _ = file.remove();
-    }
-    // The journal of another user is no reason to abort an upload in the store.
-    Some(past.filter(|past| past.own))
+    let _ = removal::remove(parts_of(entry).into_iter().chain([entry.clone(), entry.journal()]));
+    Ok(past.and_then(|past| past.unfinished()))
 }

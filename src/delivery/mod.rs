@@ -1,17 +1,26 @@
 //! From a source to a stored object: by a spool, straight into the store's parts, or as a file that is compressed
-//! already.
+//! already. `file/` is the way of a dump that lies in a file.
 
 pub mod download;
+pub mod file;
+pub mod resume_command;
 pub mod spooled;
 pub mod streamed;
+pub mod temporary;
+pub mod walk;
 
 use std::io;
 use std::time::Duration;
 
+use chrono::{SecondsFormat, Utc};
+
 use crate::base::deadline::Deadline;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
+use crate::error::Error;
 use crate::hprof::{Blanked, Summary};
+use crate::object::key::{CONTEXT_TAIL, ObjectKey, RECEIPT_TAIL};
+use crate::object::receipt::Receipt;
 use crate::object::stored::Digest;
 use crate::store::{Finished, LastStage, StoreError, Upload};
 use crate::terminal::progress::Progress;
@@ -66,6 +75,24 @@ impl Delivery {
         tell_last_stage(&upload, self.spool.as_ref(), progress);
         std::mem::replace(&mut self.sent, Ok(()))?;
         upload.finish(verdict, &self.digest, self.spool.as_ref())
+    }
+}
+
+/// Completes the receipt of a stored object, and puts it beside the object.
+pub fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
+    receipt.object = Some(finished.object.clone());
+    if let Some(text) = context.filter(|_| finished.takes_texts()) {
+        match finished.put_beside(CONTEXT_TAIL, text.as_bytes().to_vec()) {
+            Ok(()) => receipt.context = Some(key.beside(CONTEXT_TAIL)),
+            Err(error) => {
+                receipt.warn(format!("what was asked besides the dump is not stored: {}", Error::Store(error).chain()));
+            }
+        }
+    }
+    receipt.stored = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true));
+    let json = receipt.to_json().unwrap_or_default();
+    if let Err(error) = finished.put_beside(RECEIPT_TAIL, json.into_bytes()) {
+        receipt.warn(format!("the dump is stored, its receipt is not: {}", Error::Store(error).chain()));
     }
 }
 

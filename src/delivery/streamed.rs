@@ -14,6 +14,7 @@ use crate::base::units::hex;
 use crate::compress::block::Section;
 use crate::compress::compressor::{Compression, PipelineError, StageControl, compressed};
 use crate::compress::source::Source;
+use crate::error::Error;
 use crate::hprof::Histogram;
 use crate::object::part_size::PART_MIN;
 use crate::object::stored::Digest;
@@ -26,6 +27,25 @@ pub enum StreamError {
     Pipeline(#[from] PipelineError),
     #[error("the store failed while the dump was streamed to it")]
     Store(#[source] StoreError),
+}
+
+impl StreamError {
+    /// Returns the error of a dump at `path` that is kept nowhere else.
+    pub fn of_dump(self, path: &str) -> Error {
+        match self {
+            Self::Store(StoreError::Stopped(stopped)) => stopped.into(),
+            Self::Store(error) => Error::StoreLost(error),
+            Self::Pipeline(error) => Error::from_pipeline(error, path, path),
+        }
+    }
+
+    /// Returns the error of a dump that stays in the file at `path`.
+    pub fn of_file(self, path: &str) -> Error {
+        match self {
+            Self::Store(error) => Error::not_stored(error),
+            Self::Pipeline(error) => Error::from_pipeline(error, path, path),
+        }
+    }
 }
 
 /// Walks `raw` to its end, counts its objects, compresses it, and sends it. The caller has to complete the object.

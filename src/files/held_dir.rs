@@ -69,9 +69,9 @@ impl HeldDir {
         Ok(dir)
     }
 
-    /// Holds a directory by a descriptor that another process has sent.
-    pub fn adopt(fd: OwnedFd) -> Arc<Self> {
-        Arc::new(Self { fd, path: PathBuf::new() })
+    /// Holds a directory that is open already. `path` is for messages.
+    pub fn adopt(fd: OwnedFd, path: impl Into<PathBuf>) -> Arc<Self> {
+        Arc::new(Self { fd, path: path.into() })
     }
 
     /// Holds the directory `name` in this one. A link is refused.

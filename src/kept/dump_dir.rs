@@ -1,12 +1,12 @@
-//! A private directory of the JVM's user in the JVM's own file system. It and all in it are removed in `Drop`,
-//! unless something in it is to be kept.
+//! A private directory of the JVM's user in the JVM's own file system. `Drop` removes it with all that is in it, unless
+//! the dump in it is kept ([`State`]).
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{AtFlags, Dir, Mode, StatVfs, fstat, fstatvfs, mkdirat, renameat, statat, symlinkat, unlinkat};
 
@@ -14,12 +14,14 @@ use rustix::io::Errno;
 
 use crate::base::faults::door;
 use crate::base::identity::Identity;
+use crate::files::entry::HeldDir;
 use crate::files::regular_file::{self, Access, Links, PRIVATE};
 use crate::files::rename::rename_new;
 use crate::guard::{self, Note, Undo};
 use crate::jvm::mountinfo::Mount;
 use crate::jvm::target::Target;
-use crate::kept::names::{GONE, PRIVATE_DIR, is_journal};
+use crate::kept::names::{GONE, PRIVATE_DIR};
+use crate::kept::states::State;
 use crate::kept::sweep;
 
 /// More names than a dump has: its parts, 256 at most, each with an empty file, the spool and journals.
@@ -28,20 +30,19 @@ const NAMES_MAX: usize = 1000;
 /// The private directory of one run.
 #[derive(Debug)]
 pub struct DumpDir {
-    parent: OwnedFd,
-    dir: OwnedFd,
-    name: String,
-    identity: Identity,
+    pub(super) parent: OwnedFd,
+    pub(super) dir: Arc<HeldDir>,
+    pub(super) name: String,
+    pub(super) identity: Identity,
     /// The path as the JVM sees it.
     pub inside: String,
     /// The path as this process sees it: for messages.
     pub here: String,
     /// On what it lies, as far as the JVM's mount table tells.
     pub mount: Option<Mount>,
-    keep: bool,
+    pub(super) state: Mutex<State>,
     /// In use: others leave it alone.
-    held: Option<File>,
-    note: Mutex<Option<Note>>,
+    pub(super) held: Option<File>,
 }
 
 impl DumpDir {
@@ -76,8 +77,8 @@ impl DumpDir {
         let mountinfo = target.read("mountinfo").or_else(|_| identity.io(|| target.read("mountinfo")));
         let mount = mountinfo.ok().and_then(|text| Mount::of(&inside, &text));
         let here = target.seen_from_here(&inside);
-        let (keep, note) = (false, Mutex::new(Some(note)));
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, held, note })
+        let (dir, state) = (HeldDir::adopt(dir, &here), Mutex::new(State::Unfinished(Some(note))));
+        Ok(Self { parent, dir, name, identity, inside, here, mount, state, held })
     }
 
     /// One that another process made, and left.
@@ -88,8 +89,8 @@ impl DumpDir {
         let open = |name: &str| regular_file::hold_dir_in(&parent, name, Links::Refuse);
         let dir = identity.io(|| open(&name).or_else(|_| open(&hidden(&name))))?;
         let (inside, here) = (String::new(), name.clone());
-        let (mount, keep, note) = (None, false, Mutex::default());
-        Ok(Self { parent, dir, name, identity, inside, here, mount, keep, held: None, note })
+        let (dir, state) = (HeldDir::adopt(dir, &here), Mutex::new(State::Unfinished(None)));
+        Ok(Self { parent, dir, name, identity, inside, here, mount: None, state, held: None })
     }
 
     /// A new file for us to write and read.
@@ -171,7 +172,7 @@ impl DumpDir {
         names.iter().filter_map(|name| self.stat_size(name)).sum()
     }
 
-    fn stat_size(&self, name: &str) -> Option<u64> {
+    pub fn stat_size(&self, name: &str) -> Option<u64> {
         let stat =
             self.identity.io(|| door("statat", || Ok(statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW)?))).ok()?;
         u64::try_from(stat.st_size).ok()
@@ -200,25 +201,7 @@ impl DumpDir {
         self.identity.uid != Identity::current().uid
     }
 
-    /// Leaves the directory and what is still in it.
-    pub fn keep(&mut self) {
-        self.keep = true;
-        self.outlive();
-    }
-
-    /// Lets the directory stay when this process is killed: another process can continue with its files.
-    pub fn outlive(&self) {
-        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Lets the guard remove the directory when this process is killed.
-    pub fn note(&self) {
-        let undo = Undo::DumpDir { name: self.name.clone(), identity: self.identity };
-        let note = guard::note(undo, &[self.parent.as_fd()]);
-        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
-    }
-
-    fn each_name(&self, mut each: impl FnMut(&OsStr) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn each_name(&self, mut each: impl FnMut(&OsStr) -> io::Result<()>) -> io::Result<()> {
         let dir = regular_file::open_dir_in(&self.dir, ".", Links::Refuse)?;
         for entry in Dir::read_from(&dir)?.filter_map(Result::ok) {
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -238,55 +221,23 @@ impl DumpDir {
     }
 
     /// Also an empty directory, which a JVM has no reason to make.
-    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+    pub(super) fn unlink(&self, name: &OsStr) -> io::Result<()> {
         match unlinkat(&self.dir, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => Ok(unlinkat(&self.dir, name, AtFlags::REMOVEDIR)?),
             other => Ok(other?),
         }
     }
-
-    /// The JVM may add or remove a file between the listing and the removal, so it is tried again. Journals go last: a
-    /// file without its own would be taken for another dump.
-    fn remove(&self) -> io::Result<()> {
-        // A JVM that comes late finds no path into it, and makes no file where a link was. It may be renamed already.
-        let _ = renameat(&self.parent, &self.name, &self.parent, hidden(&self.name));
-        let mut outcome = Ok(());
-        for _ in 0..3 {
-            self.each_name(|name| if is_journal(name) { Ok(()) } else { self.unlink(name) })?;
-            self.each_name(|name| self.unlink(name))?;
-            outcome = unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR)
-                .or_else(|_| unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR));
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        Ok(outcome?)
-    }
 }
 
-fn hidden(name: &str) -> String {
+/// The name of a private directory that is being removed.
+pub(super) fn hidden(name: &str) -> String {
     format!("{name}{GONE}")
 }
 
 impl AsFd for DumpDir {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.dir.as_fd()
-    }
-}
-
-impl Drop for DumpDir {
-    fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        // To list the directory takes a descriptor, and this may be the last one.
-        self.held = None;
-        // The directory may have no note any more.
-        self.note();
-        if let Err(error) = self.identity.io(|| self.remove()) {
-            log::warn!("cannot remove {}: {error}; remove it by hand", self.here);
-        }
     }
 }
 

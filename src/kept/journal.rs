@@ -1,242 +1,276 @@
-//! The journal of an upload, on the disk beside its file. After a crash, another process finds there the object's key,
-//! the parts that the store has, and the order in which the file is to be read.
+//! The journal of an upload: the parts that the store has, and what the object will be. It is in memory alone until it
+//! gets a file, on the disk beside that of the dump. From then on, another process can continue the upload after a
+//! crash: it finds there the object's key, and the order in which the file is to be read.
 //!
 //! Each event appends one line of JSON. A line that a crash has cut does not count.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
-use rustix::io::Errno;
-
-pub use super::journal_lines::{Begin, DumpOf, FORMAT, FileState, Past, SentPart, SoFar};
-use super::journal_lines::{Event, parse};
-use crate::base::printable::printable;
-use crate::base::run_id::run_id;
+use super::journal_file::{self, Found};
+pub use super::journal_file::{JournalError, path_for};
+pub use super::journal_lines::{Begin, DumpOf, FORMAT, FileState, SentPart, SoFar};
+use super::journal_lines::{Event, Told, line, parse};
 use crate::files::entry::Entry;
-use crate::files::private::is_private;
-use crate::files::regular_file::{self, Access, NotRegular, PRIVATE};
-use crate::files::rename::rename_new;
-use crate::guard::{self, Undo};
-use crate::kept::names::JOURNAL;
+use crate::guard::Note;
 use crate::object::receipt::Receipt;
 use crate::object::stored::Digest;
 
-/// Longer than the journal of ten thousand parts; a longer file is something else.
-const LONGEST: u64 = 16 << 20;
+/// Whether an upload was begun before this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Begun {
+    #[default]
+    Never,
+    /// The object may be there, and who has put it there is unknown.
+    Perhaps,
+    /// By a journal that nobody else has written: what is there is of the same upload.
+    ByUs,
+}
 
-/// A journal that is being kept; nobody else keeps it meanwhile.
+/// Shared by the stages and the thread that uploads.
+#[derive(Debug, Clone, Default)]
+pub struct Journal(Arc<Mutex<Entries>>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    open: Option<SoFar>,
+    /// The digest of all that was sent, if all was sent.
+    whole: Option<Digest>,
+    begun: Begun,
+    /// The object is of this process.
+    wrote: bool,
+    /// The object is in the store already.
+    present: bool,
+    /// Whether what is not finished stays in the store; `None` while nobody has said so.
+    stays: Option<bool>,
+    /// The last one is written. The others stay locked, so that nobody takes the file that they lie beside.
+    files: Vec<File>,
+    /// For the guard, while nothing outlives this process.
+    note: Option<Note>,
+}
+
+/// A journal that an earlier process has left, and this one holds.
 #[derive(Debug)]
-pub struct Journal(File);
-
-/// Why there is no journal to go on with.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    #[error("another process is at it")]
-    Locked,
-    #[error("it is no journal of an upload")]
-    Foreign,
-    #[error("others may have written {path}, which belongs to uid {uid} and has mode {mode:o}")]
-    Untrusted { path: String, uid: u32, mode: u32 },
-    #[error("{path}: {what}")]
-    NotRegular { path: String, what: NotRegular },
-    #[error(transparent)]
-    Io(#[from] io::Error),
+pub struct Past {
+    pub begin: Begin,
+    /// This user, or root, has written it. What another user has written gives no orders: it says which parts the store
+    /// has, how the pieces lie in the file, and what is to be taken out.
+    pub own: bool,
+    pub journal: Journal,
 }
 
-impl JournalError {
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Locked => "wait for the other process".into(),
-            Self::Foreign => "name the file and its place: upload PROJECT APP ENV FILE".into(),
-            Self::Untrusted { path, uid, .. } => {
-                let path = printable(path);
-                format!("see that it is as it was left; then 'chmod 600 {path}', and run as its owner, uid {uid}")
-            }
-            Self::NotRegular { path, .. } => format!("another program has made it: remove {}", printable(path)),
-            Self::Io(_) => "let this user read and write the journal".into(),
-        }
+/// An upload that is open in a store, and that nobody goes on with.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub store: String,
+    pub key: String,
+    pub id: String,
+}
+
+impl Past {
+    /// The upload that is open in the store. The journal of another user is no reason to abort one.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        let open = self.journal.so_far().filter(|_| self.own)?;
+        Some(Unfinished { store: open.store, key: self.begin.key.dump(), id: open.id })
     }
-}
-
-/// The journal's name, for a file's.
-pub fn name_for(file: &str) -> String {
-    format!("{file}{JOURNAL}")
-}
-
-impl Entry {
-    /// The name of this file's journal.
-    pub fn journal(&self) -> Self {
-        of(self)
-    }
-}
-
-/// The journal's path, for a file's.
-pub fn path_for(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(JOURNAL);
-    name.into()
 }
 
 impl Journal {
-    /// In `file`, which is empty and open for appending.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn begin(file: File, begin: &Begin) -> io::Result<Self> {
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let journal = Self(file);
-        journal.add(&Event::Begin(Box::new(begin.clone())))?;
-        Ok(journal)
+    /// One in memory, of an upload that may have been begun before.
+    pub fn new(begun: Begun, open: Option<SoFar>) -> Self {
+        Self(Arc::new(Mutex::new(Entries { begun, open, ..Entries::default() })))
     }
 
-    /// A new one for `file`: nobody sees it before it is complete and locked.
-    ///
-    /// # Errors
-    /// When there is one, or it cannot be written.
-    pub fn create(file: &Entry, begin: &Begin) -> io::Result<Self> {
-        match Self::make_nameless(file, begin) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Self::make(file, begin, |new, own| rename_new(new.dir(), new.name(), own.name()))
-            }
-            other => other,
-        }
-    }
-
-    /// Makes a new journal that replaces the present one.
-    ///
-    /// # Errors
-    /// When it cannot be written; then that one stays.
-    pub fn replace(file: &Entry, begin: &Begin) -> io::Result<Self> {
-        Self::make(file, begin, Entry::replace)
-    }
-
-    /// A process that is killed before the journal has its name leaves nothing.
-    fn make_nameless(file: &Entry, begin: &Begin) -> io::Result<Self> {
-        let nameless = regular_file::create_nameless_in(file.dir(), ".", Access::ReadAppend)?;
-        // Without CAP_DAC_READ_SEARCH it has no other name (open(2), O_TMPFILE).
-        let unnamed = format!("/proc/self/fd/{}", nameless.as_raw_fd());
-        let journal = Self::begin(nameless, begin)?;
-        linkat(CWD, unnamed, file.dir(), of(file).name(), AtFlags::SYMLINK_FOLLOW)?;
-        Ok(journal)
-    }
-
-    /// Where a file cannot be without a name: overlayfs before Linux 6.10, NFS. It is ours wherever it lies: nobody else
-    /// can write it.
-    fn make(file: &Entry, begin: &Begin, name: impl FnOnce(&Entry, &Entry) -> io::Result<()>) -> io::Result<Self> {
-        let (own, new) = (of(file), file.with_end(&format!(".{}.new", run_id())));
-        let names = Undo::Names { dirs: Vec::new(), files: vec![new.name().to_owned()] };
-        let _note = guard::note(names, &[new.dir().as_fd()]);
-        let made = regular_file::create_in(new.dir(), new.name(), Access::ReadAppend, PRIVATE);
-        let made = made.and_then(|file| Self::begin(file, begin));
-        let named = made.and_then(|journal| name(&new, &own).map(|()| journal));
-        named.inspect_err(|_| drop(new.remove()))
-    }
-
-    /// The one of `file`, and what it tells; `None` when there is none.
+    /// The one of `file`; `None` when there is none.
     ///
     /// # Errors
     /// When another process keeps it, or it cannot be understood.
-    pub fn reopen(of_file: &Entry) -> Result<Option<(Self, Past)>, JournalError> {
-        let own = of(of_file);
-        let mut file = match own.open(Access::ReadAppend) {
-            Ok(file) => file,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => match NotRegular::of(&error) {
-                Some(what) => return Err(JournalError::NotRegular { path: own.path().display().to_string(), what }),
-                None => return Err(error.into()),
-            },
-        };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(JournalError::Locked),
-            other => other.map_err(io::Error::from)?,
-        }
-        must_be_trusted(&file, of_file)?;
-        let uid = file.metadata()?.uid();
-        file.seek(SeekFrom::Start(0))?;
-        let text = match regular_file::read_bounded(&file, LONGEST) {
-            Err(error) if regular_file::is_refused(&error) => return Err(JournalError::Foreign),
-            other => other?,
-        };
-        if text.is_empty() {
-            // A crash came before the first line.
-            own.remove()?;
-            return Ok(None);
-        }
-        let past = Past { own: is_own(uid), ..parse(&text).ok_or(JournalError::Foreign)? };
+    pub fn reopen(file: &Entry) -> Result<Option<Past>, JournalError> {
+        let Some(Found { mut file, text, own }) = journal_file::open(file)? else { return Ok(None) };
+        let Told { begin, open, whole } = parse(&text).ok_or(JournalError::Foreign)?;
         if text.last().is_some_and(|byte| *byte != b'\n') {
             file.write_all(b"\n")?;
         }
-        Ok(Some((Self(file), past)))
+        let begun = if own { Begun::ByUs } else { Begun::Perhaps };
+        let entries = Entries { open, whole, begun, files: vec![file], ..Entries::default() };
+        Ok(Some(Past { begin, own, journal: Self(Arc::new(Mutex::new(entries))) }))
     }
 
-    /// Reads the journal in `file` without locking it.
+    /// Reads the first line of the journal in `file` without locking it.
     ///
     /// # Errors
     /// When it cannot be read or understood.
-    pub fn peek(file: File) -> Result<Past, JournalError> {
-        let text = regular_file::read_bounded(file, LONGEST)?;
-        parse(&text).ok_or(JournalError::Foreign)
+    pub fn peek(file: &File) -> Result<Begin, JournalError> {
+        parse(&journal_file::read(file)?).map(|told| told.begin).ok_or(JournalError::Foreign)
     }
 
+    /// From now on it outlives this process: a new file beside `file` gets all that has happened.
+    ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn opened(&self, store: &str, id: &str) -> io::Result<()> {
-        self.add(&Event::Opened { store: store.to_owned(), id: id.to_owned() })
+    /// When there is a journal, or it cannot be written; then all is as before.
+    pub fn write_beside(&self, file: &Entry, begin: &Begin) -> io::Result<()> {
+        self.write(begin, |text| journal_file::create(file, text))
     }
 
+    /// The same, in the place of the present journal.
+    ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn sent(&self, number: usize, part: &SentPart) -> io::Result<()> {
-        self.add(&Event::Part { number, part: part.clone() })
+    /// When it cannot be written; then all is as before.
+    pub fn write_over(&self, file: &Entry, begin: &Begin) -> io::Result<()> {
+        self.write(begin, |text| journal_file::replace(file, text))
     }
 
-    /// # Errors
-    /// When it cannot be written.
-    pub fn whole(&self, digest: &Digest) -> io::Result<()> {
-        self.add(&Event::Whole(digest.clone()))
+    fn write(&self, begin: &Begin, make: impl FnOnce(&[u8]) -> io::Result<File>) -> io::Result<()> {
+        let mut entries = self.lock();
+        let made = make(&entries.lines(begin)?)?;
+        entries.files.push(made);
+        entries.note = None;
+        Ok(())
     }
 
-    /// # Errors
-    /// When it cannot be written.
-    pub fn receipt(&self, receipt: &Receipt) -> io::Result<()> {
-        self.add(&Event::Receipt(Box::new(receipt.clone())))
+    pub fn has_file(&self) -> bool {
+        !self.lock().files.is_empty()
     }
 
-    /// One write: another process sees all of a line, or nothing.
-    fn add(&self, event: &Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        (&self.0).write_all(&line)
+    /// The multipart upload as far as it came.
+    pub fn so_far(&self) -> Option<SoFar> {
+        self.lock().open.clone()
+    }
+
+    /// More is known of what is uploaded.
+    pub fn note_receipt(&self, receipt: &Receipt) {
+        self.lock().tell(|| Event::Receipt(Box::new(receipt.for_journal())));
+    }
+
+    /// All is sent, or about to be: whoever comes after a crash knows it by this.
+    pub(crate) fn note_whole(&self, digest: &Digest) {
+        let mut entries = self.lock();
+        entries.whole = Some(digest.clone());
+        entries.tell(|| Event::Whole(digest.clone()));
+    }
+
+    pub(crate) fn found(&self) {
+        self.lock().present = true;
+    }
+
+    /// Returns the digest of an object that an earlier process has stored.
+    pub(crate) fn stored_before(&self) -> Option<Digest> {
+        let entries = self.lock();
+        entries.whole.clone().filter(|_| entries.present)
+    }
+
+    /// All that an earlier process had sent, whether or not it arrived.
+    pub(crate) fn sent_before(&self) -> Option<Digest> {
+        let entries = self.lock();
+        entries.whole.clone().filter(|_| entries.begun != Begun::Never)
+    }
+
+    /// Keeps the note for the guard, until there is a file.
+    pub(crate) fn noted(&self, note: Note) {
+        let mut entries = self.lock();
+        if entries.files.is_empty() {
+            entries.note = Some(note);
+        }
+    }
+
+    /// Nothing is left to undo.
+    pub(crate) fn settle(&self) {
+        self.lock().note = None;
+    }
+
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.lock().begun != Begun::Never
+    }
+
+    /// A journal that nobody else has written says that the upload was begun.
+    pub(crate) fn is_by_us(&self) -> bool {
+        self.lock().begun == Begun::ByUs
+    }
+
+    /// The object is complete, by this process.
+    pub(crate) fn wrote(&self) {
+        self.lock().wrote = true;
+    }
+
+    /// Whether what lies beside the object is ours to replace: its receipt, for example.
+    pub(crate) fn may_replace_beside(&self) -> bool {
+        let entries = self.lock();
+        entries.wrote || entries.begun == Begun::ByUs
+    }
+
+    /// The multipart upload that was opened in `store` before.
+    pub(crate) fn open_in(&self, store: &str) -> Option<String> {
+        let entries = self.lock();
+        entries.open.as_ref().filter(|open| open.store == store).map(|open| open.id.clone())
+    }
+
+    pub(crate) fn opened(&self, store: &str, id: &str) {
+        let mut entries = self.lock();
+        entries.open = Some(SoFar { store: store.to_owned(), id: id.to_owned(), parts: BTreeMap::new() });
+        entries.tell(|| Event::Opened { store: store.to_owned(), id: id.to_owned() });
+    }
+
+    /// The part of this number, when the store has it with this content.
+    pub(crate) fn part(&self, number: usize, md5: &[u8; 16]) -> Option<SentPart> {
+        let entries = self.lock();
+        entries.open.as_ref()?.parts.get(&number).filter(|part| part.md5 == *md5).cloned()
+    }
+
+    pub(crate) fn sent(&self, number: usize, part: &SentPart) {
+        let mut entries = self.lock();
+        if let Some(open) = &mut entries.open {
+            open.parts.insert(number, part.clone());
+        }
+        entries.tell(|| Event::Part { number, part: part.clone() });
+    }
+
+    /// The store seems to know the multipart upload no more; true when that was one of another process. The journal
+    /// tells it until the next one is opened: without the right to it, a store may say the same.
+    pub fn lose(&self) -> bool {
+        let mut entries = self.lock();
+        entries.open = None;
+        std::mem::take(&mut entries.begun) != Begun::Never
+    }
+
+    /// Whether what is not finished stays in the store.
+    pub fn decide(&self, stays: bool) {
+        self.lock().stays.get_or_insert(stays);
+    }
+
+    /// See [`Journal::decide`]; without a file nothing can stay.
+    pub(crate) fn stays(&self) -> Option<bool> {
+        let entries = self.lock();
+        if entries.files.is_empty() { Some(false) } else { entries.stays }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where the file's own name leaves no room for the end of the journal's, there is none (NAME_MAX, 255 bytes).
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error())
-}
-
-fn is_own(uid: u32) -> bool {
-    uid == rustix::process::geteuid().as_raw() || uid == 0
-}
-
-/// The journal of `file`.
-fn of(file: &Entry) -> Entry {
-    file.with_end(JOURNAL)
-}
-
-/// Only its owner may have written it, who is known: the file's owner may say how far it came, and no more.
-fn must_be_trusted(journal: &File, file: &Entry) -> Result<(), JournalError> {
-    let (meta, of_file) = (journal.metadata()?, file.metadata());
-    let (path, uid, mode) = (of(file).path(), meta.uid(), meta.mode() & 0o7777);
-    let known = meta.nlink() == 1 && (is_own(uid) || of_file.is_ok_and(|file| file.uid() == uid));
-    if known && is_private(journal, &path)? {
-        return Ok(());
+impl Entries {
+    /// The lines of a new file: all that has happened.
+    fn lines(&self, begin: &Begin) -> io::Result<Vec<u8>> {
+        let mut events = vec![Event::Begin(Box::new(begin.clone()))];
+        if let Some(open) = &self.open {
+            events.push(Event::Opened { store: open.store.clone(), id: open.id.clone() });
+            events.extend(open.parts.iter().map(|(number, part)| Event::Part { number: *number, part: part.clone() }));
+        }
+        events.extend(self.whole.clone().map(Event::Whole));
+        let lines: io::Result<Vec<Vec<u8>>> = events.iter().map(line).collect();
+        Ok(lines?.concat())
     }
-    Err(JournalError::Untrusted { path: path.display().to_string(), uid, mode })
+
+    /// One write: another process sees all of a line, or nothing. A journal that cannot be written costs parts that are
+    /// sent twice, no more.
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        let told = self.files.last().map(|mut file| line(&event()).and_then(|line| file.write_all(&line)));
+        if let Some(Err(error)) = told {
+            log::warn!("cannot note how far the upload has come: {error}");
+        }
+    }
 }
 
 #[cfg(test)]

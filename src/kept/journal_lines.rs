@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
@@ -120,15 +121,21 @@ pub struct SoFar {
     pub parts: BTreeMap<usize, SentPart>,
 }
 
-/// The content of a journal.
-#[derive(Debug, PartialEq)]
-pub struct Past {
+/// What the lines of a journal tell.
+pub(super) struct Told {
     pub begin: Begin,
     pub open: Option<SoFar>,
     pub whole: Option<Digest>,
-    /// This user, or root, has written it. What another user has written gives no orders: it says which parts the store
-    /// has, how the pieces lie in the file, and what is to be taken out.
-    pub own: bool,
+}
+
+/// Returns the line of an event.
+///
+/// # Errors
+/// Never for an event of this program.
+pub(super) fn line(event: &Event) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(event)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Pieces that do not overlap, and so are no more than the file.
@@ -144,7 +151,7 @@ fn are_apart(pieces: &[(u64, u64)], bytes: u64) -> bool {
 
 /// Reads the lines of a journal. `None` when the first line is no beginning, is of a later format, or has a key that
 /// would leave its place.
-pub(super) fn parse(text: &[u8]) -> Option<Past> {
+pub(super) fn parse(text: &[u8]) -> Option<Told> {
     let mut events = text.split(|byte| *byte == b'\n').map(serde_json::from_slice);
     let Some(Ok(Event::Begin(mut begin))) = events.next() else { return None };
     let sound = begin.format <= FORMAT
@@ -167,5 +174,5 @@ pub(super) fn parse(text: &[u8]) -> Option<Past> {
             Event::Receipt(receipt) => begin.receipt = *receipt,
         }
     }
-    Some(Past { begin: *begin, open, whole, own: false })
+    Some(Told { begin: *begin, open, whole })
 }

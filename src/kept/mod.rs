@@ -3,9 +3,11 @@
 pub mod claim;
 pub mod dump_dir;
 pub mod journal;
+mod journal_file;
 mod journal_lines;
-pub mod ledger;
 pub mod names;
 pub mod proof;
+pub mod removal;
 pub mod sealed;
+mod states;
 pub mod sweep;

@@ -9,11 +9,12 @@
 //! | `spool.hprof.gz` | sealed, with its journal | the compressed dump |
 //! | `sorted.new` | sealed | a copy in the object's order, until it is complete |
 //! | `sealed-by-root.json` | sealed | root's proof of a dump in another user's directory |
-//! | `FILE.upload` | sealed, kept, stored | the journal of FILE |
-//! | `journal.new` | | a journal until it is complete |
+//! | `FILE.upload` | raw, sealed, kept | the journal of FILE |
+//! | `….new` | | a file until it is complete: nobody takes one of this name |
 //! | `OBJECT.hprof.gz` | kept, with its journal | a dump that waits for the store, under the name of its object |
 //! | `kept-FILE` | kept, without a journal | a dump that only a person may remove |
 //! | `.OBJECT.part` | | an object of a local store until it is complete; a download until it is checked |
+//! | `.OBJECT.sorted` | | a copy of the `.part` in the object's order, until it is complete |
 //! | `FILE.part.pieces` | | which pieces of a download are there |
 //! | `DIR/jmap-dump-tool/` | kept | dumps that a watcher has taken and not yet stored |
 //! | `DIR/jmap-dump-tool/stored/` | stored | dumps that are stored and stay (`--keep`) |
@@ -51,14 +52,17 @@ pub const PROOF: &str = "sealed-by-root.json";
 /// Ends the name of a journal, which begins with that of its file.
 pub const JOURNAL: &str = ".upload";
 
-/// A journal until it is complete: nobody takes one of this name.
-pub const NEW_JOURNAL: &str = "journal.new";
+/// Ends the name of a small file until it is complete: a journal, a text beside an object, the watcher's status.
+pub const NEW: &str = ".new";
 
 /// Begins the name of a file that no run removes.
 pub const KEPT: &str = "kept-";
 
 /// Ends the name of a file that is not complete.
 pub const PART: &str = ".part";
+
+/// The extension of a copy of [`PART`] in the object's order.
+pub const SORTED_PART: &str = "sorted";
 
 /// Ends the name of the list of a download's pieces.
 pub const PIECES: &str = ".pieces";
@@ -103,12 +107,23 @@ pub fn is_private_dir(name: &OsStr) -> bool {
 /// Returns whether a file of this name in a private directory is worth nothing without a journal.
 pub fn is_temporary(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
-    [SPOOL, SORTED, NEW_JOURNAL, RAW, PROOF].iter().any(|own| name == *own)
+    [SPOOL, RAW, PROOF].iter().any(|own| name == *own)
+        || bytes.ends_with(NEW.as_bytes())
         || bytes.strip_prefix(RAW.as_bytes()).is_some_and(|part| part.starts_with(RAW_PART.as_bytes()))
         || bytes.starts_with(EMPTY.as_bytes())
 }
 
+/// Returns the name of the journal of a file.
+pub fn journal_name(file: &str) -> String {
+    format!("{file}{JOURNAL}")
+}
+
 /// Returns whether a file of this name is a journal.
 pub fn is_journal(name: &OsStr) -> bool {
-    name.as_bytes().ends_with(JOURNAL.as_bytes())
+    file_of(name).is_some()
+}
+
+/// Returns the name of the file that a journal of this name lies beside.
+pub fn file_of(journal: &OsStr) -> Option<&OsStr> {
+    journal.as_bytes().strip_suffix(JOURNAL.as_bytes()).map(OsStr::from_bytes)
 }

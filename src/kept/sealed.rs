@@ -13,7 +13,7 @@ use rustix::fs::Dir;
 use rustix::process::geteuid;
 
 use super::journal::{Begin, DumpOf, FileState, Journal};
-use super::names::{JOURNAL, SPOOL, is_journal, is_private_dir};
+use super::names::{SPOOL, file_of, is_journal, is_private_dir};
 use super::proof::Proof;
 use crate::base::identity::Identity;
 use crate::compress::spool::Spool;
@@ -88,13 +88,13 @@ fn in_private_dir(parent: &OwnedFd, path: &Path, name: &OsStr) -> io::Result<Vec
 
 /// Opens a compressed dump, if it is as its journal describes it.
 fn sealed(dir: &File, journal: &OsStr, path: &Path) -> io::Result<Sealed> {
-    let past = Journal::peek(open_in(dir, journal, Access::Read)?).map_err(io::Error::other)?;
-    let name = OsStr::from_bytes(&journal.as_bytes()[..journal.len() - JOURNAL.len()]);
+    let begin = Journal::peek(&open_in(dir, journal, Access::Read)?).map_err(io::Error::other)?;
+    let name = file_of(journal).ok_or(io::ErrorKind::InvalidInput)?;
     let file = open_in(dir, name, Access::Read)?;
     let is_compressed = name.as_bytes().ends_with(b".gz");
-    if is_compressed && FileState::of(&file.metadata()?) == past.begin.file {
-        let (path, at) = (path.join(name).display().to_string(), changed(&past.begin.file));
-        return Ok(Sealed { file, path, begin: past.begin, at, sha256: None });
+    if is_compressed && FileState::of(&file.metadata()?) == begin.file {
+        let (path, at) = (path.join(name).display().to_string(), changed(&begin.file));
+        return Ok(Sealed { file, path, begin, at, sha256: None });
     }
     Err(io::Error::other("it is not what its journal describes"))
 }

@@ -14,6 +14,7 @@ use crate::base::sys::nobody_writes;
 use crate::files::leases::is_of_one_kernel;
 use crate::files::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
 use crate::kept::names::{PROOF, is_private_dir, is_temporary};
+use crate::kept::removal::Turn;
 
 /// A directory that is younger may be of a run that has not yet locked it. The journal of a younger file may have been
 /// there a moment ago.
@@ -46,7 +47,7 @@ pub fn sweep(parent: impl AsFd) -> io::Result<()> {
 
 fn sweep_one(parent: &File, name: &OsStr) -> io::Result<bool> {
     let dir = open(parent, name)?;
-    let names = names(&dir, |_| true)?;
+    let mut names = names(&dir, |_| true)?;
     if !is_old(&dir)? || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(false);
     }
@@ -56,6 +57,7 @@ fn sweep_one(parent: &File, name: &OsStr) -> io::Result<bool> {
             return Ok(false);
         }
     }
+    names.sort_by_key(|name| Turn::of(name));
     names.iter().try_for_each(|name| unlinkat(&dir, name, AtFlags::empty()))?;
     unlinkat(parent, name, AtFlags::REMOVEDIR)?;
     Ok(true)
@@ -103,7 +105,7 @@ fn names(dir: &File, wanted: impl Fn(&OsStr) -> bool) -> io::Result<Vec<OsString
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kept::names::{NEW_JOURNAL, PRIVATE_DIR, RAW, SORTED, SPOOL};
+    use crate::kept::names::{PRIVATE_DIR, RAW, SORTED, SPOOL, journal_name};
     use std::path::{Path, PathBuf};
 
     fn left(parent: &Path, id: &str, names: &[&str]) -> PathBuf {
@@ -124,7 +126,8 @@ mod tests {
     #[test]
     fn sweep_removes_only_unused_directories() {
         let parent = tempfile::tempdir().unwrap();
-        let half = left(parent.path(), "00000a", &[RAW, "heap.hprof.p0", "empty.1", SPOOL, SORTED, NEW_JOURNAL, PROOF]);
+        let new = "spool.hprof.gz.abcdef.new";
+        let half = left(parent.path(), "00000a", &[RAW, "heap.hprof.p0", "empty.1", SPOOL, SORTED, new, PROOF]);
         let odd = left(parent.path(), "000013", &[SPOOL]);
         let strange = OsStr::from_bytes(b"heap.hprof.p\xff");
         std::fs::write(odd.join(strange), "part").unwrap();
@@ -136,7 +139,7 @@ mod tests {
         let linked = left(parent.path(), "000012", &[]);
         std::os::unix::fs::symlink("/proc/1/fd/1023", linked.join(RAW)).unwrap();
         make_old(&linked);
-        let journaled = left(parent.path(), "00000c", &[SPOOL, "spool.hprof.gz.upload"]);
+        let journaled = left(parent.path(), "00000c", &[SPOOL, &journal_name(SPOOL)]);
         let named = left(parent.path(), "00000d", &["20260101T000000Z_pod_1_00000d.hprof.gz"]);
         let other = left(parent.path(), "notes", &[SPOOL]);
         let (young, grows) = (left(parent.path(), "00000e", &[SPOOL]), left(parent.path(), "000011", &[SPOOL]));

@@ -17,6 +17,8 @@ mod watch;
 
 use std::time::Duration;
 
+use chrono::{SecondsFormat, Utc};
+
 pub use context::Context;
 pub use fetch::FetchSettings;
 pub use file::FILE_NAME;
@@ -28,6 +30,7 @@ pub use upload::UploadSettings;
 pub use values::UsageError;
 pub use watch::WatchSettings;
 
+use crate::base::run_id::run_id;
 use crate::cli::{CheckArgs, DumpArgs, Flags, PlaceArgs};
 use crate::compress::redaction::Redaction;
 use crate::heap_dump::{CANDIDATES, DiskLimits, PlanRequest};
@@ -35,6 +38,8 @@ use crate::hprof::Redact;
 use crate::jvm::condition::Condition;
 use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;
+use crate::object::pod::Pod;
+use crate::object::receipt::Receipt;
 use crate::store::StoreSettings;
 use crate::store::url::StoreUrl;
 use context::contexts;
@@ -127,6 +132,19 @@ impl Settings {
     #[must_use]
     pub fn at(&self, place: Place) -> Self {
         Self { place, ..self.clone() }
+    }
+
+    /// Returns the receipt of a run that has not done anything yet.
+    pub fn new_receipt(&self) -> Receipt {
+        Receipt {
+            tool: format!("jmap-dump-tool {}", crate::VERSION),
+            run_id: run_id(),
+            place: Some(self.place.to_string()),
+            requested_by: self.requested_by.clone(),
+            started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            pod: Pod::current(),
+            ..Receipt::default()
+        }
     }
 
     /// Reads the settings of a verb that stores.

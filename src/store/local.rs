@@ -17,8 +17,9 @@ use crate::compress::spool::Spool;
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::{Access, Links, PRIVATE, create_in, open_dir_in};
 use crate::guard::{self, Note, Undo};
-use crate::kept::ledger::Ledger;
-use crate::kept::names::PART;
+use crate::kept::journal::Journal;
+use crate::kept::names::{NEW, PART, SORTED_PART};
+use crate::kept::removal;
 use crate::object::key::ObjectKey;
 use crate::object::stored::{Digest, StoredObject, Verified};
 
@@ -32,7 +33,7 @@ pub struct LocalUpload {
     named: Entry,
     /// Directories that were created for this object, the outermost first.
     made: Vec<Entry>,
-    ledger: Ledger,
+    journal: Journal,
     content: Content,
     end: End,
 }
@@ -62,33 +63,29 @@ enum End {
 impl LocalUpload {
     /// Opens a file for the object. Each directory is held from the base of the store on, so that an exchange of one
     /// for a link leads nowhere else.
-    pub(super) fn open(dir: &str, key: &ObjectKey, ledger: Ledger) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &str, key: &ObjectKey, journal: Journal) -> Result<Self, StoreError> {
         let path = Path::new(dir).join(key.dir());
         let unmade = |source| error("create the directory", &path, source);
         let (from, missing) = HeldDir::as_far_as(&path).map_err(unmade)?;
         let is_there = missing.is_empty();
-        if is_there && ledger.is_resumed() {
+        if is_there && journal.is_resumed() {
             remove_left(&from, key);
         }
         let temporary = free_name(Some(&from).filter(|_| is_there), key);
         let spool = from.entry(&temporary);
-        ledger.noted(note(&from, &missing, &[&spool, &sorted(&spool)]));
+        journal.noted(note(&from, &missing, &[&spool, &sorted(&spool)]));
         let (parent, made) = make_dirs(from, &missing).map_err(unmade)?;
         let (temporary, named) = (parent.entry(temporary), parent.entry(key.dump_name()));
         match create(&temporary) {
             Ok(file) => {
                 let key = key.clone();
-                Ok(Self { key, file, temporary, named, made, ledger, content: Content::Copy, end: End::Failed })
+                Ok(Self { key, file, temporary, named, made, journal, content: Content::Copy, end: End::Failed })
             }
             Err(source) => {
                 remove_dirs(&made);
                 Err(error("create", &temporary.path(), source))
             }
         }
-    }
-
-    pub(super) fn ledger(&self) -> Ledger {
-        self.ledger.clone()
     }
 
     /// Returns the empty file for the spool.
@@ -116,14 +113,14 @@ impl LocalUpload {
         if there != digest.bytes {
             return Err(StoreError::SizeDiffers { url, there, expected: digest.bytes });
         }
-        let sent_before = self.ledger.sent_before();
+        let sent_before = self.journal.sent_before();
         // A file that already has the object's name has the digest that was noted first.
         if sent_before.is_none() || !self.named.exists() {
-            self.ledger.note_whole(digest);
+            self.journal.note_whole(digest);
         }
         let digest = match name_file(&whole, &self.named) {
             Ok(()) => {
-                self.ledger.wrote();
+                self.journal.wrote();
                 digest.clone()
             }
             Err(source) => self
@@ -157,7 +154,7 @@ impl LocalUpload {
     /// Returns the digest of an earlier process's object, if a file of that size has the object's name.
     fn named_before(&self, error: &io::Error, sent: Digest) -> Option<Digest> {
         let same = || self.named.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == sent.bytes);
-        let found = error.kind() == io::ErrorKind::AlreadyExists && self.ledger.is_resumed() && same();
+        let found = error.kind() == io::ErrorKind::AlreadyExists && self.journal.is_resumed() && same();
         found.then_some(sent)
     }
 
@@ -165,12 +162,8 @@ impl LocalUpload {
     fn remove_temporary(&self) {
         let files = [self.temporary.clone(), sorted(&self.temporary), self.temporary.journal()];
         let _note = note(self.temporary.dir(), &[], &files.each_ref());
-        for file in &files {
-            if let Err(error) = file.remove()
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                log::warn!("cannot remove {}: {error}", file.path().display());
-            }
+        if let Err(error) = removal::remove(files) {
+            log::warn!("cannot remove all of {}: {error}", self.temporary.path().display());
         }
     }
 
@@ -179,12 +172,12 @@ impl LocalUpload {
     pub(super) fn put_beside(&self, tail: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let key = self.key.beside(tail);
         let name = key.rsplit('/').next().unwrap_or_default();
-        let (to, new) = (self.named.sibling(name), self.named.sibling(format!(".{name}.new")));
+        let (to, new) = (self.named.sibling(name), self.named.sibling(format!(".{name}{NEW}")));
         let _note = note(to.dir(), &[], &[&new]);
         let _ = new.remove();
         let written = create(&new).and_then(|mut file| file.write_all(bytes).and_then(|()| slowly(|| file.sync_all())));
         let named = written
-            .and_then(|()| if self.ledger.may_replace_beside() { new.replace(&to) } else { new.rename_new(&to) });
+            .and_then(|()| if self.journal.may_replace_beside() { new.replace(&to) } else { new.rename_new(&to) });
         named.map_err(|source| {
             let _ = new.remove();
             error("write", &to.path(), source)
@@ -226,10 +219,8 @@ fn temporaries(key: &ObjectKey) -> impl Iterator<Item = String> + use<> {
 /// it stays.
 fn remove_left(dir: &Arc<HeldDir>, key: &ObjectKey) {
     let left = temporaries(key).map(|name| dir.entry(name));
-    for file in left.filter(|file| !file.journal().exists()) {
-        let _ = sorted(&file).remove();
-        let _ = file.remove();
-    }
+    let left = left.filter(|file| !file.journal().exists());
+    let _ = removal::remove(left.flat_map(|file| [sorted(&file), file]));
 }
 
 /// Returns a temporary name that is free in `dir`. An existing file of that name may be the dump that is stored now.
@@ -246,7 +237,7 @@ pub(super) fn clear_beside(spool: &Entry) {
 }
 
 fn sorted(temporary: &Entry) -> Entry {
-    temporary.sibling(Path::new(temporary.name()).with_extension("sorted"))
+    temporary.sibling(Path::new(temporary.name()).with_extension(SORTED_PART))
 }
 
 fn error(what: &'static str, path: &Path, source: io::Error) -> StoreError {

@@ -1,8 +1,7 @@
 use super::*;
 use crate::files::entry::Entry;
 use crate::kept::journal::tests::begin;
-use crate::kept::journal::{self, Journal};
-use crate::kept::ledger::Begun;
+use crate::kept::journal::{self, Begun, Journal};
 use crate::object::key::Place;
 
 fn key() -> ObjectKey {
@@ -13,7 +12,7 @@ fn key() -> ObjectKey {
 #[test]
 fn an_upload_that_is_not_finished_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Ledger::default()).unwrap();
+    let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Journal::default()).unwrap();
     upload.spool_file(true).unwrap().0.write_all(b"half").unwrap();
     drop(upload);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -30,7 +29,7 @@ fn an_object_that_is_there_is_never_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().to_str().unwrap();
     for (content, works) in [("first", true), ("second", false)] {
-        let mut upload = LocalUpload::open(base, &key(), Ledger::default()).unwrap();
+        let mut upload = LocalUpload::open(base, &key(), Journal::default()).unwrap();
         let digest = Digest { bytes: content.len() as u64, sha256: None };
         let spool = spool_of(&mut upload, content);
         assert_eq!(upload.finish(&digest, &spool).is_ok(), works);
@@ -49,15 +48,23 @@ fn object_of_earlier_process_stays_with_any_gzip_level() {
     std::fs::create_dir_all(dir.path().join("p/a/e")).unwrap();
     std::fs::write(dir.path().join(key().dump()), "12345").unwrap();
     for (whole, works) in [(Some(sent.clone()), true), (None, false)] {
-        let journal = Journal::create(&Entry::named(&dir.path().join("raw")).unwrap(), &begin()).unwrap();
-        let ledger = Ledger::in_journal(journal, None, whole, Begun::ByUs);
-        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
+        let raw = Entry::named(&dir.path().join("raw")).unwrap();
+        let earlier = Journal::default();
+        earlier.write_beside(&raw, &begin()).unwrap();
+        whole.inspect(|whole| earlier.note_whole(whole));
+        drop(earlier);
+        let journal = Journal::reopen(&raw).unwrap().unwrap().journal;
+        let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), journal).unwrap();
         let spool = spool_of(&mut upload, "123");
         let finished = upload.finish(&Digest { bytes: 3, sha256: None }, &spool);
         let object = finished.ok().map(|finished| (finished.object.bytes, finished.object.sha256));
         assert_eq!(object, works.then(|| (sent.bytes, sent.sha256.clone())));
-        let told = Journal::reopen(&Entry::named(&dir.path().join("raw")).unwrap()).unwrap().unwrap().1.whole;
-        assert_eq!(told.is_none(), works, "the next one would look for what this one compresses: {told:?}");
+        let told = Journal::reopen(&raw).unwrap().unwrap().journal.sent_before();
+        assert_eq!(
+            told.as_ref() == Some(&sent),
+            works,
+            "the next one would look for what this one compresses: {told:?}"
+        );
         std::fs::remove_file(journal::path_for(&dir.path().join("raw"))).unwrap();
     }
 }
@@ -68,8 +75,8 @@ fn text_beside_is_whole_and_only_a_resumed_run_replaces_it() {
     let receipt = || std::fs::read_to_string(dir.path().join(key().beside(".json"))).unwrap();
     for (begun, works) in [(Begun::Never, true), (Begun::Perhaps, false), (Begun::ByUs, true)] {
         let goes_on = begun == Begun::ByUs;
-        let ledger = Ledger::without_journal(begun);
-        let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), ledger).unwrap();
+        let journal = Journal::new(begun, None);
+        let upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), journal).unwrap();
         assert_eq!(upload.put_beside(".json", format!("{goes_on}").as_bytes()).is_ok(), works);
         assert_eq!(receipt(), format!("{goes_on}"));
     }
@@ -79,7 +86,7 @@ fn text_beside_is_whole_and_only_a_resumed_run_replaces_it() {
 #[test]
 fn an_object_of_another_size_than_sent_gets_no_name() {
     let dir = tempfile::tempdir().unwrap();
-    let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Ledger::default()).unwrap();
+    let mut upload = LocalUpload::open(dir.path().to_str().unwrap(), &key(), Journal::default()).unwrap();
     let digest = Digest { bytes: 1, sha256: None };
     let spool = spool_of(&mut upload, "");
     assert!(matches!(upload.finish(&digest, &spool), Err(StoreError::SizeDiffers { .. })));

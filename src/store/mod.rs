@@ -34,7 +34,7 @@ use crate::base::deadline::Deadline;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
 use crate::files::entry::Entry;
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::{Journal, Unfinished};
 use crate::object::key::ObjectKey;
 use crate::object::stored::{Digest, StoredObject};
 use local::LocalUpload;
@@ -72,13 +72,19 @@ pub fn abort(open: &Value) -> Result<(), StoreError> {
     remote::abort::abort(&open)
 }
 
-/// Aborts an upload that is known by its key and id.
-///
-/// # Errors
-/// As [`abort()`].
-pub fn abort_at(settings: &StoreSettings, key: &str, id: &str) -> Result<(), StoreError> {
-    let path = settings.url.location(key)?.to_string();
-    remote::abort::abort(&OpenMultipart { settings: settings.clone(), path, id: id.to_owned() })
+/// Aborts an upload that nobody goes on with, if it is in this store. Its parts cost money, and may hold data that has
+/// to be redacted now.
+pub fn abandon(settings: &StoreSettings, Unfinished { store, key, id }: &Unfinished) {
+    if *store != settings.url.to_string() {
+        return;
+    }
+    let aborted = settings.url.location(key).and_then(|path| {
+        let (settings, path, id) = (settings.clone(), path.to_string(), id.clone());
+        remote::abort::abort(&OpenMultipart { settings, path, id })
+    });
+    if let Err(error) = aborted {
+        log::warn!("the unfinished upload to {} could not be aborted: {error}", settings.url.of_key(key));
+    }
 }
 
 /// Name of the stage that sends the object's bytes to the store.
@@ -113,10 +119,10 @@ impl Upload {
         part_size: u64,
         deadline: &Deadline,
     ) -> Result<Self, StoreError> {
-        Self::go_on(settings, key, part_size, deadline, Ledger::default())
+        Self::go_on(settings, key, part_size, deadline, Journal::default())
     }
 
-    /// Opens the upload where an earlier process stopped, by its `ledger`.
+    /// Opens the upload where an earlier process stopped, by its `journal`. The journal is told how far it comes.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -125,29 +131,19 @@ impl Upload {
         key: &ObjectKey,
         part_size: u64,
         deadline: &Deadline,
-        ledger: Ledger,
+        journal: Journal,
     ) -> Result<Self, StoreError> {
         match &settings.url {
             StoreUrl::Stdout => Ok(Self::Stdout(ToReader::new(settings, deadline))),
             StoreUrl::Dav { .. } | StoreUrl::Presigned { .. } => {
-                WholeUpload::open(settings, key, deadline, ledger).map(|upload| Self::Whole(Box::new(upload)))
+                WholeUpload::open(settings, key, deadline, journal).map(|upload| Self::Whole(Box::new(upload)))
             }
-            StoreUrl::Local { dir } => LocalUpload::open(dir, key, ledger).map(Self::Local),
+            StoreUrl::Local { dir } => LocalUpload::open(dir, key, journal).map(Self::Local),
             StoreUrl::S3 { .. }
             | StoreUrl::Oss { .. }
             | StoreUrl::Obs { .. }
             | StoreUrl::Gs { .. }
-            | StoreUrl::Az { .. } => RemoteUpload::open(settings, key, part_size, deadline, ledger).map(Self::Remote),
-        }
-    }
-
-    /// Returns the ledger of the upload; `None` if the upload cannot be resumed.
-    pub fn ledger(&self) -> Option<Ledger> {
-        match self {
-            Self::Remote(upload) => Some(upload.ledger()),
-            Self::Local(upload) => Some(upload.ledger()),
-            Self::Whole(upload) => Some(upload.ledger()),
-            Self::Stdout(_) => None,
+            | StoreUrl::Az { .. } => RemoteUpload::open(settings, key, part_size, deadline, journal).map(Self::Remote),
         }
     }
 

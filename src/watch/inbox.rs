@@ -23,9 +23,8 @@ use crate::base::run_id::run_id;
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::private::is_private;
 use crate::files::regular_file::{Links, NotRegular, open_dir_in};
-use crate::kept::journal::{FileState, Journal, JournalError, Past};
-use crate::kept::names::JOURNAL;
-use crate::kept::names::WAITING;
+use crate::kept::journal::{FileState, Journal, JournalError, Unfinished};
+use crate::kept::names::{WAITING, is_journal};
 use crate::object::key::{ObjectKey, Place, pid_of};
 
 /// The result of one look at the directory.
@@ -38,7 +37,7 @@ pub struct Scan {
     /// Files that cannot be read or taken, and the reasons.
     pub obstacles: Obstacles,
     /// Uploads that were begun with earlier files of these names.
-    pub stale: Vec<Past>,
+    pub stale: Vec<Unfinished>,
 }
 
 /// The watched directory.
@@ -98,8 +97,8 @@ impl Inbox {
         self.drain_events();
         let mut scan = Scan::default();
         for name in self.dir.names()? {
-            let (entry, bytes) = (self.dir.entry(&name), name.as_bytes());
-            if bytes.starts_with(b".") || bytes.ends_with(JOURNAL.as_bytes()) {
+            let entry = self.dir.entry(&name);
+            if name.as_bytes().starts_with(b".") || is_journal(&name) {
                 continue;
             }
             match entry.metadata().map(|meta| NotRegular::of_mode(meta.mode())) {
@@ -141,16 +140,13 @@ impl Inbox {
     }
 
     /// The last step is the dump itself: a name in the waiting place is one that counts.
-    fn take(&self, entry: &Entry, name: &str, kind: Kind, stale: &mut Vec<Past>) -> io::Result<PathBuf> {
+    fn take(&self, entry: &Entry, name: &str, kind: Kind, stale: &mut Vec<Unfinished>) -> io::Result<PathBuf> {
         let begun = match Journal::reopen(entry) {
             // Of an earlier file of the same name, which is stored or gone: its key is not for this one. Where it alone
             // tells the order of pieces, somebody has to look at it.
-            Ok(Some((_held, past)))
-                if past.begin.order.is_empty() && past.begin.file != FileState::of(&entry.metadata()?) =>
-            {
+            Ok(Some(past)) if past.begin.order.is_empty() && past.begin.file != FileState::of(&entry.metadata()?) => {
                 entry.journal().remove()?;
-                // The journal of another user is no reason to abort an upload in the store.
-                stale.extend(Some(past).filter(|past| past.own));
+                stale.extend(past.unfinished());
                 None
             }
             Ok(begun) => begun,
@@ -163,8 +159,8 @@ impl Inbox {
             let key = ObjectKey::new(&self.place, changed(&entry.metadata()?), &self.pod, pid_of(name), &run_id());
             Ok::<_, io::Error>(if matches!(kind, Kind::Other { .. }) { key.of_other(name) } else { key })
         };
-        let known = begun.as_ref().filter(|(_, past)| past.own);
-        let key = known.map_or_else(new, |(_, past)| Ok(past.begin.key.clone()))?;
+        let known = begun.as_ref().filter(|past| past.own);
+        let key = known.map_or_else(new, |past| Ok(past.begin.key.clone()))?;
         let (Kind::Dump { gzipped } | Kind::Other { gzipped }) = kind;
         let to = self.waiting.entry(key.waiting_name(gzipped));
         if begun.is_some() {
@@ -227,7 +223,11 @@ mod tests {
             let state = FileState::of(&path.metadata().unwrap());
             let file = if earlier { FileState { bytes: 3, ..state } } else { state };
             let entry = Entry::named(&path).unwrap();
-            drop(Journal::create(&entry, &Begin { key: key.clone(), file, order: Vec::new(), ..begin() }).unwrap());
+            let begin = Begin { key: key.clone(), file, order: Vec::new(), ..begin() };
+            let journal = Journal::default();
+            journal.write_beside(&entry, &begin).unwrap();
+            journal.opened("s3://b", "id");
+            drop(journal);
             let mut scan = inbox.scan().unwrap();
             let taken = scan.taken.remove(0).1;
             assert_eq!(taken == inbox.waiting().path().join(key.waiting_name(false)), has_key, "{}", taken.display());

@@ -1,8 +1,6 @@
 //! Files that earlier runs have left to be stored: those with a journal, and those with the name of an object.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +10,7 @@ use super::{Obstacles, in_the_way};
 use crate::files::entry::{Entry, HeldDir};
 use crate::files::regular_file::NotRegular;
 use crate::kept::journal::Journal;
-use crate::kept::names::JOURNAL;
-use crate::kept::names::{STORED, WAITING};
-use crate::kept::names::{part_name, part_of};
+use crate::kept::names::{STORED, WAITING, file_of, is_journal, part_name, part_of};
 use crate::kept::sweep;
 use crate::object::key::{ObjectKey, Place};
 
@@ -60,7 +56,7 @@ pub fn left_in(dir: &Arc<HeldDir>, levels: usize, place: Option<&Place>) -> io::
 
 fn is_named_like_ours(entry: &Entry, place: Option<&Place>) -> bool {
     let name = entry.name().to_string_lossy();
-    name.ends_with(JOURNAL) || place.is_some_and(|place| ObjectKey::of_file(place, &name).is_some())
+    is_journal(entry.name()) || place.is_some_and(|place| ObjectKey::of_file(place, &name).is_some())
 }
 
 /// Removes what killed runs have left in `dir` that cannot be stored.
@@ -117,7 +113,7 @@ impl Left {
     }
 
     fn add_file(&mut self, entry: &Entry, place: Option<&Place>) {
-        let Some(file) = without_suffix(entry.name()) else {
+        let Some(file) = file_of(entry.name()) else {
             let named = place.and_then(|place| ObjectKey::of_file(place, &entry.name().to_string_lossy()));
             return self.files.extend(named.map(|_| entry.path()));
         };
@@ -128,11 +124,6 @@ impl Left {
             Err(_) => remove_orphan(entry, &file),
         }
     }
-}
-
-/// The file's name, of its journal's.
-fn without_suffix(name: &OsStr) -> Option<OsString> {
-    name.as_bytes().strip_suffix(JOURNAL.as_bytes()).map(|name| OsStr::from_bytes(name).to_owned())
 }
 
 /// Removes the journal of a file that is not there.
@@ -156,7 +147,9 @@ mod tests {
     fn journal_without_its_file_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let [orphan, young, foreign] = ["orphan", "young", "foreign"].map(|name| dir.path().join(name));
-        drop([&orphan, &young].map(|path| Journal::create(&Entry::named(path).unwrap(), &begin()).unwrap()));
+        for path in [&orphan, &young] {
+            Journal::default().write_beside(&Entry::named(path).unwrap(), &begin()).unwrap();
+        }
         std::fs::write(journal::path_for(&foreign), "of another program").unwrap();
         for path in [&orphan, &foreign] {
             let old = std::time::SystemTime::now() - 2 * ORPHAN;

@@ -4,8 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::files::entry::{Entry, HeldDir};
-use crate::kept::names::UNVERIFIED;
-use crate::kept::names::part_of;
+use crate::kept::names::{UNVERIFIED, part_of};
 
 /// The oldest of these files in `dir` beyond `most` dumps. The parts of a dump count as one with it.
 pub fn surplus_unverified(dir: &Arc<HeldDir>, most: usize) -> Vec<Entry> {

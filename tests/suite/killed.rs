@@ -95,18 +95,18 @@ fn raw_dump_outlives_its_run_and_guard() {
 fn a_dump_that_cannot_be_renamed_is_kept_all_the_same() {
     let Some(shape) = Shape::new("17", 8) else { return };
     // The journal when it is sealed, the one of what is kept, and what is kept.
-    for nth in 1..=3 {
+    for step in ["write a journal/1", "write a journal/2", "renameat/1"] {
         let server = S3Server::start();
         server.die_after_parts(0);
-        let fault = format!("renameat/{nth}:{}", rustix::io::Errno::NOSPC.raw_os_error());
+        let fault = format!("{step}:{}", rustix::io::Errno::NOSPC.raw_os_error());
         let ended = dump(&server, &shape).args(&["--retry-for", "1s"]).env("JMAP_DUMP_FAULT", &fault).run().expect(7);
-        assert!(ended.stderr.contains("fails on demand"), "rename {nth}: {}", ended.stderr);
-        assert!(ended.receipt()["kept"]["bytes"].as_u64() > Some(0), "rename {nth}: {}", ended.receipt());
+        assert!(ended.stderr.contains("fails on demand"), "{step}: {}", ended.stderr);
+        assert!(ended.receipt()["kept"]["bytes"].as_u64() > Some(0), "{step}: {}", ended.receipt());
         server.revive();
         resume(&server, &shape);
-        shape.assert_clean(&format!("rename {nth}"));
+        shape.assert_clean(step);
         let stored = dumps_in(&server);
-        assert_eq!(stored.len(), 1, "rename {nth}");
+        assert_eq!(stored.len(), 1, "{step}");
         assert_complete(&stored[0]);
     }
 }

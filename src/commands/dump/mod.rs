@@ -14,7 +14,7 @@ pub mod turn;
 
 use std::path::Path;
 
-use super::{Answer, Failed, WatchSignals, new_receipt, start_clock, tell};
+use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::cli::{DumpArgs, Flags};
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
 
 fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
     let nothing_done = |error: Error| {
-        let receipt = new_receipt(&settings.common);
+        let receipt = settings.common.new_receipt();
         let error = error.beside(&receipt, false);
         (receipt, Err(error))
     };

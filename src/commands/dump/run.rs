@@ -11,11 +11,10 @@ use super::turn::Turn;
 use crate::attach::VirtualMachine;
 use crate::base::deadline::Deadline;
 use crate::base::units::{Bytes, Seconds};
-use crate::commands::keep::still_there;
 use crate::commands::link::add_link;
-use crate::commands::{new_receipt, tell_stored};
 use crate::compress::verdict::Verdict;
-use crate::delivery::Delivery;
+use crate::delivery::resume_command::still_there;
+use crate::delivery::{Delivery, tell_stored};
 use crate::error::Error;
 use crate::heap_dump::{self, PipePair, Plan, PlanRequest};
 use crate::jvm::Jvm;
@@ -38,8 +37,8 @@ pub(crate) struct Run<'a> {
     pub key: ObjectKey,
     pub progress: Progress,
     pub receipt: Receipt,
-    /// The journal of a dump that is already kept locally, set while the store is down.
-    pub journal: Option<Journal>,
+    /// The journal of this run's upload.
+    pub journal: Journal,
     /// True for live objects only, as the user asked for. The run changes it to false if there is no time for a
     /// collection.
     pub live: bool,
@@ -66,7 +65,7 @@ impl<'a> Run<'a> {
             jvm: Some(facts_of(jvm)),
             reason: settings.reason.clone(),
             redacted: settings.common.redact.as_ref().map(|redact| redact.word().to_owned()),
-            ..new_receipt(&settings.common)
+            ..settings.common.new_receipt()
         };
         let run_id = receipt.run_id.clone();
         let key = ObjectKey::new(&settings.common.place, Utc::now(), &receipt.pod.name, jvm.pid(), &run_id);
@@ -78,7 +77,7 @@ impl<'a> Run<'a> {
             key,
             progress: Progress::start(),
             receipt,
-            journal: None,
+            journal: Journal::default(),
             live: settings.target.live,
             context: None,
             jvm_writes: false,
@@ -115,11 +114,11 @@ impl<'a> Run<'a> {
         if let Some(pipes) = pipes {
             // If the store is down, a run without a disk ends: there is nothing to keep.
             let mut upload = destination.into_upload().map_err(Error::StoreDown)?;
-            let piped = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
-            return self.finish_straight(piped, upload);
+            let delivery = self.dump_straight(&vm, &plan, pipes, &mut upload)?;
+            return self.finish(delivery, Destination::Store(upload), &plan);
         }
         let delivery = self.dump(&vm, &mut plan, destination.upload_mut())?;
-        self.finish(delivery, destination, &mut plan)
+        self.finish(delivery, destination, &plan)
     }
 
     /// Probes the store by opening the upload. If the store cannot be used, nothing is done to the JVM, unless the dump
@@ -130,7 +129,8 @@ impl<'a> Run<'a> {
         let store = &self.settings.common.store;
         // The size of the dump is not known before the JVM is asked. The JVM's resident memory is a good bound.
         let part_size = self.part_size();
-        let opened = Upload::open(store, &self.key, part_size, self.deadline);
+        let journal = Journal::default();
+        let opened = Upload::go_on(store, &self.key, part_size, self.deadline, journal.clone());
         self.receipt.time("store", begun.elapsed());
         match opened {
             Err(StoreError::Stopped(stopped)) => Err(stopped.into()),
@@ -140,7 +140,10 @@ impl<'a> Run<'a> {
                 self.receipt.warn_of_this_run("the store cannot be used; the dump will be kept here");
                 Ok(Destination::Here(error))
             }
-            Ok(upload) => Ok(Destination::Store(upload)),
+            Ok(upload) => {
+                self.journal = journal;
+                Ok(Destination::Store(upload))
+            }
         }
     }
 
@@ -210,7 +213,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(&mut self, mut delivery: Delivery, destination: Destination, plan: &mut Plan) -> Result<(), Error> {
+    fn finish(&mut self, mut delivery: Delivery, destination: Destination, plan: &Plan) -> Result<(), Error> {
         let begun = Instant::now();
         if !destination.is_store() {
             self.progress.stage("keeping the dump", None);
@@ -218,12 +221,9 @@ impl<'a> Run<'a> {
         // The caller has checked that the dump is whole, or there would be nothing to finish.
         let Some(verdict) = Verdict::of(&delivery.walk) else { return Ok(()) };
         let spooled_in_store = destination.upload().and_then(Upload::spooled_at);
-        let ledger = destination.upload().and_then(Upload::ledger);
         // The parts of a whole dump stay in the store, for the run that continues the upload.
-        if let Some(ledger) = &ledger {
-            ledger.decide(true);
-            ledger.note_receipt(&self.receipt);
-        }
+        self.journal.decide(true);
+        self.journal.note_receipt(&self.receipt);
         let stored = destination.into_upload().and_then(|upload| delivery.complete(upload, &verdict, &self.progress));
         self.receipt.time("finish", begun.elapsed());
         match stored {
@@ -235,11 +235,13 @@ impl<'a> Run<'a> {
                 self.add_link();
                 Ok(())
             }
+            Err(StoreError::Stopped(stopped)) if delivery.spool.is_none() => Err(stopped.into()),
+            Err(error) if delivery.spool.is_none() => Err(Error::StoreLost(error)),
             Err(error) => {
                 match spooled_in_store {
                     Some(_) if matches!(error, StoreError::Unsorted { .. }) => {}
                     Some(entry) => self.receipt.kept = Some(still_there(&entry, &self.settings.common, false, false)),
-                    None => self.keep_spool(&delivery, plan, ledger.as_ref()),
+                    None => self.keep_spool(&delivery, plan),
                 }
                 Err(Error::not_stored(error))
             }

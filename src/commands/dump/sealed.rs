@@ -4,18 +4,14 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::run::Run;
-use crate::commands::tell_stored;
-use crate::commands::verify::walk;
-use crate::compress::dump_reader::DumpReader;
 use crate::compress::source::Scrutiny;
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
-use crate::delivery::Delivery;
+use crate::delivery::walk::walk_spool;
+use crate::delivery::{Context, Delivery, tell_stored};
 use crate::error::Error;
 use crate::heap_dump::DumpError;
-use crate::hprof::{Histogram, Summary};
 use crate::kept::sealed::{Sealed, sealed_since};
-use crate::object::classes;
 use crate::object::receipt::DumpFacts;
 use crate::object::stored::StoredObject;
 use crate::store::{StoreError, Upload};
@@ -71,7 +67,9 @@ impl Run<'_> {
             "the run before this one has just made the same dump, {path}: it is sent, for no second pause"
         ));
         let unread = |source| Error::from(DumpError::Read { path: path.clone(), source });
-        let summary = self.walk_sealed(&spool, path)?;
+        self.progress.stage(&format!("reading {path}"), None);
+        let context = Context { progress: &self.progress, deadline: self.deadline };
+        let summary = walk_spool(&spool, path, Scrutiny::Dump, context)?;
         let verdict = Verdict::of(&summary);
         self.receipt.dump = Some(DumpFacts {
             live_only: Some(self.live),
@@ -91,14 +89,6 @@ impl Run<'_> {
         }
         self.add_link();
         Ok(())
-    }
-
-    fn walk_sealed(&mut self, spool: &Spool, path: &str) -> Result<Summary, Error> {
-        self.progress.stage(&format!("reading {path}"), None);
-        let mut histogram = Histogram::new();
-        let mut raw = DumpReader::gzipped(spool.reader(), Scrutiny::Dump);
-        let walked = walk(&mut raw, path, &self.progress, self.deadline, &mut histogram)?;
-        Ok(Summary { classes: classes::of_spool(&histogram, spool), ..walked })
     }
 
     /// Returns the other run's answers to `--with`, if this run wants any.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::run::Run;
 use crate::attach::VirtualMachine;
-use crate::commands::keep::write_journal;
 use crate::compress::compressor::Compression;
 use crate::compress::cpu_share::CpuShare;
 use crate::compress::source::{COMPRESSING, Scrutiny, Source, Stream};
@@ -18,8 +17,7 @@ use crate::heap_dump::{self, Capture, DumpError, HeapDump, Manner, Plan, Reframe
 use crate::hprof::{Redactor, Summary};
 use crate::jvm::layout::Layout;
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::journal::{self, Begin, FileState, Journal};
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::{Begin, FileState, Journal};
 use crate::kept::names::{RAW, SPOOL};
 use crate::kept::proof::Proof;
 use crate::object::receipt::DumpFacts;
@@ -101,11 +99,13 @@ impl Run<'_> {
         self.or_keep_raw(piped, plan)
     }
 
-    /// Makes the raw dump outlive this process, even before it is compressed: the JVM has called it whole.
+    /// Makes the raw dump outlive this process, even before it is compressed: the JVM has called it whole. The journal
+    /// is held, so that no other process takes it up.
     fn outlive_raw(&self, plan: &Plan) -> Option<Journal> {
-        let journal = self.journal(plan, RAW, |state| self.begin_raw(state), RAW, None)?;
-        plan.dir.outlive();
-        Some(journal)
+        let warn = |error: &io::Error| {
+            log::warn!("no journal beside {}/{RAW}: its upload begins at its start: {error}", plan.dir.here);
+        };
+        plan.dir.outlive_raw(|state| self.begin_raw(state)).inspect_err(warn).ok()
     }
 
     fn capture(
@@ -171,15 +171,13 @@ impl Run<'_> {
         upload: Option<&mut Upload>,
     ) -> Result<Delivery, Error> {
         let compression = self.compression(CpuShare::of(plan.processors), redactor);
-        let mut outlived = None;
-        let ledger = upload.as_ref().and_then(|upload| upload.ledger());
-        let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled, ledger };
-        let sealed = |spool: &Spool, walk: &Summary, good: bool| outlived = seal.outlive(spool, walk, good);
+        let mut begin = None;
+        let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled };
+        let sealed = |spool: &Spool, walk: &Summary, good: bool| begin = seal.outlive(spool, walk, good);
         let context = Context { progress: &self.progress, deadline: self.deadline };
         let piped = spooled::run(raw, spool, upload, compression, context, sealed)
             .map_err(|error| Error::from_pipeline(error, path, &spooled.path))?;
-        if let Some(Outlived { begin, journal }) = outlived {
-            self.journal = journal;
+        if let Some(begin) = begin {
             self.leave_to_others(&spooled, &plan.dir, begin, &piped);
         }
         self.receipt.time("compress", piped.took);
@@ -241,58 +239,40 @@ impl Run<'_> {
     }
 }
 
-/// A sealed dump that outlives this process.
-struct Outlived {
-    begin: Begin,
-    /// `None` if the ledger of the upload holds the journal.
-    journal: Option<Journal>,
-}
-
 /// Marks the compressed dump as worth keeping once it is sealed, even if this process is killed.
 struct Seal<'a> {
     run: &'a Run<'a>,
     dir: &'a DumpDir,
     spooled: &'a Spooled,
-    ledger: Option<Ledger>,
 }
 
 impl Seal<'_> {
     /// Writes the journal of the sealed dump, and tells the guard to leave the dump. Returns `None` if that fails, or
     /// there is nothing to keep.
-    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Outlived> {
+    fn outlive(&self, spool: &Spool, walk: &Summary, good: bool) -> Option<Begin> {
         if !good || Verdict::of(walk).is_none() {
             return None;
         }
-        let written = self.write_journal(spool).and_then(|(begin, journal)| {
-            // The guard learns of the dump before the upload. If it takes over in between, it aborts only an upload
-            // that can be begun again.
-            if self.spooled.in_store.is_some() {
-                // The raw dump in the directory is the same object.
-                self.dir.note();
-            } else {
-                self.dir.outlive();
-            }
-            let journal = match &self.ledger {
-                Some(ledger) => ledger.outlive(journal).map(|()| None)?,
-                None => Some(journal),
-            };
-            Ok(Outlived { begin, journal })
-        });
         let warn = |error: &io::Error| {
             let path = &self.spooled.path;
             log::warn!("a killed run would lose its dump: cannot write a journal beside {path}: {error}");
         };
-        written.inspect_err(warn).ok()
+        self.seal(spool).inspect_err(warn).ok()
     }
 
-    fn write_journal(&self, spool: &Spool) -> io::Result<(Begin, Journal)> {
-        let begin = self.run.begin(FileState::of(&spool.metadata()?), spool.pieces());
-        let journal = match &self.spooled.in_store {
-            Some(entry) => Journal::create(entry, &begin)?,
-            None => write_journal(self.dir, SPOOL, &begin, None)?,
-        };
-        // The raw dump is the same object.
-        let _ = self.dir.remove_file(&journal::name_for(RAW));
-        Ok((begin, journal))
+    fn seal(&self, spool: &Spool) -> io::Result<Begin> {
+        let (begin, journal) = (self.run.begin(FileState::of(&spool.metadata()?), spool.pieces()), &self.run.journal);
+        match &self.spooled.in_store {
+            Some(entry) => {
+                journal.write_beside(entry, &begin)?;
+                // The raw dump in the directory is the same object.
+                self.dir.give_way();
+            }
+            None => self.dir.seal(journal, &begin)?,
+        }
+        // The guard learns of the dump before the upload. If it takes over in between, it aborts only an upload that
+        // can be begun again.
+        journal.settle();
+        Ok(begin)
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::row::Row;
 use crate::base::printable::is_command;
 use crate::base::units::Bytes;
-use crate::commands::keep::quoted;
+use crate::delivery::resume_command::quoted;
 use crate::hprof::ClassShare;
 use crate::object::receipt::OUT_OF_MEMORY;
 

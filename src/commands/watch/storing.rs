@@ -10,15 +10,17 @@ use rustix::io::Errno;
 use super::{LOOK_AGAIN, Watcher};
 use crate::base::deadline::{Reason, Stopped};
 use crate::base::run_id::run_id;
-use crate::commands::store_file::{Item, abandon, store};
 use crate::commands::{emit, receipt_text};
 use crate::compress::source::Scrutiny;
+use crate::delivery::Context;
+use crate::delivery::file::{Item, store};
 use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::kept::claim::ClaimError;
 use crate::kept::names::{STORED, UNVERIFIED};
 use crate::object::key::ObjectKey;
 use crate::object::stored::StoredObject;
+use crate::store::abandon;
 use crate::terminal::progress::Progress;
 use crate::watch::parts::parts_of;
 use crate::watch::surplus_unverified;
@@ -48,7 +50,7 @@ impl Watcher {
     fn store(&self, path: &Path) {
         let (item, common) = (self.item(path), &self.settings.common);
         let deadline = self.work.at_most(common.deadline);
-        let (receipt, result) = store(&item, common, &Progress::silent(), &deadline);
+        let (receipt, result) = store(&item, common, Context { progress: &Progress::silent(), deadline: &deadline });
         let url = receipt.object.as_ref().map(|object| object.url.clone());
         match result {
             Ok(()) => {
@@ -70,7 +72,7 @@ impl Watcher {
                 let abandoned = shared.abandoned.pop();
                 drop(shared);
                 // The store is in reach. One at a time: the next dump does not wait for all of them.
-                abandoned.inspect(|(begin, open)| abandon(common, begin, open));
+                abandoned.inspect(|open| abandon(&common.store, open));
             }
             Err(error) => self.failed(path, &error),
         }

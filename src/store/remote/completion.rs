@@ -29,7 +29,7 @@ impl Job {
         let of_size = self.same_size(there.size, bytes)?;
         Ok(match is_e_tag_of(parts, there.e_tag.as_deref()) {
             true => Verified::Checksum,
-            false if self.ledger.is_by_us() => of_size,
+            false if self.journal.is_by_us() => of_size,
             false => Verified::Acknowledged,
         })
     }
@@ -52,7 +52,7 @@ impl Job {
             Err(error) if error.may_be_done() => return self.find_completed(error, &parts, bytes).await,
             Err(error) => return Err(self.error("complete", error)),
         };
-        self.ledger.wrote();
+        self.journal.wrote();
         match self.backend.head(&self.path).await.map_err(ObjectError::from) {
             Ok(meta) => self.same_size(meta.size, bytes)?,
             Err(error) if error.is_not_found() => return Err(self.error("find", error)),
@@ -75,7 +75,7 @@ impl Job {
         let found = self.backend.head(&self.path).await.ok().filter(|meta| meta.size == bytes);
         match found {
             Some(meta) if is_e_tag_of(parts, meta.e_tag.as_deref()) => {
-                self.ledger.wrote();
+                self.journal.wrote();
                 Ok(Verified::Checksum)
             }
             Some(meta) if !self.tells_e_tag(parts) && meta.last_modified >= self.begun - CLOCKS_APART => {

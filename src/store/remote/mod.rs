@@ -41,7 +41,7 @@ use crate::base::deadline::Deadline;
 use crate::base::faults::door;
 use crate::base::panics;
 use crate::base::waiting::{joined_within, until};
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::Journal;
 use crate::object::key::{ObjectKey, content_type_of};
 use crate::object::stored::{Digest, StoredObject};
 use abort::ABORT_FOR;
@@ -61,7 +61,7 @@ pub struct RemoteUpload {
     failure: Failure,
     url: String,
     key: ObjectKey,
-    ledger: Ledger,
+    journal: Journal,
     deadline: Deadline,
     /// Tells the worker not to wait for the parts in flight.
     given_up: Arc<Notify>,
@@ -73,7 +73,7 @@ impl RemoteUpload {
         key: &ObjectKey,
         part_size: u64,
         deadline: &Deadline,
-        ledger: Ledger,
+        journal: Journal,
     ) -> Result<Self, StoreError> {
         let (url, vendor) = (settings.url.of_key(&key.dump()), settings.url.vendor());
         let (orders, inbox) = mpsc::channel(1);
@@ -98,17 +98,13 @@ impl RemoteUpload {
             failure: failure.clone(),
             given_up: Arc::clone(&given_up),
             settings: settings.clone(),
-            ledger: ledger.clone(),
+            journal: journal.clone(),
         };
         let worker = Builder::new().spawn(move || job.run(opened, inbox)).map_err(StoreError::NoThread)?;
         let (orders, worker, key, deadline) = (Some(orders), Some(worker), key.clone(), deadline.clone());
-        let mut upload = Self { orders, worker, parts: 0, failure, url, key, ledger, deadline, given_up };
+        let mut upload = Self { orders, worker, parts: 0, failure, url, key, journal, deadline, given_up };
         upload.answer(answer)?;
         Ok(upload)
-    }
-
-    pub(super) fn ledger(&self) -> Ledger {
-        self.ledger.clone()
     }
 
     pub(super) fn has_parts(&self) -> bool {
@@ -128,9 +124,9 @@ impl RemoteUpload {
 
     pub(super) fn finish(mut self, digest: &Digest) -> Result<Finished, StoreError> {
         // The object in the store may have been compressed differently.
-        let stored = self.ledger.stored_before();
+        let stored = self.journal.stored_before();
         let digest = stored.as_ref().unwrap_or(digest);
-        self.ledger.note_whole(digest);
+        self.journal.note_whole(digest);
         let (reply, answer) = oneshot::channel();
         self.order(Order::Finish { bytes: digest.bytes, reply }, &|| false)?;
         let verified = self.answer(answer)?;
@@ -195,9 +191,9 @@ impl RemoteUpload {
     /// Ends the worker. Returns its panic, if it panicked.
     fn leave(&mut self) -> Option<StoreError> {
         self.given_up.notify_one();
-        // When its inbox closes without a finished object, the worker aborts the upload, unless the ledger says that it
+        // When its inbox closes without a finished object, the worker aborts the upload, unless the journal says that it
         // stays.
-        self.ledger.decide(false);
+        self.journal.decide(false);
         self.orders = None;
         match joined_within(self.worker.take()?, LEAVES_WITHIN) {
             Some(Ok(())) => None,

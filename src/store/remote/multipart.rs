@@ -20,8 +20,7 @@ use super::object_error::ObjectError;
 use super::opening::{Found, SLACK};
 use super::stop::{CHECK_EVERY, Stop};
 use crate::base::deadline::Deadline;
-use crate::kept::journal::SentPart;
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::{Journal, SentPart};
 use crate::object::stored::Verified;
 use crate::store::{StoreError, StoreSettings};
 
@@ -80,7 +79,7 @@ pub(crate) struct Job {
     /// Signals that nobody waits for the parts in flight any more.
     pub given_up: Arc<Notify>,
     pub settings: StoreSettings,
-    pub ledger: Ledger,
+    pub journal: Journal,
 }
 
 impl Job {
@@ -121,7 +120,7 @@ impl Job {
         if !matches!(finished, Ok(true)) {
             self.give_up(&found).await;
         }
-        self.ledger.settle();
+        self.journal.settle();
         while let Some(order) = inbox.recv().await {
             if let Order::Beside { key, content_type, bytes, reply } = order {
                 let _ = reply.send(stop.or(self.put_beside(&key, content_type, bytes)).await);
@@ -134,7 +133,7 @@ impl Job {
     async fn give_up(&self, found: &Found) {
         let Found::Multipart(id) = found else { return };
         let stays = loop {
-            match self.ledger.stays() {
+            match self.journal.stays() {
                 Some(stays) => break stays,
                 None => tokio::time::sleep(CHECK_EVERY).await,
             }
@@ -194,7 +193,7 @@ impl Job {
             self.backend.put_opts(&path, bytes.clone().into(), options)
         };
         let failed = |error: object_store::Error| self.error("store something beside", error.into());
-        if !self.ledger.may_replace_beside() {
+        if !self.journal.may_replace_beside() {
             use object_store::Error as E;
             let taken = || StoreError::Beside { url: self.settings.url.of_key(key) };
             match self.backend.head(&path).await {

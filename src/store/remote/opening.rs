@@ -29,24 +29,24 @@ pub(super) enum Found {
 impl Job {
     /// Finds the upload that an earlier process has left, or opens a new one.
     pub(super) async fn find(&self) -> Result<Found, StoreError> {
-        if self.ledger.is_resumed() {
+        if self.journal.is_resumed() {
             match self.probe.head(&self.path).await.map_err(ObjectError::from) {
                 Ok(meta) => {
-                    self.ledger.found();
+                    self.journal.found();
                     return Ok(Found::Object(Box::new(meta)));
                 }
                 Err(error) => log::info!("{} is not there yet: {error}", self.url),
             }
         }
         let store = self.settings.url.to_string();
-        if let Some(id) = self.ledger.open_in(&store) {
+        if let Some(id) = self.journal.open_in(&store) {
             return Ok(Found::Multipart(id));
         }
         let id = self.create().await?;
         let open = OpenMultipart { settings: self.settings.clone(), path: self.path.to_string(), id: id.clone() };
-        self.ledger.noted(guard::note(Undo::Upload(open.to_json()), &[]));
+        self.journal.noted(guard::note(Undo::Upload(open.to_json()), &[]));
         log::debug!("multipart upload {id} is open");
-        self.ledger.opened(&store, &id);
+        self.journal.opened(&store, &id);
         Ok(Found::Multipart(id))
     }
 

@@ -29,7 +29,7 @@ impl Job {
     ) -> Result<(usize, SentPart), StoreError> {
         door("put a part", || Ok(())).map_err(StoreError::Spool)?;
         let md5: [u8; 16] = Md5::digest(&bytes).into();
-        if let Some(part) = self.ledger.part(number, &md5) {
+        if let Some(part) = self.journal.part(number, &md5) {
             return Ok((number, part));
         }
         let (mut retry, mut again) = (Retry::from_first_failure(self.retry_for), false);
@@ -51,7 +51,7 @@ impl Job {
                         self.strange.store(true, Ordering::Relaxed);
                     }
                     let part = SentPart { id, md5 };
-                    self.ledger.sent(number, &part);
+                    self.journal.sent(number, &part);
                     return Ok((number, part));
                 }
                 Err(source) => {

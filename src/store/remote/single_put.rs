@@ -16,7 +16,7 @@ use super::stop::{ClientRuntime, Stop};
 use crate::base::deadline::Deadline;
 use crate::base::units::hex;
 use crate::compress::spool::Spool;
-use crate::kept::ledger::Ledger;
+use crate::kept::journal::Journal;
 use crate::object::key::{ObjectKey, content_type_of};
 use crate::object::stored::{Digest, StoredObject, Verified};
 use crate::store::retry::Retry;
@@ -38,7 +38,7 @@ pub struct WholeUpload {
     settings: StoreSettings,
     key: ObjectKey,
     deadline: Deadline,
-    ledger: Ledger,
+    journal: Journal,
     pub(super) runtime: ClientRuntime,
     finished: bool,
 }
@@ -48,7 +48,7 @@ impl WholeUpload {
         settings: &StoreSettings,
         key: &ObjectKey,
         deadline: &Deadline,
-        ledger: Ledger,
+        journal: Journal,
     ) -> Result<Self, StoreError> {
         let runtime = ClientRuntime::start()?;
         let client = Connector::new(settings, 0)?.client();
@@ -64,13 +64,9 @@ impl WholeUpload {
             | StoreUrl::Stdout => return Err(SettingsError::NotRemote.into()),
         };
         let (settings, key, deadline) = (settings.clone(), key.clone(), deadline.clone());
-        let upload = Self { kind, settings, key, deadline, ledger, runtime, finished: false };
+        let upload = Self { kind, settings, key, deadline, journal, runtime, finished: false };
         upload.probe(&client)?;
         Ok(upload)
-    }
-
-    pub(crate) fn ledger(&self) -> Ledger {
-        self.ledger.clone()
     }
 
     pub(super) fn stop(&self) -> Stop {
@@ -112,13 +108,13 @@ impl WholeUpload {
 
     pub(crate) fn finish(mut self, digest: &Digest, spool: &Spool) -> Result<Finished, StoreError> {
         let before = self.there_already()?;
-        let was_sent = self.ledger.sent_before().is_some();
-        let stored = self.ledger.stored_before();
+        let was_sent = self.journal.sent_before().is_some();
+        let stored = self.journal.stored_before();
         let digest = stored.as_ref().unwrap_or(digest);
         if matches!(self.kind, Kind::Presigned(_)) && digest.bytes > PUT_MAX {
             return Err(StoreError::Http(HttpError::TooLarge { url: self.url(), bytes: digest.bytes }));
         }
-        self.ledger.note_whole(digest);
+        self.journal.note_whole(digest);
         let verified = match before {
             true => {
                 // The probe of this run has made a temporary object.
@@ -128,7 +124,7 @@ impl WholeUpload {
             false => self.put_until_stored(digest.bytes, spool, was_sent)?,
         };
         self.finished = true;
-        self.ledger.settle();
+        self.journal.settle();
         let (url, key) = match &self.kind {
             Kind::Dav(dav) => (dav.url.clone(), self.key.dump()),
             Kind::Presigned(presigned) => (presigned.shown.clone(), presigned.key.clone()),
@@ -140,12 +136,12 @@ impl WholeUpload {
     /// Returns whether the object is already in the store. An earlier process may have been killed between its last
     /// request and the answer. Then the object is the one that it sent.
     fn there_already(&self) -> Result<bool, StoreError> {
-        let (Kind::Dav(dav), Some(sent)) = (&self.kind, self.ledger.sent_before()) else { return Ok(false) };
+        let (Kind::Dav(dav), Some(sent)) = (&self.kind, self.journal.sent_before()) else { return Ok(false) };
         let client = Connector::new(&self.settings, 0)?.client();
         let there = self.runtime.block_on(self.stop().or(async { Ok(dav.look(&client, &dav.url).await) }))?;
         let found = there.ok() == Some(There::Bytes(sent.bytes));
         if found {
-            self.ledger.found();
+            self.journal.found();
         }
         Ok(found)
     }
@@ -163,7 +159,7 @@ impl WholeUpload {
             }
         })?;
         let Kind::Dav(dav) = &self.kind else {
-            self.ledger.wrote();
+            self.journal.wrote();
             return Ok(if same_md5 { Verified::Checksum } else { Verified::Acknowledged });
         };
         let mut in_doubt = false;
@@ -180,7 +176,7 @@ impl WholeUpload {
             })
         })?;
         if named.by_us {
-            self.ledger.wrote();
+            self.journal.wrote();
         }
         Ok(named.verified)
     }
@@ -236,7 +232,7 @@ impl WholeUpload {
         let Kind::Dav(dav) = &self.kind else { return Ok(()) };
         let client = Connector::new(&self.settings, 0)?.client();
         let key = self.key.beside(tail);
-        let may_replace = self.ledger.may_replace_beside();
+        let may_replace = self.journal.may_replace_beside();
         let put = dav.put_small(&client, &key, content_type_of(tail), bytes, may_replace);
         self.runtime.block_on(self.stop().or(async { put.await.map_err(StoreError::Http) }))
     }

@@ -2,15 +2,14 @@
 
 use super::Deposit;
 use super::input::open;
-use crate::commands::temporary::least_room;
-use crate::commands::verify::is_gzip;
 use crate::compress::compressor::Compression;
 use crate::compress::cpu_share::{CpuShare, processors};
 use crate::compress::dump_reader::DumpReader;
 use crate::compress::source::Source;
 use crate::compress::spool::Spool;
-use crate::delivery::streamed::{self, StreamError};
-use crate::delivery::{Context, Delivery, spooled};
+use crate::delivery::temporary::least_room;
+use crate::delivery::walk::is_gzip;
+use crate::delivery::{Delivery, spooled, streamed};
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
@@ -40,7 +39,7 @@ impl Deposit<'_> {
         };
         let spool = Spool::new(file);
         let compression = self.compression(CpuShare::of(processors()), redactor);
-        spooled::run(&mut raw, spool, Some(upload), compression, self.context(), |_, _, _| {})
+        spooled::run(&mut raw, spool, Some(upload), compression, self.context, |_, _, _| {})
             .map_err(|error| Error::from_pipeline(error, path, "the compressed copy"))
     }
 
@@ -55,21 +54,14 @@ impl Deposit<'_> {
     ) -> Result<Delivery, Error> {
         let compression = self.compression(CpuShare::streaming(processors()), redactor);
         let mut histogram = Histogram::new();
-        let streamed = streamed::run(raw, upload, compression, self.context(), &mut histogram);
-        let delivery = streamed.map_err(|error| match error {
-            StreamError::Store(error) => Error::not_stored(error),
-            StreamError::Pipeline(error) => Error::from_pipeline(error, path, path),
-        })?;
+        let streamed = streamed::run(raw, upload, compression, self.context, &mut histogram);
+        let delivery = streamed.map_err(|error| error.of_file(path))?;
         let walk = Summary { classes: self.classes(&histogram), ..delivery.walk };
         Ok(Delivery { walk, ..delivery })
     }
 
     fn compression(&self, cpu_share: CpuShare, redactor: Option<Redactor>) -> Compression {
         Compression { cpu_share, level: self.settings.level, part_size: self.begin.part_size, redactor }
-    }
-
-    fn context(&self) -> Context<'_> {
-        Context { progress: self.progress, deadline: self.deadline }
     }
 
     fn raw_bytes(&self) -> u64 {

@@ -1,6 +1,5 @@
-//! Keeps a dump that could not be stored, and names the command that stores it later.
+//! Describes a dump that lies on a disk and was not stored, with the command that stores it later.
 
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -9,9 +8,6 @@ use crate::files::entry::Entry;
 use crate::files::regular_file::read_named;
 use crate::jvm::mountinfo::{Lifetime, Mount};
 use crate::kept::dump_dir::DumpDir;
-use crate::kept::journal::{self, Begin, Journal};
-use crate::kept::ledger::Ledger;
-use crate::kept::names::NEW_JOURNAL;
 use crate::object::receipt::Kept;
 use crate::settings::Settings;
 use crate::store::StoreSettings;
@@ -19,37 +15,14 @@ use crate::store::StoreSettings;
 /// Longest mount table that is read, in bytes: 100,000 mounts are possible, a hundred are usual.
 const MOUNTS_MAX: u64 = 16 << 20;
 
-/// Writes the journal of the file `name` in `dir`, with what has happened so far. Nobody sees the journal before it is
-/// complete.
-///
-/// # Errors
-/// When the journal cannot be written, or there is one.
-pub fn write_journal(dir: &DumpDir, name: &str, begin: &Begin, ledger: Option<&Ledger>) -> io::Result<Journal> {
-    // An earlier attempt without room may have left this file.
-    let _ = dir.remove_file(NEW_JOURNAL);
-    let written = dir.create_file(NEW_JOURNAL).and_then(|file| Journal::begin(file, begin)).and_then(|journal| {
-        ledger.map_or(Ok(()), |ledger| ledger.copy_to(&journal))?;
-        dir.rename_file(NEW_JOURNAL, &journal::name_for(name))?;
-        Ok(journal)
-    });
-    written.inspect_err(|_| drop(dir.remove_file(NEW_JOURNAL)))
-}
-
-/// Renames `file` in `dir` to `name`, and leaves it there.
-///
-/// # Errors
-/// When the file cannot be renamed. Then it is left under its old name.
-pub fn keep(dir: &mut DumpDir, file: &str, name: &str, settings: &Settings) -> io::Result<Kept> {
-    dir.keep();
-    if file != name {
-        dir.rename_file(file, name)?;
-    }
+/// Describes the kept dump `name` in `dir`.
+pub fn kept_in(dir: &DumpDir, name: &str, settings: &Settings) -> Kept {
     let path = format!("{}/{name}", dir.here);
-    let bytes = dir.open_file(name)?.metadata()?.len();
     // If the JVM's user is another one, the journal is that user's as well, and orders nothing. So the command says
     // `--delete`.
     let words = if dir.is_of_another() { "--delete " } else { "" };
-    Ok(kept(Path::new(&path), bytes, dir.mount.as_ref().map(Mount::lifetime), settings, words))
+    let bytes = dir.stat_size(name).unwrap_or_default();
+    kept(Path::new(&path), bytes, dir.mount.as_ref().map(Mount::lifetime), settings, words)
 }
 
 /// Describes a file that was to be uploaded. `delete` says that it was to be removed then, `truncated` that it need not
@@ -96,7 +69,7 @@ fn redact_flags(redaction: &Redaction) -> String {
 }
 
 /// Returns the flags that name the store and its address, without credentials or paths of this machine.
-pub(super) fn address_flags(store: &StoreSettings) -> String {
+pub fn address_flags(store: &StoreSettings) -> String {
     let path_style = store.path_style.map(|on| on.to_string());
     flags([
         ("--store", Some(store.url.to_string())),
@@ -131,7 +104,7 @@ fn store_flags(settings: &Settings) -> String {
 }
 
 /// Quotes a text so that a shell reads it back.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:=@%+".contains(&byte);
     if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -1,14 +1,13 @@
 //! Removes or keeps the file and its journal when its upload has ended.
 
-use std::io;
-
 use super::input::{clear_private_dir, named_apart, remove_private_dir};
-use super::{Deposit, is_damaged};
-use crate::commands::keep;
+use super::{Deposit, is_damage};
 use crate::compress::source::Scrutiny;
+use crate::delivery::resume_command::still_there;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::kept::journal::FileState;
+use crate::kept::removal;
 use crate::object::receipt::Receipt;
 use crate::object::stored::Verified;
 use crate::store::clear_spool;
@@ -21,20 +20,19 @@ impl Deposit<'_> {
         match result {
             Ok(()) => self.clear_up(receipt),
             Err(Error::NotStored(_) | Error::Stopped(_) | Error::Store(_)) => {
-                let truncated = self.scrutiny() == Scrutiny::Remains;
-                let kept = |entry| keep::still_there(entry, &self.settings, self.item.delete, truncated);
+                let truncated = self.scrutiny == Scrutiny::Remains;
+                let kept = |entry| still_there(entry, &self.settings, self.item.delete, truncated);
                 receipt.kept = self.entry.as_ref().map(kept);
             }
             // A journal with the order of the pieces stays: without that order, the file is useless.
-            Err(_) if is_damaged(result) && self.ledger.is_some() && self.begin.order.is_empty() => {
+            Err(error) if is_damage(error) && self.journal.has_file() && self.begin.order.is_empty() => {
                 let _ = journal.map(|journal| journal.remove());
             }
             Err(_) => {}
         }
     }
 
-    /// Removes the file before its journal. A journal without a file means nothing, but a file without a journal would
-    /// be stored again.
+    /// Removes what is stored: the file, and then its journal.
     fn clear_up(&self, receipt: &mut Receipt) {
         let Some(entry) = &self.entry else { return };
         let (path, obstacle) = (&self.item.path, self.obstacle(entry, receipt));
@@ -43,7 +41,7 @@ impl Deposit<'_> {
         // A dump that went to standard output is not stored.
         let is_begun = self.settings.store.url == StoreUrl::Stdout || delete && is_blanked(receipt);
         if goes {
-            if let Err(error) = self.remove_files(entry) {
+            if let Err(error) = removal::remove(self.parts.get().into_iter().flatten().chain([entry]).cloned()) {
                 receipt.warn(format!("stored, but cannot remove {}: {error}", path.display()));
             }
             clear_spool(entry);
@@ -58,7 +56,7 @@ impl Deposit<'_> {
                 _ => {}
             }
         }
-        if self.ledger.is_some() && !is_begun {
+        if self.journal.has_file() && !is_begun {
             let _ = entry.journal().remove();
         }
         if goes && self.begin.delete {
@@ -80,12 +78,6 @@ impl Deposit<'_> {
             _ if receipt.is_damaged => Some("it is damaged"),
             _ => None,
         }
-    }
-
-    /// Removes the parts first: without their dump, a later run would store each by itself.
-    fn remove_files(&self, entry: &Entry) -> io::Result<()> {
-        self.parts.get().into_iter().flatten().try_for_each(Entry::remove)?;
-        entry.remove()
     }
 }
 

@@ -2,44 +2,26 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use chrono::Utc;
 
 use super::input::open;
 use super::{Item, shown};
-use crate::commands::new_receipt;
 use crate::compress::source::Scrutiny;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::heap_dump::RoomError;
 use crate::kept::claim::ClaimError;
-use crate::kept::journal::{Begin, FORMAT, FileState, Journal, JournalError, Past, SoFar};
-use crate::kept::ledger::{Begun, Ledger};
+use crate::kept::journal::{Begin, Begun, FORMAT, FileState, Journal, JournalError, Past};
 use crate::object::key::{ObjectKey, pid_of};
 use crate::object::part_size::part_size;
 use crate::settings::{Settings, UsageError};
-use crate::store::abort_at;
+use crate::store::abandon;
 use crate::store::url::StoreUrl;
 use crate::watch::changed;
 
-/// The upload of one file, begun now or before.
-pub(super) struct Recalled {
-    pub begin: Begin,
-    /// `None` when the upload cannot be continued by another process.
-    pub ledger: Option<Ledger>,
-    /// An earlier process of ours has begun it.
-    pub resumed: bool,
-}
-
-impl Recalled {
-    pub fn new(begin: Begin, ledger: Option<Ledger>) -> Self {
-        Self { begin, ledger, resumed: false }
-    }
-}
-
-/// Returns the facts of the file from its journal, or a new beginning.
-pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<Recalled, Error> {
+/// Returns the facts of the file from its journal, or a new beginning; and the journal of its upload.
+pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<(Begin, Journal), Error> {
     let path = &item.path;
     let busy = || Error::from(ClaimError::Busy { path: shown(path) });
     let past = match Journal::reopen(entry) {
@@ -49,72 +31,50 @@ pub(super) fn recall(item: &Item, entry: &Entry, settings: &Settings) -> Result<
         // named, together with its place.
         Err(error @ JournalError::Foreign) if item.by_name() => {
             log::warn!("the journal beside {} is left alone: {error}", path.display());
-            let begin = new_begin(item, Some(entry), settings)?;
-            return Ok(Recalled::new(begin, None));
+            return Ok((new_begin(item, Some(entry), settings)?, Journal::default()));
         }
         Err(source) => return Err(ClaimError::Journal { path: shown(path), source }.into()),
     };
     let new = new_begin(item, Some(entry), settings)?;
-    let Some((journal, past)) = past else { return first(item, entry, settings, new, busy) };
+    let Some(past) = past else { return first(item, entry, settings, new, busy) };
     if past.begin.file != new.file && !past.begin.order.is_empty() {
         return Err(ClaimError::Changed { path: shown(path) }.into());
     }
-    // The lock is held until another journal is in this one's place.
-    if !past.own {
-        return take_over(item, entry, settings, new, past, &journal);
-    }
-    let same_place = !item.by_name() || past.begin.key.dir() == settings.place.to_string();
-    if past.begin.file == new.file && same_place && suits(&past.begin, &new) {
-        let ledger = Ledger::in_journal(journal, past.open, past.whole, Begun::ByUs);
-        return Ok(Recalled { begin: past.begin, ledger: Some(ledger), resumed: true });
-    }
-    // Another file has the name, or the place is another one: the upload begins anew. Only the order of the pieces and
-    // the redaction are taken over.
-    let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
-    let begin = Begin { order: past.begin.order.clone(), redact, ..new };
-    if settings.store.url == StoreUrl::Stdout {
-        // To look at it is not to begin it anew.
-        return Ok(Recalled::new(begin, None));
-    }
-    if let Some(open) = &past.open {
-        abandon(settings, &past.begin, open);
-    }
-    let journal = Journal::replace(entry, &begin);
-    let ledger = journal.map(|journal| Ledger::in_journal(journal, None, None, Begun::Never));
-    Ok(Recalled::new(begin, Some(ledger.map_err(|source| unwritten(path, source))?)))
-}
-
-/// Goes on with an upload that another user has begun. The other user's journal chooses nothing. Place, key, store,
-/// receipt and the fate of the file are this run's. The journal only tells how the pieces lie, and what else is to be
-/// redacted. It also tells which parts the store has, if they are of the same object. Each part is compared with what
-/// is read.
-fn take_over(
-    item: &Item,
-    entry: &Entry,
-    settings: &Settings,
-    new: Begin,
-    past: Past,
-    _locked: &Journal,
-) -> Result<Recalled, Error> {
-    let path = &item.path;
-    if !item.has_place {
+    if !past.own && !item.has_place {
         let uid = entry.journal().metadata().map_or(0, |meta| meta.uid());
         return Err(ClaimError::JournalOfAnother { path: shown(path), uid }.into());
     }
-    let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
-    let same = past.begin.file == new.file && past.begin.key == new.key && past.begin.redact == redact;
-    let begin = Begin { order: past.begin.order, redact, ..new };
-    if settings.store.url == StoreUrl::Stdout {
-        return Ok(Recalled::new(begin, None));
+    let same_place = !item.by_name() || past.begin.key.dir() == settings.place.to_string();
+    if past.own && past.begin.file == new.file && same_place && suits(&past.begin, &new) {
+        return Ok((past.begin, past.journal));
     }
-    log::info!("the journal beside {} is of another user: it only tells what was sent", path.display());
-    let open = past.open.filter(|_| same);
-    let ledger = Journal::replace(entry, &begin).and_then(|journal| Ledger::taken_over(journal, open));
-    Ok(Recalled::new(begin, Some(ledger.map_err(|source| unwritten(path, source))?)))
+    begin_anew(entry, settings, new, &past)
+        .map_err(|source| RoomError::Io { what: "write a journal beside", path: shown(path), source }.into())
 }
 
-fn unwritten(path: &Path, source: io::Error) -> Error {
-    RoomError::Io { what: "write a journal beside", path: shown(path), source }.into()
+/// Begins anew, because another file has the name, the place is another one, or another user has begun the upload.
+/// Place, key, store, receipt and the fate of the file are this run's. The journal only tells how the pieces lie, and
+/// what else is to be redacted. That of another user also tells which parts the store has, if they are of the same
+/// object. Each part is compared with what is read.
+fn begin_anew(entry: &Entry, settings: &Settings, new: Begin, past: &Past) -> io::Result<(Begin, Journal)> {
+    let redact = new.redact.clone().or_else(|| past.begin.redact.clone());
+    let same = past.begin.file == new.file && past.begin.key == new.key && past.begin.redact == redact;
+    let begin = Begin { order: past.begin.order.clone(), redact, ..new };
+    if settings.store.url == StoreUrl::Stdout {
+        // To look at it is not to begin it anew.
+        return Ok((begin, Journal::default()));
+    }
+    past.unfinished().inspect(|open| abandon(&settings.store, open));
+    let journal = match past.own {
+        true => Journal::default(),
+        false => {
+            log::info!("the journal beside {} is of another user: it only tells what was sent", entry.path().display());
+            Journal::new(Begun::Perhaps, past.journal.so_far().filter(|_| same))
+        }
+    };
+    // The past one is locked until this one is in its place.
+    journal.write_over(entry, &begin)?;
+    Ok((begin, journal))
 }
 
 /// Returns whether the earlier upload is redacted as this run wants it. Otherwise, to go on would send data that has to
@@ -125,16 +85,6 @@ fn suits(past: &Begin, new: &Begin) -> bool {
     past.redact.as_ref() == Some(wanted) || done == Some("all") || done == Some(wanted.word())
 }
 
-/// Aborts an upload that nobody goes on with. Its parts cost money, and may hold data that has to be redacted now.
-pub fn abandon(settings: &Settings, past: &Begin, open: &SoFar) {
-    let key = past.key.dump();
-    if open.store == settings.store.url.to_string()
-        && let Err(error) = abort_at(&settings.store, &key, &open.id)
-    {
-        log::warn!("the unfinished upload to {} could not be aborted: {error}", settings.store.url.of_key(&key));
-    }
-}
-
 /// Begins the first upload of a file. If the file's own name tells its key, the object may be in the store already.
 fn first(
     item: &Item,
@@ -142,32 +92,32 @@ fn first(
     settings: &Settings,
     begin: Begin,
     busy: impl Fn() -> Error,
-) -> Result<Recalled, Error> {
+) -> Result<(Begin, Journal), Error> {
     let named = ObjectKey::of_file(&settings.place, &entry.name().to_string_lossy()).is_some();
-    let begun = if named { Begun::Perhaps } else { Begun::Never };
     if settings.store.url == StoreUrl::Stdout {
-        return Ok(Recalled::new(begin, None));
+        return Ok((begin, Journal::default()));
     }
     if !item.by_name() && !named {
         // The file was found by its journal, which is gone. The process that had it has another file for the same
         // object by now.
         return Err(busy());
     }
-    match Journal::create(entry, &begin) {
-        Ok(journal) => Ok(Recalled::new(begin, Some(Ledger::in_journal(journal, None, None, begun)))),
+    let journal = Journal::new(if named { Begun::Perhaps } else { Begun::Never }, None);
+    match journal.write_beside(entry, &begin) {
         // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(busy()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(busy()),
         Err(error) => {
             log::info!("no journal beside {}: a cut upload begins at its start: {error}", item.path.display());
-            Ok(Recalled::new(begin, Some(Ledger::without_journal(begun))))
         }
+        Ok(()) => {}
     }
+    Ok((begin, journal))
 }
 
 /// Returns a new beginning. The key comes from the name of a file that waits for the store, or else from the file's
 /// last change.
 pub(super) fn new_begin(item: &Item, entry: Option<&Entry>, settings: &Settings) -> Result<Begin, Error> {
-    let mut receipt = new_receipt(settings);
+    let mut receipt = settings.new_receipt();
     let name = item.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut file, mut bytes, mut time) = (FileState::default(), None, Utc::now());
     if let Some(entry) = entry {

@@ -13,7 +13,8 @@ use crate::base::deadline::Deadline;
 use crate::error::Error;
 use crate::files::entry::Entry;
 use crate::files::regular_file::{Access, NotRegular};
-use crate::kept::names::{KEPT, NEW_JOURNAL, PRIVATE_DIR, PROOF, RAW, SORTED, SPOOL, is_private_dir, is_temporary};
+use crate::kept::names::{KEPT, PRIVATE_DIR, PROOF, is_private_dir, is_temporary};
+use crate::kept::removal;
 use crate::settings::UsageError;
 
 /// Opens the file. A pipe is an error, because nobody knows when it ends.
@@ -69,10 +70,9 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
 pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
     let dir = entry.dir();
     if dir.path().ends_with(format!("{PRIVATE_DIR}{run_id}")) {
-        for file in [SPOOL, RAW, SORTED, NEW_JOURNAL].map(|name| dir.entry(name)) {
-            let _ = file.remove();
-            let _ = file.journal().remove();
-        }
+        let names = dir.names().into_iter().flatten().filter(|name| is_temporary(name));
+        let files = names.map(|name| dir.entry(name));
+        let _ = removal::remove(files.flat_map(|file| [file.journal(), file]));
     }
 }
 
