@@ -13,9 +13,10 @@ use crate::common::jvm::TestJvm;
 use crate::common::kubectl::{FLEET, Kubectl};
 use crate::common::relay::{Fault, Relay};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::shape::files_in;
 use crate::common::tool::{Ended, Tool};
+use crate::common::waiting::wait_until;
 use crate::plugin::SHELLS;
-use crate::recipes::wait_until;
 use rows::{Row, TABLE, WRONG};
 
 const OBJECT: &str = "shop/cart/prod/20261130T000000Z_pod_1_abcdef.hprof.gz";
@@ -67,11 +68,11 @@ fn assert_rows(dir: &Path, rows: &[Row<'_>], change: impl Fn(Tool) -> Tool) {
 #[test]
 fn each_wrong_input_has_its_exact_message() {
     let dir = dir();
-    let before = crate::clean::files_in(dir.path());
+    let before = files_in(dir.path());
     assert_rows(dir.path(), TABLE, |tool| tool);
     assert!(WRONG.len() >= 30);
     assert_rows(dir.path(), WRONG, |tool| tool);
-    assert_eq!(crate::clean::files_in(dir.path()), before, "something was left");
+    assert_eq!(files_in(dir.path()), before, "something was left");
 }
 
 /// `--to` names a directory that is not there yet.
