@@ -225,10 +225,7 @@ impl Cli {
         let matches = definition.try_get_matches_from_mut(&words);
         let matches = matches.map_err(|error| words::explained(error, &words, is_bare))?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        // `take` needs four words, so three are no `take` that was meant.
-        if let (Command::Dump(args), true) = (&cli.command, is_bare)
-            && args.place.project != take::VERB
-        {
+        if let (Command::Dump(args), true) = (&cli.command, is_bare) {
             cli.doubt = words::doubt(&definition, &args.place.project)?;
         }
         if let Some((verb, matches)) = matches.subcommand()
