@@ -120,6 +120,7 @@ fn fetch_from_s3_tells_prefix_key_and_bucket_apart() {
         told(&fetch("shop/cart/prod/b.txt", BUCKET).expect(2), dir.path()),
         format!("error: no such key: {}\n{list}", url("shop/cart/prod/b.txt"))
     );
+    relay.fail(Fault::answer(404, "<Error><Code>NoSuchBucket</Code></Error>"));
     let ended = fetch("shop/cart/prod/a.txt", "nobucket").expect(9);
     assert!(ended.stderr.contains("check the bucket's name"), "{}", ended.stderr);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
