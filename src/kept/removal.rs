@@ -7,9 +7,9 @@ use std::io;
 use super::names::{is_journal, part_of};
 use crate::files::entry::Entry;
 
-/// When a file goes.
+/// When a file goes: the least rank first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turn {
+pub enum Rank {
     /// Without its dump, a part would be stored by itself.
     Part,
     File,
@@ -17,7 +17,7 @@ pub enum Turn {
     Journal,
 }
 
-impl Turn {
+impl Rank {
     pub const ALL: [Self; 3] = [Self::Part, Self::File, Self::Journal];
 
     pub fn of(name: &OsStr) -> Self {
@@ -29,13 +29,13 @@ impl Turn {
     }
 }
 
-/// Removes these files, each in its turn. All are tried.
+/// Removes these files, in this order. All are tried.
 ///
 /// # Errors
 /// The first of those that stay.
 pub fn remove(files: impl IntoIterator<Item = Entry>) -> io::Result<()> {
     let mut files: Vec<Entry> = files.into_iter().collect();
-    files.sort_by_key(|file| Turn::of(file.name()));
+    files.sort_by_key(|file| Rank::of(file.name()));
     let is_left = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
     let failed: Vec<io::Error> = files.iter().filter_map(|file| file.remove().err().filter(is_left)).collect();
     failed.into_iter().next().map_or(Ok(()), Err)
@@ -50,7 +50,7 @@ mod tests {
     fn parts_go_first_and_journals_last() {
         let journal = journal_name("a.hprof");
         let mut names = [&journal, "a.hprof", "a.hprof.p1", "spool.hprof.gz"].map(OsStr::new);
-        names.sort_by_key(|name| Turn::of(name));
+        names.sort_by_key(|name| Rank::of(name));
         assert_eq!(names, ["a.hprof.p1", "a.hprof", "spool.hprof.gz", &journal].map(OsStr::new));
     }
 }
