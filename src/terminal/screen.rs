@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn line_that_a_narrower_terminal_has_wrapped_is_erased_in_all_its_rows() {
+    fn wrapped_line_of_a_narrow_terminal_is_erased_whole() {
         assert_eq!(erased(0, 80), "\r\x1b[K");
         assert_eq!(erased(79, 80), "\r\x1b[K");
         assert_eq!(erased(79, 40), "\x1b[1A\r\x1b[J");
