@@ -38,16 +38,16 @@ pub fn time_of(run: impl Fn()) -> Duration {
 
 /// The name of the lock of a turn on a JVM (`commands/dump/turn.rs`). The JVM by its number here and in its own
 /// namespace.
-pub fn place_of(pid: u32, inner: u32) -> String {
+pub fn lock_name_of(pid: u32, inner: u32) -> String {
     let pid_ns = std::fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap_or_default();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let start = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).unwrap_or_default();
     format!("jmap-dump-tool/{}/{inner}/{start}", pid_ns.display())
 }
 
-/// Whether a run has its place on a JVM.
+/// Whether a run has its turn on a JVM.
 pub fn has_run(pid: u32, inner: u32) -> bool {
-    let end = format!(" @{}", place_of(pid, inner));
+    let end = format!(" @{}", lock_name_of(pid, inner));
     let sockets = std::fs::read("/proc/net/unix").unwrap_or_default();
     let sockets = String::from_utf8_lossy(&sockets);
     sockets.lines().any(|line| line.ends_with(&end))

@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 
 use crate::common::hprof_check::assert_complete;
 use crate::common::shape::Shape;
-use crate::common::tool::{Tool, place_of};
+use crate::common::tool::{Tool, lock_name_of};
 use crate::planted::{APP, NAME, Volume, dump, is_root, journal_of, plant};
 use crate::secrets::files_below;
 
@@ -190,13 +190,13 @@ fn planted_dump_of_the_same_jvm_is_not_sent() {
     for (owner, is_sent) in [(APP, false), (0, true)] {
         let Some(shape) = Shape::new("17", 8) else { return };
         let pid = shape.jvm.pid();
-        let address = SocketAddr::from_abstract_name(place_of(pid, pid)).unwrap();
+        let address = SocketAddr::from_abstract_name(lock_name_of(pid, pid)).unwrap();
         let place = UnixListener::bind_addr(&address).unwrap();
         let run = shape.dump().spawn();
         drop(place.accept().unwrap());
         let private = shape.dumps.path().join("jmap-dump-tool-aaaaaa");
         std::fs::create_dir(&private).unwrap();
-        plant_sealed(&private, &place_of(pid, pid));
+        plant_sealed(&private, &lock_name_of(pid, pid));
         std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o755)).unwrap();
         lchown(&private, Some(owner), Some(owner)).unwrap();
         drop(place);

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::common::hprof_check::assert_complete;
 use crate::common::s3::BUCKET;
 use crate::common::shape::{Shape, files_in};
-use crate::common::tool::{Ended, Run, Tool, binary, has_run, place_of};
+use crate::common::tool::{Ended, Run, Tool, binary, has_run, lock_name_of};
 use crate::common::waiting::wait_until;
 use crate::ends::{assert_second_run_sends_the_first_ones_dump, to_stdout};
 use crate::planted::{APP, dump, is_root};
@@ -172,7 +172,7 @@ impl Sealed {
 
 fn hold_place(shape: &Shape) -> UnixListener {
     let pid = shape.jvm.pid();
-    UnixListener::bind_addr(&SocketAddr::from_abstract_name(place_of(pid, pid)).unwrap()).unwrap()
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(lock_name_of(pid, pid)).unwrap()).unwrap()
 }
 
 fn private_dir(shape: &Shape) -> PathBuf {

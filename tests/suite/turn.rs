@@ -1,4 +1,4 @@
-//! The place of the only run on a JVM: whoever can reach it learns nothing, gets nothing believed, and stops no run. And
+//! The lock of a turn on a JVM: whoever can reach it learns nothing, gets nothing believed, and stops no run. And
 //! the memory of a run, which nobody else reads.
 
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::killed_run::{marked, start};
 use crate::common::shape::{Shape, files_in};
-use crate::common::tool::{Run, Tool, binary, has_run, place_of};
+use crate::common::tool::{Run, Tool, binary, has_run, lock_name_of};
 use crate::common::waiting::wait_until;
 
 const STRANGER: u32 = 12345;
@@ -25,8 +25,8 @@ const STRANGER: u32 = 12345;
 /// The user of a JVM and of the tool, where both are the same.
 const USER: u32 = 1000;
 
-fn place(shape: &Shape) -> SocketAddr {
-    SocketAddr::from_abstract_name(place_of(shape.jvm.pid(), shape.jvm.pid())).unwrap()
+fn lock_of(shape: &Shape) -> SocketAddr {
+    SocketAddr::from_abstract_name(lock_name_of(shape.jvm.pid(), shape.jvm.pid())).unwrap()
 }
 
 /// On a thread that is another user's.
@@ -58,7 +58,7 @@ fn forged(shape: &Shape) -> String {
 #[test]
 fn forged_answer_at_the_place_is_not_believed() {
     let Some(shape) = Shape::new("17", 8) else { return };
-    let listener = UnixListener::bind_addr(&place(&shape)).unwrap();
+    let listener = UnixListener::bind_addr(&lock_of(&shape)).unwrap();
     let run = shape.dump().spawn();
     let (mut connection, _) = listener.accept().unwrap();
     let _ = connection.write_all(forged(&shape).as_bytes());
@@ -71,7 +71,7 @@ fn forged_answer_at_the_place_is_not_believed() {
 #[test]
 fn endless_answer_at_the_place_takes_no_memory() {
     let Some(shape) = Shape::new("17", 8) else { return };
-    let listener = UnixListener::bind_addr(&place(&shape)).unwrap();
+    let listener = UnixListener::bind_addr(&lock_of(&shape)).unwrap();
     let run = shape.dump().spawn();
     let (mut connection, _) = listener.accept().unwrap();
     let (begun, piece) = (Instant::now(), vec![b'x'; 1 << 20]);
@@ -95,7 +95,7 @@ fn place_of_a_run_tells_nothing_to_whoever_connects() {
     signal_jvm(&shape.jvm, Signal::STOP);
     let run = shape.dump().spawn();
     wait_until("the run", || has_run(shape.jvm.pid(), shape.jvm.pid()));
-    let address = place(&shape);
+    let address = lock_of(&shape);
     let mut connection = as_user(STRANGER, || UnixStream::connect_addr(&address)).unwrap();
     signal_jvm(&shape.jvm, Signal::CONT);
     run.wait().expect(0);
@@ -114,7 +114,7 @@ fn connections_of_others_do_not_exhaust_the_run() {
     let usual = Rlimit { current: Some(1024), maximum: Some(1024) };
     prlimit(Some(Pid::from_child(&run.child)), Resource::Nofile, usual).unwrap();
     wait_until("the run", || has_run(shape.jvm.pid(), shape.jvm.pid()));
-    let address = place(&shape);
+    let address = lock_of(&shape);
     let connections: Vec<_> =
         as_user(STRANGER, || (0..1100).map(|_| UnixStream::connect_addr(&address).unwrap()).collect());
     signal_jvm(&shape.jvm, Signal::CONT);
@@ -125,13 +125,13 @@ fn connections_of_others_do_not_exhaust_the_run() {
 #[test]
 fn stranger_at_the_place_locks_nobody_out() {
     let Some(shape) = Shape::new("17", 8) else { return };
-    let address = place(&shape);
+    let address = lock_of(&shape);
     let listener = as_user(STRANGER, || UnixListener::bind_addr(&address).unwrap());
     let ended = shape.dump().args(&["--deadline", "60s"]).run().expect(0);
     assert!(ended.stderr.contains("another user (uid 12345)"), "{}", ended.stderr);
     assert_complete(ended.stored());
     // Its queue is full, and it takes nobody off. Who connects does not wait for that.
-    let name = place_of(shape.jvm.pid(), shape.jvm.pid());
+    let name = lock_name_of(shape.jvm.pid(), shape.jvm.pid());
     let unix = SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap();
     let new = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
@@ -174,9 +174,9 @@ fn dump_that_is_not_as_its_receipt_says_is_not_reported() {
 }
 
 /// Two runs, the second of which waits until `change` has changed what the first one has stored. The first one is in
-/// another network namespace, where the place is free.
+/// another network namespace, where the lock is free.
 fn one_after_another(shape: &Shape, change: impl Fn(&str)) -> (String, String) {
-    let held = UnixListener::bind_addr(&place(shape)).unwrap();
+    let held = UnixListener::bind_addr(&lock_of(shape)).unwrap();
     let second = shape.dump().spawn();
     drop(held.accept().unwrap());
     let [store, dumps] = [&shape.store, &shape.dumps].map(|dir| dir.path().to_str().unwrap());
@@ -193,7 +193,7 @@ fn one_after_another(shape: &Shape, change: impl Fn(&str)) -> (String, String) {
 fn second_run_reports_no_dump_that_was_stored_before_it_came() {
     let Some(shape) = Shape::new("17", 8) else { return };
     let old = shape.dump().run().expect(0).stored();
-    let listener = UnixListener::bind_addr(&place(&shape)).unwrap();
+    let listener = UnixListener::bind_addr(&lock_of(&shape)).unwrap();
     let run = shape.dump().spawn();
     drop((listener.accept().unwrap(), listener));
     let new = run.wait().expect(0).stored();

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use futures_util::future::BoxFuture;
 use object_store::StaticCredentialProvider;
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use reqwest::Client;
@@ -102,8 +101,13 @@ impl RoleSource {
             client,
         }))
     }
+}
 
-    async fn ask(&self) -> Result<Lease<AwsCredential>, TokenError> {
+impl TokenSource for RoleSource {
+    type Credential = AwsCredential;
+    const STORE: &'static str = "OSS";
+
+    async fn fetch(&self) -> Result<Lease<AwsCredential>, TokenError> {
         let token = token_file(&self.token_file)?;
         let request = || {
             // Each try needs a new request: STS checks the time, and refuses a nonce that it has seen.
@@ -129,15 +133,6 @@ impl RoleSource {
             token: Some(credentials.security_token),
         };
         Ok(Lease::until(credential, credentials.expiration))
-    }
-}
-
-impl TokenSource for RoleSource {
-    type Credential = AwsCredential;
-    const STORE: &'static str = "OSS";
-
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<AwsCredential>, TokenError>> {
-        Box::pin(self.ask())
     }
 }
 

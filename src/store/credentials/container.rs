@@ -3,7 +3,6 @@
 //! a newline (its retry.rs: "request must be valid").
 
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
 use object_store::aws::AwsCredential;
 use reqwest::Client;
 use serde::Deserialize;
@@ -50,8 +49,11 @@ impl From<Answer> for Lease<AwsCredential> {
     }
 }
 
-impl ContainerSource {
-    async fn ask(&self) -> Result<Lease<AwsCredential>, TokenError> {
+impl TokenSource for ContainerSource {
+    type Credential = AwsCredential;
+    const STORE: &'static str = "S3";
+
+    async fn fetch(&self) -> Result<Lease<AwsCredential>, TokenError> {
         let secret = match &self.authorization {
             Authorization::File(path) => token_file(path)?,
             Authorization::Value(token) => token.clone(),
@@ -63,14 +65,5 @@ impl ContainerSource {
         };
         let answer: Answer = ask(&self.url, &secret, request).await?;
         Ok(answer.into())
-    }
-}
-
-impl TokenSource for ContainerSource {
-    type Credential = AwsCredential;
-    const STORE: &'static str = "S3";
-
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<AwsCredential>, TokenError>> {
-        Box::pin(self.ask())
     }
 }

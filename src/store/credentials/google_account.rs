@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
 use object_store::gcp::GcpCredential;
 use reqwest::Client;
 use serde::Deserialize;
@@ -110,18 +109,6 @@ impl AccountSource {
         url.rsplit('/').next()?.split(':').next()
     }
 
-    async fn ask(&self) -> Result<Lease<GcpCredential>, TokenError> {
-        let subject = self.subject_token().await?;
-        let exchanged = self.exchange(&subject).await?;
-        match &self.account.service_account_impersonation_url {
-            Some(url) => self.impersonate(url, &Secret::new(&exchanged.access_token)).await,
-            None => {
-                let valid_for = std::time::Duration::from_secs(exchanged.expires_in.unwrap_or(SECONDS));
-                Ok(Lease { credential: GcpCredential { bearer: exchanged.access_token }, valid_for })
-            }
-        }
-    }
-
     async fn subject_token(&self) -> Result<Secret, TokenError> {
         let source = &self.account.credential_source;
         if let Some(path) = &source.file {
@@ -199,8 +186,16 @@ impl TokenSource for AccountSource {
     type Credential = GcpCredential;
     const STORE: &'static str = "GCS";
 
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<GcpCredential>, TokenError>> {
-        Box::pin(self.ask())
+    async fn fetch(&self) -> Result<Lease<GcpCredential>, TokenError> {
+        let subject = self.subject_token().await?;
+        let exchanged = self.exchange(&subject).await?;
+        match &self.account.service_account_impersonation_url {
+            Some(url) => self.impersonate(url, &Secret::new(&exchanged.access_token)).await,
+            None => {
+                let valid_for = std::time::Duration::from_secs(exchanged.expires_in.unwrap_or(SECONDS));
+                Ok(Lease { credential: GcpCredential { bearer: exchanged.access_token }, valid_for })
+            }
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use object_store::gcp::{GcpCredential, GcpSigningCredential};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
@@ -66,8 +65,8 @@ impl TokenSource for AccountTokens {
     type Credential = GcpCredential;
     const STORE: &'static str = "GCS";
 
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<GcpCredential>, TokenError>> {
-        Box::pin(self.0.token())
+    async fn fetch(&self) -> Result<Lease<GcpCredential>, TokenError> {
+        self.0.token().await
     }
 }
 
@@ -75,7 +74,7 @@ impl TokenSource for AccountName {
     type Credential = GcpSigningCredential;
     const STORE: &'static str = "GCS";
 
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<GcpSigningCredential>, TokenError>> {
-        Box::pin(self.0.name())
+    async fn fetch(&self) -> Result<Lease<GcpSigningCredential>, TokenError> {
+        self.0.name().await
     }
 }

@@ -2,7 +2,6 @@
 //! metadata"). object_store can ask the same service, but does not tell when the credentials end.
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use object_store::aws::AwsCredential;
 use reqwest::Client;
 
@@ -27,16 +26,6 @@ pub struct MachineSource {
 }
 
 impl MachineSource {
-    async fn ask(&self) -> Result<Lease<AwsCredential>, TokenError> {
-        let session = self.session().await?;
-        let roles = self.get(&format!("{}/{ROLES}/", self.url), &session).await?;
-        let roles = String::from_utf8_lossy(&roles);
-        let url = format!("{}/{ROLES}/{}", self.url, roles.lines().next().unwrap_or_default().trim());
-        let answer = self.get(&url, &session).await?;
-        let answer: Answer = serde_json::from_slice(&answer).map_err(|_| TokenError::Answer { url })?;
-        Ok(answer.into())
-    }
-
     /// Returns the service's session token; empty if the service has none.
     async fn session(&self) -> Result<Secret, TokenError> {
         let url = format!("{}/latest/api/token", self.url);
@@ -60,7 +49,13 @@ impl TokenSource for MachineSource {
     type Credential = AwsCredential;
     const STORE: &'static str = "S3";
 
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<AwsCredential>, TokenError>> {
-        Box::pin(self.ask())
+    async fn fetch(&self) -> Result<Lease<AwsCredential>, TokenError> {
+        let session = self.session().await?;
+        let roles = self.get(&format!("{}/{ROLES}/", self.url), &session).await?;
+        let roles = String::from_utf8_lossy(&roles);
+        let url = format!("{}/{ROLES}/{}", self.url, roles.lines().next().unwrap_or_default().trim());
+        let answer = self.get(&url, &session).await?;
+        let answer: Answer = serde_json::from_slice(&answer).map_err(|_| TokenError::Answer { url })?;
+        Ok(answer.into())
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use object_store::gcp::{GcpCredential, GcpSigningCredential};
@@ -65,7 +65,7 @@ pub trait TokenSource: std::fmt::Debug + Send + Sync + 'static {
     /// The name of the store in errors.
     const STORE: &'static str;
 
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<Self::Credential>, TokenError>>;
+    fn fetch(&self) -> impl Future<Output = Result<Lease<Self::Credential>, TokenError>> + Send;
 }
 
 /// Gives the credential of a source, and fetches a new one five minutes before its end. A credential with a shorter
@@ -126,17 +126,17 @@ pub const fn longest_seconds() -> u64 {
 }
 
 /// Tells when the current credential ends.
+#[async_trait]
 pub trait Ends: Send + Sync {
-    fn end(&self) -> BoxFuture<'_, Option<DateTime<Utc>>>;
+    async fn end(&self) -> Option<DateTime<Utc>>;
 }
 
+#[async_trait]
 impl<S: TokenSource> Ends for Refreshed<S> {
-    fn end(&self) -> BoxFuture<'_, Option<DateTime<Utc>>> {
-        Box::pin(async move {
-            let kept = self.kept.lock().await;
-            let left = kept.as_ref()?.end.saturating_duration_since(Instant::now());
-            Some(Utc::now() + left)
-        })
+    async fn end(&self) -> Option<DateTime<Utc>> {
+        let kept = self.kept.lock().await;
+        let left = kept.as_ref()?.end.saturating_duration_since(Instant::now());
+        Some(Utc::now() + left)
     }
 }
 
@@ -146,18 +146,12 @@ impl<S: TokenSource> std::fmt::Debug for Refreshed<S> {
     }
 }
 
-/// Written out as the macro of the trait (async-trait) would write it.
+#[async_trait]
 impl<S: TokenSource> CredentialProvider for Refreshed<S> {
     type Credential = S::Credential;
 
-    fn get_credential<'life0, 'async_trait>(
-        &'life0 self,
-    ) -> BoxFuture<'async_trait, object_store::Result<Arc<S::Credential>>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move { self.credential().await.map_err(|error| error.into_store_error(S::STORE)) })
+    async fn get_credential(&self) -> object_store::Result<Arc<S::Credential>> {
+        self.credential().await.map_err(|error| error.into_store_error(S::STORE))
     }
 }
 
@@ -181,11 +175,11 @@ mod tests {
         type Credential = usize;
         const STORE: &'static str = "test";
 
-        fn fetch(&self) -> BoxFuture<'_, Result<Lease<usize>, TokenError>> {
+        async fn fetch(&self) -> Result<Lease<usize>, TokenError> {
             let number = self.1.fetch_add(1, Ordering::SeqCst);
             let answer = self.0.get(number).copied().flatten();
             let lease = answer.map(|seconds| Lease { credential: number, valid_for: Duration::from_secs(seconds) });
-            Box::pin(std::future::ready(lease.ok_or(TokenError::NoToken { path: "x".into() })))
+            lease.ok_or(TokenError::NoToken { path: "x".into() })
         }
     }
 

@@ -2,7 +2,6 @@
 //! "AssumeRoleWithWebIdentity"). object_store can ask the same service, but does not tell when the credentials end.
 
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use reqwest::Client;
 use serde::Deserialize;
@@ -64,8 +63,20 @@ impl WebIdentitySource {
             client,
         })
     }
+}
 
-    async fn ask(&self) -> Result<Lease<AwsCredential>, TokenError> {
+/// Returns the URL of STS. China has a domain of its own (AWS: "AWS STS Regions and endpoints", and "Endpoints and ARNs
+/// for AWS in China").
+fn sts_of(region: &str) -> String {
+    let partition = if region.starts_with("cn-") { ".cn" } else { "" };
+    format!("https://sts.{region}.amazonaws.com{partition}")
+}
+
+impl TokenSource for WebIdentitySource {
+    type Credential = AwsCredential;
+    const STORE: &'static str = "S3";
+
+    async fn fetch(&self) -> Result<Lease<AwsCredential>, TokenError> {
         let token = token_file(&self.token_file)?;
         let body = form(&[
             ("Action", "AssumeRoleWithWebIdentity"),
@@ -87,22 +98,6 @@ impl WebIdentitySource {
             token: Some(credentials.session_token),
         };
         Ok(Lease::until(credential, credentials.expiration))
-    }
-}
-
-/// Returns the URL of STS. China has a domain of its own (AWS: "AWS STS Regions and endpoints", and "Endpoints and ARNs
-/// for AWS in China").
-fn sts_of(region: &str) -> String {
-    let partition = if region.starts_with("cn-") { ".cn" } else { "" };
-    format!("https://sts.{region}.amazonaws.com{partition}")
-}
-
-impl TokenSource for WebIdentitySource {
-    type Credential = AwsCredential;
-    const STORE: &'static str = "S3";
-
-    fn fetch(&self) -> BoxFuture<'_, Result<Lease<AwsCredential>, TokenError>> {
-        Box::pin(self.ask())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A link that works without credentials, and the time at which it really ends.
+//! Signs links that work without credentials, and tells the time at which a link really ends.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,16 +23,16 @@ pub fn kept_with(listed: &Listed) -> usize {
 }
 
 /// The objects that a listing has found so far, within its limits.
-pub struct Found<W> {
-    wanted: W,
+pub struct Found<'a> {
+    wanted: &'a dyn Fn(ObjectMeta) -> Option<Listed>,
     listed: Vec<Listed>,
     /// Counts all objects in the answers, wanted or not: only so an endless listing ends.
     seen: usize,
     bytes: usize,
 }
 
-impl<W: Fn(ObjectMeta) -> Option<Listed>> Found<W> {
-    pub fn new(wanted: W) -> Self {
+impl<'a> Found<'a> {
+    pub fn new(wanted: &'a dyn Fn(ObjectMeta) -> Option<Listed>) -> Self {
         Self { wanted, listed: Vec::new(), seen: 0, bytes: 0 }
     }
 
@@ -85,12 +85,7 @@ impl From<object_store::Error> for ListError {
 
 impl Listing {
     /// Adds every object below `path` to `found`.
-    pub async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
-        &self,
-        store: &dyn ObjectStore,
-        path: &Path,
-        found: &mut Found<W>,
-    ) -> Result<(), ListError> {
+    pub async fn all(&self, store: &dyn ObjectStore, path: &Path, found: &mut Found<'_>) -> Result<(), ListError> {
         match self {
             Self::ByToken => by_token(store, path, found).await,
             Self::Checked(pages) => {
@@ -107,11 +102,7 @@ impl Listing {
     }
 }
 
-async fn by_token<W: Fn(ObjectMeta) -> Option<Listed>>(
-    store: &dyn ObjectStore,
-    path: &Path,
-    found: &mut Found<W>,
-) -> Result<(), ListError> {
+async fn by_token(store: &dyn ObjectStore, path: &Path, found: &mut Found<'_>) -> Result<(), ListError> {
     let mut all = store.list(Some(path));
     while let Some(meta) = all.try_next().await? {
         found.add(meta)?;
@@ -119,11 +110,7 @@ async fn by_token<W: Fn(ObjectMeta) -> Option<Listed>>(
     Ok(())
 }
 
-async fn by_collection<W: Fn(ObjectMeta) -> Option<Listed>>(
-    store: &dyn ObjectStore,
-    path: &Path,
-    found: &mut Found<W>,
-) -> Result<(), ListError> {
+async fn by_collection(store: &dyn ObjectStore, path: &Path, found: &mut Found<'_>) -> Result<(), ListError> {
     let (mut open, mut bytes) = (vec![path.clone()], 0);
     while let Some(collection) = open.pop() {
         let listed = match store.list_with_delimiter(Some(&collection)).await {

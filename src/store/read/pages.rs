@@ -10,7 +10,6 @@ use object_store::signer::{Method, SignedUrlOptions, Signer};
 use reqwest::Client;
 use serde::Deserialize;
 
-use super::listed::Listed;
 use super::listing::{Found, ListError};
 use crate::base::printable::printable;
 use crate::store::remote::body::{self, BodyError, LIST_MAX};
@@ -56,11 +55,7 @@ struct Entry {
 }
 
 impl Pages {
-    pub async fn all<W: Fn(ObjectMeta) -> Option<Listed>>(
-        &self,
-        path: &Path,
-        found: &mut Found<W>,
-    ) -> Result<(), ListError> {
+    pub async fn all(&self, path: &Path, found: &mut Found<'_>) -> Result<(), ListError> {
         let prefix = if path.as_ref().is_empty() { String::new() } else { format!("{path}/") };
         let mut marker = String::new();
         loop {

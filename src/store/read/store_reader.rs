@@ -1,4 +1,4 @@
-//! Reads from a store: lists objects, reads their bytes, and signs links to them.
+//! Reads from a store: lists objects and reads their bytes. `link.rs` signs links to them.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -72,7 +72,8 @@ impl StoreReader {
             ReadFrom::Directory(base) => LocalListing::of(base, dir, &self.stop, wanted),
             ReadFrom::Remote(remote, runtime) => {
                 let (path, prefix) = (self.path(dir)?, self.path("")?);
-                let mut found = Found::new(|meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key)));
+                let is_wanted = |meta| listed(meta, &prefix).filter(|listed| wanted(&listed.key));
+                let mut found = Found::new(&is_wanted);
                 let listing = async {
                     let listed = remote.listing.all(&*remote.store, &path, &mut found).await;
                     listed.map_err(|error| match error {
