@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use clap_complete::{Generator, Shell};
 use clap_mangen::Man;
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "src/cli/mod.rs"]
 mod cli;
 

@@ -8,11 +8,13 @@ use crate::attach::AttachError;
 use crate::base::deadline::{Reason, Stopped};
 use crate::base::printable::printable;
 use crate::base::units::{Bytes, Seconds};
+use crate::cli::fitting;
 use crate::compress::compressor::PipelineError;
 use crate::compress::source::SourceError;
 use crate::heap_dump::{DumpError, DumpFailure, OwnDumpError, PipeError, PlanError, RoomError};
 use crate::jvm::DiscoveryError;
 use crate::kept::claim::ClaimError;
+use crate::object::receipt::Receipt;
 use crate::settings::UsageError;
 use crate::store::{CredentialsError, StoreError};
 
@@ -43,6 +45,11 @@ pub enum Error {
     NotStored(#[source] StoreError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The receipt names what is kept.
+    #[error("{0}")]
+    StoppedKept(Stopped),
+    #[error("{stopped}")]
+    StoppedEmpty { stopped: Stopped, jvm_writes: bool },
     #[error("the store cannot be used")]
     Store(#[source] StoreError),
     #[error("the store failed while the dump was streamed to it: nothing is stored, nothing is kept")]
@@ -98,25 +105,41 @@ impl Error {
             // The run let the application go and gave up its dump: the dump failed.
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. })
             | Self::Hung { reason: Reason::MaxPause(_), .. } => 5,
-            Self::Stopped(_) | Self::Grace(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
+            Self::Stopped(_) | Self::StoppedKept(_) | Self::StoppedEmpty { .. } => 8,
+            Self::Grace(_) | Self::TooLate { .. } | Self::Hung { .. } => 8,
             Self::TooLarge { .. } => 9,
             Self::Store(_) | Self::StoreDown(_) | Self::StoreLost(_) | Self::ArtefactLost { .. } => 9,
         }
     }
 
-    /// Returns the next step for the user.
-    pub fn hint(&self) -> String {
+    /// Returns the next step for the user of `verb`. It names no flag that the verb does not have.
+    pub fn hint(&self, verb: &str) -> String {
+        let mut hint = self.hint_steps();
+        if let Self::Usage(UsageError::NoStore) = self
+            && ["dump", "upload"].contains(&verb)
+        {
+            hint += "\nor write the dump to standard output with --store -";
+        }
+        match fitting(&hint, verb) {
+            none if none.is_empty() => "try it again".into(),
+            steps => steps,
+        }
+    }
+
+    /// Returns the steps of the hint, with `; ` between them.
+    fn hint_steps(&self) -> String {
         match self {
             Self::Unexpected { .. } => "report this with the output of -v".into(),
             Self::TooLate { .. } => {
-                "give more time with --deadline (and terminationGracePeriodSeconds), or try all the same with --force"
+                "give more time with --deadline (and terminationGracePeriodSeconds); or try all the same with --force"
                     .into()
             }
             Self::TooLarge { .. } => {
-                "store it with a key, which sends it in parts, or try all the same with --force".into()
+                "store it with a key, which sends it in parts; or try all the same with --force".into()
             }
             Self::Hung { .. } => {
-                "look into the state of the volumes of --dir and of the store; look for what is kept: upload --resume"
+                "look into the state of the volumes; what is whole is kept, and this stores it: jmap-dump-tool upload \
+                 --resume DIR"
                     .into()
             }
             Self::Damaged { .. } => "fetch it again; if that does not help, it is damaged in the store".into(),
@@ -136,9 +159,15 @@ impl Error {
             Self::OwnDump(error) => error.hint().into(),
             Self::NotStored(error) => format!("{}; then run the command that the receipt names", error.hint()),
             Self::Stopped(Stopped { reason: Reason::MaxPause(_), .. }) => {
-                "allow a longer one with --max-pause, or leave --no-disk away and name a directory with --dir".into()
+                "allow a longer one with --max-pause; or leave --no-disk away and name a directory with --dir".into()
             }
-            Self::Stopped(_) => "give more time with --deadline, and look for what is kept".into(),
+            Self::Stopped(stopped) => hint_of_stop(stopped).into(),
+            Self::StoppedKept(_) => "the receipt names what is kept; run the command that it names".into(),
+            Self::StoppedEmpty { stopped, jvm_writes: false } => format!("nothing is kept; {}", hint_of_stop(stopped)),
+            Self::StoppedEmpty { stopped, jvm_writes: true } => format!(
+                "nothing is kept; the JVM may still be writing its dump, which is removed when it ends; {}",
+                hint_of_stop(stopped)
+            ),
             Self::Grace(_) => {
                 "give more time with --grace (and terminationGracePeriodSeconds); the next start stores what waits"
                     .into()
@@ -148,6 +177,27 @@ impl Error {
                 format!("{}; without --no-disk a dump outlives its store", error.hint())
             }
             Self::StoreDown(error) => format!("{}; --store-down keep dumps all the same", error.hint()),
+        }
+    }
+
+    /// Returns this error with what the run has left: whether its receipt names a kept dump, and whether the JVM may
+    /// still be writing.
+    #[must_use]
+    pub fn beside(self, receipt: &Receipt, jvm_writes: bool) -> Self {
+        match self {
+            Self::Stopped(stopped) if matches!(stopped.reason, Reason::MaxPause(_)) => stopped.into(),
+            Self::Stopped(stopped) if receipt.kept.is_some() => Self::StoppedKept(stopped),
+            Self::Stopped(stopped) => Self::StoppedEmpty { stopped, jvm_writes },
+            other => other,
+        }
+    }
+
+    /// Returns this error for a file that a user named.
+    #[must_use]
+    pub fn of_named_file(self) -> Self {
+        match self {
+            Self::Dump(error) => Self::Dump(error.of_named_file()),
+            other => other,
         }
     }
 
@@ -164,6 +214,7 @@ impl Error {
         match error {
             StoreError::Stopped(stopped) => Self::Stopped(stopped),
             StoreError::Settings(error) => UsageError::from(error).into(),
+            StoreError::NoKey { .. } | StoreError::Prefix { .. } => UsageError::NoObject(error).into(),
             StoreError::Credentials(error) if !matches!(error, CredentialsError::NoMetadata { .. }) => {
                 UsageError::Credentials(error).into()
             }
@@ -185,6 +236,14 @@ impl Error {
             cause = error.source();
         }
         printable(&text).into_owned()
+    }
+}
+
+/// Returns the next step after a run that was stopped.
+fn hint_of_stop(stopped: &Stopped) -> &'static str {
+    match stopped.reason {
+        Reason::Deadline => "give more time with --deadline",
+        _ => "run it again",
     }
 }
 

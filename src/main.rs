@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -60,7 +60,14 @@ fn run() -> ExitCode {
         }
     };
     let copy = cli.log_to().map(|path| (log_copy::start(&path), path));
+    if let Some(doubt) = cli.doubt.as_deref().filter(|_| is_at_a_terminal()) {
+        return refuse(doubt);
+    }
     start_log(cli.verbose);
+    if let Some(doubt) = &cli.doubt {
+        log::warn!("{doubt}; this dumps");
+    }
+    commands::warn_of_unknown_variables();
     if let Err(error) = closed {
         log::warn!("other processes of this user may read the memory of this one: {error}");
     }
@@ -69,20 +76,20 @@ fn run() -> ExitCode {
     }
     let ended = commands::run(&cli, &mut |deadline, linger| {
         watch_signals(deadline);
-        watch_end(deadline, linger);
+        watch_end(deadline, linger, cli.command.verb());
     });
     IS_OVER.store(true, Ordering::Relaxed);
     match ended {
         Ok(answer) => match tell(&answer) {
             // An answer that nobody got changes nothing of what was done, if anything else was.
             Err(error) if cli.command.only_answers() && error.kind() != io::ErrorKind::BrokenPipe => {
-                ExitCode::from(report(&Error::Untold(error)))
+                ExitCode::from(report(&Error::Untold(error), cli.command.verb()))
             }
             _ => ExitCode::SUCCESS,
         },
         Err(failed) => {
             let _ = tell(&failed.answer);
-            ExitCode::from(report(&failed.error))
+            ExitCode::from(report(&failed.error, cli.command.verb()))
         }
     }
 }
@@ -142,7 +149,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// Starts a thread that ends a run that hangs, for example at a network file system whose server is gone. The guard, a
 /// second process, then undoes what the run has made. `linger` is the time that the run may take after its deadline or
 /// signal.
-fn watch_end(deadline: &Deadline, linger: Duration) {
+fn watch_end(deadline: &Deadline, linger: Duration, verb: &'static str) {
     let deadline = deadline.clone();
     let watching = std::thread::Builder::new().spawn(move || {
         let reason = deadline.watch_over(linger + ENDS_WITHIN);
@@ -151,7 +158,7 @@ fn watch_end(deadline: &Deadline, linger: Duration) {
             return;
         }
         let error = Error::Hung { reason, seconds: (linger + ENDS_WITHIN).as_secs() };
-        std::process::exit(report(&error).into())
+        std::process::exit(report(&error, verb).into())
     });
     if let Err(error) = watching {
         log::warn!("a run that hangs at a disk will not be ended: {error}");
@@ -173,13 +180,26 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// The receipt and the error matter more than a line of the log, which waits for a shorter time.
 const ASIDE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Returns whether a person types: a dump that was not meant costs that person's application a pause.
+fn is_at_a_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal()
+}
+
+/// Prints why the words may not be what was meant.
+fn refuse(doubt: &str) -> ExitCode {
+    let text = format!("error: {doubt}\n");
+    log_copy::add(&text);
+    let _ = write_within(std::io::stderr().lock(), printable_lines(&text).as_bytes(), ASIDE_PATIENCE);
+    ExitCode::from(2)
+}
+
 /// Prints what went wrong and what to do next. Returns the exit status.
-fn report(error: &Error) -> u8 {
+fn report(error: &Error, verb: &str) -> u8 {
     if panics::first().is_some() {
         // [`report_panic`] prints the only line that matters.
         return 1;
     }
-    let text = format!("error: {}\n{}\n", error.chain(), error.hint());
+    let text = format!("error: {}\n{}\n", error.chain(), error.hint(verb));
     log_copy::add(&text);
     let _ = write_within(std::io::stderr().lock(), printable_lines(&text).as_bytes(), ASIDE_PATIENCE);
     error.exit_code()

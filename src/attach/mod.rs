@@ -151,7 +151,7 @@ impl AttachError {
             Self::Connect { .. } | Self::Broken { .. } => "try again; look into the JVM's log".into(),
             Self::Refused { .. } => "run the tool as exactly the uid and gid of the JVM, or as root".into(),
             Self::Gone { .. } => "look for the reason in the pod's events; the next start is another JVM".into(),
-            Self::Argument { .. } => "use a shorter --dir".into(),
+            Self::Argument { .. } => "use a shorter --dir; or use a shorter --path".into(),
             Self::Stopped(_) => "give more time with --deadline".into(),
         }
     }

@@ -4,6 +4,7 @@ mod args;
 mod groups;
 mod help;
 mod take;
+mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use groups::*;
 pub use take::TakeArgs;
+pub use words::{FILE_KEYS, fitting, near_key};
 
 /// Behind all flags of a verb.
 const LAST: usize = 1000;
@@ -35,6 +37,9 @@ pub struct Cli {
     /// The flags that are settings, as they were given.
     #[arg(skip)]
     pub flags: Flags,
+    /// Why the words may not be what was meant. They are a dump all the same.
+    #[arg(skip)]
+    pub doubt: Option<String>,
 }
 
 /// Settings on the command line, by key, as text.
@@ -156,6 +161,25 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the verb, by which hints are worded.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Dump(_) => "dump",
+            Self::Ps(_) => "ps",
+            Self::Check(_) => "check",
+            Self::Take(_) => "take",
+            Self::Upload(_) => "upload",
+            Self::Watch(_) => "watch",
+            Self::Status(_) => "status",
+            Self::List(_) => "list",
+            Self::Fetch(_) => "fetch",
+            Self::Presign(_) => "presign",
+            Self::Verify(_) => "verify",
+            Self::Arm(_) => "arm",
+            Self::Install(_) => "install",
+        }
+    }
+
     /// All that it does is to answer.
     pub fn only_answers(&self) -> bool {
         matches!(self, Self::Ps(_) | Self::List(_) | Self::Presign(_))
@@ -192,13 +216,18 @@ impl Cli {
     /// clap's own error, which prints itself.
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
-        let is_verb = words.get(1).is_none_or(|word| COMMANDS.iter().any(|command| word == command));
-        if !is_verb || take::is_project(&words) {
+        let is_bare = words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command));
+        if is_bare || take::is_project(&words) {
             words.insert(1, "dump".into());
         }
+        let words = with_values_joined(words);
         let mut definition = Self::command();
-        let matches = definition.try_get_matches_from_mut(with_values_joined(words))?;
+        let matches = definition.try_get_matches_from_mut(&words);
+        let matches = matches.map_err(|error| words::explained(error, &words, is_bare))?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        if let (Command::Dump(args), true) = (&cli.command, is_bare) {
+            cli.doubt = words::doubt(&definition, &args.place.project)?;
+        }
         if let Some((verb, matches)) = matches.subcommand()
             && let Some(verb) = definition.find_subcommand(verb)
         {

@@ -79,7 +79,7 @@ impl Findings {
 
     fn obstacle(&mut self, what: &'static str, error: impl Into<Error>) {
         let error = error.into();
-        let (found, remedy) = (error.chain(), Some(error.hint()));
+        let (found, remedy) = (error.chain(), Some(error.hint("check")));
         self.lines.push(Line { what, state: State::Obstacle, found, remedy, pause_seconds: None });
         self.first.get_or_insert(error);
     }

@@ -70,15 +70,15 @@ fn fetch(
 ) -> Result<Fetched, Error> {
     let begun = Instant::now();
     let name = key.rsplit('/').next().unwrap_or_default();
-    let unheld = |source| RoomError::Io { what: "write into", path: shown(&settings.to), source };
-    let to = HeldDir::named(&settings.to).map_err(unheld)?;
+    let object = reader.look(key).map_err(Error::store)?;
+    let unmade = |source| RoomError::Io { what: "make the directory", path: shown(&settings.to), source };
+    let to = HeldDir::named_or_new(&settings.to).map_err(unmade)?;
     let gz = to.entry(name);
     let plain = settings.gunzip.then(|| name.strip_suffix(".gz")).flatten().map(|name| to.entry(name));
     let wanted = plain.as_ref().unwrap_or(&gz);
     if wanted.exists() {
         return Err(Error::Exists { path: shown(&wanted.path()) });
     }
-    let object = reader.look(key).map_err(Error::store)?;
     let got = if gz.exists() { got_before } else { download };
     let (sha256, verified) = got(reader, &object, &gz, progress, deadline)?;
     if let Some(plain) = &plain {

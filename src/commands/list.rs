@@ -10,6 +10,7 @@ use chrono::Utc;
 
 use super::{Answer, Failed, WatchSignals, start_clock};
 use crate::base::deadline::Deadline;
+use crate::base::printable::printable;
 use crate::cli::{Flags, ListArgs};
 use crate::delivery::resume_command::address_flags;
 use crate::error::Error;
@@ -27,6 +28,7 @@ pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
     let deadline = start_clock(settings.deadline, watch_signals)?;
     let rows = rows(&settings, &deadline)?;
     Ok(Answer::of(match settings.form {
+        Form::Text if rows.is_empty() => nothing(&settings),
         Form::Text => row::table(&rows),
         Form::Json => serde_json::to_string(&rows).unwrap_or_default() + "\n",
         Form::Html => {
@@ -35,6 +37,11 @@ pub fn run(args: &ListArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
             page::page(&whence, &rows, Utc::now())
         }
     }))
+}
+
+/// Says where nothing is: the place or the store may be another one than was meant.
+fn nothing(settings: &ListSettings) -> String {
+    format!("nothing is stored there: {}\n", printable(&settings.store.url.of_key(&settings.under)))
 }
 
 fn rows(settings: &ListSettings, deadline: &Deadline) -> Result<Vec<Row>, Error> {

@@ -27,6 +27,7 @@ use crate::files::open_limit;
 use crate::heap_dump::RoomError;
 use crate::object::receipt::Receipt;
 use crate::settings::Output;
+pub use crate::settings::warn_of_unknown_variables;
 use crate::terminal::output::write_within;
 
 /// The text that a command leaves for `main` to print on standard output.
@@ -121,10 +122,16 @@ fn emit(text: &str) {
 }
 
 /// Returns the receipt of a run that is over, in the form that the user asked for.
-fn tell(mut receipt: Receipt, result: Result<(), Error>, output: Output, aside: bool) -> Result<Answer, Failed> {
+fn tell(
+    mut receipt: Receipt,
+    result: Result<(), Error>,
+    output: Output,
+    aside: bool,
+    verb: &str,
+) -> Result<Answer, Failed> {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();
-        receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint() });
+        receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint(verb) });
     }
     Answer { text: receipt_text(&receipt, output), aside }.and(result)
 }

@@ -24,7 +24,12 @@ pub fn run(args: &TakeArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
     let deadline = start_clock(settings.common.deadline, watch_signals)?;
     let aside = settings.common.store.url == StoreUrl::Stdout;
     let taken = find_and_take(&settings, &deadline);
-    all_of(taken.into_iter().map(|(receipt, result)| tell(receipt, result, settings.common.output, aside)).collect())
+    all_of(
+        taken
+            .into_iter()
+            .map(|(receipt, result)| tell(receipt, result, settings.common.output, aside, "take"))
+            .collect(),
+    )
 }
 
 fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {

@@ -47,6 +47,7 @@ fn store_one(
     deadline: &Deadline,
 ) -> Result<Answer, Failed> {
     let (receipt, result) = store(item, &settings.common, Context { progress, deadline });
+    let result = result.map_err(|error| error.of_named_file().beside(&receipt, false));
     // A file that was found may be another process's, which reports its end itself. Or its upload has ended since.
     let by_another = match &result {
         Err(Error::Claim(busy @ ClaimError::Busy { .. })) => Some(busy.to_string()),
@@ -58,7 +59,7 @@ fn store_one(
     if let Some(words) = by_another.filter(|_| !item.by_name()) {
         return Ok(Answer::of(words + "\n"));
     }
-    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
+    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout, "upload")
 }
 
 /// Returns whether the file is gone. No other error of the lookup says that.

@@ -22,12 +22,12 @@ use crate::terminal::progress::Progress;
 pub fn run(args: &VerifyArgs, flags: &Flags) -> Result<Answer, Failed> {
     let output = output_of(flags)?;
     let path = args.file.display().to_string();
-    let walk = verify(Path::new(&args.file), &path)?;
+    let walk = verify(Path::new(&args.file), &path).map_err(Error::of_named_file)?;
     let text = match output {
         Output::Text => describe(&path, &walk),
         Output::Json => serde_json::to_string(&walk).unwrap_or_default() + "\n",
     };
-    let truncated = || DumpError::truncated(path, &walk);
+    let truncated = || DumpError::truncated(path, &walk).of_named_file();
     Answer::of(text).and(if walk.complete { Ok(()) } else { Err(truncated().into()) })
 }
 

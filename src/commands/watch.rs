@@ -3,7 +3,7 @@
 mod storing;
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use rustix::event::PollFlags;
 use super::{Answer, Failed, WatchSignals, start_clock, start_clock_that_lingers};
 use crate::base::deadline::{Deadline, Stopped};
 use crate::base::panics;
-use crate::base::printable::printable_path;
+use crate::base::printable::{printable, printable_path};
 use crate::base::waiting::{joined_or_panic, pause, started};
 use crate::cli::{Flags, WatchArgs};
 use crate::error::Error;
@@ -23,6 +23,8 @@ use crate::kept::journal::{Journal, JournalError, Unfinished};
 use crate::kept::removal;
 use crate::object::pod::Pod;
 use crate::settings::{UsageError, WatchSettings};
+use crate::terminal::log_copy;
+use crate::terminal::output::Stderr;
 use crate::watch::parts::parts_of;
 use crate::watch::{AS_THE_JVM, Inbox, Queue, Scan, Status, left_for_watcher, stray_parts};
 
@@ -70,7 +72,7 @@ pub fn run(args: &WatchArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>
 
 impl Watcher {
     fn watch(&self, life: &Deadline) -> Result<Answer, Failed> {
-        log::info!("watching {}", self.settings.dir.display());
+        self.tell_start();
         {
             let mut shared = self.lock();
             shared.status.pid = std::process::id();
@@ -97,6 +99,15 @@ impl Watcher {
         }
         let text = format!("not stored, kept for the next start:\n  {}\n", waiting.join("\n  "));
         Answer::of(text).and(Err(Error::Grace(stopped)))
+    }
+
+    /// Says what is watched, and where it goes. Standard output carries receipts only.
+    fn tell_start(&self) {
+        let (common, dir) = (&self.settings.common, printable_path(&self.settings.dir));
+        let store = printable(&common.store.url.to_string()).into_owned();
+        let text = format!("watching {dir}: each dump is stored in {store} under {}\n", common.place);
+        log_copy::add(&text);
+        let _ = Stderr.write_all(text.as_bytes());
     }
 
     /// Takes what comes until a signal says that the pod ends, and then what is still coming, as long as there is time.

@@ -9,13 +9,57 @@ use super::gzip::MAGIC;
 
 /// The bytes behind the last member are neither a member nor padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("other bytes follow the end of the gzip stream")]
-pub struct OtherBytes;
+#[error("{0} bytes follow the last member of the gzip stream")]
+pub struct OtherBytes(u64);
+
+impl OtherBytes {
+    /// Returns whether the error is this one.
+    pub fn are_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
+/// Counts the bytes that were consumed.
+struct Counted<'a> {
+    gz: Box<dyn BufRead + 'a>,
+    consumed: u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.gz.read(buf)?;
+        self.consumed += n as u64;
+        Ok(n)
+    }
+}
+
+impl BufRead for Counted<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.gz.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.consumed += n as u64;
+        self.gz.consume(n);
+    }
+}
+
+impl Counted<'_> {
+    /// Reads to the end. Returns the error for all bytes behind `end`, where the last member ended.
+    fn others(&mut self, end: u64) -> io::Error {
+        match io::copy(self, &mut io::sink()) {
+            Ok(_) => io::Error::new(io::ErrorKind::InvalidData, OtherBytes(self.consumed - end)),
+            Err(error) => error,
+        }
+    }
+}
 
 /// Reads gzip members in a row.
 pub struct Gunzip<'a> {
-    member: GzDecoder<Box<dyn BufRead + 'a>>,
+    member: GzDecoder<Counted<'a>>,
     is_first: bool,
+    /// The offset at which the member before this one ended.
+    end: u64,
 }
 
 impl std::fmt::Debug for Gunzip<'_> {
@@ -26,12 +70,15 @@ impl std::fmt::Debug for Gunzip<'_> {
 
 impl<'a> Gunzip<'a> {
     pub fn new(gz: impl Read + 'a) -> Self {
-        Self { member: GzDecoder::new(Box::new(BufReader::with_capacity(64 << 10, gz))), is_first: true }
+        let gz = Counted { gz: Box::new(BufReader::with_capacity(64 << 10, gz)), consumed: 0 };
+        Self { member: GzDecoder::new(gz), is_first: true, end: 0 }
     }
 
     /// Goes on to the next member. Returns false if there is none.
     fn has_next(&mut self) -> io::Result<bool> {
-        let mut gz = std::mem::replace(self.member.get_mut(), Box::new(io::empty()));
+        let nothing = Counted { gz: Box::new(io::empty()), consumed: 0 };
+        let mut gz = std::mem::replace(self.member.get_mut(), nothing);
+        self.end = gz.consumed;
         let next = find_next(&mut gz);
         self.member.reset(gz);
         next
@@ -48,7 +95,7 @@ impl Read for Gunzip<'_> {
                 Ok(0) if self.has_next()? => self.is_first = false,
                 // The bytes begin like a member, but are none.
                 Err(error) if !self.is_first && self.member.header().is_none() && is_bad_header(&error) => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, OtherBytes));
+                    return Err(self.member.get_mut().others(self.end));
                 }
                 other => return other,
             }
@@ -61,8 +108,8 @@ fn is_bad_header(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }
 
-fn find_next(gz: &mut impl BufRead) -> io::Result<bool> {
-    let mut padding = false;
+fn find_next(gz: &mut Counted<'_>) -> io::Result<bool> {
+    let (mut padding, end) = (false, gz.consumed);
     loop {
         let here = gz.fill_buf()?;
         let zeros = here.iter().take_while(|byte| **byte == 0).count();
@@ -73,7 +120,7 @@ fn find_next(gz: &mut impl BufRead) -> io::Result<bool> {
             None if len == 0 => return Ok(false),
             None => {}
             Some(byte) if byte == MAGIC[0] && !padding => return Ok(true),
-            Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, OtherBytes)),
+            Some(_) => return Err(gz.others(end)),
         }
     }
 }
@@ -104,7 +151,10 @@ mod tests {
             let error = read(&[&two[..], behind].concat()).unwrap_err();
             assert!(crate::compress::gzip::is_damage(&error), "{behind:?}: {error}");
         }
-        assert!(read(&[&two[..], b"text"].concat()).unwrap_err().to_string().contains("other bytes"));
+        for (behind, n) in [(&b"text"[..], 4), (b"\0\0x", 3), (b"\x1f\x8bxxxxxxxxxx", 12), (b"\x1fxxxxxxxxxxxx", 13)] {
+            let error = read(&[&two[..], behind].concat()).unwrap_err();
+            assert_eq!(error.to_string(), format!("{n} bytes follow the last member of the gzip stream"), "{behind:?}");
+        }
     }
 
     #[test]

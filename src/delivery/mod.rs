@@ -81,7 +81,7 @@ impl Delivery {
 /// Completes the receipt of a stored object, and puts it beside the object.
 pub fn tell_stored(receipt: &mut Receipt, mut finished: Finished, key: &ObjectKey, context: Option<&str>) {
     receipt.object = Some(finished.object.clone());
-    if let Some(text) = context {
+    if let Some(text) = context.filter(|_| finished.takes_texts()) {
         match finished.put_beside(CONTEXT_TAIL, text.as_bytes().to_vec()) {
             Ok(()) => receipt.context = Some(key.beside(CONTEXT_TAIL)),
             Err(error) => {

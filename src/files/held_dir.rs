@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Dir, Stat, fstat, lstat};
+use rustix::fs::{Dir, Mode, Stat, fstat, lstat, mkdirat};
+use rustix::io::Errno;
 
 use super::entry::Entry;
 use super::named_path::{Walk, walk};
@@ -51,6 +52,21 @@ impl HeldDir {
     /// Holds the directory `fd`, which is at `path`.
     pub(super) fn of(fd: OwnedFd, path: PathBuf) -> Arc<Self> {
         Arc::new(Self { fd, path })
+    }
+
+    /// Holds the directory at such a path. What is missing on the way is made, for this user alone.
+    ///
+    /// # Errors
+    /// As [`HeldDir::named`], and when a directory cannot be made.
+    pub fn named_or_new(path: &Path) -> io::Result<Arc<Self>> {
+        let (mut dir, missing) = Self::as_far_as(path)?;
+        for name in missing {
+            match mkdirat(&dir, &name, Mode::RWXU) {
+                Err(error) if error != Errno::EXIST => return Err(error.into()),
+                _ => dir = dir.below(&name)?,
+            }
+        }
+        Ok(dir)
     }
 
     /// Holds a directory that is open already. `path` is for messages.

@@ -49,6 +49,7 @@ use estimate::Heap;
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::base::units::Bytes;
+use crate::compress::gunzip::OtherBytes;
 use crate::compress::gzip;
 use crate::files::regular_file::NotRegular;
 use crate::hprof::{Malformed, Summary};
@@ -68,6 +69,8 @@ pub enum DumpError {
     Truncated { path: String, bytes: u64, damage: Option<String> },
     #[error("the dump {path} is damaged")]
     Malformed { path: String, source: Malformed },
+    #[error("{path} is no heap dump: {why}")]
+    NoDump { path: String, why: &'static str },
     #[error("pid {pid} did not take the flag {flag}: {words}")]
     Flag { pid: i32, flag: String, words: String },
     #[error("pid {pid} does not tell its flag {flag}")]
@@ -100,6 +103,18 @@ impl DumpError {
         }
     }
 
+    /// Returns the error for a file that a user named: what does not begin like a dump is none.
+    #[must_use]
+    pub fn of_named_file(self) -> Self {
+        match self {
+            Self::Malformed { path, source } if source.offset == 0 => {
+                Self::NoDump { path, why: "it does not begin with JAVA PROFILE 1.0" }
+            }
+            Self::Truncated { path, bytes: 0, damage: None } => Self::NoDump { path, why: "it is empty" },
+            other => other,
+        }
+    }
+
     pub fn hint(&self) -> String {
         match self {
             Self::Jvm { words, .. } if words.contains("No space left") => {
@@ -115,6 +130,7 @@ impl DumpError {
             Self::Truncated { .. } | Self::Malformed { .. } => {
                 "do not rely on it; dump again, and if it comes back report the version of the JVM".into()
             }
+            Self::NoDump { .. } => "name a heap dump of a JVM, plain or gzipped, such as java_pid1.hprof".into(),
             Self::Flag { .. } => "set it on the command line of the JVM, by JAVA_TOOL_OPTIONS for example".into(),
             Self::FlagUntold { .. } => "name a directory with --path".into(),
             Self::Merged { .. } => "nothing was stored; try again".into(),
@@ -124,6 +140,9 @@ impl DumpError {
             Self::NotRegular { .. } => {
                 "no JVM makes that: look for what else writes there as its user; nothing was read, and it was removed"
                     .into()
+            }
+            Self::Read { source, .. } if OtherBytes::are_in(source) => {
+                "something was appended: copy or fetch it again".into()
             }
             Self::Read { source, .. } if gzip::is_damage(source) => {
                 "do not rely on it; copy or fetch it again, or dump again".into()

@@ -42,12 +42,12 @@ impl RoomError {
         match self {
             Self::TooSmall { streamed, .. } => {
                 format!(
-                    "mount a larger volume and name it with --dir, or take the risk with --force; {}",
+                    "mount a larger volume and name it with --dir; or take the risk with --force; {}",
                     stream(streamed)
                 )
             }
             Self::TooLittleMemory { streamed, .. } => format!(
-                "mount a volume that is on a disk and name it with --dir (or --store), or raise the memory limit, or \
+                "mount a volume that is on a disk and name it with --dir (or --store); or raise the memory limit; or \
                  take the risk with --force; {}",
                 stream(streamed)
             ),
@@ -61,8 +61,22 @@ impl RoomError {
             }
             Self::NoThread(_) => MORE_THREADS.into(),
             Self::OpenFiles(_) => "raise the limit: 'ulimit -n 1024', as root where it must be".into(),
-            Self::Io { .. } => "free space there, or name another directory with --dir".into(),
+            Self::Io { source, .. } => format!(
+                "{}; or name another directory with --dir; or name another directory with --to",
+                unwritten_hint(source)
+            ),
         }
+    }
+}
+
+/// Returns the next step for a path that cannot be written.
+fn unwritten_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "see that its directory is there",
+        io::ErrorKind::PermissionDenied => "let this user write there",
+        io::ErrorKind::ReadOnlyFilesystem => "mount a volume there that can be written",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there",
+        _ => "look into the state of its file system, and free space there",
     }
 }
 

@@ -141,7 +141,7 @@ impl Journal {
 
     /// More is known of what is uploaded.
     pub fn note_receipt(&self, receipt: &Receipt) {
-        self.lock().tell(|| Event::Receipt(Box::new(receipt.clone())));
+        self.lock().tell(|| Event::Receipt(Box::new(receipt.for_journal())));
     }
 
     /// All is sent, or about to be: whoever comes after a crash knows it by this.

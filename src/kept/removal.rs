@@ -7,9 +7,9 @@ use std::io;
 use super::names::{is_journal, part_of};
 use crate::files::entry::Entry;
 
-/// When a file goes.
+/// When a file goes: the least rank first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turn {
+pub enum Rank {
     /// Without its dump, a part would be stored by itself.
     Part,
     File,
@@ -17,7 +17,7 @@ pub enum Turn {
     Journal,
 }
 
-impl Turn {
+impl Rank {
     pub const ALL: [Self; 3] = [Self::Part, Self::File, Self::Journal];
 
     pub fn of(name: &OsStr) -> Self {
@@ -29,15 +29,15 @@ impl Turn {
     }
 }
 
-/// Removes these files, each in its turn. If one of a turn stays, those of the later turns stay as well.
+/// Removes these files in the order of their ranks. If one of a rank stays, those of the later ranks stay as well.
 ///
 /// # Errors
 /// Why the first one stays.
 pub fn remove(files: impl IntoIterator<Item = Entry>) -> io::Result<()> {
     let files: Vec<Entry> = files.into_iter().collect();
-    for turn in Turn::ALL {
-        let of_turn = files.iter().filter(|file| Turn::of(file.name()) == turn);
-        let removed: Vec<io::Result<()>> = of_turn.map(Entry::remove).collect();
+    for rank in Rank::ALL {
+        let of_rank = files.iter().filter(|file| Rank::of(file.name()) == rank);
+        let removed: Vec<io::Result<()>> = of_rank.map(Entry::remove).collect();
         let stays = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
         removed.into_iter().filter_map(|removed| removed.err().filter(stays)).next().map_or(Ok(()), Err)?;
     }
@@ -69,7 +69,7 @@ mod tests {
     fn parts_go_first_and_journals_last() {
         let journal = journal_name("a.hprof");
         let mut names = [&journal, "a.hprof", "a.hprof.p1", "spool.hprof.gz"].map(OsStr::new);
-        names.sort_by_key(|name| Turn::of(name));
+        names.sort_by_key(|name| Rank::of(name));
         assert_eq!(names, ["a.hprof.p1", "a.hprof", "spool.hprof.gz", &journal].map(OsStr::new));
     }
 }

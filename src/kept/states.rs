@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, renameat, unlinkat};
 use super::dump_dir::{DumpDir, hidden};
 use super::journal::{Begin, FileState, Journal};
 use super::names::{PROOF, RAW, SPOOL, journal_name};
-use super::removal::Turn;
+use super::removal::Rank;
 use crate::guard::{self, Note, Undo};
 
 /// How far the dump has come.
@@ -159,8 +159,8 @@ impl DumpDir {
         let _ = renameat(&self.parent, &self.name, &self.parent, hidden(&self.name));
         let mut outcome = Ok(());
         for _ in 0..3 {
-            for turn in Turn::ALL {
-                self.each_name(|name| if Turn::of(name) == turn { self.unlink(name) } else { Ok(()) })?;
+            for rank in Rank::ALL {
+                self.each_name(|name| if Rank::of(name) == rank { self.unlink(name) } else { Ok(()) })?;
             }
             outcome = unlinkat(&self.parent, hidden(&self.name), AtFlags::REMOVEDIR)
                 .or_else(|_| unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR));

@@ -14,7 +14,7 @@ use crate::base::sys::nobody_writes;
 use crate::files::leases::is_of_one_kernel;
 use crate::files::regular_file::{Access, Links, NotRegular, open_dir_in, open_in};
 use crate::kept::names::{PROOF, is_private_dir, is_temporary};
-use crate::kept::removal::Turn;
+use crate::kept::removal::Rank;
 
 /// A directory that is younger may be of a run that has not yet locked it. The journal of a younger file may have been
 /// there a moment ago.
@@ -57,7 +57,7 @@ fn sweep_one(parent: &File, name: &OsStr) -> io::Result<bool> {
             return Ok(false);
         }
     }
-    names.sort_by_key(|name| Turn::of(name));
+    names.sort_by_key(|name| Rank::of(name));
     names.iter().try_for_each(|name| unlinkat(&dir, name, AtFlags::empty()))?;
     unlinkat(parent, name, AtFlags::REMOVEDIR)?;
     Ok(true)

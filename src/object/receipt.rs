@@ -68,6 +68,9 @@ pub struct Receipt {
     pub kept: Option<Kept>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The warnings of [`Receipt::warn_of_this_run`]. Used only within the run.
+    #[serde(skip)]
+    pub of_this_run: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     /// Set by a dry run, or when no condition was met. No dump was made, and that is no error.
@@ -135,8 +138,24 @@ impl Receipt {
         self.warnings.push(warning);
     }
 
-    /// Warns of instances whose references were redacted, too.
-    pub fn warn_of_blanked(&mut self, blanked: Blanked) {
+    /// Warns of something that does not hold any more when another run goes on with the dump: that the store is down,
+    /// for example.
+    pub fn warn_of_this_run(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        self.of_this_run.push(warning.clone());
+        self.warn(warning);
+    }
+
+    /// Returns the receipt for a journal: a run that goes on with the dump takes it over.
+    #[must_use]
+    pub fn for_journal(&self) -> Self {
+        let lasts = |warning: &&String| !self.of_this_run.contains(warning);
+        let warnings = self.warnings.iter().filter(lasts).cloned().collect();
+        Self { warnings, of_this_run: Vec::new(), ..self.clone() }
+    }
+
+    /// Warns of instances whose references were redacted, too. `instead` says how to get a dump with all sizes.
+    pub fn warn_of_blanked(&mut self, blanked: Blanked, instead: &str) {
         for (instances, why) in [
             (blanked.early, "come before their classes"),
             (blanked.too_large, "are of classes with more superclasses or fields than are looked at"),
@@ -147,10 +166,10 @@ impl Receipt {
             }
         }
         if blanked.sizes {
-            self.warn(
+            self.warn(format!(
                 "the JVM wrote the names of fields too late: the sizes of collections and the states of threads are \
-                 zeroed as well; for a dump that has them, leave --no-disk out",
-            );
+                 zeroed as well; for a dump that has them, {instead}"
+            ));
         }
     }
 
@@ -263,6 +282,9 @@ impl DumpFacts {
         }
         if let Some(live_only) = self.live_only {
             line("objects", &if live_only { "live only" } else { "all, unreachable ones too" })?;
+        }
+        if let Some(pause) = self.pause {
+            line("pause", &format!("the JVM stood still for {pause:.2} s"))?;
         }
         match &self.words {
             Some(words) => line("jvm said", &words.lines().last().unwrap_or_default()),

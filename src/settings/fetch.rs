@@ -29,9 +29,14 @@ impl FetchSettings {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
         let store = store(&layers)?;
         let prefix = store.url.of_key("");
-        let keys =
-            args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_start_matches('/').to_owned());
+        let keys = args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_matches('/').to_owned());
         let keys: Vec<String> = keys.collect();
+        if let Some(other) = keys.iter().find(|key| key.contains("://")) {
+            // The query of a signed URL is a secret.
+            let shown = other.split('?').next().unwrap_or_default();
+            let shown = shown.chars().take(200).flat_map(char::escape_debug).collect();
+            return Err(UsageError::KeyOfOther { shown, store: store.url.to_string() });
+        }
         if let Some(bad) = keys.iter().find(|key| key.split('/').any(|part| part.is_empty() || part == "..")) {
             return Err(UsageError::Key(bad.chars().take(80).flat_map(char::escape_debug).collect()));
         }

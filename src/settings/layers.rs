@@ -8,28 +8,13 @@ use std::sync::LazyLock;
 
 use super::file::{beside, parse, read_config, read_trusted};
 use super::values::UsageError;
-use crate::cli::{self, Flags};
+use crate::cli::{self, FILE_KEYS, Flags};
 use crate::files::given_file;
 use crate::files::regular_file::{self, TEXT_MAX};
 use crate::store::Secret;
 
 /// Prefix of this program's environment variables.
 const ENV_PREFIX: &str = "JMAP_DUMP_";
-
-/// Keys that are not flags: secrets, files that contain a secret, and keys of a single store.
-const FILE_KEYS: &[&str] = &[
-    "access_key_id",
-    "access_key_id_file",
-    "secret_access_key",
-    "secret_access_key_file",
-    "session_token",
-    "session_token_file",
-    "account_key",
-    "account_key_file",
-    "password",
-    "password_file",
-    "cname",
-];
 
 /// Defaults that were set at build time. They never contain a secret.
 const BUILT_IN: &[(&str, Option<&str>)] = &[
@@ -150,6 +135,8 @@ impl Layers {
     pub fn parse<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, UsageError> {
         let Some(Value { text, origin }) = self.get(key) else { return Ok(None) };
         parse(text.trim()).map(Some).map_err(|why| {
+            let is_empty = text.trim().is_empty();
+            let why = if is_empty { "it is empty; is a variable of a script not set?".to_owned() } else { why };
             let text = text.chars().take(40).flat_map(char::escape_debug).collect();
             UsageError::Value { origin, key: key.to_owned(), text, why }
         })
@@ -210,6 +197,51 @@ fn environment() -> Values {
     values
 }
 
+/// Variables that are read without being settings, the last three by the plugin and the console's example. Without their
+/// prefix.
+const OTHER_VARIABLES: &[&str] = &["CONFIG", "LOG_TO", "SETTLE_SECONDS", "READY_SECONDS", "BINARY"];
+
+/// Beginnings of other variables: those of the build and of the tests.
+const OTHER_BEGINNINGS: &[&str] = &["BUILTIN_", "TEST_", "FAULT"];
+
+/// Warns of each variable that begins like a setting and is none. Its value may be a secret, and is not shown.
+pub fn warn_of_unknown_variables() {
+    for (name, _) in std::env::vars_os() {
+        let Some(name) = name.to_str().and_then(|name| name.strip_prefix(ENV_PREFIX)) else { continue };
+        let key = name.to_ascii_lowercase();
+        let is_known = KNOWN_KEYS.contains(&key) && name == key.to_ascii_uppercase();
+        let is_other = OTHER_VARIABLES.contains(&name) || OTHER_BEGINNINGS.iter().any(|start| name.starts_with(start));
+        if is_known || is_other || is_of_service(name) {
+            continue;
+        }
+        let others = OTHER_VARIABLES.iter().map(|name| name.to_ascii_lowercase());
+        let known: Vec<String> = KNOWN_KEYS.iter().cloned().chain(others).collect();
+        match cli::near_key(&known, name) {
+            Some(near) => {
+                let near = near.to_ascii_uppercase();
+                log::warn!("{ENV_PREFIX}{name} is no setting, and does nothing: did you mean {ENV_PREFIX}{near}?");
+            }
+            None => log::warn!("{ENV_PREFIX}{name} is no setting, and does nothing"),
+        }
+    }
+}
+
+/// Returns whether Kubernetes sets the variable for a Service called `jmap-dump` or `jmap-dump-…` (Kubernetes: "Service",
+/// "Environment variables").
+fn is_of_service(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = |rest: &str| {
+        let mut parts = rest.splitn(2, '_');
+        parts.next().is_some_and(is_number)
+            && parts.next().is_some_and(|rest| rest.starts_with("TCP") || rest.starts_with("UDP"))
+    };
+    name.ends_with("SERVICE_HOST")
+        || name.contains("SERVICE_PORT")
+        || name == "PORT"
+        || name.ends_with("_PORT")
+        || name.split_once("PORT_").is_some_and(|(_, rest)| is_port(rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +258,14 @@ mod tests {
             (Origin::Config("c".into()), values(&[("store", "s3://c"), ("region", "r")])),
             (Origin::Beside("b".into()), values(&[("store", "s3://b"), ("secret_access_key", "beside")])),
         ])
+    }
+
+    #[test]
+    fn variables_of_a_service_are_no_settings() {
+        for name in ["SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR", "HUB_SERVICE_HOST", "HUB_PORT"] {
+            assert!(is_of_service(name), "{name}");
+        }
+        assert!(!is_of_service("STROE") && !is_of_service("REPORT_TO"));
     }
 
     #[test]

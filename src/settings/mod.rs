@@ -22,7 +22,7 @@ use chrono::{SecondsFormat, Utc};
 pub use context::Context;
 pub use fetch::FetchSettings;
 pub use file::FILE_NAME;
-pub use layers::{Layers, Origin};
+pub use layers::{Layers, Origin, warn_of_unknown_variables};
 pub use list::{Form, ListSettings};
 pub use presign::PresignSettings;
 pub use take::TakeSettings;
@@ -41,9 +41,10 @@ use crate::object::key::Place;
 use crate::object::pod::Pod;
 use crate::object::receipt::Receipt;
 use crate::store::StoreSettings;
+use crate::store::url::StoreUrl;
 use context::contexts;
 use policy::Policy;
-use store::store_to_write;
+use store::{stdout_takes_a_dump, store_to_write};
 use values::{boolean, choice, disk_limits, duration, kept_classes, level, link_time, pid, requester};
 
 /// The form of the receipt.
@@ -146,7 +147,17 @@ impl Settings {
         }
     }
 
+    /// Reads the settings of a verb that stores.
     fn read(place: Place, layers: &Layers) -> Result<Self, UsageError> {
+        let read = Self::read_any(place, layers)?;
+        if read.store.url == StoreUrl::Stdout {
+            stdout_takes_a_dump()?;
+        }
+        Ok(read)
+    }
+
+    /// Reads the settings of a verb that stores nothing: standard output is not its store.
+    fn read_any(place: Place, layers: &Layers) -> Result<Self, UsageError> {
         let policy = Policy::built_in()?;
         Ok(Self {
             place,
@@ -247,7 +258,11 @@ impl CheckSettings {
         let policy = Policy::built_in()?;
         let trial = match args.place.as_slice() {
             [project, app, env] => {
-                Some(Trial { place: Place::new(project, app, env)?, store: store_to_write(&layers, &policy)? })
+                let (place, store) = (Place::new(project, app, env)?, store_to_write(&layers, &policy)?);
+                if store.url == StoreUrl::Stdout {
+                    stdout_takes_a_dump()?;
+                }
+                Some(Trial { place, store })
             }
             _ => None,
         };

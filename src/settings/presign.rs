@@ -29,6 +29,9 @@ impl PresignSettings {
     pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
         let (place, store) = (place(&args.place)?, store_to_write(&layers, &Policy::built_in()?)?);
+        if !store.url.can_sign() {
+            return Err(UsageError::NoSigner { store: store.url.to_string() });
+        }
         // A signed URL cannot demand encryption, so the store would ignore these settings. They come from a file or a
         // variable that other commands share.
         if store.encryption.is_some() || store.kms_key_id.is_some() {

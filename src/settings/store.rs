@@ -15,7 +15,7 @@ const ENCRYPTIONS: &[(&str, Encryption)] =
 
 /// Checks that standard output can take a dump. If it was closed, Rust has opened /dev/null for it: the dump would be
 /// lost.
-fn stdout_takes_a_dump() -> Result<(), UsageError> {
+pub(super) fn stdout_takes_a_dump() -> Result<(), UsageError> {
     let out = std::io::stdout();
     let mode = rustix::fs::fcntl_getfl(&out).map(|flags| flags & rustix::fs::OFlags::RWMODE);
     if sys::was_closed(Standard::Output) {
@@ -56,9 +56,6 @@ fn read(layers: &Layers, policy: &Policy) -> Result<(StoreSettings, Layers), Usa
     let named = layers.get("store").ok_or(UsageError::NoStore)?;
     let url =
         StoreUrl::parse(&named.text).map_err(|source| UsageError::Store { origin: named.origin.clone(), source })?;
-    if url == StoreUrl::Stdout {
-        stdout_takes_a_dump()?;
-    }
     let own = layers.down_to(&named.origin);
     let text = |key: &str| own.get(key).map(|value| value.text.trim().to_owned());
     let secret = |key: &str| own.secret(key);

@@ -30,9 +30,15 @@ impl UploadSettings {
     pub fn of_upload(args: &UploadArgs, flags: &Flags) -> Result<Self, UsageError> {
         let (place, files) = match args.words.as_slice() {
             [] if args.resume.is_some() => (None, &[][..]),
+            [file, _, _, _, ..] if file.to_string_lossy().contains('/') => {
+                return Err(UsageError::FileFirst(file.to_string_lossy().chars().take(200).collect()));
+            }
             [project, app, env, files @ ..] if files.is_empty() == args.resume.is_some() => {
                 let [project, app, env] = [project, app, env].map(|name| name.to_string_lossy());
                 (Some(Place::new(&project, &app, &env)?), files)
+            }
+            [file, ..] if file.to_string_lossy().contains('/') => {
+                return Err(UsageError::FileFirst(file.to_string_lossy().chars().take(200).collect()));
             }
             _ => return Err(UsageError::UploadWords),
         };

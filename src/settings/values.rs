@@ -1,15 +1,17 @@
 //! Parses the text of one setting. No I/O.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::layers::Origin;
 use crate::base::printable::{is_command, printable};
 use crate::compress::gzip::LEVELS;
+use crate::files::regular_file::NotRegular;
 use crate::heap_dump::DiskLimits;
 use crate::hprof::element_of;
 use crate::object::key::NameError;
 use crate::store::url::StoreUrlError;
-use crate::store::{CredentialsError, LINK_MAX, SettingsError};
+use crate::store::{CredentialsError, LINK_MAX, SettingsError, StoreError};
 
 /// Longest time of a setting. It also keeps clock arithmetic from overflowing.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -49,6 +51,16 @@ pub enum UsageError {
     UploadWords,
     #[error("'{0}' is no key of an object")]
     Key(String),
+    #[error("{shown} does not lie in the store {store}")]
+    KeyOfOther { shown: String, store: String },
+    #[error(transparent)]
+    NoObject(StoreError),
+    #[error("{store} signs no URLs: only s3, oss, obs, gs and az can sign")]
+    NoSigner { store: String },
+    #[error("{path} is no status file of a watcher")]
+    Status { path: String },
+    #[error("the file '{0}' comes last, behind PROJECT APP ENV")]
+    FileFirst(String),
     #[error("watch stores in a store, and standard output is none")]
     WatchStore,
     #[error("cannot take dumps out of {path}")]
@@ -88,21 +100,36 @@ impl UsageError {
         match self {
             Self::NoStore => "name one:\n  --store s3://BUCKET/PREFIX            on the command line\n  \
                               JMAP_DUMP_STORE=s3://BUCKET/PREFIX    in the environment\n  \
-                              store = \"s3://BUCKET/PREFIX\"          in jmap-dump-tool.toml beside the program\n\
-                              or write the dump to standard output with --store -"
+                              store = \"s3://BUCKET/PREFIX\"          in jmap-dump-tool.toml beside the program"
                 .into(),
             Self::Policy { by, .. } => {
                 format!("keep to it, or ask {} for another build: nothing else changes it", printable(by))
             }
             Self::BuiltIn { .. } => "build this program again with another value".into(),
             Self::Name(_) => "use letters, digits, '.', '_' and '-', 1 to 128 bytes, not beginning with '.'".into(),
-            Self::Store { .. } => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')".into(),
+            Self::Store { source, .. } => source.hint().into(),
             Self::NoDiskStore => {
                 "leave --no-disk away: the dump is spooled where it will stay; --dir names where the JVM writes".into()
             }
-            Self::UploadWords => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
+            Self::UploadWords => {
+                "for example: upload shop cart prod /dumps/java_pid1.hprof; for a project of that name type: dump upload APP ENV"
+                    .into()
+            }
+            Self::FileFirst(_) => "for example: upload shop cart prod /dumps/java_pid1.hprof".into(),
             Self::Key(_) => "take one that 'list' shows".into(),
+            Self::KeyOfOther { .. } => {
+                "name its store with --store; a signed URL needs no tool: curl -o dump.hprof.gz 'URL'".into()
+            }
+            Self::NoObject(error) => error.hint().into(),
+            Self::NoSigner { .. } => "name such a bucket with --store".into(),
+            Self::Status { .. } => "name the file that 'watch' writes: DIR/jmap-dump-tool/status.json".into(),
             Self::WatchStore => "name another one with --store".into(),
+            Self::WatchDir { path, source } if source.kind() == ErrorKind::NotFound => {
+                format!("mount the volume of the JVM's dumps at {}, or make that directory", printable(path))
+            }
+            Self::WatchDir { source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                "name the directory in which the JVM writes its dumps".into()
+            }
             Self::WatchDir { path, .. } => {
                 format!("let this user list {} and write there: the JVM's uid, or fsGroup", printable(path))
             }
@@ -131,14 +158,28 @@ impl UsageError {
             Self::UnknownKey { .. } | Self::ConfigSyntax { .. } => {
                 "correct the file: lines such as store = \"s3://BUCKET\"".into()
             }
-            Self::ConfigRead { path, .. } | Self::File { path, .. } => {
-                format!("check that {} is there and readable", printable(path))
-            }
+            Self::ConfigRead { path, source } | Self::File { path, source } => unread_hint(path, source),
             Self::ConfigTrust { path, .. } => {
                 let path = printable(path);
                 format!("chown root {path} && chmod go-w {path}")
             }
         }
+    }
+}
+
+/// Returns the next step for a file that cannot be read.
+fn unread_hint(path: &str, source: &std::io::Error) -> String {
+    let shown = printable(path);
+    match source.kind() {
+        _ if path.contains("://") => {
+            "a file is needed here, and this is a URL: get the object first: jmap-dump-tool fetch KEY".to_owned()
+        }
+        ErrorKind::PermissionDenied => format!("run this as a user who may read {shown}"),
+        ErrorKind::NotADirectory => format!("name a directory: {shown} is a file, or lies behind one"),
+        ErrorKind::IsADirectory => format!("name a file: {shown} is a directory"),
+        _ if NotRegular::of(source).is_some_and(NotRegular::is_dir) => format!("name a file: {shown} is a directory"),
+        ErrorKind::InvalidData => format!("name a text file: {shown} is none"),
+        _ => format!("check that {shown} is there and readable"),
     }
 }
 
@@ -243,6 +284,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) if time.is_zero() => Err("no time at all".into()),
         Ok(time) if time > LONGEST => Err("longer than a week".into()),
         Ok(time) => Ok(time),
+        Err(_) if text.parse::<u32>().is_ok() => Err(format!("a time needs a unit: {text}s, {text}m or {text}h")),
         Err(_) => Err("not a time such as 25s, 10m or 1h30m".into()),
     }
 }

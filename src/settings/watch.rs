@@ -32,7 +32,7 @@ impl WatchSettings {
     /// When a setting is missing or invalid.
     pub fn of_watch(args: &WatchArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
-        let common = Settings::read(place(&args.place)?, &layers)?;
+        let common = Settings::read_any(place(&args.place)?, &layers)?;
         if common.store.url == StoreUrl::Stdout {
             return Err(UsageError::WatchStore);
         }

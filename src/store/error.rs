@@ -25,13 +25,13 @@ pub enum SettingsError {
     Encryption(&'static str),
     #[error("cname means that the endpoint's host is the domain of an s3, oss or obs bucket, and not in its path")]
     Cname,
-    #[error("this store signs no URLs")]
+    #[error("this store signs no URLs with these credentials")]
     NoSignature,
     #[error("no access_key_id and secret_access_key for this store")]
     NoCredentials,
     #[error("this store has no HTTP client")]
     NotRemote,
-    #[error("nothing can be read from this store")]
+    #[error("nothing can be read from standard output or a signed URL")]
     NotReadable,
 }
 
@@ -42,6 +42,9 @@ impl SettingsError {
                 "give both where the store is named: JMAP_DUMP_ACCESS_KEY_ID and JMAP_DUMP_SECRET_ACCESS_KEY, \
                  or access_key_id and secret_access_key in the settings file"
             }
+            Self::Region { .. } => "give one of them: --region REGION, or --endpoint URL",
+            Self::NoSignature => "sign with a key: access_key_id, account_key, or the file of a service account",
+            Self::NotReadable => "name the bucket or the directory itself with --store, and its key where it has one",
             _ => "correct the store's settings (see --help, 'Stores')",
         }
     }
@@ -70,6 +73,10 @@ pub enum StoreError {
     Spool(#[source] io::Error),
     #[error("the reader of standard output has taken nothing for {seconds} s")]
     Reader { seconds: u64 },
+    #[error("no such key: {url}")]
+    NoKey { url: String },
+    #[error("{url} is a prefix of keys, and no key")]
+    Prefix { url: String },
     #[error("'{shown}' is no key of an object: {why}")]
     Key { shown: String, why: &'static str },
     #[error("{url} has answered with {got} bytes instead of {asked}")]
@@ -99,13 +106,19 @@ impl StoreError {
             Self::Credentials(error) => error.hint(),
             Self::Remote { url, source, .. } => remote_hint(url.split("://").next().unwrap_or_default(), source),
             Self::Unsorted { .. } => "make room there; it cannot be uploaded as it is",
-            Self::Local { .. } => "make the directory writable for this user, or name another store",
+            Self::Local { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "make room there; or name another store with --store"
+            }
+            Self::Local { what: "find" | "read" | "list", .. } => {
+                "see that it is there, and that this user may read it; or name another store with --store"
+            }
+            Self::Local { .. } => "make the directory writable for this user; or name another store with --store",
             Self::Http(error) => error.hint(),
             Self::Silent { .. } => "check the endpoint, the network policy and the proxy; --store names another store",
             Self::SizeDiffers { .. } => "do not use that object; upload the dump again",
-            Self::Reader { .. } => "see that the other end still reads (--reader-timeout waits longer)",
+            Self::Reader { .. } => "see that the other end still reads; --reader-timeout waits longer",
             Self::Spool(_) => "look into the state of the file system that holds it",
-            Self::Key { .. } => "take one that 'list' shows",
+            Self::Key { .. } | Self::NoKey { .. } | Self::Prefix { .. } => "take one that 'list' shows",
             Self::Short { .. } => "try it again; if that does not help, the object has changed or is damaged",
             Self::LongAnswer { .. } => "check the endpoint: something else than a store answers there",
             Self::LongListing { .. } => "name an app and an environment as well",

@@ -230,6 +230,15 @@ enum Beside {
 }
 
 impl Finished {
+    /// Returns whether texts can lie beside the dump. Standard output and a signed URL take one object.
+    pub fn takes_texts(&self) -> bool {
+        match &self.beside {
+            Beside::Remote(_) | Beside::Local(_) => true,
+            Beside::Whole(upload) => upload.takes_texts(),
+            Beside::Nowhere => false,
+        }
+    }
+
     /// Stores a text beside the dump, for example its receipt.
     ///
     /// # Errors

@@ -99,6 +99,14 @@ impl StoreUrl {
         }
     }
 
+    /// Returns whether such stores sign URLs.
+    pub fn can_sign(&self) -> bool {
+        match self {
+            Self::S3 { .. } | Self::Oss { .. } | Self::Obs { .. } | Self::Gs { .. } | Self::Az { .. } => true,
+            Self::Dav { .. } | Self::Presigned { .. } | Self::Local { .. } | Self::Stdout => false,
+        }
+    }
+
     /// Returns whether the URL is valid for a single object only.
     pub fn is_presigned(&self) -> bool {
         match self {

@@ -7,7 +7,7 @@ use crate::common::messages::{self, Message, fixed_part};
 use crate::common::pages::{anchors, guides, links, names, target_of, text, whole_blocks};
 use crate::common::tool::Tool;
 
-const VERBS: &[&str] = &[
+pub const VERBS: &[&str] = &[
     "dump", "take", "ps", "check", "upload", "watch", "status", "list", "fetch", "presign", "verify", "arm", "install",
 ];
 

@@ -44,6 +44,7 @@ mod kustomize;
 mod layers;
 mod links;
 mod main_job;
+mod messages;
 mod named_paths;
 mod newest;
 mod no_disk;

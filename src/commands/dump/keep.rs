@@ -22,7 +22,7 @@ impl Run<'_> {
             order,
             truncated: false,
             delete: true,
-            receipt: self.receipt.clone(),
+            receipt: self.receipt.for_journal(),
             redact: None,
             context: self.context.clone(),
             dump_of: Some(self.dump_of()),
@@ -54,7 +54,7 @@ impl Run<'_> {
                 }
                 let _ = plan.dir.remove_file(SORTED);
             }
-            Err(why) => self.receipt.warn(format!(
+            Err(why) => self.receipt.warn_of_this_run(format!(
                 "its head is behind its heap, and 'upload' alone puts it in order: it was not sorted, {why}"
             )),
         }
@@ -72,7 +72,8 @@ impl Run<'_> {
         let file = match self.in_order(spool, plan) {
             Ok(file) => file,
             Err(why) => {
-                self.receipt.warn(format!("nobody can tell that it is stored, and its copy was not sorted: {why}"));
+                self.receipt
+                    .warn_of_this_run(format!("nobody can tell that it is stored, and its copy was not sorted: {why}"));
                 return self.keep_as_sealed(spool, plan);
             }
         };
@@ -80,7 +81,7 @@ impl Run<'_> {
         match plan.dir.keep_unverified(file, &name) {
             Ok(()) => {
                 self.tell_kept(plan, &name);
-                self.receipt.warn(format!(
+                self.receipt.warn_of_this_run(format!(
                     "nobody can tell that it is stored: {}/{name} stays; remove it when you have seen the object",
                     plan.dir.here
                 ));

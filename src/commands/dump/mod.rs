@@ -30,11 +30,15 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
     let settings = DumpSettings::of_dump(args, flags)?;
     let deadline = start_clock(settings.common.deadline, watch_signals)?;
     let (receipt, result) = find_and_dump(&settings, &deadline);
-    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout)
+    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout, "dump")
 }
 
 fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {
-    let nothing_done = |error| (settings.common.new_receipt(), Err(error));
+    let nothing_done = |error: Error| {
+        let receipt = settings.common.new_receipt();
+        let error = error.beside(&receipt, false);
+        (receipt, Err(error))
+    };
     let jvm = match select(Path::new(PROC), &settings.target.selection) {
         Ok(jvm) => jvm,
         Err(error) => return nothing_done(error.into()),
@@ -47,7 +51,7 @@ fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Resu
         log::warn!("no guard: {error}; if this run is killed, it leaves its files");
     });
     let mut run = Run::new(settings, deadline, &jvm, turn);
-    let result = run.all_stages();
+    let result = run.all_stages().map_err(|error| error.beside(&run.receipt, run.jvm_writes));
     if result.is_ok() {
         run.progress.done();
     }

@@ -44,6 +44,8 @@ pub(crate) struct Run<'a> {
     pub live: bool,
     /// The text with the answers to `--with`.
     pub context: Option<String>,
+    /// True while the JVM writes a dump that it cannot be stopped from writing.
+    pub jvm_writes: bool,
     /// The turn of this run on the JVM. The run may give it up before the end.
     pub turn: Cell<Option<Turn>>,
     /// Time when this run began to wait for another one, if it did.
@@ -78,6 +80,7 @@ impl<'a> Run<'a> {
             journal: Journal::default(),
             live: settings.target.live,
             context: None,
+            jvm_writes: false,
             waited_since: turn.waited_since,
             turn: Cell::new(Some(turn)),
         };
@@ -134,7 +137,7 @@ impl<'a> Run<'a> {
             Err(error @ StoreError::Settings(_)) => Err(Error::store(error)),
             Err(error) if !self.settings.keep_when_store_is_down => Err(Error::StoreDown(error)),
             Err(error) => {
-                self.receipt.warn("the store cannot be used; the dump will be kept here");
+                self.receipt.warn_of_this_run("the store cannot be used; the dump will be kept here");
                 Ok(Destination::Here(error))
             }
             Ok(upload) => {
@@ -169,7 +172,7 @@ impl<'a> Run<'a> {
         };
         let plan = heap_dump::plan(vm, &request, self.deadline)?;
         for warning in &plan.warnings {
-            self.receipt.warn(warning.as_str());
+            self.receipt.warn_of_this_run(warning.as_str());
         }
         Ok(plan)
     }

@@ -63,7 +63,7 @@ impl Run<'_> {
 
     fn send_spool(&mut self, sealed: &Sealed, spool: Spool, upload: Result<Upload, StoreError>) -> Result<(), Error> {
         let path = &sealed.path;
-        self.receipt.warn(format!(
+        self.receipt.warn_of_this_run(format!(
             "the run before this one has just made the same dump, {path}: it is sent, for no second pause"
         ));
         let unread = |source| Error::from(DumpError::Read { path: path.clone(), source });
@@ -106,8 +106,9 @@ impl Run<'_> {
     /// Returns the error of the store. The receipt warns that the dump stays until the run that has made it has
     /// delivered it.
     fn still_sealed(&mut self, path: &str, error: StoreError) -> Error {
-        self.receipt
-            .warn(format!("{path} stays until the run that has made it has delivered it; 'upload --resume' stores it"));
+        self.receipt.warn_of_this_run(format!(
+            "{path} stays until the run that has made it has delivered it; 'jmap-dump-tool upload --resume DIR' stores it"
+        ));
         Error::not_stored(error)
     }
 }

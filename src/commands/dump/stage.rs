@@ -59,6 +59,7 @@ impl Run<'_> {
     ) -> Result<Delivery, Error> {
         let total = plan.estimate.map(|estimate| estimate.heap_used);
         self.progress.stage_of_about("the JVM stands still and dumps", total);
+        self.jvm_writes = true;
         if plan.manner == Manner::Whole {
             return self.dump_then_read(vm, plan, upload);
         }
@@ -128,10 +129,12 @@ impl Run<'_> {
             _ => self.pipe(&mut capture, &path, spool, (plan, redactor), upload),
         };
         if !capture.releases() {
-            self.receipt.warn("the file system kept what was read until the end: the disk held the whole dump");
+            self.receipt
+                .warn_of_this_run("the file system kept what was read until the end: the disk held the whole dump");
         }
         // The JVM's own words tell more than their effect on the pipeline.
         let answered = capture.is_written();
+        self.jvm_writes = !answered;
         let dump = match (&piped, capture.finish()) {
             (Err(Error::Stopped(_)), _) => return piped,
             // The pipeline has noticed the end of the JVM.
@@ -149,6 +152,7 @@ impl Run<'_> {
     }
 
     pub fn tell_dump(&mut self, dump: &HeapDump) {
+        self.jvm_writes = false;
         self.receipt.time("dump", dump.took);
         self.receipt.dump = Some(DumpFacts {
             live_only: Some(self.live),
@@ -205,7 +209,7 @@ impl Run<'_> {
     }
 
     pub fn verify(&mut self, piped: &Delivery, dump: &HeapDump) -> Result<(), Error> {
-        self.receipt.warn_of_blanked(piped.blanked);
+        self.receipt.warn_of_blanked(piped.blanked, "leave --no-disk out");
         self.receipt.warn_of_cut_arrays(piped.walk.records.cut_arrays);
         if let Some(facts) = &mut self.receipt.dump {
             facts.walk = Some(piped.walk.clone());

@@ -156,9 +156,6 @@ fn is_application(name: &str) -> bool {
 
 /// Returns a line for each row. Lines below it have its reason, classes and link.
 pub fn table(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return "nothing is stored there\n".into();
-    }
     let mut text = format!("{:<20}  {:>10}  {:<9}  {:<14}  KEY\n", "TIME", "SIZE", "STATE", "JVM");
     for row in rows {
         let jvm = printable(row.jvm.as_deref().unwrap_or("-"));

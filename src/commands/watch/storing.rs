@@ -171,7 +171,7 @@ impl Watcher {
 /// With what to do, where it is not the store that has to be mended.
 fn why_not(error: &Error) -> String {
     match error {
-        Error::Usage(_) | Error::Room(_) => format!("{}; {}", error.chain(), error.hint()),
+        Error::Usage(_) | Error::Room(_) => format!("{}; {}", error.chain(), error.hint("watch")),
         _ => error.chain(),
     }
 }

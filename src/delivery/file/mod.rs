@@ -136,7 +136,7 @@ impl<'a> Deposit<'a> {
         }
         if let Some(redact) = self.redact() {
             receipt.redacted = Some(redact.word().to_owned());
-            receipt.warn_of_blanked(delivery.blanked);
+            receipt.warn_of_blanked(delivery.blanked, "write it to a file first, and upload that");
         }
         let verdict = self.verdict(walk).ok_or_else(|| DumpError::truncated(path, walk))?;
         self.warn_of_flaws(receipt, walk);

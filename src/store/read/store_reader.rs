@@ -8,8 +8,8 @@ use std::path::{Path as FilePath, PathBuf};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::listed::{Listed, listed};
 use super::listing::{Found, LISTING_MAX, ListError};
@@ -99,14 +99,44 @@ impl StoreReader {
             ReadFrom::Directory(base) => {
                 let path = base.join(key);
                 let unfound = |source| StoreError::Local { what: "find", path: path.display().to_string(), source };
-                Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()))
+                let found = Entry::named(&path).map_err(unfound).and_then(|file| listed_file(&file, key.to_owned()));
+                found.map_err(|error| self.absent_there(base, key, error))
             }
             ReadFrom::Remote(remote, runtime) => {
                 let path = self.path(key)?;
-                let head = async { remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) };
+                let head = async {
+                    match remote.store.head(&path).await.map_err(|source| self.error("find", key, source)) {
+                        Err(error) if is_not_found(&error) => Err(self.absent(&*remote.store, key, &path).await),
+                        other => other,
+                    }
+                };
                 let meta = runtime.block_on(self.stop.or(head))?;
                 listed(meta, &self.path("")?).ok_or(StoreError::ClientEnded)
             }
+        }
+    }
+
+    /// Returns the error for a key that a local store does not have.
+    fn absent_there(&self, base: &FilePath, key: &str, error: StoreError) -> StoreError {
+        let url = self.settings.url.of_key(key);
+        match &error {
+            _ if base.join(key).is_dir() => StoreError::Prefix { url },
+            StoreError::Local { source, .. } if source.kind() == io::ErrorKind::NotFound && base.is_dir() => {
+                StoreError::NoKey { url }
+            }
+            _ => error,
+        }
+    }
+
+    /// Returns the error for a key that the store does not have. An answer to HEAD has no body, so the listing tells
+    /// whether the bucket exists, and whether the key is a prefix.
+    async fn absent(&self, store: &dyn ObjectStore, key: &str, path: &Path) -> StoreError {
+        let url = self.settings.url.of_key(key);
+        match store.list(Some(path)).next().await {
+            Some(Ok(_)) => StoreError::Prefix { url },
+            Some(Err(source @ object_store::Error::NotFound { .. })) => self.error("list", key, source),
+            // Without the right to list, the missing key is all that is known.
+            Some(Err(_)) | None => StoreError::NoKey { url },
         }
     }
 
@@ -232,6 +262,10 @@ impl StoreReader {
     pub(super) fn error(&self, what: &'static str, key: &str, source: impl Into<ObjectError>) -> StoreError {
         StoreError::Remote { what, url: self.settings.url.of_key(key), source: source.into() }
     }
+}
+
+fn is_not_found(error: &StoreError) -> bool {
+    matches!(error, StoreError::Remote { source, .. } if source.is_not_found())
 }
 
 /// Returns the bytes in flight at a time. On a slow link, each request also waits for the bytes of the others.

@@ -14,6 +14,8 @@ pub enum HttpError {
     TooLong { what: &'static str, url: String, source: body::TooLong },
     #[error("cannot {what} {url}: the store answers {status}{why}")]
     Refused { what: &'static str, url: String, status: StatusCode, why: String },
+    #[error("cannot {what} {url}: the store answers {status}{why}, and an https:// store is WebDAV")]
+    NoWebDav { what: &'static str, url: String, status: StatusCode, why: String },
     #[error("{url} has {there} bytes in the store")]
     Size { url: String, there: u64 },
     #[error("{url} is not in the store, which said that it has taken it")]
@@ -38,6 +40,7 @@ impl HttpError {
             Self::Refused { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Early { .. } => true,
             Self::TooLong { .. }
+            | Self::NoWebDav { .. }
             | Self::Vanished { .. }
             | Self::Taken { .. }
             | Self::Size { .. }
@@ -57,8 +60,25 @@ impl HttpError {
         }
     }
 
+    /// Returns the error of the first requests to a WebDAV store. Whoever refuses them may be an S3 server.
+    #[must_use]
+    pub fn of_webdav(self) -> Self {
+        match self {
+            Self::Refused { what, url, status, why }
+                if status.is_client_error() && !matches!(status.as_u16(), 401 | 429) =>
+            {
+                Self::NoWebDav { what, url, status, why }
+            }
+            other => other,
+        }
+    }
+
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::NoWebDav { .. } => {
+                "for MinIO and other S3 servers type --store s3://BUCKET/PREFIX --endpoint https://HOST; for WebDAV check \
+                 the URL, and the rights of the user"
+            }
             Self::Silent { .. } => "check the URL, the network policy and the proxy",
             Self::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => {
                 "check the user and the password, or have the URL signed anew"
@@ -76,7 +96,9 @@ impl HttpError {
             Self::Refused { .. } => "check the URL, and that the store takes PUT",
             Self::TooLarge { .. } => "store it with a key, which sends it in parts",
             Self::Size { .. } => "do not use that object; upload the dump again",
-            Self::Expired { .. } => "have a URL signed anew, by 'presign' for example, with --valid long enough",
+            Self::Expired { .. } => {
+                "have a URL signed anew for a longer time: jmap-dump-tool presign --valid TIME PROJECT APP ENV"
+            }
         }
     }
 }

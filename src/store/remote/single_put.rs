@@ -92,7 +92,10 @@ impl WholeUpload {
                     Kind::Presigned(presigned) => presigned.reach(client).await,
                 };
                 let Err(error) = probed else { return Ok(()) };
-                let Some(pause) = retry.pause(error.may_pass()) else { return Err(StoreError::Http(error)) };
+                let Some(pause) = retry.pause(error.may_pass()) else {
+                    let is_dav = matches!(self.kind, Kind::Dav(_));
+                    return Err(StoreError::Http(if is_dav { error.of_webdav() } else { error }));
+                };
                 log::info!("opening {} failed, trying again: {error}", self.url());
                 tokio::time::sleep(pause).await;
             }
@@ -220,8 +223,12 @@ impl WholeUpload {
         }
     }
 
+    /// Returns whether texts can lie beside the object. A signed URL is valid for one object.
+    pub(crate) fn takes_texts(&self) -> bool {
+        matches!(self.kind, Kind::Dav(_))
+    }
+
     pub(crate) fn put_beside(&mut self, tail: &'static str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        // A signed URL is valid for one object.
         let Kind::Dav(dav) = &self.kind else { return Ok(()) };
         let client = Connector::new(&self.settings, 0)?.client();
         let key = self.key.beside(tail);

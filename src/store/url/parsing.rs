@@ -17,6 +17,8 @@ const SIGNED_MAX: usize = 16 << 10;
 pub enum StoreUrlError {
     #[error("the store is empty")]
     Empty,
+    #[error("the store {0} begins with a quotation mark")]
+    Quoted(String),
     #[error("the store '{0}' names no bucket")]
     NoBucket(String),
     #[error("the store '{0}' is neither a URL nor a path that begins with '/' or '.'")]
@@ -37,6 +39,23 @@ pub enum StoreUrlError {
     TooLong,
 }
 
+impl StoreUrlError {
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Quoted(_) => {
+                "leave it out: a shell takes quotation marks away, a file or a manifest leaves them there"
+            }
+            Self::Bucket(name) if name.contains(':') => {
+                "a server of your own is the endpoint: --store s3://BUCKET/PREFIX --endpoint https://HOST:PORT"
+            }
+            Self::Extra('@') => {
+                "credentials are never in the URL: JMAP_DUMP_ACCESS_KEY_ID, or JMAP_DUMP_PASSWORD, has them"
+            }
+            _ => "name a store such as s3://BUCKET/PREFIX, /DIR or - (see --help, 'Stores')",
+        }
+    }
+}
+
 impl StoreUrl {
     /// Parses the text of `--store`.
     ///
@@ -47,6 +66,7 @@ impl StoreUrl {
         match text.split_once("://") {
             _ if text.is_empty() => Err(StoreUrlError::Empty),
             _ if text == "-" => Ok(Self::Stdout),
+            _ if text.starts_with(['"', '\'']) => Err(StoreUrlError::Quoted(without_query(text))),
             None if text.starts_with(['/', '.']) => Ok(Self::Local { dir: text.to_owned() }),
             None => Err(StoreUrlError::NoScheme(text.chars().take(40).collect())),
             Some((scheme, _)) if scheme != "file" && text.chars().any(char::is_control) => Err(StoreUrlError::Control),
@@ -120,6 +140,11 @@ fn with_whole_escapes(url: &str) -> String {
     let mut parts = url.split('%');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |whole, rest| whole + if is_escape(rest) { "%" } else { "%25" } + rest)
+}
+
+/// Returns the start of a text, without what may be a signature.
+fn without_query(text: &str) -> String {
+    text.split('?').next().unwrap_or_default().chars().take(40).collect()
 }
 
 #[cfg(test)]
