@@ -81,7 +81,6 @@ mod tests {
             "take --redact cart prod",
             "take --pid 7 threads prod",
             "dump take threads prod",
-            "--pid 7 take cart prod",
         ] {
             let Ok(Command::Dump(args)) = read(line) else { panic!("{line}: {:?}", read(line)) };
             assert_eq!(args.place.project, "take", "{line}");
@@ -111,6 +110,7 @@ mod tests {
             "take threads shop cart prod more",
             "take threads shop cart prod --all",
             "take cart prod --no-such-flag",
+            "--pid 7 take cart prod",
         ] {
             assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
         }
