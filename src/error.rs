@@ -116,7 +116,7 @@ impl Error {
     pub fn hint(&self, verb: &str) -> String {
         let mut hint = self.hint_steps();
         if let Self::Usage(UsageError::NoStore) = self
-            && ["dump", "upload"].contains(&verb)
+            && ["dump", "take", "upload"].contains(&verb)
         {
             hint += "\nor write the dump to standard output with --store -";
         }

@@ -1,5 +1,8 @@
 //! The names of all files that runs and watchers make: each stands here, and nowhere else.
 //!
+//! The name of an object says that the dump is whole: `upload --resume` stores it even without a journal, for which there
+//! may have been no room. So half a dump has another name, and a dump changes its name when it is kept.
+//!
 //! | name | state of the dump | meaning |
 //! |---|---|---|
 //! | `jmap-dump-tool-XXXXXX` | | the private directory of one run; the six digits are the run's id |

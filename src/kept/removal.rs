@@ -29,22 +29,41 @@ impl Rank {
     }
 }
 
-/// Removes these files, in this order. All are tried.
+/// Removes these files in the order of their ranks. If one of a rank stays, those of the later ranks stay as well.
 ///
 /// # Errors
-/// The first of those that stay.
+/// Why the first one stays.
 pub fn remove(files: impl IntoIterator<Item = Entry>) -> io::Result<()> {
-    let mut files: Vec<Entry> = files.into_iter().collect();
-    files.sort_by_key(|file| Rank::of(file.name()));
-    let is_left = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
-    let failed: Vec<io::Error> = files.iter().filter_map(|file| file.remove().err().filter(is_left)).collect();
-    failed.into_iter().next().map_or(Ok(()), Err)
+    let files: Vec<Entry> = files.into_iter().collect();
+    for rank in Rank::ALL {
+        let of_rank = files.iter().filter(|file| Rank::of(file.name()) == rank);
+        let removed: Vec<io::Result<()>> = of_rank.map(Entry::remove).collect();
+        let stays = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
+        removed.into_iter().filter_map(|removed| removed.err().filter(stays)).next().map_or(Ok(()), Err)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kept::names::journal_name;
+
+    #[test]
+    fn journal_stays_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, part] = ["a.hprof", "a.hprof.p0"].map(|name| Entry::named(&dir.path().join(name)).unwrap());
+        // A directory is not removed as a file is.
+        std::fs::create_dir(file.path()).unwrap();
+        for file in [&part, &file.journal()] {
+            std::fs::write(file.path(), "").unwrap();
+        }
+        remove([file.journal(), file.clone(), part.clone()]).unwrap_err();
+        assert!(!part.exists() && file.journal().exists());
+        std::fs::remove_dir(file.path()).unwrap();
+        remove([file.journal(), file.clone()]).unwrap();
+        assert!(!file.journal().exists());
+    }
 
     #[test]
     fn parts_go_first_and_journals_last() {

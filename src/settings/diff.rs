@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::store::store;
-use super::{Output, UsageError, deadline, output};
+use super::{Output, UsageError, deadline, output, policy_without_redaction};
 use crate::cli::{DiffArgs, Flags};
 use crate::store::StoreSettings;
 
@@ -44,7 +44,8 @@ impl DiffSettings {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
         let [earlier, later] = [&args.earlier, &args.later].map(|text| ReceiptAt::of(text));
         let needs_store = [&earlier, &later].iter().any(|at| matches!(at, ReceiptAt::Key(_)));
-        let store = needs_store.then(|| store(&layers)).transpose()?;
+        let policy = policy_without_redaction(&layers)?;
+        let store = needs_store.then(|| store(&layers, &policy)).transpose()?;
         Ok(Self { earlier, later, store, deadline: deadline(&layers)?, output: output(&layers)? })
     }
 }

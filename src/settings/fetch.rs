@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::store::store;
 use super::values::boolean;
-use super::{Output, UsageError, deadline, output};
+use super::{Output, UsageError, deadline, output, policy_without_redaction};
 use crate::cli::{FetchArgs, Flags};
 use crate::store::StoreSettings;
 
@@ -27,7 +27,7 @@ impl FetchSettings {
     /// When a setting is missing or invalid.
     pub fn of_fetch(args: &FetchArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
-        let store = store(&layers)?;
+        let store = store(&layers, &policy_without_redaction(&layers)?)?;
         let prefix = store.url.of_key("");
         let keys = args.keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or(key).trim_matches('/').to_owned());
         let keys: Vec<String> = keys.collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::store::store;
 use super::values::{choice, link_time};
-use super::{UsageError, deadline};
+use super::{UsageError, deadline, policy_without_redaction};
 use crate::cli::{Flags, ListArgs};
 use crate::object::key::Place;
 use crate::store::StoreSettings;
@@ -44,6 +44,7 @@ impl ListSettings {
         let links = layers.parse("links", link_time)?;
         let forms = [("text", Form::Text), ("json", Form::Json), ("html", Form::Html)];
         let form = layers.parse("output", |text| choice(text, &forms))?.unwrap_or_default();
-        Ok(Self { store: store(&layers)?, deadline: deadline(&layers)?, under: names.join("/"), form, links })
+        let store = store(&layers, &policy_without_redaction(&layers)?)?;
+        Ok(Self { store, deadline: deadline(&layers)?, under: names.join("/"), form, links })
     }
 }

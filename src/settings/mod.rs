@@ -190,6 +190,14 @@ fn redaction(layers: &Layers, policy: &Policy) -> Result<Option<Redaction>, Usag
     policy.redaction(said.as_ref(), what.map(|what| Redaction { what, keep_classes }))
 }
 
+/// Returns the policy for a command that redacts nothing. It refuses as well what loosens the redaction that the policy
+/// demands: other commands read the same file and variables.
+fn policy_without_redaction(layers: &Layers) -> Result<Policy, UsageError> {
+    let policy = Policy::built_in()?;
+    redaction(layers, &policy)?;
+    Ok(policy)
+}
+
 fn dirs(layers: &Layers) -> Result<Vec<String>, UsageError> {
     let dirs = layers.get("dir").map(|value| value.text.split(':').map(str::to_owned).collect());
     let dirs: Vec<String> = dirs.unwrap_or_else(|| CANDIDATES.iter().map(|dir| (*dir).to_owned()).collect());

@@ -81,7 +81,11 @@ fn each_possible_value_of_a_flag_is_taken_by_its_settings() {
             for value in &flag.values {
                 let given = format!("--{}={value}", flag.key.replace('_', "-"));
                 // A directory has no encryption of its own.
-                let more = if flag.key == "encryption" { vec!["--store=s3://b", &given] } else { vec![given.as_str()] };
+                let more = if flag.key == "encryption" {
+                    vec!["--store=s3://b", "--region=r", &given]
+                } else {
+                    vec![given.as_str()]
+                };
                 let result = read(&line(words, &more));
                 assert!(result.is_ok(), "{words:?} {given}: {result:?}");
                 tried += 1;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::layers::Layers;
-use super::policy::Policy;
 use super::store::store_to_write;
 use super::values::link_time;
-use super::{Output, UsageError, deadline, output, place};
+use super::{Output, UsageError, deadline, output, place, policy_without_redaction};
 use crate::cli::{Flags, PresignArgs};
 use crate::object::key::Place;
 use crate::store::StoreSettings;
@@ -28,7 +27,7 @@ impl PresignSettings {
     /// When a setting is missing or invalid.
     pub fn of_presign(args: &PresignArgs, flags: &Flags) -> Result<Self, UsageError> {
         let layers = Layers::read(flags, args.config.config.as_deref())?;
-        let (place, store) = (place(&args.place)?, store_to_write(&layers, &Policy::built_in()?)?);
+        let (place, store) = (place(&args.place)?, store_to_write(&layers, &policy_without_redaction(&layers)?)?);
         if !store.url.can_sign() {
             return Err(UsageError::NoSigner { store: store.url.to_string() });
         }

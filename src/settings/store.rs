@@ -43,8 +43,8 @@ pub(super) fn store_to_write(layers: &Layers, policy: &Policy) -> Result<StoreSe
 }
 
 /// Reads the settings of a store for a command that puts nothing there: no encryption, and no reader of a dump.
-pub(super) fn store(layers: &Layers) -> Result<StoreSettings, UsageError> {
-    let (store, _) = read(layers, &Policy::built_in()?)?;
+pub(super) fn store(layers: &Layers, policy: &Policy) -> Result<StoreSettings, UsageError> {
+    let (store, _) = read(layers, policy)?;
     store.check()?;
     Ok(store)
 }

@@ -101,7 +101,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_that_a_narrower_terminal_has_wrapped_is_erased_in_all_its_rows() {
+    fn message_takes_the_place_of_the_line_of_progress() {
+        let stage = "compressing".to_owned();
+        let frame = Frame { stage, percent: Some(40), bytes: None, seconds: 1.0, is_end: false };
+        assert_eq!(drawn(&frame, 80), "\r\x1b[Kcompressing: [############------------------] 40 %, 1 s");
+        assert_eq!(taken_away(), "\r\x1b[K");
+        assert_eq!(taken_away(), "", "nothing is there any more");
+    }
+
+    #[test]
+    fn wrapped_line_of_a_narrow_terminal_is_erased_whole() {
         assert_eq!(erased(0, 80), "\r\x1b[K");
         assert_eq!(erased(79, 80), "\r\x1b[K");
         assert_eq!(erased(79, 40), "\x1b[1A\r\x1b[J");

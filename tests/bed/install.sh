@@ -8,7 +8,7 @@ tests=$(dirname "$here")
 bed=${JMAP_BED:-$(dirname "$tests")/target/bed}
 
 packages=(curl chromium chromium-driver openssl iproute2 runc shellcheck unzip python3-pip busybox-static gcc libc6-dev binutils musl
-    golang-github-containers-common runsc patchelf bindfs)
+    golang-github-containers-common runsc patchelf bindfs zsh fish tmux)
 optional_packages=(jattach)
 needed_by_ci=(8 11 17 21 25)
 missing=()

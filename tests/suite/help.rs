@@ -159,7 +159,7 @@ fn on_terminal(words: &str, env: &[(&str, &str)]) -> Option<String> {
 }
 
 #[test]
-fn help_fits_eighty_columns_and_has_no_colour_where_none_is_wanted() {
+fn help_fits_eighty_columns_and_has_colour_only_if_wanted() {
     for (verb, ..) in VERBS {
         let Some(help) = on_terminal(&format!("{verb} --help"), &[("NO_COLOR", "1")]) else { return };
         assert!(!help.contains('\x1b'), "{verb}: {help:?}");

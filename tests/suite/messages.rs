@@ -13,6 +13,7 @@ use crate::common::jvm::TestJvm;
 use crate::common::kubectl::{FLEET, Kubectl};
 use crate::common::relay::{Fault, Relay};
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
+use crate::common::shape::files_in;
 use crate::common::tool::{Ended, Tool};
 use crate::common::waiting::wait_until;
 use crate::plugin::SHELLS;
@@ -67,11 +68,11 @@ fn assert_rows(dir: &Path, rows: &[Row<'_>], change: impl Fn(Tool) -> Tool) {
 #[test]
 fn each_wrong_input_has_its_exact_message() {
     let dir = dir();
-    let before = crate::common::shape::files_in(dir.path());
+    let before = files_in(dir.path());
     assert_rows(dir.path(), TABLE, |tool| tool);
     assert!(WRONG.len() >= 30);
     assert_rows(dir.path(), WRONG, |tool| tool);
-    assert_eq!(crate::common::shape::files_in(dir.path()), before, "something was left");
+    assert_eq!(files_in(dir.path()), before, "something was left");
 }
 
 /// `--to` names a directory that is not there yet.
@@ -119,6 +120,7 @@ fn fetch_from_s3_tells_prefix_key_and_bucket_apart() {
         told(&fetch("shop/cart/prod/b.txt", BUCKET).expect(2), dir.path()),
         format!("error: no such key: {}\n{list}", url("shop/cart/prod/b.txt"))
     );
+    relay.fail(Fault::answer(404, "<Error><Code>NoSuchBucket</Code></Error>"));
     let ended = fetch("shop/cart/prod/a.txt", "nobucket").expect(9);
     assert!(ended.stderr.contains("check the bucket's name"), "{}", ended.stderr);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

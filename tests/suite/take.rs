@@ -98,9 +98,17 @@ fn each_kind_of_each_jvm_is_what_another_reader_finds() {
         assert!(threads.contains("\"a readable thread\"") && threads.contains("Planted"), "JDK {version}: {threads}");
         assert_info(version, &text_of(&taken["info"]));
         assert_memory(version, &text_of(&taken["memory"]));
-        let dump = Tool::dump(jvm.pid(), store_path).args(&["--all", "--requested-by", "bob"]).run().expect(0);
-        assert_eq!(dump.receipt()["requested_by"], "bob");
-        assert_same_heap(version, &text_of(&taken["histogram"]), &dump.stored());
+        let marker = histogram(&text_of(&taken["histogram"])).0.get("Marker").copied();
+        assert_eq!(marker, Some(51_000), "JDK {version}: a collection was made");
+        // The JVM may collect by itself between the two.
+        let compare = || {
+            let counted = receipts(&take("histogram", jvm.pid(), store_path).run().expect(0));
+            let dump = Tool::dump(jvm.pid(), store_path).args(&["--all", "--requested-by", "bob"]).run().expect(0);
+            assert_eq!(dump.receipt()["requested_by"], "bob");
+            compare_heaps(&text_of(&counted["histogram"]), &dump.stored())
+        };
+        let compared = compare().or_else(|_| compare()).or_else(|_| compare());
+        compared.unwrap_or_else(|why| panic!("JDK {version}: {why}"));
         assert!(!jvm.log().contains("Full thread dump"), "JDK {version}: {}", jvm.log());
     }
 }
@@ -135,25 +143,30 @@ fn assert_memory(version: &str, memory: &str) {
 
 /// Each class that has enough objects, and the sum. Objects of `java.lang.Class` are no instances in a dump, and the
 /// collectors fill dead room with arrays.
-fn assert_same_heap(version: &str, text: &str, dump: &Path) {
+fn compare_heaps(text: &str, dump: &Path) -> Result<(), String> {
     let (counted, total) = histogram(text);
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for share in shares(dump) {
         *found.entry(share.name).or_default() += share.instances;
     }
-    assert_eq!(counted.get("Marker"), Some(&51_000), "JDK {version}: a collection was made");
-    assert_eq!(found.get("Marker"), Some(&51_000), "JDK {version}: a collection was made");
+    if counted.get("Marker") != found.get("Marker") {
+        return Err(format!("Marker: {:?}, in the dump {:?}", counted.get("Marker"), found.get("Marker")));
+    }
     let skipped = ["java.lang.Class", "[I", "[Ljdk.internal.vm.FillerElement;"];
     let mut compared = 0;
     for (name, instances) in counted.iter().filter(|(name, n)| **n >= 50 && !skipped.contains(&name.as_str())) {
         let of_dump = found.get(&as_java_writes(name)).copied().unwrap_or(0);
-        let allowed = instances / 10 + 60;
-        assert!(of_dump.abs_diff(*instances) <= allowed, "JDK {version}: {name}: {instances}, in the dump {of_dump}");
+        if of_dump.abs_diff(*instances) > instances / 10 + 60 {
+            return Err(format!("{name}: {instances}, in the dump {of_dump}"));
+        }
         compared += 1;
     }
-    assert!(compared > 10, "JDK {version}: only {compared} classes were compared");
+    assert!(compared > 10, "only {compared} classes were compared");
     let of_dump: u64 = found.values().sum::<u64>() + counted["java.lang.Class"];
-    assert!(of_dump.abs_diff(total) < total / 20, "JDK {version}: {total} objects, in the dump {of_dump}");
+    if of_dump.abs_diff(total) >= total / 20 + 200 {
+        return Err(format!("{total} objects, in the dump {of_dump}"));
+    }
+    Ok(())
 }
 
 /// `[Ljava.lang.String;` as `java.lang.String[]`.

@@ -65,9 +65,9 @@ impl Run<'_> {
     /// journal keep every later run from removing it or storing it again.
     pub fn keep_unverified(&mut self, delivery: &Delivery, plan: &Plan) {
         let Some(spool) = &delivery.spool else {
-            return self
-                .receipt
-                .warn("nobody can tell that it is stored, and --no-disk keeps nothing: look at the object");
+            return self.receipt.warn_of_this_run(
+                "nobody can tell that it is stored, and --no-disk keeps nothing: look at the object",
+            );
         };
         let file = match self.in_order(spool, plan) {
             Ok(file) => file,
@@ -87,7 +87,7 @@ impl Run<'_> {
                 ));
             }
             Err(error) => {
-                self.receipt.warn(format!("what is kept in {} could not be named: {error}", plan.dir.here));
+                self.receipt.warn_of_this_run(format!("what is kept in {} could not be named: {error}", plan.dir.here));
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::files::entry::{Entry, HeldDir};
 use crate::kept::claim::ClaimError;
 use crate::kept::names::{STORED, UNVERIFIED};
+use crate::kept::removal;
 use crate::object::key::ObjectKey;
 use crate::object::stored::StoredObject;
 use crate::store::abandon;
@@ -145,11 +146,12 @@ impl Watcher {
 
     fn remove_surplus(&self, stored: &Arc<HeldDir>) {
         let Some(most) = self.settings.max_local else { return };
-        for entry in surplus_unverified(stored, most) {
+        let surplus = surplus_unverified(stored, most);
+        for entry in &surplus {
             let path = entry.path();
             log::warn!("{} goes: more unverified dumps lie there than --max-local allows", path.display());
-            let _ = entry.remove();
         }
+        let _ = removal::remove(surplus);
     }
 
     fn stored_dir(&self) -> io::Result<Arc<HeldDir>> {

@@ -70,8 +70,8 @@ pub(super) fn named_apart(entry: &Entry) -> PathBuf {
 pub(super) fn clear_private_dir(entry: &Entry, run_id: &str) {
     let dir = entry.dir();
     if dir.path().ends_with(format!("{PRIVATE_DIR}{run_id}")) {
-        let names = dir.names().into_iter().flatten().filter(|name| is_temporary(name));
-        let files = names.map(|name| dir.entry(name));
+        let names = dir.acting(None, || Ok(dir.names()?.collect::<Vec<_>>())).unwrap_or_default();
+        let files = names.into_iter().filter(|name| is_temporary(name)).map(|name| dir.entry(name));
         let _ = removal::remove(files.flat_map(|file| [file.journal(), file]));
     }
 }

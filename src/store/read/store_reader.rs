@@ -134,9 +134,12 @@ impl StoreReader {
         let url = self.settings.url.of_key(key);
         match store.list(Some(path)).next().await {
             Some(Ok(_)) => StoreError::Prefix { url },
-            Some(Err(source @ object_store::Error::NotFound { .. })) => self.error("list", key, source),
-            // Without the right to list, the missing key is all that is known.
-            Some(Err(_)) | None => StoreError::NoKey { url },
+            None => StoreError::NoKey { url },
+            Some(Err(source)) => match self.error("list", key, source) {
+                error if is_not_found(&error) => error,
+                // Without the right to list, the missing key is all that is known.
+                _ => StoreError::NoKey { url },
+            },
         }
     }
 

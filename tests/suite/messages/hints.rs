@@ -69,7 +69,7 @@ fn no_text_of_a_verb_names_a_flag_that_it_lacks() {
         let code: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
         assert!(!code.is_empty(), "{verb} has no file");
         let own = flags_of(verb);
-        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("var(")) {
             for (_, flag) in named(line, verb).into_iter().filter(|(owner, flag)| owner == verb && all.contains(flag)) {
                 assert!(own.contains(&flag), "{verb} has no --{flag}: {line}");
             }
