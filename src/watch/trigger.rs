@@ -194,7 +194,7 @@ mod tests {
         assert!(slow.is_empty(), "5 % in 5 minutes: {slow:?}");
         let mut growth = trigger(&["heap+10%/300"], Duration::ZERO);
         let fast = calls(&mut growth, |second| usage(30 + second / 20, 0), 600);
-        assert_eq!(fast[0], (220, Call::Heap("heap+10%/300.0 s: 41 B of 100 B".into())));
+        assert_eq!(fast[0], (220, Call::Heap("heap+10%/300.00 s: 41 B of 100 B".into())));
     }
 
     #[test]

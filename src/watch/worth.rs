@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn dump_that_comes_too_late_is_not_begun() {
         let told = grown(300).objection(&usage(4000, 4000));
-        assert_eq!(told.as_deref(), Some("at its present growth the container is full in 3.3 s"));
+        assert_eq!(told.as_deref(), Some("at its present growth the container is full in 3.33 s"));
         assert_eq!(grown(100).objection(&usage(4000, 4000)), None);
     }
 

@@ -31,7 +31,7 @@ fn full_heap_is_dumped_by_the_watcher_once() {
     for (version, collector) in [("8", "-XX:+UseParallelGC"), ("25", "-XX:+UseSerialGC")] {
         let (pod, Some(jvm)) = (Pod::new(), TestJvm::builder(version)) else { continue };
         let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg(collector).arg("mb=90").arg("markers=4711").start();
-        let _watcher = watch(&pod, "markers=4711", &["heap>50%"]);
+        let _watcher = watch(&pod, "markers=4711", &["heap>30%"]);
         wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
         for _ in 0..3 {
             // Two collections show the level. The watcher looks once a second.
@@ -46,7 +46,7 @@ fn full_heap_is_dumped_by_the_watcher_once() {
         let receipt: serde_json::Value =
             serde_json::from_slice(&std::fs::read(pod.server.object(&receipt)).unwrap()).unwrap();
         let reason = receipt["reason"].as_str().unwrap_or_default();
-        assert!(reason.starts_with("watch: heap>50%: "), "{receipt}");
+        assert!(reason.starts_with("watch: heap>30%: "), "{receipt}");
         assert_eq!(receipt["live"], serde_json::Value::Null, "{receipt}");
     }
 }
@@ -73,7 +73,7 @@ fn twenty_watchers_pause_an_application_once() {
         .iter()
         .map(|dir| {
             let status = dir.path().join("status.json");
-            let tool = server.tool_in(dir.path(), &["--match", "markers=4713", "--when", "heap>50%", "--for", "1s"]);
+            let tool = server.tool_in(dir.path(), &["--match", "markers=4713", "--when", "heap>30%", "--for", "1s"]);
             (Watcher::start(tool.args(&["--status", status.to_str().unwrap()])), status)
         })
         .collect();
@@ -100,7 +100,7 @@ fn settings_that_say_off_end_automatic_dumps() {
     let config = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(config.path(), "when = \"off\"\n").unwrap();
     let config = config.path().to_str().unwrap();
-    let flags = ["--match", "markers=4714", "--when", "heap>50%", "--for", "1s", "--config", config];
+    let flags = ["--match", "markers=4714", "--when", "heap>30%", "--for", "1s", "--config", config];
     let _watcher = Watcher::start(pod.tool(&flags));
     wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
     for _ in 0..4 {

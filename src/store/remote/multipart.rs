@@ -177,7 +177,10 @@ impl Job {
                         let _ = reply.send(verified);
                         return Ok(true);
                     }
-                    Some(Order::Beside { .. }) | None => return Ok(false),
+                    Some(Order::Beside { key, content_type, bytes, reply }) => {
+                        let _ = reply.send(stop.or(self.put_beside(&key, content_type, bytes)).await);
+                    }
+                    None => return Ok(false),
                 },
             }
         }
