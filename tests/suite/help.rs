@@ -12,13 +12,13 @@ const HEADINGS: [&str; 7] =
     ["Options:", "Which JVM:", "Where to:", "Which store:", "When:", "What to leave out:", "Advanced:"];
 
 /// Each verb, a flag of its own, and flags of other verbs that it would ignore.
-const VERBS: [(&str, &str, &[&str]); 13] = [
+const VERBS: [(&str, &str, &[&str]); 14] = [
     ("dump", "--dry-run", &["--links", "--gunzip", "--valid", "--grace", "--resume", "--path", "--no-attach"]),
     ("take", "--reason", &["--all", "--dir", "--redact", "--if", "--link", "--no-disk"]),
     ("ps", "--output", &["--store", "--pid", "--deadline", "--config", "--all"]),
     ("check", "--no-attach", &["--level", "--reader-timeout", "--if", "--link", "--with", "--reason"]),
     ("upload", "--resume", &["--pid", "--all", "--dir", "--if", "--max-pause", "--attach-timeout", "--store-down"]),
-    ("watch", "--pattern", &["--reader-timeout", "--pid", "--all", "--dir", "--link", "--delete"]),
+    ("watch", "--pattern", &["--reader-timeout", "--if", "--all", "--dir", "--link", "--delete"]),
     ("status", "", &["--output", "--store", "--deadline", "--config"]),
     (
         "list",
@@ -26,6 +26,7 @@ const VERBS: [(&str, &str, &[&str]); 13] = [
         &["--level", "--encryption", "--kms-key-id", "--reader-timeout", "--redact", "--disk-limit", "--gunzip"],
     ),
     ("fetch", "--to", &["--level", "--encryption", "--kms-key-id", "--reader-timeout", "--redact", "--links"]),
+    ("diff", "--output", &["--level", "--encryption", "--links", "--gunzip", "--to", "--redact"]),
     ("presign", "--valid", &["--level", "--encryption", "--kms-key-id", "--reader-timeout", "--username", "--redact"]),
     ("verify", "--output", &["--deadline", "--config", "--store", "--level"]),
     ("arm", "--path", &["--all", "--dir", "--store", "--deadline", "--output", "--config"]),
