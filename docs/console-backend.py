@@ -16,7 +16,9 @@ import sys
 
 BINARY = os.environ.get("JMAP_DUMP_BINARY", "jmap-dump-tool")  # static: one file serves every image of its processor
 INSIDE = "/tmp/jmap-dump-tool"
-SETTINGS = ["store", "endpoint", "region", "path_style", "access_key_id", "secret_access_key", "session_token"]
+# Those of every kind of store. ca_file is the same path here and in the container.
+SETTINGS = ["store", "endpoint", "region", "path_style", "cname", "encryption", "kms_key_id", "proxy", "ca_file",
+            "access_key_id", "secret_access_key", "session_token", "account", "account_key", "username", "password"]
 # What the user is told. 7 and 8 may have kept a dump: the receipt says so.
 OUTCOMES = {
     0: "stored", 2: "the settings are wrong", 3: "there is no such JVM", 4: "the JVM cannot be attached to",
@@ -27,7 +29,7 @@ RETRY = {9}  # the JVM was not paused
 
 
 def copy_in(execute):
-    """A tar stream works as well, where the image has tar; an image without a shell needs an ephemeral container."""
+    """The image needs a shell, or tar for a tar stream. Without both, take an ephemeral container."""
     script = f"cat >{INSIDE}.new && chmod 700 {INSIDE}.new && mv {INSIDE}.new {INSIDE}"
     with open(BINARY, "rb") as binary:
         subprocess.run(execute + ["sh", "-c", script], stdin=binary, check=True)
