@@ -224,7 +224,8 @@ impl Cli {
     pub fn read(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut words: Vec<_> = words.into_iter().collect();
         let is_bare = words.get(1).is_some_and(|word| !COMMANDS.iter().any(|command| word == command));
-        if is_bare || take::is_project(&words) || diff::is_project(&words) {
+        let is_named_like_a_verb = take::is_project(&words) || diff::is_project(&words);
+        if is_bare || is_named_like_a_verb {
             words.insert(1, "dump".into());
         }
         let words = with_values_joined(words);
@@ -234,6 +235,9 @@ impl Cli {
         let mut cli = Self::from_arg_matches(&matches)?;
         if let (Command::Dump(args), true) = (&cli.command, is_bare) {
             cli.doubt = words::doubt(&definition, &args.place.project)?;
+        }
+        if let (Command::Dump(args), true) = (&cli.command, is_named_like_a_verb) {
+            cli.doubt = Some(words::few_words(&args.place.project));
         }
         if let Some((verb, matches)) = matches.subcommand()
             && let Some(verb) = definition.find_subcommand(verb)

@@ -51,6 +51,14 @@ pub(super) fn doubt(definition: &Definition, project: &str) -> Result<Option<Str
     Ok(near_verb(definition, project).map(|verb| did_you_mean(verb, project)))
 }
 
+/// Returns the message for a project that has the name of a later verb, before words that are PROJECT APP ENV.
+pub(super) fn few_words(verb: &str) -> String {
+    format!(
+        "did you mean the verb '{verb}'? these three words are PROJECT APP ENV; see `{verb} --help`; for a project of that \
+         name type `dump {verb} …`"
+    )
+}
+
 fn late_verb(verb: &str) -> clap::Error {
     let text = format!(
         "'{verb}' is a verb, and a verb comes before its flags: jmap-dump-tool {verb} …\nfor a project of that name type \

@@ -50,9 +50,11 @@ fn receipt(reader: Option<&StoreReader>, at: &ReceiptAt) -> Result<Receipt, Erro
     }
 }
 
+/// Reads a receipt, or that beside a dump.
 fn of_file(path: &Path) -> Result<Receipt, Error> {
     let shown = path.display().to_string();
-    let read = open_named(path).and_then(|file| read_bounded(file, RECEIPT_MAX));
+    let shown = if shown.ends_with(".gz") { receipt_of(&shown) } else { shown };
+    let read = open_named(Path::new(&shown)).and_then(|file| read_bounded(file, RECEIPT_MAX));
     let json = read.map_err(|source| UsageError::File { path: shown.clone(), source })?;
     parsed(&json, shown)
 }

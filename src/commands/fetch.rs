@@ -39,6 +39,9 @@ struct Fetched {
     file: String,
     bytes: u64,
     sha256: String,
+    /// True if the file is the decompressed object. Size and checksum are those of the object.
+    #[serde(rename = "decompressed")]
+    is_decompressed: bool,
     /// The checksum with which the object was compared.
     verified: &'static str,
     seconds: f64,
@@ -87,7 +90,15 @@ fn fetch(
         remove_fetched(reader, key, &gz);
     }
     let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    Ok(Fetched { key: key.to_owned(), file: shown(&wanted.path()), bytes: object.bytes, sha256, verified, seconds })
+    Ok(Fetched {
+        key: key.to_owned(),
+        file: shown(&wanted.path()),
+        bytes: object.bytes,
+        sha256,
+        is_decompressed: plain.is_some(),
+        verified,
+        seconds,
+    })
 }
 
 /// Removes the compressed file, if a run of this user has made it. The store's own file stays, because the target may
@@ -226,8 +237,9 @@ fn describe(fetched: &Fetched, output: Output) -> String {
         return serde_json::to_string(fetched).unwrap_or_default() + "\n";
     }
     let took = Seconds(std::time::Duration::from_secs_f64(fetched.seconds));
+    let compressed = if fetched.is_decompressed { " (of the compressed object)" } else { "" };
     format!(
-        "fetched {}\n  size       {} ({} bytes) in {took}\n  sha256     {}\n  verified   {}\n",
+        "fetched {}\n  size       {} ({} bytes){compressed} in {took}\n  sha256     {}{compressed}\n  verified   {}\n",
         printable(&fetched.file),
         Bytes(fetched.bytes),
         fetched.bytes,

@@ -110,9 +110,7 @@ impl Watcher {
     fn tell_start(&self) {
         let (common, dir) = (&self.settings.common, printable_path(&self.settings.dir));
         let store = printable(&common.store.url.to_string()).into_owned();
-        let text = format!("watching {dir}: each dump is stored in {store} under {}\n", common.place);
-        log_copy::add(&text);
-        let _ = Stderr.write_all(text.as_bytes());
+        say(&format!("watching {dir}: each dump is stored in {store} under {}\n", common.place));
     }
 
     /// Takes what comes until a signal says that the pod ends, and then what is still coming, as long as there is time.
@@ -237,6 +235,12 @@ impl Watcher {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes a line of text where the messages go, whatever the level of the log.
+fn say(line: &str) {
+    log_copy::add(line);
+    let _ = Stderr.write_all(line.as_bytes());
 }
 
 /// Another start has another thread; a watcher that stores nothing must not look well.

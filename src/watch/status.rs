@@ -69,6 +69,12 @@ impl Status {
         (self.storing, self.storer_due) = (Some(file), rfc3339(Utc::now() + longest));
     }
 
+    /// Notes that an object was stored.
+    pub fn stores(&mut self, url: Option<String>) {
+        self.stored += 1;
+        self.last_stored = url;
+    }
+
     /// Writes it, so that a reader sees the old one or the new one; on a full disk, over the old one.
     ///
     /// # Errors

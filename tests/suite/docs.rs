@@ -8,7 +8,8 @@ use crate::common::pages::{anchors, guides, links, names, target_of, text, whole
 use crate::common::tool::Tool;
 
 pub const VERBS: &[&str] = &[
-    "dump", "take", "ps", "check", "upload", "watch", "status", "list", "fetch", "presign", "verify", "arm", "install",
+    "dump", "take", "ps", "check", "upload", "watch", "status", "list", "fetch", "diff", "presign", "verify", "arm",
+    "install",
 ];
 
 #[test]

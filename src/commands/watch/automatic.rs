@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::Watcher;
+use super::{Watcher, say};
 use crate::base::deadline::Deadline;
 use crate::base::run_id::run_id;
 use crate::commands::dump::find_and_dump;
@@ -85,7 +85,7 @@ impl Watcher {
     fn looks_at(&self, text: String) {
         let mut shared = self.lock();
         if shared.status.looking_at.as_ref() != Some(&text) {
-            log::info!("looking at {text}");
+            say(&format!("looking at {text}\n"));
             shared.status.looking_at = Some(text);
             self.write_status(&mut shared);
         }
@@ -127,9 +127,12 @@ impl Watcher {
         let mut dump = DumpSettings { reason: Some(format!("watch: {why}")), ..settings.dump.clone() };
         dump.target.selection.pid = Some(jvm.pid());
         let (receipt, result) = find_and_dump(&dump, deadline);
-        let url = receipt.object.as_ref().map_or_else(|| "nothing".to_owned(), |object| object.url.clone());
+        let url = receipt.object.as_ref().map(|object| object.url.clone());
         match emitted(tell(receipt, result, dump.common.output, false, VERB)) {
-            Ok(()) => self.was_automatic(format!("{why}: {url}")),
+            Ok(()) => {
+                self.was_automatic(format!("{why}: {}", url.as_deref().unwrap_or("nothing")));
+                self.lock().status.stores(url);
+            }
             // Nothing was done to the JVM.
             Err(error) if matches!(*error, Error::Room(_) | Error::TooLate { .. }) => {
                 let why = format!("{why}: no heap dump, for {}", error.chain());

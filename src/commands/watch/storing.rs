@@ -66,8 +66,7 @@ impl Watcher {
                 self.done(path);
                 emit(&receipt_text(&receipt, common.output));
                 let mut shared = self.lock();
-                shared.status.stored += 1;
-                shared.status.last_stored = url;
+                shared.status.stores(url);
                 shared.status.last_error = None;
                 self.write_status(&mut shared);
                 let abandoned = shared.abandoned.pop();
