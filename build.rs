@@ -21,7 +21,16 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const BUILT_IN: [&str; 8] =
     ["STORE", "ENDPOINT", "REGION", "PATH_STYLE", "ACCOUNT", "ALLOWED_STORES", "LEAST_REDACT", "POLICY_BY"];
 
+/// A position-independent binary relocates some 9,000 addresses when it starts. Packed, they take 5 KiB instead of
+/// 200 KiB. musl unpacks them since 1.2.4 (`ldso/dlstart.c`, DT_RELR). GNU ld packs them for x86_64 since 2.38.
+const PACKED_RELOCATIONS: &str = "-Wl,-z,pack-relative-relocs";
+
 fn main() -> std::io::Result<()> {
+    let target_is =
+        |key: &str, value: &str| std::env::var(format!("CARGO_CFG_TARGET_{key}")).is_ok_and(|is| is == value);
+    if target_is("ARCH", "x86_64") && target_is("ENV", "musl") {
+        println!("cargo::rustc-link-arg-bins={PACKED_RELOCATIONS}");
+    }
     println!("cargo::rustc-env=JMAP_DUMP_REVISION={}", revision());
     println!("cargo::rustc-env=JMAP_DUMP_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     println!("cargo::rerun-if-env-changed=JMAP_DUMP_REVISION");

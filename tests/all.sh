@@ -61,7 +61,7 @@ run format || finish
 run tools || finish
 # The release build has a build directory of its own. The lints then wait for that of the tests, which is free while
 # tests run. A target that fails does not stop the others.
-beside builds "${idle[@]}" make --no-print-directory --keep-going dist lint isal-build deny
+beside builds "${idle[@]}" make --no-print-directory --keep-going dist lint isal-build
 beside bed make --no-print-directory jvms
 run test-build
 join bed
