@@ -81,14 +81,16 @@ impl Watcher {
         }
         let ended = std::thread::scope(|scope| {
             let storer = started(scope, || self.store_until_over()).map_err(RoomError::NoThread)?;
-            let looker = started(scope, || self.look_at_levels(life)).map_err(RoomError::NoThread)?;
+            let automatic = self.settings.automatic.as_ref();
+            let looker = automatic.map(|settings| started(scope, || self.look_at_levels(settings, life))).transpose();
+            let looker = looker.map_err(RoomError::NoThread)?;
             let stopped = self.look_until_over(life, || storer.is_finished());
             self.lock().over = true;
             self.changed.notify_all();
             if let Some(stopped) = &stopped {
                 self.work.cancel().trip(stopped.reason);
             }
-            if let Err(panic) = joined_or_panic(looker) {
+            if let Some(Err(panic)) = looker.map(joined_or_panic) {
                 log::error!("the thread that looks at the heap is gone: {}", panics::message(&*panic));
             }
             match joined_or_panic(storer) {

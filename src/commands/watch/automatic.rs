@@ -45,8 +45,7 @@ struct Sight {
 
 impl Watcher {
     /// Looks at the JVM until the watcher ends.
-    pub(super) fn look_at_levels(&self, life: &Deadline) {
-        let Some(settings) = &self.settings.automatic else { return };
+    pub(super) fn look_at_levels(&self, settings: &AutomaticSettings, life: &Deadline) {
         let (mut sight, mut searched, mut rests_until) = (None::<Sight>, None::<Instant>, None::<Instant>);
         let mut is_off = settings.is_off();
         while life.sleep(LOOK_EVERY, "looking at the memory of the application").is_ok() {
