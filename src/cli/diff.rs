@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, FromArgMatches};
+use clap::Args;
 
 use super::groups::*;
-use super::{Cli, Command, with_values_joined};
+use super::words::place_of_dump;
 
 /// The word of the verb.
 pub(super) const VERB: &str = "diff";
@@ -35,19 +35,12 @@ pub struct DiffArgs {
 /// Returns whether the first word is the project of a dump. A key and a path have a `/`, and no part of a place has
 /// one. So two words without it are APP and ENV of a project that has the name of this verb.
 pub(super) fn is_project(words: &[OsString]) -> bool {
-    let Some((program, rest)) = words.split_first().filter(|(_, rest)| rest.first().is_some_and(|word| word == VERB))
-    else {
-        return false;
-    };
-    let dump = [program.clone(), "dump".into()].into_iter().chain(rest.iter().cloned());
-    let read = Cli::command().try_get_matches_from(with_values_joined(dump.collect()));
-    let cli = read.and_then(|matches| Cli::from_arg_matches(&matches));
-    let Ok(Command::Dump(args)) = cli.map(|cli| cli.command) else { return false };
-    ![args.place.app, args.place.env].iter().any(|word| word.contains('/'))
+    place_of_dump(words, VERB).is_some_and(|place| ![place.app, place.env].iter().any(|word| word.contains('/')))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Cli, Command};
     use super::*;
 
     fn read(line: &str) -> Result<Command, clap::Error> {

@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 
 use super::groups::*;
-use super::{Cli, with_values_joined};
+use super::words::place_of_dump;
 
 /// The word of the verb.
 pub(super) const VERB: &str = "take";
@@ -51,17 +51,12 @@ pub struct TakeArgs {
 /// form of the command line has three words, and a project may have the name of a later verb. `take` needs four words,
 /// so no words can be both.
 pub(super) fn is_project(words: &[OsString]) -> bool {
-    let Some((program, rest)) = words.split_first().filter(|(_, rest)| rest.first().is_some_and(|word| word == VERB))
-    else {
-        return false;
-    };
-    let dump = [program.clone(), "dump".into()].into_iter().chain(rest.iter().cloned());
-    Cli::command().try_get_matches_from(with_values_joined(dump.collect())).is_ok()
+    place_of_dump(words, VERB).is_some()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Command;
+    use super::super::{Cli, Command};
     use super::*;
 
     fn read(line: &str) -> Result<Command, clap::Error> {

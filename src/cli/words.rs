@@ -5,9 +5,9 @@ use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command as Definition, CommandFactory};
+use clap::{Command as Definition, CommandFactory, FromArgMatches};
 
-use super::Cli;
+use super::{Cli, Command, PlaceArgs, with_values_joined};
 
 /// Keys that are not flags: secrets, files that contain a secret, and keys of a single store.
 pub const FILE_KEYS: &[&str] = &[
@@ -49,6 +49,17 @@ pub(super) fn doubt(definition: &Definition, project: &str) -> Result<Option<Str
         return Err(late_verb(project));
     }
     Ok(near_verb(definition, project).map(|verb| did_you_mean(verb, project)))
+}
+
+/// Returns the place, if the words that begin with the later verb `verb` are a whole command line of `dump`.
+pub(super) fn place_of_dump(words: &[OsString], verb: &str) -> Option<PlaceArgs> {
+    let (program, rest) = words.split_first().filter(|(_, rest)| rest.first().is_some_and(|word| word == verb))?;
+    let dump = [program.clone(), "dump".into()].into_iter().chain(rest.iter().cloned());
+    let matches = Cli::command().try_get_matches_from(with_values_joined(dump.collect())).ok()?;
+    match Cli::from_arg_matches(&matches).ok()?.command {
+        Command::Dump(args) => Some(args.place),
+        _ => None,
+    }
 }
 
 /// Returns the message for a project that has the name of a later verb, before words that are PROJECT APP ENV.

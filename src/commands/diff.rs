@@ -4,19 +4,16 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Answer, Failed, WatchSignals, start_clock};
+use super::{Answer, Failed, WatchSignals, read_receipt, start_clock};
 use crate::base::printable::printable;
 use crate::cli::{DiffArgs, Flags};
 use crate::error::Error;
-use crate::files::regular_file::{open_named, read_bounded};
+use crate::files::regular_file::{TEXT_MAX, open_named, read_bounded};
 use crate::object::comparison::Comparison;
 use crate::object::key::receipt_of;
 use crate::object::receipt::Receipt;
 use crate::settings::{DiffSettings, Output, ReceiptAt, UsageError};
 use crate::store::{StoreError, StoreReader};
-
-/// Most bytes of a receipt, as in a store.
-const RECEIPT_MAX: u64 = 1 << 20;
 
 pub fn run(args: &DiffArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = DiffSettings::of_diff(args, flags)?;
@@ -43,8 +40,8 @@ fn receipt(reader: Option<&StoreReader>, at: &ReceiptAt) -> Result<Receipt, Erro
         (ReceiptAt::File(path), _) => of_file(path),
         (ReceiptAt::Key(key), Some(reader)) => {
             let key = if key.ends_with(".json") { key.clone() } else { receipt_of(key) };
-            let json = reader.read_if_there(&key).map_err(Error::store)?.ok_or(UsageError::NoReceipt(shown(at)))?;
-            parsed(&json, key)
+            let receipt = read_receipt(reader, key).map_err(Error::store)?;
+            receipt.ok_or_else(|| UsageError::NoReceipt(shown(at)).into())
         }
         (ReceiptAt::Key(_), None) => Err(UsageError::NoStore.into()),
     }
@@ -54,13 +51,9 @@ fn receipt(reader: Option<&StoreReader>, at: &ReceiptAt) -> Result<Receipt, Erro
 fn of_file(path: &Path) -> Result<Receipt, Error> {
     let shown = path.display().to_string();
     let shown = if shown.ends_with(".gz") { receipt_of(&shown) } else { shown };
-    let read = open_named(Path::new(&shown)).and_then(|file| read_bounded(file, RECEIPT_MAX));
+    let read = open_named(Path::new(&shown)).and_then(|file| read_bounded(file, TEXT_MAX));
     let json = read.map_err(|source| UsageError::File { path: shown.clone(), source })?;
-    parsed(&json, shown)
-}
-
-fn parsed(json: &[u8], key: String) -> Result<Receipt, Error> {
-    serde_json::from_slice(json).map_err(|source| Error::store(StoreError::Receipt { key, source }))
+    serde_json::from_slice(&json).map_err(|source| Error::store(StoreError::Receipt { key: shown, source }))
 }
 
 fn shown(at: &ReceiptAt) -> String {

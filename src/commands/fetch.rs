@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Answer, Failed, WatchSignals, start_clock};
+use super::{Answer, Failed, WatchSignals, read_receipt, start_clock};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable;
 use crate::base::units::{Bytes, Seconds};
@@ -227,9 +227,7 @@ fn check(
 /// Returns the receipt; `None` only if there is none. A receipt that cannot be read may say that the object is damaged,
 /// or that a truncated dump was stored on purpose.
 fn receipt_beside(reader: &StoreReader, key: &str) -> Result<Option<Receipt>, StoreError> {
-    let key = receipt_of(key);
-    let Some(json) = reader.read_if_there(&key)? else { return Ok(None) };
-    serde_json::from_slice(&json).map(Some).map_err(|source| StoreError::Receipt { key, source })
+    read_receipt(reader, receipt_of(key))
 }
 
 fn describe(fetched: &Fetched, output: Output) -> String {

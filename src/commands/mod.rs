@@ -29,6 +29,7 @@ use crate::heap_dump::RoomError;
 use crate::object::receipt::Receipt;
 use crate::settings::Output;
 pub use crate::settings::warn_of_unknown_variables;
+use crate::store::{StoreError, StoreReader};
 use crate::terminal::output::write_within;
 
 /// The text that a command leaves for `main` to print on standard output.
@@ -111,6 +112,12 @@ fn start_clock_that_lingers(
         .map_err(|source| Error::Unexpected { what: "cannot start the run's clock".into(), source })?;
     watch_signals(&deadline, linger);
     Ok(deadline)
+}
+
+/// Returns the receipt at this key; `None` if there is none.
+fn read_receipt(reader: &StoreReader, key: String) -> Result<Option<Receipt>, StoreError> {
+    let Some(json) = reader.read_if_there(&key)? else { return Ok(None) };
+    serde_json::from_slice(&json).map(Some).map_err(|source| StoreError::Receipt { key, source })
 }
 
 /// Time for which a reader of standard output may stall before it misses the rest.

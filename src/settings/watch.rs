@@ -41,8 +41,6 @@ pub struct AutomaticSettings {
     pub held_for: Duration,
     pub limits: Limits,
     pub dump: DumpSettings,
-    /// The artefacts that are taken instead of a dump.
-    pub instead: TakeSettings,
     flags: Flags,
     config: Option<String>,
 }
@@ -52,25 +50,28 @@ impl AutomaticSettings {
         let parse =
             |text: &str| text.split(',').filter(|when| *when != OFF).map(|when| When::parse(when, duration)).collect();
         let conditions: Vec<When> = layers.parse("when", parse)?.unwrap_or_default();
-        let target = TargetSettings::read(layers)?;
         let automatic = Self {
             held_for: layers.parse("for", duration)?.unwrap_or(Duration::from_secs(60)),
             limits: Limits {
                 cooldown: layers.parse("cooldown", duration)?.unwrap_or(Duration::from_secs(30 * 60)),
                 per_day: layers.parse("at_most", at_most_per_day)?.unwrap_or(3),
             },
-            instead: TakeSettings {
-                common: common.clone(),
-                target: target.clone(),
-                kinds: vec![Kind::Threads, Kind::Histogram, Kind::Memory],
-                reason: None,
-            },
-            dump: DumpSettings::automatic(common.clone(), target),
+            dump: DumpSettings::automatic(common.clone(), TargetSettings::read(layers)?),
             flags: flags.clone(),
             config: args.config.config.clone(),
             conditions,
         };
         Ok((!automatic.conditions.is_empty()).then_some(automatic))
+    }
+
+    /// Returns the settings for the artefacts that are taken instead of a dump.
+    pub fn instead(&self, reason: String) -> TakeSettings {
+        TakeSettings {
+            common: self.dump.common.clone(),
+            target: self.dump.target.clone(),
+            kinds: vec![Kind::Threads, Kind::Histogram, Kind::Memory],
+            reason: Some(reason),
+        }
     }
 
     /// Returns whether any source says `when = "off"` by now. A source that cannot be read says nothing.

@@ -21,7 +21,7 @@ use crate::jvm::heap_level::HeapLevel;
 use crate::jvm::{Jvm, PROC, cgroup, select};
 use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
-use crate::settings::{AutomaticSettings, DumpSettings, TakeSettings};
+use crate::settings::{AutomaticSettings, DumpSettings};
 use crate::watch::permit::{self, Permit};
 use crate::watch::trigger::{Call, Trigger};
 use crate::watch::worth::Growth;
@@ -144,7 +144,7 @@ impl Watcher {
 
     /// Takes small artefacts. They cost the application little, so each pod may take its own.
     fn take_instead(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) -> Duration {
-        let instead = TakeSettings { reason: Some(format!("watch: {why}")), ..settings.instead.clone() };
+        let instead = settings.instead(format!("watch: {why}"));
         for (receipt, result) in take(&instead, jvm, deadline) {
             if let Err(error) = emitted(tell(receipt, result, instead.common.output, false, VERB)) {
                 log::warn!("{}", error.chain());
