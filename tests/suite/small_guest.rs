@@ -22,7 +22,7 @@ const ROUNDS: std::ops::RangeInclusive<usize> = 3..=8;
 const PERIODS: Duration = Duration::from_millis(200);
 
 fn start(version: &str, memory: Option<u64>, store: &std::path::Path) -> Option<Container> {
-    let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=100").arg("markers=9");
+    let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=70").arg("markers=9");
     let container = container.jvm_arg("-Xmx400m").jvm_arg("-XX:+UseSerialGC");
     let container = match memory {
         Some(bytes) => container.memory_limit(bytes),
