@@ -1,6 +1,6 @@
 //! The checksums below the object stores: our crate in the place of `crc-fast`.
 
-use crc_fast::CrcAlgorithm::{Crc32IsoHdlc, Crc32Iscsi, Crc64Nvme};
+use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc32IsoHdlc, Crc64Nvme};
 use crc_fast::Digest;
 
 /// The check values of the CRC catalogue (reveng.sourceforge.io/crc-catalogue) for the bytes `123456789`.
