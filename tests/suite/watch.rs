@@ -339,7 +339,7 @@ fn dump_of_a_killed_jvm_is_stored_as_incomplete() {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
         let Some(builder) = TestJvm::builder(version) else { return };
-        let builder = builder.jvm_arg("-Xmx1200m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=700");
+        let builder = builder.jvm_arg("-Xmx700m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=350");
         let jvm = builder.jvm_arg(format!("-XX:HeapDumpPath={}", path.display())).start();
         jvm.send("oom");
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
