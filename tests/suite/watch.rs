@@ -96,11 +96,11 @@ impl Watcher {
         Self(Some(tool.spawn().hear()))
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         self.0.as_ref().unwrap().signal(signal);
     }
 
-    fn wait(mut self) -> crate::common::tool::Ended {
+    pub fn wait(mut self) -> crate::common::tool::Ended {
         self.0.take().unwrap().wait()
     }
 }
