@@ -105,7 +105,8 @@ async fn one_try(client: &Client, address: &Secret, json: &str, end: Instant) ->
 fn causes(error: reqwest::Error, address: &Secret) -> String {
     let text = with_causes(&error.without_url());
     let url = Url::parse(address.reveal()).ok();
-    match url.as_ref().and_then(Url::host_str).filter(|host| !host.is_empty()) {
+    let host = url.as_ref().and_then(Url::host_str).map(|host| host.trim_matches(['[', ']']));
+    match host.filter(|host| !host.is_empty()) {
         Some(host) => text.replace(host, "[host]"),
         None => text,
     }
