@@ -94,7 +94,10 @@ fn serve(stream: TcpStream, answer: Answer, asked: &Mutex<Vec<(String, String)>>
         Answer::Redirect => {
             write!(writer, "HTTP/1.1 307 X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         }
-        Answer::Never => Ok(std::thread::sleep(Duration::from_secs(60))),
+        Answer::Never => {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        }
         Answer::Drips => loop {
             writer.write_all(b"H")?;
             std::thread::sleep(Duration::from_millis(100));
