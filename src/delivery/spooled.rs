@@ -80,7 +80,7 @@ fn carry(
                     progress.stage(UPLOADING, Some(spool.stored_len()));
                 }
                 sealed(&walk, raw.is_good());
-                walk.classes = classes::of_spool(&histogram, spool);
+                classes::add_of_spool(&mut walk, &histogram, spool);
                 Ok(walk)
             }
             (walked, written) => {

@@ -96,11 +96,11 @@ impl Watcher {
         Self(Some(tool.spawn().hear()))
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         self.0.as_ref().unwrap().signal(signal);
     }
 
-    fn wait(mut self) -> crate::common::tool::Ended {
+    pub fn wait(mut self) -> crate::common::tool::Ended {
         self.0.take().unwrap().wait()
     }
 }
@@ -139,7 +139,21 @@ fn watcher_stores_five_oom_dumps() {
         let receipt = pod.dumps()[0].to_str().unwrap().replace(".hprof.gz", ".json");
         let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
         assert_eq!(receipt["dump"]["walk"]["complete"], true, "{receipt}");
+        assert_tells_the_error(version, &receipt);
     }
+}
+
+/// The JVM's own dump has the stack of the thread that threw the error (`Heap.java`, `exhaust`).
+fn assert_tells_the_error(version: &str, receipt: &serde_json::Value) {
+    assert_eq!((&receipt["reason"], &receipt["dump"]["pid"]), (&"OutOfMemoryError".into(), &1.into()), "{receipt}");
+    let begun = receipt["dump"]["begun"].as_str().unwrap_or_default();
+    assert!(
+        begun.starts_with("20") && begun.ends_with('Z') && begun[..19] <= receipt["stored"].as_str().unwrap()[..19],
+        "{receipt}"
+    );
+    let stack = &receipt["dump"]["walk"]["out_of_memory_stack"];
+    let frame = |at: usize| stack[at].as_str().unwrap_or_default();
+    assert!(frame(0).starts_with("Heap.exhaust:") && frame(1).starts_with("Heap."), "JDK {version}: {stack}");
 }
 
 #[test]
