@@ -155,6 +155,19 @@ pub fn new_session() {
     }
 }
 
+/// Gives this thread the processor only when no other thread of its cgroup wants it (SCHED_IDLE, sched(7)). musl's own
+/// function refuses (musl: `src/sched/sched_setscheduler.c`).
+///
+/// # Errors
+/// When the kernel or a filter of system calls refuses.
+pub fn yield_to_all() -> io::Result<()> {
+    let priority: libc::c_int = 0;
+    // SAFETY: the kernel reads a `struct sched_param`, which is one int (Linux: `include/uapi/linux/sched/types.h`), and
+    // `priority` lives through the call. Thread 0 is the calling one.
+    let outcome = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority) };
+    if outcome == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// A level of ISA-L.
 #[cfg(feature = "isal")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
