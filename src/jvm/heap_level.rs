@@ -14,6 +14,21 @@ const COLLECTIONS: u64 = 2;
 /// begins no mark (G1: below `InitiatingHeapOccupancyPercent`).
 const WATCHED_FOR: Duration = Duration::from_secs(30);
 
+/// Shortest time over which a growth is measured.
+const GROWS_FOR: Duration = Duration::from_secs(8);
+
+/// Looks after a full collection before its level counts: the JVM counts it some milliseconds before it tells the use
+/// (JDK: `genCollectedHeap.cpp`, `collect_generation` and `gc_epilogue`).
+const LOOKS_AFTER_FULL: u32 = 2;
+
+/// The lowest use since a full collection that stopped the application.
+#[derive(Debug)]
+struct AfterFull {
+    collections: u64,
+    lowest: u64,
+    looks: u32,
+}
+
 /// The use of the old generation, watched over some time.
 #[derive(Debug, Default)]
 pub struct HeapLevel {
@@ -23,6 +38,8 @@ pub struct HeapLevel {
     by_pauses: VecDeque<(u64, u64)>,
     /// Each use of the last [`WATCHED_FOR`]. The oldest one comes first.
     recent: VecDeque<(Instant, u64)>,
+    /// The first one is from before the full collections that were seen.
+    after_full: VecDeque<AfterFull>,
     since: Option<Instant>,
     most: u64,
 }
@@ -37,6 +54,7 @@ impl HeapLevel {
         while self.recent.front().is_some_and(|(then, _)| at.duration_since(*then) > WATCHED_FOR) {
             self.recent.pop_front();
         }
+        self.look_after_full(counters.full_collections(), used);
         let Some(collections) = counters.old_collections() else { return };
         self.first.get_or_insert(collections);
         match self.by_pauses.back_mut() {
@@ -47,6 +65,51 @@ impl HeapLevel {
         while self.by_pauses.front().is_some_and(|(pauses, _)| *pauses <= gone) {
             self.by_pauses.pop_front();
         }
+    }
+
+    fn look_after_full(&mut self, full: Option<u64>, used: u64) {
+        let Some(collections) = full else { return };
+        match self.after_full.back_mut().filter(|last| last.collections == collections) {
+            Some(last) => {
+                last.lowest = last.lowest.min(used);
+                last.looks += 1;
+            }
+            None => self.after_full.push_back(AfterFull { collections, lowest: used, looks: 1 }),
+        }
+        if self.after_full.len() > 3 {
+            self.after_full.pop_front();
+        }
+    }
+
+    /// Returns the level by the last full collection alone, or else the level, and its maximum. For a heap that is full
+    /// before its collector has run twice.
+    pub fn known_early(&self) -> Option<(u64, u64)> {
+        let seen = || {
+            let mut latest = self.after_full.iter().skip(1).rev();
+            let last = latest.next()?;
+            match latest.next() {
+                _ if last.looks >= LOOKS_AFTER_FULL => Some(last.lowest),
+                Some(before) => Some(last.lowest.min(before.lowest)),
+                None => None,
+            }
+        };
+        seen().map(|lowest| (lowest, self.most)).or_else(|| self.known())
+    }
+
+    /// Returns the time until the old generation is full, if it goes on growing as in the last [`WATCHED_FOR`]. It must
+    /// have grown in both halves of that time: one step, as at the first collection, is no growth.
+    pub fn full_in(&self) -> Option<Duration> {
+        let (first, middle) = (self.recent.front()?, self.recent.get(self.recent.len() / 2)?);
+        let last = self.recent.back()?;
+        if last.0.duration_since(first.0) < GROWS_FOR {
+            return None;
+        }
+        let per_second = |from: &(Instant, u64), to: &(Instant, u64)| {
+            let grown = to.1.checked_sub(from.1).filter(|grown| *grown > 0)?;
+            Some(grown as f64 / to.0.duration_since(from.0).as_secs_f64())
+        };
+        let slowest = per_second(first, middle)?.min(per_second(middle, last)?);
+        Duration::try_from_secs_f64(self.most.saturating_sub(last.1) as f64 / slowest).ok()
     }
 
     /// Returns the level and its maximum; `None` before it is known.
@@ -131,6 +194,37 @@ mod tests {
         let serial = |count, used| counters(Some("Copy:MSC"), Some((1, "MSC", count)), used);
         let looks = [serial(4, 390), serial(5, 350), serial(5, 380), serial(6, 360), serial(6, 390), serial(7, 370)];
         assert_eq!(levels(looks), [None, None, None, Some(350), Some(350), Some(360)]);
+    }
+
+    #[test]
+    fn one_full_collection_tells_the_level_early() {
+        let mut level = HeapLevel::default();
+        let start = Instant::now();
+        let mut early = |second, full, used| {
+            let serial = counters(Some("Copy:MSC"), Some((1, "MSC", full)), used);
+            level.look(start + Duration::from_secs(second), &serial);
+            level.known_early().map(|(used, _)| used >> 20)
+        };
+        assert_eq!([early(0, 4, 100), early(1, 4, 390)], [None, None], "no collection was seen");
+        assert_eq!(early(2, 5, 390), None, "the use may be that before the collection");
+        assert_eq!([early(3, 5, 350), early(4, 5, 370)], [Some(350), Some(350)]);
+        assert_eq!([early(5, 6, 399), early(6, 7, 380)], [Some(350), Some(380)]);
+        assert_eq!(early(7, 7, 60), Some(60));
+    }
+
+    #[test]
+    fn growth_tells_when_the_heap_is_full() {
+        let mut level = HeapLevel::default();
+        let start = Instant::now();
+        let mut full_in = |second, used| {
+            level.look(start + Duration::from_secs(second), &counters(None, None, used));
+            level.full_in()
+        };
+        assert_eq!([full_in(0, 0), full_in(4, 200)], [None, None], "too short a time");
+        assert_eq!(full_in(8, 200), None, "one step");
+        assert_eq!(full_in(12, 300), Some(Duration::from_secs(4)));
+        assert_eq!(full_in(16, 400), Some(Duration::ZERO));
+        assert_eq!(full_in(17, 90), None);
     }
 
     #[test]
