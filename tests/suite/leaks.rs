@@ -1,5 +1,6 @@
 //! `watch --when` beside JVMs that leak until the kernel kills them, or an OutOfMemoryError ends them. `make endurance`
-//! makes twenty of them: `JMAP_DUMP_TEST_LEAKS` is their number. Each line tells what the store had at the end.
+//! makes twenty of them: `JMAP_DUMP_TEST_LEAKS` is their number, and
+//! `JMAP_DUMP_TEST_LEAK_FIRST` the first one. Each line tells what the store had at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -217,10 +218,11 @@ fn run(leak: Leak) -> Result<(String, bool), String> {
 
 #[test]
 fn leaks_are_stored_before_their_containers_end() {
-    let Some(count) = std::env::var("JMAP_DUMP_TEST_LEAKS").ok().and_then(|text| text.parse().ok()) else {
+    let number = |name: &str| -> Option<usize> { std::env::var(name).ok()?.parse().ok() };
+    let Some(count) = number("JMAP_DUMP_TEST_LEAKS") else {
         return bed::skip("twenty leaks take half an hour; make endurance runs them");
     };
-    let first = std::env::var("JMAP_DUMP_TEST_LEAK_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let first = number("JMAP_DUMP_TEST_LEAK_FIRST").unwrap_or(0);
     assert!(bed::classes().join("Leak.class").exists(), "run tests/bed/install.sh");
     let (queue, results) = (Mutex::new(first..first + count), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
