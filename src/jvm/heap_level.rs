@@ -29,6 +29,12 @@ struct AfterFull {
     looks: u32,
 }
 
+/// Collections whose lowest use must have risen, one after the other, before the use since the last one counts early.
+const RISING: usize = 3;
+
+/// The least rise from one collection to the next, as a part of the maximum.
+const RISE: u64 = 50;
+
 /// The use of the old generation, watched over some time.
 #[derive(Debug, Default)]
 pub struct HeapLevel {
@@ -38,6 +44,8 @@ pub struct HeapLevel {
     by_pauses: VecDeque<(u64, u64)>,
     /// Each use of the last [`WATCHED_FOR`]. The oldest one comes first.
     recent: VecDeque<(Instant, u64)>,
+    /// The number of each collection since the first look, and the lowest use after it. The oldest one comes first.
+    floors: VecDeque<(u64, u64)>,
     /// The first one is from before the full collections that were seen.
     after_full: VecDeque<AfterFull>,
     since: Option<Instant>,
@@ -56,7 +64,15 @@ impl HeapLevel {
         }
         self.look_after_full(counters.full_collections(), used);
         let Some(collections) = counters.old_collections() else { return };
-        self.first.get_or_insert(collections);
+        let first = *self.first.get_or_insert(collections);
+        let number = collections.pauses.saturating_sub(first.pauses) / first.per_collection.max(1);
+        match self.floors.back_mut().filter(|(last, _)| *last == number) {
+            Some((_, lowest)) => *lowest = used.min(*lowest),
+            None => self.floors.push_back((number, used)),
+        }
+        if self.floors.len() > RISING + 1 {
+            self.floors.pop_front();
+        }
         match self.by_pauses.back_mut() {
             Some((pauses, lowest)) if *pauses == collections.pauses => *lowest = used.min(*lowest),
             _ => self.by_pauses.push_back((collections.pauses, used)),
@@ -81,19 +97,32 @@ impl HeapLevel {
         }
     }
 
-    /// Returns the level by the last full collection alone, or else the level, and its maximum. For a heap that is full
-    /// before its collector has run twice.
+    /// Returns the level as far as fewer collections tell it, and its maximum. For a heap that is full before its
+    /// collector has run twice more.
     pub fn known_early(&self) -> Option<(u64, u64)> {
-        let seen = || {
-            let mut latest = self.after_full.iter().skip(1).rev();
-            let last = latest.next()?;
-            match latest.next() {
-                _ if last.looks >= LOOKS_AFTER_FULL => Some(last.lowest),
-                Some(before) => Some(last.lowest.min(before.lowest)),
-                None => None,
-            }
-        };
-        seen().map(|lowest| (lowest, self.most)).or_else(|| self.known())
+        let known = self.known().map(|(lowest, _)| lowest);
+        let early = [known, self.lowest_after_full(), self.risen()].into_iter().flatten().max();
+        early.map(|lowest| (lowest, self.most))
+    }
+
+    /// Returns the lowest use since the last full collection.
+    fn lowest_after_full(&self) -> Option<u64> {
+        let mut latest = self.after_full.iter().skip(1).rev();
+        let last = latest.next()?;
+        match latest.next() {
+            _ if last.looks >= LOOKS_AFTER_FULL => Some(last.lowest),
+            Some(before) => Some(last.lowest.min(before.lowest)),
+            None => None,
+        }
+    }
+
+    /// Returns the lowest use since the last collection, if that of the collections before rose from each to the next:
+    /// what lives grows.
+    fn risen(&self) -> Option<u64> {
+        let floors: Vec<u64> = self.floors.iter().map(|(_, lowest)| *lowest).collect();
+        let (now, before) = floors.split_last().filter(|(_, before)| before.len() == RISING)?;
+        let rises = before.is_sorted_by(|one, next| one.saturating_add(self.most / RISE) <= *next);
+        (rises && before.last() <= Some(now)).then_some(*now)
     }
 
     /// Returns the time until the old generation is full, if it goes on growing as in the last [`WATCHED_FOR`]. It must
@@ -210,6 +239,23 @@ mod tests {
         assert_eq!([early(3, 5, 350), early(4, 5, 370)], [Some(350), Some(350)]);
         assert_eq!([early(5, 6, 399), early(6, 7, 380)], [Some(350), Some(380)]);
         assert_eq!(early(7, 7, 60), Some(60));
+    }
+
+    #[test]
+    fn level_that_rises_is_known_early() {
+        let early = |uses: &[i64]| {
+            let (mut level, start) = (HeapLevel::default(), Instant::now());
+            for (second, used) in (0..).zip(uses) {
+                let g1 = counters(Some("GarbageFirst"), Some((2, "marks", second / 3 * 2)), *used);
+                level.look(start + Duration::from_secs(second.cast_unsigned()), &g1);
+            }
+            level.known_early().map(|(used, _)| used >> 20)
+        };
+        let leak = [100, 110, 120, 150, 180, 200, 250, 270, 280, 350];
+        assert_eq!(early(&leak), Some(350), "the level of two collections is 250");
+        assert_eq!(early(&leak[..9]), Some(150));
+        let saw = [100, 110, 120, 90, 180, 200, 100, 270, 280, 350];
+        assert_eq!(early(&saw), Some(100));
     }
 
     #[test]

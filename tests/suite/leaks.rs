@@ -110,7 +110,7 @@ impl Stored {
         let keys = server.objects();
         let mut stored = Self { receipts: BTreeMap::new(), dump_after: None };
         for key in keys.iter().filter(|key| key.ends_with(".gz")) {
-            let stem = key.strip_suffix(".gz").and_then(|rest| rest.rsplit_once('.')).map_or("", |(stem, _)| stem);
+            let stem = key.trim_end_matches(".gz").trim_end_matches(".hprof");
             let Ok(receipt) = std::fs::read(server.object(&format!("{stem}.json"))) else { continue };
             let receipt = serde_json::from_slice(&receipt).map_err(|error| format!("{stem}.json: {error}"))?;
             let path = server.object(key);
@@ -127,7 +127,7 @@ impl Stored {
                 });
                 "hprof"
             } else {
-                stem.rsplit('_').next().unwrap_or(stem)
+                stem.trim_end_matches(".txt").rsplit('_').next().unwrap_or(stem)
             };
             stored.receipts.insert(kind.to_owned(), receipt);
         }
