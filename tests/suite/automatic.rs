@@ -1,8 +1,9 @@
 //! `watch --when`: a full heap is dumped once for all pods, and a healthy one is left alone.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::common::console::Console;
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
@@ -22,6 +23,20 @@ fn told(pod: &Pod, field: &str) -> String {
     pod.status()[field].as_str().unwrap_or_default().to_owned()
 }
 
+/// Has a full collection made about once a second until `done`: two of them show the level to a watcher, which looks as
+/// often.
+#[track_caller]
+fn collect_until(what: &str, jvms: &[&Console], done: impl Fn() -> bool) {
+    let mut collected = None::<Instant>;
+    wait_until(what, || {
+        if collected.is_none_or(|at| at.elapsed() > Duration::from_millis(1200)) {
+            jvms.iter().for_each(|jvm| drop(jvm.say("gc")));
+            collected = Some(Instant::now());
+        }
+        done()
+    });
+}
+
 fn has_attach_socket(jvm: &TestJvm) -> bool {
     Path::new(&format!("/tmp/.java_pid{}", jvm.pid())).exists()
 }
@@ -33,12 +48,7 @@ fn full_heap_is_dumped_by_the_watcher_once() {
         let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg(collector).arg("mb=90").arg("markers=4711").start();
         let _watcher = watch(&pod, "markers=4711", &["heap>30%"]);
         wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
-        for _ in 0..3 {
-            // Two collections show the level. The watcher looks once a second.
-            jvm.say("gc");
-            std::thread::sleep(Duration::from_millis(1200));
-        }
-        wait_until("the dump", || told(&pod, "last_automatic").contains(".hprof.gz"));
+        collect_until("the dump", &[&jvm], || told(&pod, "last_automatic").contains(".hprof.gz"));
         let dumps = pod.dumps();
         assert_eq!(dumps.len(), 1, "JDK {version}");
         assert_eq!(assert_complete(&dumps[0]).of("Marker"), 4711, "JDK {version}");
@@ -104,11 +114,7 @@ fn twenty_watchers_pause_an_application_once() {
     let storms = [with, without];
     let all_tell = |field: &str| storms.iter().all(|storm| storm.tell(field).is_some());
     wait_until("all looks", || all_tell("looking_at"));
-    for _ in 0..3 {
-        storms.iter().for_each(|storm| drop(storm.jvm.say("gc")));
-        std::thread::sleep(Duration::from_millis(1200));
-    }
-    wait_until("all answers", || all_tell("last_automatic"));
+    collect_until("all answers", &[&storms[0].jvm, &storms[1].jvm], || all_tell("last_automatic"));
     for storm in &storms {
         assert_eq!(storm.store.dumps().len(), 1, "{:?}", storm.tell("last_automatic"));
     }
@@ -144,11 +150,7 @@ fn small_artefacts_do_not_put_off_a_heap_dump() {
         entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(end)).count()
     };
     wait_until("small artefacts", || has("_memory.txt.gz") == 1);
-    for _ in 0..3 {
-        container.say("gc");
-        std::thread::sleep(Duration::from_millis(1200));
-    }
-    wait_until("the dump", || has(".hprof.gz") == 1);
+    collect_until("the dump", &[&container], || has(".hprof.gz") == 1);
     assert_eq!(has("_memory.txt.gz"), 1);
 }
 
