@@ -155,6 +155,69 @@ pub fn new_session() {
     }
 }
 
+/// A level of ISA-L.
+#[cfg(feature = "isal")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IgzipLevel {
+    Zero = 0,
+    One = 1,
+    Three = 3,
+}
+
+/// The compressor of ISA-L. Its tables are made once. The safe wrapper makes them, and clears them, for each call.
+#[cfg(feature = "isal")]
+pub struct Igzip {
+    stream: Box<isal_sys::igzip_lib::isal_zstream>,
+    level: IgzipLevel,
+    /// Memory of the level. ISA-L keeps pointers in it, hence the alignment.
+    tables: Vec<u64>,
+}
+
+#[cfg(feature = "isal")]
+impl Igzip {
+    pub fn new(level: IgzipLevel) -> Self {
+        use isal_sys::igzip_lib::{ISAL_DEF_LVL0_DEFAULT, ISAL_DEF_LVL1_DEFAULT, ISAL_DEF_LVL3_DEFAULT};
+        let bytes = match level {
+            IgzipLevel::Zero => ISAL_DEF_LVL0_DEFAULT,
+            IgzipLevel::One => ISAL_DEF_LVL1_DEFAULT,
+            IgzipLevel::Three => ISAL_DEF_LVL3_DEFAULT,
+        };
+        // SAFETY: the fields are integers and pointers, and zero is a value of each.
+        let stream = unsafe { Box::new_zeroed().assume_init() };
+        Self { stream, level, tables: vec![0; bytes as usize / size_of::<u64>()] }
+    }
+
+    /// Appends `raw` as a deflate stream, its CRC and its length, to `out`, which must have room for that.
+    ///
+    /// # Errors
+    /// The code of ISA-L (`igzip_lib.h`), for example -1 when `out` has no room.
+    pub fn deflate(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), i32> {
+        use isal_sys::igzip_lib::{COMP_OK, IGZIP_GZIP_NO_HDR, isal_deflate_stateless, isal_deflate_stateless_init};
+        let stream = &mut *self.stream;
+        let room = out.spare_capacity_mut();
+        // SAFETY: `raw`, `room` and the tables are borrowed through both calls, and each length is at most that of its
+        // memory. ISA-L reads `raw` only. It writes `total_out` bytes from the start of `room`, and these are the bytes
+        // by which `out` grows.
+        unsafe {
+            isal_deflate_stateless_init(stream);
+            stream.level = self.level as u32;
+            stream.level_buf = self.tables.as_mut_ptr().cast();
+            stream.level_buf_size = size_of_val(self.tables.as_slice()) as u32;
+            stream.gzip_flag = IGZIP_GZIP_NO_HDR as u16;
+            stream.end_of_stream = 1;
+            stream.next_in = raw.as_ptr().cast_mut();
+            stream.avail_in = u32::try_from(raw.len()).map_err(|_| -1)?;
+            stream.next_out = room.as_mut_ptr().cast();
+            stream.avail_out = room.len().min(u32::MAX as usize) as u32;
+            match isal_deflate_stateless(stream) {
+                code if code == COMP_OK as i32 => out.set_len(out.len() + stream.total_out as usize),
+                code => return Err(code),
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

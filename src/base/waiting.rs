@@ -113,6 +113,10 @@ impl Gate {
         self.0.enter();
     }
 
+    pub fn is_open(&self) -> bool {
+        self.0.is_entered()
+    }
+
     /// Waits until the gate is open, or the stages halt.
     pub fn wait(&self, halt: &Halt) {
         select! {

@@ -1,4 +1,4 @@
-//! What flows between the stages: blocks of a raw dump become gzip members. Each carries its position.
+//! What flows between the stages: blocks of a raw dump become blocks of gzip members. Each carries its position.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +27,9 @@ pub struct Block {
     pub raw: Page,
 }
 
-/// One gzip member, independent of all others.
+/// A block as gzip members. Each is independent of all others.
 #[derive(Debug)]
-pub struct Member {
+pub struct GzBlock {
     pub slot: Slot,
     pub gz: Page,
-    pub raw_len: u32,
 }

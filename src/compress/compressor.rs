@@ -4,8 +4,8 @@ use std::io;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::block::{Block, Member};
-use super::cpu_share::{CpuShare, step_back};
+use super::block::{Block, GzBlock};
+use super::cpu_share::{Courtesy, CpuShare, Shift, step_back};
 use super::gzip::{CompressError, Encoder};
 use super::pages::Pool;
 use super::source::{Source, SourceError};
@@ -81,7 +81,7 @@ impl Compression {
     }
 }
 
-/// Walks `raw` to its end, counts its objects in `tally`, redacts it, and compresses it. `take` receives the members on
+/// Walks `raw` to its end, counts its objects in `tally`, redacts it, and compresses it. `take` receives the gzip blocks on
 /// a thread of its own. A stage that fails ends the others.
 ///
 /// # Errors
@@ -94,27 +94,32 @@ pub fn compressed<T: Send>(
     progress: &Progress,
     deadline: &Deadline,
     tally: &mut Histogram,
-    take: impl FnOnce(Members<'_>) -> Result<T, PipelineError> + Send,
+    take: impl FnOnce(GzBlocks<'_>) -> Result<T, PipelineError> + Send,
 ) -> (Result<Summary, PipelineError>, Result<T, PipelineError>) {
     let Compression { cpu_share, level, redactor, .. } = compression;
     let (cpu_share, level) = (*cpu_share, *level);
     let StageControl { gate, halt } = control;
     let (raw_pool, gz_pool) = (Pool::new(cpu_share.pages()), Pool::new(cpu_share.pages()));
     let (blocks_in, blocks) = bounded::<Block>(1);
-    let (members_in, members) = bounded::<Member>(1);
+    let (gz_blocks_in, gz_blocks) = bounded::<GzBlock>(1);
     std::thread::scope(|scope| {
-        let worker = |number| {
-            let (blocks, members_in, gz_pool) = (blocks.clone(), members_in.clone(), &gz_pool);
+        let worker = |shift| {
+            let (blocks, gz_blocks_in, gz_pool) = (blocks.clone(), gz_blocks_in.clone(), &gz_pool);
             started(scope, move || {
-                if number >= cpu_share.workers {
+                let is_over = || shift == Shift::Pause && gate.is_open();
+                if shift == Shift::Later {
                     gate.wait(halt);
                 }
-                halt.guarding(|| compress(&blocks, &members_in, gz_pool, halt, level))
+                step_back(if shift == Shift::Pause { Courtesy::Last } else { Courtesy::Behind });
+                halt.guarding(|| compress(&blocks, &gz_blocks_in, gz_pool, halt, level, is_over))
             })
         };
-        let workers: Result<Vec<_>, _> = (0..cpu_share.workers + cpu_share.later).map(worker).collect();
-        drop((blocks, members_in));
-        let taker = started(scope, || halt.guarding(|| take(Members { members, halt })));
+        let workers: Result<Vec<_>, _> = cpu_share.shifts().map(worker).collect();
+        drop((blocks, gz_blocks_in));
+        let taker = started(scope, || {
+            step_back(Courtesy::Behind);
+            halt.guarding(|| take(GzBlocks { gz_blocks, halt }))
+        });
         let (workers, taker) = match (workers, taker) {
             (Ok(workers), Ok(taker)) => (workers, taker),
             (Err(error), _) | (_, Err(error)) => {
@@ -141,45 +146,46 @@ pub fn compressed<T: Send>(
     })
 }
 
-/// Gives out the members as they come, on the thread that takes them.
+/// Gives out the gzip blocks as they come, on the thread that takes them.
 #[derive(Debug)]
-pub struct Members<'a> {
-    members: Receiver<Member>,
+pub struct GzBlocks<'a> {
+    gz_blocks: Receiver<GzBlock>,
     halt: &'a Halt,
 }
 
-impl Members<'_> {
-    /// Returns the next member; `None` when all have come.
+impl GzBlocks<'_> {
+    /// Returns the next block; `None` when all have come.
     ///
     /// # Errors
-    /// When another stage has failed. A channel without a next member does not mean then that all have come.
-    pub fn next(&self) -> Result<Option<Member>, PipelineError> {
-        fail_on_demand("take a member")?;
-        Ok(self.halt.receive(&self.members)?)
+    /// When another stage has failed. A channel without a next block does not mean then that all have come.
+    pub fn next(&self) -> Result<Option<GzBlock>, PipelineError> {
+        fail_on_demand("take a block")?;
+        Ok(self.halt.receive(&self.gz_blocks)?)
     }
 }
 
+/// Compresses blocks until they end, or the shift is over.
 fn compress(
     blocks: &Receiver<Block>,
-    members: &Sender<Member>,
+    gz_blocks: &Sender<GzBlock>,
     pool: &Pool,
     halt: &Halt,
     level: u32,
+    is_over: impl Fn() -> bool,
 ) -> Result<(), PipelineError> {
     let mut encoder = Encoder::new(level);
-    // While the application waits, the JVM's own threads come first: some JVMs dump with two.
-    step_back();
-    loop {
+    while !is_over() {
         // A worker takes a page before it takes a block. So a worker that has the block for which the writer waits can
         // always finish it.
         let page = pool.take(halt)?;
         fail_on_demand("compress")?;
         let Some(block) = halt.receive(blocks)? else { return Ok(()) };
-        let member = encoder.member(&block, page)?;
+        let gz_block = encoder.compress(&block, page)?;
         drop(block);
-        fail_on_demand("hand on a member")?;
-        halt.send(members, member)?;
+        fail_on_demand("hand on a block")?;
+        halt.send(gz_blocks, gz_block)?;
     }
+    Ok(())
 }
 
 /// Lets a test make a stage fail: see [`crate::base::faults`].

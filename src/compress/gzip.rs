@@ -1,17 +1,15 @@
-//! Compresses blocks to gzip members. Each block becomes one member that is independent of all others. So workers need
-//! no order, and a reader can start at any member.
+//! Compresses blocks to gzip members that are independent of all others. So workers need no order, and a reader can
+//! start at any member.
 //!
 //! The first member of the object has a comment by which Eclipse MAT recognises a dump with random access
 //! (`ChunkedGZIPRandomAccessFile`). The JDK writes the same comment (`heapDumperCompression.cpp`, `GZipCompressor`).
 
 use std::io;
 
-use flate2::Crc;
-
-use super::block::{Block, Member, Section, Slot};
+use super::block::{Block, GzBlock, Section, Slot};
+use super::pages::Page;
 #[cfg(feature = "isal")]
-use super::pages::CAPACITY;
-use super::pages::{PAGE, Page};
+use crate::base::sys::{Igzip, IgzipLevel};
 
 /// The first bytes of a member (RFC 1952, section 2.3.1).
 pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -20,6 +18,10 @@ pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const HEADER_WITH_COMMENT: [u8; 10] = [0x1f, 0x8b, 8, 0x10, 0, 0, 0, 0, 0, 255];
 /// As [`HEADER_WITH_COMMENT`], but without a comment.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// Raw bytes in a member, if the block has as many. MAT inflates a whole member to read one object, and keeps as many of
+/// them as have 5 MiB in all (`ChunkedGZIPRandomAccessFile`).
+pub const MEMBER: usize = 128 << 10;
 
 /// The levels of flate2.
 pub const LEVELS: std::ops::RangeInclusive<u32> = 1..=9;
@@ -42,20 +44,20 @@ impl Encoder {
         Self { deflate: Deflate::new(level) }
     }
 
-    /// Compresses `block` to a member in the empty page `gz`.
+    /// Compresses `block` to members in the empty page `gz`.
     ///
     /// # Errors
     /// When deflate refuses.
-    pub fn member(&mut self, block: &Block, mut gz: Page) -> Result<Member, CompressError> {
+    pub fn compress(&mut self, block: &Block, mut gz: Page) -> Result<GzBlock, CompressError> {
         let raw = block.raw.as_slice();
         let out = gz.as_mut_vec();
-        write_header(out, block.slot);
-        self.deflate.compress(raw, out).map_err(|cause| CompressError { len: raw.len(), cause })?;
-        let mut crc = Crc::new();
-        crc.update(raw);
-        out.extend_from_slice(&crc.sum().to_le_bytes());
-        out.extend_from_slice(&crc.amount().to_le_bytes());
-        Ok(Member { slot: block.slot, gz, raw_len: raw.len() as u32 })
+        let mut is_first = block.slot == Slot::FIRST;
+        for member in raw.chunks(MEMBER) {
+            write_header(out, is_first);
+            is_first = false;
+            self.deflate.finish_member(member, out).map_err(|cause| CompressError { len: member.len(), cause })?;
+        }
+        Ok(GzBlock { slot: block.slot, gz })
     }
 }
 
@@ -69,48 +71,48 @@ impl Deflate {
         Self(flate2::Compress::new(flate2::Compression::new(level), false))
     }
 
-    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    /// Appends all of a member that follows its header: deflated bytes, CRC and length (RFC 1952, section 2.3).
+    fn finish_member(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
         self.0.reset();
         match self.0.compress_vec(raw, out, flate2::FlushCompress::Finish) {
-            Ok(flate2::Status::StreamEnd) => Ok(()),
-            Ok(status) => Err(format!("{status:?} with {} bytes out", out.len())),
-            Err(cause) => Err(cause.to_string()),
+            Ok(flate2::Status::StreamEnd) => {}
+            Ok(status) => return Err(format!("{status:?} with {} bytes out", out.len())),
+            Err(cause) => return Err(cause.to_string()),
         }
+        let mut crc = flate2::Crc::new();
+        crc.update(raw);
+        out.extend_from_slice(&crc.sum().to_le_bytes());
+        out.extend_from_slice(&crc.amount().to_le_bytes());
+        Ok(())
     }
 }
 
 /// Compresses by ISA-L: three times as fast as flate2's level 2 at the same size. That is fast enough to keep up with a
 /// JVM.
 #[cfg(feature = "isal")]
-struct Deflate {
-    level: isal::CompressionLevel,
-    /// Made once: a page would have to be filled with zeros for each member.
-    out: Vec<u8>,
-}
+struct Deflate(Igzip);
 
 #[cfg(feature = "isal")]
 impl Deflate {
-    /// Maps the nine levels of flate2 to the three of ISA-L.
+    /// Maps the nine levels of flate2 to three of ISA-L.
     fn new(level: u32) -> Self {
-        let level = match level {
-            1 => isal::CompressionLevel::Zero,
-            2..=5 => isal::CompressionLevel::One,
-            _ => isal::CompressionLevel::Three,
-        };
-        Self { level, out: vec![0; CAPACITY] }
+        Self(Igzip::new(match level {
+            1 => IgzipLevel::Zero,
+            2..=5 => IgzipLevel::One,
+            _ => IgzipLevel::Three,
+        }))
     }
 
-    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-        let len = isal::compress_into(raw, &mut self.out, self.level, isal::Codec::Deflate);
-        out.extend_from_slice(&self.out[..len.map_err(|cause| cause.to_string())?]);
-        Ok(())
+    /// Appends all of a member that follows its header: deflated bytes, CRC and length (RFC 1952, section 2.3).
+    fn finish_member(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+        self.0.deflate(raw, out).map_err(|code| format!("ISA-L returns {code}"))
     }
 }
 
-fn write_header(out: &mut Vec<u8>, slot: Slot) {
-    if slot == Slot::FIRST {
+fn write_header(out: &mut Vec<u8>, is_first: bool) {
+    if is_first {
         out.extend_from_slice(&HEADER_WITH_COMMENT);
-        out.extend_from_slice(format!("HPROF BLOCKSIZE={PAGE}\0").as_bytes());
+        out.extend_from_slice(format!("HPROF BLOCKSIZE={}\0", MEMBER).as_bytes());
     } else {
         out.extend_from_slice(&HEADER);
     }
@@ -139,19 +141,19 @@ mod tests {
 
     use super::*;
     use crate::base::waiting::Halt;
-    use crate::compress::pages::Pool;
+    use crate::compress::pages::{PAGE, Pool};
 
-    fn member_of(raw: &[u8], slot: Slot) -> Vec<u8> {
-        member_at(2, raw, slot)
+    fn members_of(raw: &[u8], slot: Slot) -> Vec<u8> {
+        members_at(2, raw, slot)
     }
 
-    fn member_at(level: u32, raw: &[u8], slot: Slot) -> Vec<u8> {
+    fn members_at(level: u32, raw: &[u8], slot: Slot) -> Vec<u8> {
         let pool = Pool::new(2);
         let mut page = pool.take(&Halt::default()).unwrap();
         page.as_mut_vec().extend_from_slice(raw);
-        let member =
-            Encoder::new(level).member(&Block { slot, raw: page }, pool.take(&Halt::default()).unwrap()).unwrap();
-        member.gz.as_slice().to_vec()
+        let block =
+            Encoder::new(level).compress(&Block { slot, raw: page }, pool.take(&Halt::default()).unwrap()).unwrap();
+        block.gz.as_slice().to_vec()
     }
 
     fn gunzip(gz: &[u8]) -> Vec<u8> {
@@ -163,17 +165,32 @@ mod tests {
     #[test]
     fn members_inflate_by_themselves_and_in_a_row() {
         let second = Slot { section: Section::Head, seq: 1 };
-        let (a, b) = (member_of(b"one", Slot::FIRST), member_of(b"two", second));
+        let (a, b) = (members_of(b"one", Slot::FIRST), members_of(b"two", second));
         assert_eq!(gunzip(&b), b"two");
         assert_eq!(gunzip(&[a, b].concat()), b"onetwo");
     }
 
     #[test]
+    fn block_becomes_members_of_one_size_and_a_rest() {
+        let raw: Vec<u8> = (0..2 * MEMBER + 5).map(|i| (i / 3) as u8).collect();
+        let gz = members_of(&raw, Slot::FIRST);
+        let (mut rest, mut lens) = (&gz[..], Vec::new());
+        while !rest.is_empty() {
+            let mut member = flate2::bufread::GzDecoder::new(rest);
+            lens.push(io::copy(&mut member, &mut io::sink()).unwrap());
+            rest = member.into_inner();
+        }
+        assert_eq!(lens, [MEMBER as u64, MEMBER as u64, 5]);
+        assert!(gunzip(&gz) == raw);
+    }
+
+    #[test]
     fn only_the_first_member_has_the_block_size() {
-        let first = member_of(b"x", Slot::FIRST);
-        assert_eq!(first[3], 0x10);
-        assert!(first[10..].starts_with(b"HPROF BLOCKSIZE=1048576\0"));
-        assert_eq!(member_of(b"x", Slot { section: Section::Heap(0), seq: 0 })[3], 0);
+        let first = members_of(&[0; MEMBER + 1], Slot::FIRST);
+        let comments = first.windows(15).filter(|bytes| bytes.starts_with(b"HPROF BLOCKSIZE")).count();
+        assert_eq!((first[3], comments), (0x10, 1));
+        assert!(first[10..].starts_with(b"HPROF BLOCKSIZE=131072\0"));
+        assert_eq!(members_of(b"x", Slot { section: Section::Heap(0), seq: 0 })[3], 0);
     }
 
     #[test]
@@ -186,7 +203,7 @@ mod tests {
             })
             .collect();
         for level in LEVELS {
-            assert!(gunzip(&member_at(level, &noise, Slot::FIRST)) == noise, "level {level}");
+            assert!(gunzip(&members_at(level, &noise, Slot::FIRST)) == noise, "level {level}");
         }
     }
 }

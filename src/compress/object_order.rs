@@ -1,27 +1,27 @@
-//! The order of the members in the object, and where each lies in the spool file. No I/O.
+//! The order of the blocks in the object, and where each lies in the spool file. No I/O.
 
 use std::collections::BTreeMap;
 
 use super::block::Slot;
 
-/// The range of a member in the spool file.
+/// The range of a block in the spool file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
     pub offset: u64,
     pub len: u64,
 }
 
-/// The range of a member in the spool file, with its offset in the object.
+/// The range of a block in the spool file, with its offset in the object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placed {
     pub at: u64,
     pub extent: Extent,
 }
 
-/// The members of a spool, in the order in which the object has them.
+/// The blocks of a spool, in the order in which the object has them.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// Members that are not yet known to be next in the object.
+    /// Blocks that are not yet known to be next in the object.
     pub waiting: BTreeMap<Slot, Extent>,
     /// The object from its start, as far as its order is known.
     pub ready: Vec<Placed>,
@@ -33,7 +33,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Places the members that follow without a gap inside the head.
+    /// Places the blocks that follow without a gap inside the head.
     pub fn place_known(&mut self) {
         while let Some(next) = self.next {
             let Some(extent) = self.waiting.remove(&next) else { return };

@@ -6,12 +6,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::waiting::{Halt, Halted};
 
-/// Raw bytes in a page, and so in a gzip member. MAT's cache is made for this block size.
+/// Raw bytes in a page.
 pub const PAGE: usize = 1 << 20;
 
-/// Capacity of a page in bytes, so that it has room for a member whose bytes do not compress. Level 1 uses only the
-/// fixed codes, which have at most 9 bits for a byte (RFC 1951, section 3.2.6). The gzip header and trailer take less
-/// than 64 bytes. zlib-rs panics when it has less room.
+/// Capacity of a page in bytes, so that it has room for members whose bytes do not compress. Level 1 uses only the
+/// fixed codes, which have at most 9 bits for a byte (RFC 1951, section 3.2.6). The gzip header and trailer of a
+/// member take less than 64 bytes. zlib-rs panics when it has less room.
 pub const CAPACITY: usize = PAGE + PAGE / 8 + 4096;
 
 /// Hands out a fixed number of pages, and takes each back when it is dropped.

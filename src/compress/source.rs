@@ -68,6 +68,11 @@ pub trait Source {
     /// When the dump cannot be read, or its maker has failed.
     fn next(&mut self, page: &mut Vec<u8>) -> Result<Option<Section>, SourceError>;
 
+    /// Returns whether all bytes come in the section `Head`, and so in the order of the object.
+    fn is_sequential(&self) -> bool {
+        true
+    }
+
     /// Returns the defects of the bytes that have come.
     fn flaws(&self) -> Flaws {
         Flaws::default()

@@ -1,4 +1,4 @@
-//! Keeps the compressed dump on disk until the store has confirmed it. Members are appended as they come. Only the
+//! Keeps the compressed dump on disk until the store has confirmed it. Blocks are appended as they come. Only the
 //! spool knows the order of the object, and it reads in that order at any offset.
 
 use std::fs::{File, Metadata};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 
-use super::block::{Member, Slot};
+use super::block::{GzBlock, Slot};
 use super::object_order::{Extent, Order, Placed};
 use super::page_hashes::PageHashes;
 use super::pages::PAGE;
@@ -104,24 +104,24 @@ impl Spool {
         pieces
     }
 
-    /// Appends a member.
+    /// Appends a block.
     ///
     /// # Errors
     /// When the file cannot be written, or would take memory that is needed.
-    pub fn append(&self, member: &Member) -> io::Result<()> {
+    pub fn append(&self, block: &GzBlock) -> io::Result<()> {
         let offset = self.lock().file_len;
-        let bytes = member.gz.as_slice();
+        let bytes = block.gz.as_slice();
         self.ration.take(bytes.len() as u64)?;
         door("write the spool", || self.file.write_all_at(bytes, offset))?;
         let mut order = self.lock();
         order.file_len += bytes.len() as u64;
-        order.waiting.insert(member.slot, Extent { offset, len: bytes.len() as u64 });
+        order.waiting.insert(block.slot, Extent { offset, len: bytes.len() as u64 });
         order.place_known();
         self.grown.notify_all();
         Ok(())
     }
 
-    /// Makes the order final: all members are in.
+    /// Makes the order final: all blocks are in.
     pub fn seal(&self) {
         let mut order = self.lock();
         order.place_rest();
@@ -157,7 +157,7 @@ impl Spool {
         self.lock().file_len
     }
 
-    /// Returns whether the file holds the members in the object's order, and so is the object.
+    /// Returns whether the file holds the blocks in the object's order, and so is the object.
     pub fn is_in_order(&self) -> bool {
         let order = self.lock();
         order.sealed && order.ready.iter().all(|placed| placed.at == placed.extent.offset)

@@ -3,10 +3,10 @@ use crate::base::waiting::Halt;
 use crate::compress::block::Section;
 use crate::compress::pages::Pool;
 
-fn member(pool: &Pool, section: Section, seq: u32, text: &str) -> Member {
+fn block(pool: &Pool, section: Section, seq: u32, text: &str) -> GzBlock {
     let mut gz = pool.take(&Halt::default()).unwrap();
     gz.as_mut_vec().extend_from_slice(text.as_bytes());
-    Member { slot: Slot { section, seq }, gz, raw_len: 1 }
+    GzBlock { slot: Slot { section, seq }, gz }
 }
 
 fn object(spool: &Spool) -> String {
@@ -27,7 +27,7 @@ fn sealed_spool_reads_in_the_object_s_order() {
         (Section::Heap(0), 0, "c"),
         (Section::Head, 0, "a"),
     ] {
-        spool.append(&member(&pool, section, seq, text)).unwrap();
+        spool.append(&block(&pool, section, seq, text)).unwrap();
     }
     spool.seal();
     assert_eq!(object(&spool), "abcddeeef");
@@ -47,8 +47,8 @@ fn sealed_spool_reads_in_the_object_s_order() {
 #[test]
 fn the_start_of_a_sequential_dump_is_ready_before_the_seal() {
     let (pool, spool) = (Pool::new(1), Spool::new(tempfile::tempfile().unwrap()));
-    spool.append(&member(&pool, Section::Head, 1, "b")).unwrap();
-    spool.append(&member(&pool, Section::Head, 0, "a")).unwrap();
+    spool.append(&block(&pool, Section::Head, 1, "b")).unwrap();
+    spool.append(&block(&pool, Section::Head, 0, "a")).unwrap();
     assert_eq!(spool.wait_ready(0, 2), Some(Ready { len: 2, last: false }));
     spool.seal();
     assert_eq!(spool.wait_ready(0, 9), Some(Ready { len: 2, last: true }));

@@ -7,7 +7,7 @@ use crossbeam_channel::{SendTimeoutError, Sender};
 
 use super::block::{Block, Section, Slot};
 use super::compressor::{PipelineError, StageControl};
-use super::cpu_share::step_back;
+use super::cpu_share::{Courtesy, step_back};
 use super::pages::Pool;
 use super::source::{DUMPING, Flaws, Scrutiny, Source, SourceError};
 use crate::base::deadline::{Deadline, tick};
@@ -67,6 +67,7 @@ pub(super) fn walk(
     let mut sections: BTreeMap<Section, SectionWalk> = BTreeMap::new();
     let (paused, mut runs_again, mut bytes, mut damage) = (raw.pauses(), false, 0, None);
     let scrutiny = raw.scrutiny();
+    step_back(Courtesy::Behind);
     loop {
         if !raw.is_written() {
             deadline.check(doing(raw))?;
@@ -78,7 +79,6 @@ pub(super) fn walk(
                 progress.go_on(name, total);
             }
             control.gate.open();
-            step_back();
         }
         let mut page = busily(raw, control, deadline, |time| pool.take_within(time))?;
         door("read the dump", || Ok(())).map_err(SourceError::from)?;

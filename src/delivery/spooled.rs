@@ -11,8 +11,8 @@ use super::{Context, Delivery};
 use crate::base::faults::door;
 use crate::base::units::hex;
 use crate::base::waiting::{joined, started};
-use crate::compress::block::{Member, Section, Slot};
-use crate::compress::compressor::{Compression, Members, PipelineError, StageControl, compressed};
+use crate::compress::block::{GzBlock, Section, Slot};
+use crate::compress::compressor::{Compression, GzBlocks, PipelineError, StageControl, compressed};
 use crate::compress::pages::PAGE;
 use crate::compress::source::{Scrutiny, Source};
 use crate::compress::spool::Spool;
@@ -50,23 +50,39 @@ fn carry(
 ) -> Result<Delivery, PipelineError> {
     let (begun, part_size, cpu_share) = (Instant::now(), compression.part_size, compression.cpu_share);
     let early = upload.filter(|upload| upload.takes_parts_early());
-    let uploads = early.is_some();
+    let (uploads, sequential) = (early.is_some(), raw.is_sequential());
     let (control, mut histogram) = (StageControl::default(), Histogram::new());
     std::thread::scope(|scope| {
-        // After a panic, the reader of the spool must not wait for members that never come.
+        // After a panic, the reader of the spool must not wait for blocks that never come.
         let watch = GiveUpOnPanic(spool);
-        let feeder = started(scope, || {
-            if early.is_some() && !cpu_share.uploads_early {
+        let reads_again = uploads || !sequential;
+        let feed = || {
+            if uploads && !cpu_share.uploads_early {
                 control.gate.wait(&control.halt);
             }
             let is_over = || control.halt.is_tripped();
-            control.halt.guarding(|| feed(spool, part_size, early, progress, &is_over).map_err(PipelineError::Spool))
-        })
-        .map_err(PipelineError::NoThread)?;
-        let (walked, written) = compressed(raw, compression, &control, progress, deadline, &mut histogram, |members| {
-            // The file of a sequential dump is the object itself, and can be kept as it is.
-            in_order(&members, cpu_share.pages(), |member| spool.append(&member).map_err(PipelineError::Spool))
-        });
+            control.halt.guarding(|| {
+                feed(spool, part_size, early, !sequential, progress, &is_over).map_err(PipelineError::Spool)
+            })
+        };
+        let feeder = reads_again.then(|| started(scope, feed)).transpose().map_err(PipelineError::NoThread)?;
+        let mut hash = sequential.then(|| digest::Context::new(&SHA256));
+        let (walked, written) =
+            compressed(raw, compression, &control, progress, deadline, &mut histogram, |gz_blocks| {
+                // The file of a sequential dump is the object itself, and can be kept as it is.
+                in_order(&gz_blocks, cpu_share.pages(), |block| {
+                    // The hash comes first, because its bytes are still in the processor's cache.
+                    if let Some(hash) = &mut hash {
+                        hash.update(block.gz.as_slice());
+                    }
+                    spool.append(&block).map_err(PipelineError::Spool)?;
+                    if !reads_again {
+                        let end = spool.stored_len();
+                        drop_cache_between(spool, end - block.gz.as_slice().len() as u64, end);
+                    }
+                    Ok(())
+                })
+            });
         drop(watch);
         let took = begun.elapsed();
         let walked = match (walked, written) {
@@ -88,10 +104,12 @@ fn carry(
                 Err(first_cause([walked.err(), written.err()]))
             }
         };
-        let (walk, (digest, sent)) = match (walked, joined(feeder)) {
+        let fed = feeder.map_or(Ok(Fed { hash: None, sent: Ok(()) }), joined);
+        let (walk, Fed { hash: hash_again, sent }) = match (walked, fed) {
             (Ok(walk), Ok(fed)) => (walk, fed),
             (walked, fed) => return Err(first_cause([walked.err(), fed.err()])),
         };
+        let digest = digest_of(spool, hash.or(hash_again));
         let blanked = compression.blanked();
         let sending = uploads.then(|| begun.elapsed() - took);
         Ok(Delivery { walk, digest, sent, spool: None, took, sending, blanked })
@@ -113,23 +131,23 @@ impl Drop for GiveUpOnPanic<'_> {
     }
 }
 
-/// Passes members to `take` in the order of their section.
+/// Passes blocks to `take` in the order of their section.
 ///
 /// # Errors
-/// Errors of `take`. [`PipelineError::Halted`] if members are missing, because the worker that had them has failed.
+/// Errors of `take`. [`PipelineError::Halted`] if blocks are missing, because the worker that had them has failed.
 pub fn in_order(
-    members: &Members<'_>,
+    gz_blocks: &GzBlocks<'_>,
     pages: usize,
-    mut take: impl FnMut(Member) -> Result<(), PipelineError>,
+    mut take: impl FnMut(GzBlock) -> Result<(), PipelineError>,
 ) -> Result<(), PipelineError> {
     let mut next: BTreeMap<Section, u32> = BTreeMap::new();
-    let mut early: BTreeMap<Slot, Member> = BTreeMap::new();
-    while let Some(member) = members.next()? {
-        let section = member.slot.section;
-        early.insert(member.slot, member);
+    let mut early: BTreeMap<Slot, GzBlock> = BTreeMap::new();
+    while let Some(block) = gz_blocks.next()? {
+        let section = block.slot.section;
+        early.insert(block.slot, block);
         let seq = next.entry(section).or_insert(0);
-        while let Some(member) = early.remove(&Slot { section, seq: *seq }) {
-            take(member)?;
+        while let Some(block) = early.remove(&Slot { section, seq: *seq }) {
+            take(block)?;
             *seq += 1;
         }
         if early.len() >= pages {
@@ -142,28 +160,43 @@ pub fn in_order(
 /// Bytes of the spool that may be in the page cache, which is charged to the container.
 const CACHED: u64 = 32 << 20;
 
-/// Reads the object in its order, hashes all of it, and sends it part by part while the store takes them.
+/// Drops the spool from the page cache when [`CACHED`] more bytes have been passed.
+fn drop_cache_between(spool: &Spool, from: u64, to: u64) {
+    if from / CACHED != to / CACHED {
+        spool.drop_cache();
+    }
+}
+
+/// The outcome of reading the object.
+struct Fed {
+    /// `None` if the reader was not to hash it.
+    hash: Option<digest::Context>,
+    sent: Result<(), StoreError>,
+}
+
+/// Reads the object in its order, hashes it if nobody else does, and sends it part by part while the store takes them.
 fn feed(
     spool: &Spool,
     part_size: u64,
-    upload: Option<&mut Upload>,
+    mut upload: Option<&mut Upload>,
+    hashes: bool,
     progress: &Progress,
     is_over: &dyn Fn() -> bool,
-) -> io::Result<(Digest, Result<(), StoreError>)> {
-    let mut sha256 = digest::Context::new(&SHA256);
-    let (mut bytes, mut number, mut upload, mut sent) = (0, 0, upload, Ok(()));
+) -> io::Result<Fed> {
+    let mut hash = hashes.then(|| digest::Context::new(&SHA256));
+    let (mut bytes, mut number, mut sent) = (0, 0, Ok(()));
     let uploads = upload.is_some();
-    let piece = if upload.is_some() { part_size as usize } else { PAGE };
+    let piece = if uploads { part_size as usize } else { PAGE };
     let mut part = Vec::new();
     while let Some(ready) = spool.wait_ready(bytes, piece) {
         if part.len() != ready.len {
             part = vec![0; ready.len];
         }
         door("read the spool", || spool.read_exact_at(&mut part, bytes))?;
-        sha256.update(&part);
-        if bytes / CACHED != (bytes + ready.len as u64) / CACHED {
-            spool.drop_cache();
+        if let Some(hash) = &mut hash {
+            hash.update(&part);
         }
+        drop_cache_between(spool, bytes, bytes + ready.len as u64);
         bytes += ready.len as u64;
         if let Some(store) = upload.as_deref_mut()
             && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)), is_over)
@@ -175,11 +208,16 @@ fn feed(
             progress.set(bytes);
         }
         number += 1;
-        if ready.last {
+        // Without a store, the rest is read only for the hash.
+        if ready.last || upload.is_none() && hash.is_none() {
             break;
         }
     }
-    Ok((Digest { bytes, sha256: Some(hex(sha256.finish().as_ref())) }, sent))
+    Ok(Fed { hash, sent })
+}
+
+fn digest_of(spool: &Spool, hash: Option<digest::Context>) -> Digest {
+    Digest { bytes: spool.stored_len(), sha256: hash.map(|hash| hex(hash.finish().as_ref())) }
 }
 
 /// Sends a compressed dump that is already whole.
@@ -196,7 +234,8 @@ pub fn send(
     if early.is_some() {
         progress.stage(UPLOADING, Some(spool.stored_len()));
     }
-    feed(spool, part_size, early, progress, &|| false)
+    let Fed { hash, sent } = feed(spool, part_size, early, true, progress, &|| false)?;
+    Ok((digest_of(spool, hash), sent))
 }
 
 #[cfg(test)]
@@ -211,7 +250,7 @@ mod tests {
 
     fn run_over(raw: &[u8]) -> Result<Delivery, PipelineError> {
         let spool = Spool::new(tempfile::tempfile().unwrap());
-        let cpu_share = CpuShare { workers: 1, later: 2, uploads_early: true };
+        let cpu_share = CpuShare { workers: 1, later: 2, uploads_early: true, is_pressed: false };
         let compression = Compression { cpu_share, level: 1, part_size: 5 << 20, redactor: None };
         let deadline = Deadline::after(Duration::from_secs(60)).unwrap();
         let mut raw = Stream::new(raw, Scrutiny::Dump);

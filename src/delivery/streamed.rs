@@ -62,11 +62,11 @@ pub fn run(
     let begun = Instant::now();
     let (pages, part_size) = (compression.cpu_share.pages(), compression.part_size);
     let (control, mut refused) = (StageControl::default(), None);
-    let (walked, sent) = compressed(raw, &mut compression, &control, progress, deadline, histogram, |members| {
+    let (walked, sent) = compressed(raw, &mut compression, &control, progress, deadline, histogram, |gz_blocks| {
         let mut put = |number, part| upload.put_part(number, part, &|| control.halt.is_tripped());
         let mut parts = Parts::new(&mut put, part_size as usize);
-        in_order(&members, pages, |member| {
-            parts.add(member.slot.section, member.gz.as_slice()).map_err(|error| refuse(&mut refused, error))
+        in_order(&gz_blocks, pages, |block| {
+            parts.add(block.slot.section, block.gz.as_slice()).map_err(|error| refuse(&mut refused, error))
         })?;
         parts.finish().map_err(|error| refuse(&mut refused, error))
     });
@@ -141,7 +141,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Holds back the rest of the head until its last bytes come. `gz` is the first member of the heap.
+    /// Holds back the rest of the head until its last bytes come. `gz` is the first block of the heap.
     fn hold_back(&mut self, gz: &[u8]) {
         let head = std::mem::take(&mut self.part);
         self.held = Some(HeldBack { number: self.next, head, heap: gz.to_vec() });
@@ -194,24 +194,24 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// Returns the parts in the order of their numbers, for members in the order in which they come.
-    fn parts_of(members: &[(Section, Vec<u8>)]) -> (BTreeMap<usize, Bytes>, Digest) {
+    /// Returns the parts in the order of their numbers, for gzip blocks in the order in which they come.
+    fn parts_of(blocks: &[(Section, Vec<u8>)]) -> (BTreeMap<usize, Bytes>, Digest) {
         let mut sent = BTreeMap::new();
         let mut put = |number, part| {
             assert!(sent.insert(number, part).is_none(), "part {number} twice");
             Ok(())
         };
         let mut parts = Parts::new(&mut put, PART_MIN as usize);
-        for (section, gz) in members {
+        for (section, gz) in blocks {
             parts.add(*section, gz).unwrap();
         }
         let digest = parts.finish().unwrap();
         (sent, digest)
     }
 
-    fn assert_object(members: &[(Section, Vec<u8>)]) {
-        let (parts, digest) = parts_of(members);
-        let mut ordered = members.to_vec();
+    fn assert_object(blocks: &[(Section, Vec<u8>)]) {
+        let (parts, digest) = parts_of(blocks);
+        let mut ordered = blocks.to_vec();
         ordered.sort_by_key(|(section, _)| *section);
         let object: Vec<u8> = ordered.into_iter().flat_map(|(_, gz)| gz).collect();
         assert!(parts.values().flatten().copied().eq(object.iter().copied()));
@@ -251,12 +251,12 @@ mod tests {
             late in 0..900_000usize,
             end_first in any::<bool>(),
         ) {
-            let mut members: Vec<_> = head.into_iter().map(|len| filled(Section::Head, len, 1)).collect();
-            members.extend(heap.into_iter().enumerate().map(|(i, len)| filled(Section::Heap(0), len, 2 + i as u8)));
-            members.push(filled(Section::Head, late, 100));
-            let at = if end_first { members.len() - 1 } else { members.len() };
-            members.insert(at, filled(Section::End, 40, 101));
-            assert_object(&members);
+            let mut blocks: Vec<_> = head.into_iter().map(|len| filled(Section::Head, len, 1)).collect();
+            blocks.extend(heap.into_iter().enumerate().map(|(i, len)| filled(Section::Heap(0), len, 2 + i as u8)));
+            blocks.push(filled(Section::Head, late, 100));
+            let at = if end_first { blocks.len() - 1 } else { blocks.len() };
+            blocks.insert(at, filled(Section::End, 40, 101));
+            assert_object(&blocks);
         }
     }
 }

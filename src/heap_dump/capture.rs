@@ -112,6 +112,10 @@ impl Source for Capture<'_> {
         (COMPRESSING, self.files.whole_len())
     }
 
+    fn is_sequential(&self) -> bool {
+        self.files.is_sequential()
+    }
+
     fn is_written(&self) -> bool {
         self.answer.is_there()
     }

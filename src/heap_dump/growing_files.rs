@@ -180,6 +180,11 @@ impl<'a> GrowingFiles<'a> {
         self.files.len() > usize::from(self.layout == Layout::Parts)
     }
 
+    /// Returns whether the JVM writes only one file.
+    pub fn is_sequential(&self) -> bool {
+        self.layout != Layout::Parts
+    }
+
     /// Returns the bytes of all files when the JVM is done; `None` if one of them does not tell.
     pub fn whole_len(&mut self) -> Option<u64> {
         self.files.iter_mut().map(|growing| growing.len(true).ok()).sum()

@@ -49,6 +49,7 @@ use estimate::Heap;
 use crate::attach::{AttachError, AttachOperation, VirtualMachine};
 use crate::base::deadline::Deadline;
 use crate::base::units::Bytes;
+use crate::compress::cpu_share::CpuShare;
 use crate::compress::gunzip::OtherBytes;
 use crate::compress::gzip;
 use crate::files::regular_file::NotRegular;
@@ -177,6 +178,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns the share of the processors that the stages may take.
+    pub fn cpu_share(&self) -> CpuShare {
+        let is_pressed = !self.room.surely_holds(self.estimate.as_ref());
+        CpuShare { is_pressed, ..CpuShare::of(self.processors) }
+    }
+
     /// Returns whether there is room to read a whole dump, although it was to be captured.
     pub fn may_be_whole(&self) -> bool {
         self.room.shortage(Manner::Whole).is_none()

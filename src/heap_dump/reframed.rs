@@ -30,6 +30,10 @@ impl Source for Reframed<'_, '_> {
         self.capture.stage_after_pause()
     }
 
+    fn is_sequential(&self) -> bool {
+        self.capture.is_sequential()
+    }
+
     fn is_written(&self) -> bool {
         self.capture.is_written()
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::estimate::Estimate;
 use super::memory_room::{MemoryRoom, Shortage};
 use super::{DiskLimits, Manner, PlanRequest, disk_limit};
 use crate::base::units::Bytes;
@@ -149,6 +150,11 @@ impl Room {
         if free < self.free {
             (self.free, self.limit) = (free, limit);
         }
+    }
+
+    /// Returns whether the largest dump, not compressed, and its copy can lie there, and none of it is memory.
+    pub fn surely_holds(&self, estimate: Option<&Estimate>) -> bool {
+        self.memory.is_none() && estimate.is_some_and(|estimate| estimate.surely_fits(self.free))
     }
 
     /// Returns the memory that is missing for a dump that is read in this manner.

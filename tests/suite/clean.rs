@@ -24,9 +24,9 @@ fn successful_run_leaves_the_object_and_its_texts_only() {
 #[test]
 fn signalled_run_leaves_only_what_its_receipt_names() {
     for (version, signal) in [("17", Signal::TERM), ("25", Signal::INT), ("8", Signal::TERM)] {
-        let Some(shape) = Shape::new(version, 48) else { continue };
+        let Some(shape) = Shape::new(version, 24) else { continue };
         // The moments are spread over the whole length of a run, however fast the machine is.
-        let (length, moments) = (time_of(|| drop(shape.dump().run().expect(0))), 14);
+        let (length, moments) = (time_of(|| drop(shape.dump().run().expect(0))), 9);
         let mut codes = BTreeSet::new();
         for moment in 0..=moments {
             let run = shape.dump().spawn();
@@ -69,7 +69,7 @@ fn a_deadline_ends_the_run_with_its_own_code_and_cleans_up() {
 #[test]
 fn finished_dump_outlives_the_deadline() {
     for version in ["8", "17", "25"] {
-        let Some(shape) = Shape::new(version, 50) else { continue };
+        let Some(shape) = Shape::new(version, 25) else { continue };
         let dump = || shape.dump().args(&["--all", "--level", "9"]);
         let receipt = dump().run().expect(0).receipt();
         // The compression begins with the dump, and is over long after it.

@@ -17,7 +17,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Of each JVM; `JMAP_DUMP_TEST_MOMENTS` makes them more.
 fn moments() -> u32 {
-    std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(7)
+    std::env::var("JMAP_DUMP_TEST_MOMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
 }
 
 #[test]

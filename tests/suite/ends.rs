@@ -35,10 +35,10 @@ fn ended_in_time(tool: Tool, what: &str) -> Ended {
 fn full_store_directory_ends_the_run_with_its_error() {
     for (version, megabytes, sizes) in [
         ("17", 60, &[2, 4, 5, 6, 8, 12][..]),
-        ("8", 250, &[20]),
-        ("17", 250, &[20]),
-        ("21", 250, &[20]),
-        ("25", 250, &[20]),
+        ("8", 125, &[10]),
+        ("17", 125, &[10]),
+        ("21", 125, &[10]),
+        ("25", 125, &[10]),
     ] {
         let Some(shape) = Shape::new(version, megabytes) else { continue };
         for size in sizes {
@@ -132,7 +132,7 @@ fn killed_run_to_standard_output_loses_no_whole_dump() {
 #[test]
 fn waiting_run_sends_the_dump_that_was_sealed_meanwhile() {
     for version in ["8", "17", "25"] {
-        let Some(shape) = Shape::new(version, 200) else { continue };
+        let Some(shape) = Shape::new(version, 48) else { continue };
         assert_second_run_sends_the_first_ones_dump(&shape, version);
     }
 }

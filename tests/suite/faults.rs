@@ -26,8 +26,8 @@ const PAGE: usize = 1 << 20;
 const PLACES: [&str; 7] = [
     "read the dump",
     "compress",
-    "hand on a member",
-    "take a member",
+    "hand on a block",
+    "take a block",
     "write the spool",
     "read the spool",
     "send a part",
@@ -105,10 +105,11 @@ enum Way {
 impl Way {
     const ALL: [Self; 3] = [Self::Spooled, Self::Uploaded, Self::Straight];
 
-    /// A place that another way has as well is tried there, but for the ends of the spool.
+    /// A place that another way has as well is tried there, but for the ends of the spool. A sequential dump is read again
+    /// from the spool only to send it.
     fn places(self) -> impl Iterator<Item = &'static str> {
         let has = move |place: &&str| match (self, place.ends_with("spool"), *place == "send a part") {
-            (Self::Spooled, _, sends) => !sends,
+            (Self::Spooled, _, sends) => !sends && *place != "read the spool",
             (Self::Uploaded, is_of_spool, sends) => is_of_spool || sends,
             (Self::Straight, is_of_spool, _) => !is_of_spool,
         };
@@ -144,9 +145,10 @@ impl Bed {
         let cpu_share = match way {
             // One of them from the start where there are several: the others wait at the gate.
             Way::Spooled | Way::Uploaded => {
-                CpuShare { workers: workers / 2, later: workers - workers / 2, uploads_early: workers > 2 }
+                let (early, uploads_early) = (workers / 2, workers > 2);
+                CpuShare { workers: early, later: workers - early, uploads_early, is_pressed: false }
             }
-            Way::Straight => CpuShare { workers, later: 0, uploads_early: true },
+            Way::Straight => CpuShare { workers, later: 0, uploads_early: true, is_pressed: true },
         };
         let compression = Compression { cpu_share, level: 1, part_size, redactor: None };
         let progress = Progress::silent();

@@ -61,7 +61,7 @@ fn make_old(path: &Path) {
 #[test]
 fn next_run_removes_half_a_dump_without_run_and_guard() {
     for version in ["8", "17", "25"] {
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 80)) else { continue };
         kill_all_at(dump(&server, &shape), &shape, "/spool.hprof.gz");
         let left = shape.dumps.path().read_dir().unwrap().next().unwrap().unwrap().path();
         dump(&server, &shape).run().expect(0);
@@ -76,7 +76,7 @@ fn next_run_removes_half_a_dump_without_run_and_guard() {
 #[test]
 fn raw_dump_outlives_its_run_and_guard() {
     for version in ["8", "17", "25"] {
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 150)) else { continue };
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 80)) else { continue };
         let redacted = || dump(&server, &shape).args(&["--redact=strings", "--keep-class", "com.acme.*"]);
         kill_all_at(redacted(), &shape, "/heap.hprof.upload");
         assert_eq!(dumps_in(&server), Vec::<PathBuf>::new(), "JDK {version}: it was killed too late");

@@ -11,6 +11,7 @@ mod automatic;
 mod bad_input;
 mod binary;
 mod bounds;
+mod checksums;
 mod chinese;
 mod classes;
 mod clean;

@@ -14,7 +14,7 @@ use crate::common::tool::{Ended, Tool};
 
 /// Megabytes of the dump; `JMAP_DUMP_TEST_MEGABYTES` makes it larger.
 fn megabytes() -> u32 {
-    std::env::var("JMAP_DUMP_TEST_MEGABYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(160)
+    std::env::var("JMAP_DUMP_TEST_MEGABYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(90)
 }
 
 /// A dump, plain and gzipped, in a directory of its own.

@@ -2,12 +2,18 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::tempdir;
 
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
-use crate::common::tool::{binary, seconds_of};
+use crate::common::jvm::TestJvm;
+use crate::common::tool::{Tool, binary, seconds_of};
 use crate::containers::INSIDE;
+use crate::harm::Guarded;
 
 /// What the container gets beside what the JVM has taken.
 const SPARE: u64 = 80 << 20;
@@ -22,7 +28,7 @@ const ROUNDS: std::ops::RangeInclusive<usize> = 3..=8;
 const PERIODS: Duration = Duration::from_millis(200);
 
 fn start(version: &str, memory: Option<u64>, store: &std::path::Path) -> Option<Container> {
-    let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=100").arg("markers=9");
+    let container = Container::builder(version)?.cpu_quota(0.5).bind(store, "/store").arg("mb=70").arg("markers=9");
     let container = container.jvm_arg("-Xmx400m").jvm_arg("-XX:+UseSerialGC");
     let container = match memory {
         Some(bytes) => container.memory_limit(bytes),
@@ -101,6 +107,25 @@ fn with_half_a_processor_a_dump_outlives_the_end_of_its_time() {
         let object = store.path().join(receipt["object"]["key"].as_str().unwrap());
         assert_eq!(assert_complete(&object).of("Marker"), 9, "JDK {version}");
     }
+}
+
+/// Neighbours that take each processor for the whole run, before any thread of the tool.
+#[test]
+fn run_among_busy_neighbours_ends_in_its_time_and_loses_nothing() {
+    let Some(jvm) = TestJvm::builder("17") else { return };
+    let (jvm, [store, dumps]) = (jvm.arg("mb=16").arg("markers=9").start(), [(); 2].map(|()| tempdir().unwrap()));
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let neighbour = |_| Guarded(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap());
+    let _neighbours: Vec<_> = (0..processors).map(neighbour).collect();
+    let dump = Tool::dump(jvm.pid(), store.path().to_str().unwrap()).args(&["--all", "--deadline", "20s"]);
+    let begun = Instant::now();
+    let ended = dump.args(&["--dir", dumps.path().to_str().unwrap()]).run();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}: {ended:?}", begun.elapsed());
+    let path = match (ended.code, ended.receipt()["kept"]["path"].as_str()) {
+        (8, Some(kept)) => PathBuf::from(kept),
+        _ => ended.expect(0).stored(),
+    };
+    assert_eq!(assert_complete(path).of("Marker"), 9);
 }
 
 fn pause_of(container: &Container, dump: impl Fn()) -> Duration {

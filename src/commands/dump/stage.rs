@@ -116,7 +116,7 @@ impl Run<'_> {
     ) -> Result<Delivery, Error> {
         let path = format!("{}/{RAW}", plan.dir.here);
         let spool = create_spool(plan, upload.as_deref_mut())?;
-        let (live, waits) = (self.live, CpuShare::of(plan.processors).waits());
+        let (live, waits) = (self.live, plan.cpu_share().waits());
         let redactor = self.redactor(vm);
         let mut capture = Capture::begin(vm, &plan.dir, plan.layout, live, waits, self.deadline)?;
         if self.needs_head_first() {
@@ -170,7 +170,7 @@ impl Run<'_> {
         (plan, redactor): (&Plan, Option<Redactor>),
         upload: Option<&mut Upload>,
     ) -> Result<Delivery, Error> {
-        let compression = self.compression(CpuShare::of(plan.processors), redactor);
+        let compression = self.compression(plan.cpu_share(), redactor);
         let mut begin = None;
         let seal = Seal { run: self, dir: &plan.dir, spooled: &spooled };
         let sealed = |spool: &Spool, walk: &Summary, good: bool| begin = seal.outlive(spool, walk, good);
