@@ -50,6 +50,8 @@ pub struct HeapLevel {
     after_full: VecDeque<AfterFull>,
     since: Option<Instant>,
     most: u64,
+    /// The collector tells the use of the moment.
+    is_momentary: bool,
 }
 
 impl HeapLevel {
@@ -57,6 +59,7 @@ impl HeapLevel {
     pub fn look(&mut self, at: Instant, counters: &PerfData) {
         let Some((used, most)) = counters.old_generation() else { return };
         self.most = most;
+        self.is_momentary = counters.old_use_is_momentary();
         self.since.get_or_insert(at);
         self.recent.push_back((at, used));
         while self.recent.front().is_some_and(|(then, _)| at.duration_since(*then) > WATCHED_FOR) {
@@ -95,6 +98,18 @@ impl HeapLevel {
         if self.after_full.len() > 3 {
             self.after_full.pop_front();
         }
+    }
+
+    /// Returns the level and its maximum for a watcher, which has time. A collector that tells the use of the moment is
+    /// watched for [`WATCHED_FOR`] besides: on a busy machine, much garbage comes while it collects.
+    pub fn known_for_long(&self) -> Option<(u64, u64)> {
+        let (known, most) = self.known()?;
+        if !self.is_momentary {
+            return Some((known, most));
+        }
+        let (since, (last, _)) = (self.since?, self.recent.back()?);
+        let lowest = self.recent.iter().map(|(_, used)| *used).min()?;
+        (last.duration_since(since) >= WATCHED_FOR).then(|| (known.min(lowest), most))
     }
 
     /// Returns the level as far as fewer collections tell it, and its maximum. For a heap that is full before its
@@ -239,6 +254,17 @@ mod tests {
         assert_eq!([early(3, 5, 350), early(4, 5, 370)], [Some(350), Some(350)]);
         assert_eq!([early(5, 6, 399), early(6, 7, 380)], [Some(350), Some(380)]);
         assert_eq!(early(7, 7, 60), Some(60));
+    }
+
+    #[test]
+    fn momentary_use_is_watched_for_a_time() {
+        let (mut level, start) = (HeapLevel::default(), Instant::now());
+        let mut known = |second, used| {
+            level.look(start + Duration::from_secs(second), &shenandoah((second / 3 * 11).cast_signed(), used));
+            level.known_for_long().map(|(used, _)| used >> 20)
+        };
+        let levels: Vec<_> = (0..50).map(|second| known(second, if second == 20 { 120 } else { 380 })).collect();
+        assert_eq!((levels[29], levels[30], levels[49]), (None, Some(120), Some(120)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ const GROWTH_OVER: Duration = Duration::from_secs(10);
 
 /// Time until the JVM stands still for its dump: the permit, the attach, the plan. From then on the application
 /// allocates nothing.
-const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+pub const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The growth of a container's memory.
 #[derive(Debug, Default)]

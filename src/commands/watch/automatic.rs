@@ -25,7 +25,7 @@ use crate::object::pod::Pod;
 use crate::settings::{AutomaticSettings, DumpSettings};
 use crate::watch::permit::{self, Permit};
 use crate::watch::trigger::{Call, SOON, Trigger};
-use crate::watch::worth::Growth;
+use crate::watch::worth::{BEGINS_WITHIN, Growth};
 
 /// The verb, by which hints are worded.
 const VERB: &str = "watch";
@@ -114,28 +114,36 @@ impl Watcher {
             Call::Heap(why) => (why, sight.growth.objection(&look.usage)),
             Call::Memory(why) => (why, Some("the heap is not above its level".to_owned())),
         };
-        let rest = if objection.is_some() { &mut rests.artefacts } else { &mut rests.dump };
-        if rest.is_some_and(|until| Instant::now() < until) {
+        let rests_until = if objection.is_some() { rests.artefacts } else { rests.dump };
+        if is_ahead(rests_until) {
             return;
         }
         log::warn!("pid {}: {why}", sight.jvm.pid());
         let deadline = self.work.at_most(settings.dump.common.deadline);
-        let time = match objection {
-            Some(objection) => {
-                self.take_small(settings, &sight.jvm, &format!("{why}: no heap dump, for {objection}"), &deadline);
-                settings.limits.cooldown
-            }
-            None => self.dump_if_permitted(settings, &sight.jvm, look, why, &deadline),
-        };
-        *rest = Some(Instant::now() + time);
+        let rests_after_artefacts = || Some(Instant::now() + settings.limits.cooldown);
+        if let Some(objection) = objection {
+            self.take_small(settings, &sight.jvm, &format!("{why}: no heap dump, for {objection}"), &deadline);
+            rests.artefacts = rests_after_artefacts();
+            return;
+        }
+        // They are stored even if the application ends before its dump is.
+        let mut first = look.full_in.filter(|left| *left < SOON && !is_ahead(rests.artefacts));
+        // The permit alone may take all the time that is left.
+        if let Some(left) = first.take_if(|left| *left < BEGINS_WITHIN) {
+            self.take_small(settings, &sight.jvm, &before_dump(why, left), &deadline);
+            rests.artefacts = rests_after_artefacts();
+        }
+        let time = self.dump_if_permitted(settings, &sight.jvm, first, why, &deadline);
+        rests.dump = Some(Instant::now() + time);
     }
 
-    /// Returns the time until the next call for a heap dump is heard.
+    /// Asks for the permit, and dumps the heap. If the time that is left may not suffice, small artefacts come before the
+    /// dump. Returns the time until the next call for a heap dump is heard.
     fn dump_if_permitted(
         &self,
         settings: &AutomaticSettings,
         jvm: &Jvm,
-        look: &Look,
+        left_for_dump: Option<Duration>,
         why: &str,
         deadline: &Deadline,
     ) -> Duration {
@@ -143,10 +151,8 @@ impl Watcher {
         let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, jvm.pid(), &run_id());
         match permit::ask(&settings.dump.common.store, &key, settings.limits, deadline) {
             Ok(Permit::Given) => {
-                if let Some(left) = look.full_in.filter(|left| *left < SOON) {
-                    // They are stored even if the application is killed before the dump is.
-                    let first = format!("{why}: before the heap dump, for there may be only {} left", Seconds(left));
-                    self.take_small(settings, jvm, &first, deadline);
+                if let Some(left) = left_for_dump {
+                    self.take_small(settings, jvm, &before_dump(why, left), deadline);
                 }
                 self.dump(settings, jvm, why, deadline)
             }
@@ -210,7 +216,7 @@ impl Sight {
         self.growth.look(now, memory);
         let full_in = self.growth.full_in(memory).into_iter().chain(self.level.full_in()).min();
         let is_soon = full_in.is_some_and(|left| left < SOON);
-        let level = if is_soon { self.level.known_early() } else { self.level.known() };
+        let level = if is_soon { self.level.known_early() } else { self.level.known_for_long() };
         let usage = Usage { heap: level.into(), memory };
         Look { usage, full_in, call: self.trigger.look(now, &usage, full_in) }
     }
@@ -224,6 +230,15 @@ fn emitted(told: Result<Answer, Failed>) -> Result<(), Box<Error>> {
     };
     emit(&answer.text);
     result
+}
+
+/// Returns the reason of small artefacts that are taken before a heap dump.
+fn before_dump(why: &str, left: Duration) -> String {
+    format!("{why}: before the heap dump, for there may be only {} left", Seconds(left))
+}
+
+fn is_ahead(time: Option<Instant>) -> bool {
+    time.is_some_and(|time| Instant::now() < time)
 }
 
 fn left(until: DateTime<Utc>) -> Duration {
