@@ -129,6 +129,13 @@ impl Application {
         }
     }
 
+    fn last_automatic(&self) -> String {
+        match self {
+            Self::Plain { pod, .. } => pod.status()["last_automatic"].to_string(),
+            Self::Contained { .. } => String::new(),
+        }
+    }
+
     /// Fills the container by direct buffers to this percentage.
     fn fill_to(&self, percent: u64) {
         let Self::Contained { container, .. } = self else { return };
@@ -230,7 +237,7 @@ fn healthy_jvms_are_left_alone_for_an_hour() {
         // The full one is asked for artefacts, which are dearer.
         let is_cheap = is_full || processor < PROCESSOR_MAX && memory < MEMORY_MAX;
         if !is_well || !is_cheap || !is_full && !objects.is_empty() {
-            faults.push(format!("{what}: {objects:?}"));
+            faults.push(format!("{what}: {objects:?} {}", application.last_automatic()));
         }
     }
     assert!(faults.is_empty(), "{faults:?}");
