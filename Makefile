@@ -5,7 +5,7 @@ ARCH := $(shell uname -m)
 TARGET := $(ARCH)-unknown-linux-musl
 CARGO ?= cargo
 
-.PHONY: bench endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
+.PHONY: bench bench-page endurance fuzz demo test check format lint suite test-build test-most test-release isal-build release \
     dist reproduce deny rust-target tools jvms clean
 # cargo shares the processors out by itself.
 .NOTPARALLEL:
@@ -74,7 +74,8 @@ FUZZ_SECONDS ?= 60
 fuzz:
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
-# Against peers, then the stages by themselves. BENCH chooses: make bench BENCH=--quick. Results: target/bench.
+# Against peers, then the stages by themselves. BENCH chooses: make bench BENCH=--quick. Results: target/bench. Some
+# heaps are too large for a small machine and are skipped: a dump of 10 GiB wants 17 GiB of memory and 15 GiB of disk.
 BENCH ?=
 bench: release jvms
 	tests/bench/install.sh
@@ -82,6 +83,12 @@ bench: release jvms
 	$(CARGO) bench --target $(TARGET) --bench stages
 	$(CARGO) bench --target $(TARGET) --features isal --bench stages
 	$(CARGO) bench --target $(TARGET) --bench redaction
+	$(CARGO) bench --target $(TARGET) --bench random_access
+
+# Makes the results the documentation's.
+bench-page:
+	cat target/bench/bench.md target/bench/random_access.md $(wildcard tests/bench/profile.md) >docs/bench.md
+	cp target/bench/bench.svg docs/bench.svg
 
 # What the suite does in seconds, at full length: a store that is down for ten minutes, thirty and twenty moments at
 # which something is killed or cut, four errors of each call, a dump of a gigabyte; and 100 kills of all processes of a --no-disk run for each of

@@ -1,12 +1,11 @@
 //! One variant for each exit status.
 
-use std::error::Error as StdError;
 use std::io;
 
 use crate::artefact::ArtefactError;
 use crate::attach::AttachError;
 use crate::base::deadline::{Reason, Stopped};
-use crate::base::printable::printable;
+use crate::base::printable::with_causes;
 use crate::base::units::{Bytes, Seconds};
 use crate::cli::fitting;
 use crate::compress::compressor::PipelineError;
@@ -225,17 +224,7 @@ impl Error {
     /// Returns the message and all its causes in one line. The line is printable, because paths, names and answers of
     /// servers are in it.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let next = error.to_string();
-            // Some errors already end with the text of their cause.
-            if !text.ends_with(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        printable(&text).into_owned()
+        with_causes(self)
     }
 }
 

@@ -6,6 +6,7 @@
 //! through [`printable_lines`] once more. So text that a caller forgot can forge a line at most.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
@@ -23,6 +24,20 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 /// Returns a path in one line.
 pub fn printable_path(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
+}
+
+/// Returns the message of an error and those of all its causes, in one line.
+pub fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some errors already end with the text of their cause.
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    printable(&text).into_owned()
 }
 
 /// Returns the words of a command line, for a message about them.

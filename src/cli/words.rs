@@ -22,6 +22,9 @@ pub const FILE_KEYS: &[&str] = &[
     "password",
     "password_file",
     "cname",
+    "notify",
+    "notify_file",
+    "notify_classes",
 ];
 
 /// Shortest verb for which a near miss counts. A shorter one is near to too many names of projects.
@@ -153,8 +156,14 @@ fn tip_for_flag(definition: &Definition, flag: &str, used: &str) -> Option<Strin
     let flag_like = flags(definition).map(|(_, other)| likeness(&other)).fold(0.0, f64::max);
     let is_secret = ["secret", "password", "token", "access_key"].iter().any(|word| wanted.contains(word));
     (is_secret || likeness(secret) >= LIKE_A_SECRET && likeness(secret) > flag_like).then(|| {
-        let key = secret.trim_end_matches("_file").to_uppercase();
-        format!("secrets are never flags, for each process can read them: set JMAP_DUMP_{key}, or JMAP_DUMP_{key}_FILE")
+        let key = secret.trim_end_matches("_file");
+        let (name, file) = (key.to_uppercase(), format!("{key}_file"));
+        match FILE_KEYS.contains(&file.as_str()) {
+            true => format!(
+                "secrets are never flags, for each process can read them: set JMAP_DUMP_{name}, or JMAP_DUMP_{name}_FILE"
+            ),
+            false => format!("it is no flag: set JMAP_DUMP_{name}, or the key {key} in a settings file"),
+        }
     })
 }
 

@@ -10,6 +10,7 @@ pub mod guard;
 mod install;
 mod link;
 mod list;
+mod notifier;
 mod presign;
 mod ps;
 mod status;
@@ -29,8 +30,10 @@ use crate::heap_dump::RoomError;
 use crate::object::receipt::Receipt;
 use crate::settings::Output;
 pub use crate::settings::warn_of_unknown_variables;
+use crate::store::url::StoreUrl;
 use crate::store::{StoreError, StoreReader};
 use crate::terminal::output::write_within;
+use notifier::Notifier;
 
 /// The text that a command leaves for `main` to print on standard output.
 #[derive(Debug, Default)]
@@ -130,20 +133,27 @@ fn emit(text: &str) {
     let _ = write_within(std::io::stdout().lock(), printable_lines(text).as_bytes(), EMIT_WITHIN);
 }
 
-/// Returns the receipt of a run that is over, in the form that the user asked for.
+/// Sends the notice of a run that is over, and returns its receipt in the form that the user asked for.
 fn tell(
     mut receipt: Receipt,
     result: Result<(), Error>,
-    output: Output,
-    aside: bool,
     verb: &str,
+    notifier: &Notifier<'_>,
 ) -> Result<Answer, Failed> {
     if let Err(error) = &result {
         receipt.exit_code = error.exit_code();
         receipt.error = Some(crate::object::receipt::Failure { message: error.chain(), hint: error.hint(verb) });
     }
-    Answer { text: receipt_text(&receipt, output), aside }.and(result)
+    if let Some(why) = notifier.notice_of(&receipt).and_then(|notice| notifier.send(&notice)) {
+        receipt.warn(format!("{NOT_SENT}{why}"));
+    }
+    let settings = notifier.settings;
+    let aside = settings.store.url == StoreUrl::Stdout;
+    Answer { text: receipt_text(&receipt, settings.output), aside }.and(result)
 }
+
+/// Start of the warning of a notice that was not taken.
+const NOT_SENT: &str = "the notice was not sent: ";
 
 fn receipt_text(receipt: &Receipt, output: Output) -> String {
     match output {

@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::artefacts::{Taken, Taking};
 use super::dump::run::facts_of;
 use super::dump::turn::Turn;
+use super::notifier::Notifier;
 use super::upload::all_of;
 use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
@@ -16,20 +17,14 @@ use crate::jvm::{Jvm, PROC, select};
 use crate::object::key::ObjectKey;
 use crate::object::receipt::Receipt;
 use crate::settings::TakeSettings;
-use crate::store::url::StoreUrl;
 use crate::terminal::progress::Progress;
 
 pub fn run(args: &TakeArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>) -> Result<Answer, Failed> {
     let settings = TakeSettings::of_take(args, flags)?;
     let deadline = start_clock(settings.common.deadline, watch_signals)?;
-    let aside = settings.common.store.url == StoreUrl::Stdout;
     let taken = find_and_take(&settings, &deadline);
-    all_of(
-        taken
-            .into_iter()
-            .map(|(receipt, result)| tell(receipt, result, settings.common.output, aside, "take"))
-            .collect(),
-    )
+    let notifier = Notifier::new(&settings.common, &deadline);
+    all_of(taken.into_iter().map(|(receipt, result)| tell(receipt, result, "take", &notifier)).collect())
 }
 
 fn find_and_take(settings: &TakeSettings, deadline: &Deadline) -> Vec<Taken> {

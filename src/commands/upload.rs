@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::notifier::Notifier;
 use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::base::printable::printable_path;
@@ -29,7 +30,8 @@ pub fn run(args: &UploadArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_
     let deadline = start_clock(settings.common.deadline, watch_signals)?;
     let items = items(&settings)?;
     let progress = Progress::start();
-    let ended: Vec<_> = items.iter().map(|item| store_one(item, &settings, &progress, &deadline)).collect();
+    let notifier = Notifier::new(&settings.common, &deadline);
+    let ended: Vec<_> = items.iter().map(|item| store_one(item, &settings, &progress, &deadline, &notifier)).collect();
     if ended.iter().all(Result::is_ok) {
         progress.done();
     }
@@ -45,6 +47,7 @@ fn store_one(
     settings: &UploadSettings,
     progress: &Progress,
     deadline: &Deadline,
+    notifier: &Notifier<'_>,
 ) -> Result<Answer, Failed> {
     let (receipt, result) = store(item, &settings.common, Context { progress, deadline });
     let result = result.map_err(|error| error.of_named_file().beside(&receipt, false));
@@ -59,7 +62,7 @@ fn store_one(
     if let Some(words) = by_another.filter(|_| !item.by_name()) {
         return Ok(Answer::of(words + "\n"));
     }
-    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout, "upload")
+    tell(receipt, result, "upload", notifier)
 }
 
 /// Returns whether the file is gone. No other error of the lookup says that.

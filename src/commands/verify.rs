@@ -44,9 +44,10 @@ fn verify(file: &Path, path: &str) -> Result<Summary, Error> {
     progress.stage("reading the dump", (!gzipped).then_some(len));
     let mut histogram = Histogram::new();
     let mut raw = reader((&file).take(len), gzipped, Scrutiny::Dump);
-    let walk = walk(&mut raw, path, Context { progress: &progress, deadline: &deadline }, &mut histogram)?;
+    let mut walk = walk(&mut raw, path, Context { progress: &progress, deadline: &deadline }, &mut histogram)?;
     progress.done();
-    Ok(Summary { classes: classes::of_file(&histogram, &file, gzipped), ..walk })
+    classes::add_of_file(&mut walk, &histogram, &file, gzipped);
+    Ok(walk)
 }
 
 fn describe(path: &str, walk: &Summary) -> String {

@@ -3,7 +3,7 @@
 mod automatic;
 mod storing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,6 +48,8 @@ struct Shared {
     finished: BTreeSet<PathBuf>,
     /// Unfinished uploads of dumps that were given up, or have vanished.
     abandoned: Vec<Unfinished>,
+    /// Notices that are sent when no dump waits.
+    notices: VecDeque<String>,
     over: bool,
 }
 
@@ -85,11 +87,12 @@ impl Watcher {
             let looker = automatic.map(|settings| started(scope, || self.look_at_levels(settings, life))).transpose();
             let looker = looker.map_err(RoomError::NoThread)?;
             let stopped = self.look_until_over(life, || storer.is_finished());
-            self.lock().over = true;
-            self.changed.notify_all();
+            // First, so that the storing thread has the last notices to itself.
             if let Some(stopped) = &stopped {
                 self.work.cancel().trip(stopped.reason);
             }
+            self.lock().over = true;
+            self.changed.notify_all();
             if let Some(Err(panic)) = looker.map(joined_or_panic) {
                 log::error!("the thread that looks at the heap is gone: {}", panics::message(&*panic));
             }

@@ -4,6 +4,7 @@
 pub mod download;
 pub mod file;
 pub mod resume_command;
+mod spool_ends;
 pub mod spooled;
 pub mod streamed;
 pub mod temporary;

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
-use bytes::Bytes;
-use ring::digest::{self, SHA256};
-
+use super::spool_ends::{Fed, Writer, digest_of, feed};
 use super::{Context, Delivery};
-use crate::base::faults::door;
-use crate::base::units::hex;
 use crate::base::waiting::{joined, started};
 use crate::compress::block::{GzBlock, Section, Slot};
 use crate::compress::compressor::{Compression, GzBlocks, PipelineError, StageControl, compressed};
-use crate::compress::pages::PAGE;
 use crate::compress::source::{Scrutiny, Source};
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
@@ -66,22 +61,11 @@ fn carry(
             })
         };
         let feeder = reads_again.then(|| started(scope, feed)).transpose().map_err(PipelineError::NoThread)?;
-        let mut hash = sequential.then(|| digest::Context::new(&SHA256));
+        let mut writer = Writer::new(spool, sequential, reads_again);
         let (walked, written) =
             compressed(raw, compression, &control, progress, deadline, &mut histogram, |gz_blocks| {
                 // The file of a sequential dump is the object itself, and can be kept as it is.
-                in_order(&gz_blocks, cpu_share.pages(), |block| {
-                    // The hash comes first, because its bytes are still in the processor's cache.
-                    if let Some(hash) = &mut hash {
-                        hash.update(block.gz.as_slice());
-                    }
-                    spool.append(&block).map_err(PipelineError::Spool)?;
-                    if !reads_again {
-                        let end = spool.stored_len();
-                        drop_cache_between(spool, end - block.gz.as_slice().len() as u64, end);
-                    }
-                    Ok(())
-                })
+                in_order(&gz_blocks, cpu_share.pages(), |block| writer.append(&block).map_err(PipelineError::Spool))
             });
         drop(watch);
         let took = begun.elapsed();
@@ -96,7 +80,7 @@ fn carry(
                     progress.stage(UPLOADING, Some(spool.stored_len()));
                 }
                 sealed(&walk, raw.is_good());
-                walk.classes = classes::of_spool(&histogram, spool);
+                classes::add_of_spool(&mut walk, &histogram, spool);
                 Ok(walk)
             }
             (walked, written) => {
@@ -105,11 +89,11 @@ fn carry(
             }
         };
         let fed = feeder.map_or(Ok(Fed { hash: None, sent: Ok(()) }), joined);
-        let (walk, Fed { hash: hash_again, sent }) = match (walked, fed) {
+        let (walk, Fed { hash, sent }) = match (walked, fed) {
             (Ok(walk), Ok(fed)) => (walk, fed),
             (walked, fed) => return Err(first_cause([walked.err(), fed.err()])),
         };
-        let digest = digest_of(spool, hash.or(hash_again));
+        let digest = digest_of(spool, writer.hash().or(hash));
         let blanked = compression.blanked();
         let sending = uploads.then(|| begun.elapsed() - took);
         Ok(Delivery { walk, digest, sent, spool: None, took, sending, blanked })
@@ -157,69 +141,6 @@ pub fn in_order(
     if early.is_empty() { Ok(()) } else { Err(PipelineError::Halted) }
 }
 
-/// Bytes of the spool that may be in the page cache, which is charged to the container.
-const CACHED: u64 = 32 << 20;
-
-/// Drops the spool from the page cache when [`CACHED`] more bytes have been passed.
-fn drop_cache_between(spool: &Spool, from: u64, to: u64) {
-    if from / CACHED != to / CACHED {
-        spool.drop_cache();
-    }
-}
-
-/// The outcome of reading the object.
-struct Fed {
-    /// `None` if the reader was not to hash it.
-    hash: Option<digest::Context>,
-    sent: Result<(), StoreError>,
-}
-
-/// Reads the object in its order, hashes it if nobody else does, and sends it part by part while the store takes them.
-fn feed(
-    spool: &Spool,
-    part_size: u64,
-    mut upload: Option<&mut Upload>,
-    hashes: bool,
-    progress: &Progress,
-    is_over: &dyn Fn() -> bool,
-) -> io::Result<Fed> {
-    let mut hash = hashes.then(|| digest::Context::new(&SHA256));
-    let (mut bytes, mut number, mut sent) = (0, 0, Ok(()));
-    let uploads = upload.is_some();
-    let piece = if uploads { part_size as usize } else { PAGE };
-    let mut part = Vec::new();
-    while let Some(ready) = spool.wait_ready(bytes, piece) {
-        if part.len() != ready.len {
-            part = vec![0; ready.len];
-        }
-        door("read the spool", || spool.read_exact_at(&mut part, bytes))?;
-        if let Some(hash) = &mut hash {
-            hash.update(&part);
-        }
-        drop_cache_between(spool, bytes, bytes + ready.len as u64);
-        bytes += ready.len as u64;
-        if let Some(store) = upload.as_deref_mut()
-            && let Err(error) = store.put_part(number, Bytes::from(std::mem::take(&mut part)), is_over)
-        {
-            (sent, upload) = (Err(error), None);
-        }
-        // Until the spool is sealed, the progress counts the walk.
-        if uploads && spool.is_sealed() {
-            progress.set(bytes);
-        }
-        number += 1;
-        // Without a store, the rest is read only for the hash.
-        if ready.last || upload.is_none() && hash.is_none() {
-            break;
-        }
-    }
-    Ok(Fed { hash, sent })
-}
-
-fn digest_of(spool: &Spool, hash: Option<digest::Context>) -> Digest {
-    Digest { bytes: spool.stored_len(), sha256: hash.map(|hash| hex(hash.finish().as_ref())) }
-}
-
 /// Sends a compressed dump that is already whole.
 ///
 /// # Errors
@@ -243,9 +164,13 @@ mod tests {
     use std::io::Read;
     use std::time::Duration;
 
+    use ring::digest::SHA256;
+
     use super::*;
     use crate::base::deadline::Deadline;
+    use crate::base::units::hex;
     use crate::compress::cpu_share::CpuShare;
+    use crate::compress::pages::PAGE;
     use crate::compress::source::{Scrutiny, Stream};
 
     fn run_over(raw: &[u8]) -> Result<Delivery, PipelineError> {

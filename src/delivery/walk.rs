@@ -58,6 +58,7 @@ pub fn walk(
 /// Walks a compressed dump before it is sent as it is.
 pub fn walk_spool(spool: &Spool, path: &str, scrutiny: Scrutiny, context: Context<'_>) -> Result<Summary, Error> {
     let mut histogram = Histogram::new();
-    let walk = walk(&mut reader(spool.reader(), true, scrutiny), path, context, &mut histogram)?;
-    Ok(Summary { classes: classes::of_spool(&histogram, spool), ..walk })
+    let mut walk = walk(&mut reader(spool.reader(), true, scrutiny), path, context, &mut histogram)?;
+    classes::add_of_spool(&mut walk, &histogram, spool);
+    Ok(walk)
 }

@@ -32,6 +32,7 @@ pub use keep::Keep;
 pub use lookout::{Goals, Lookout, STRING, THREAD, THREAD_NAME};
 pub use mask::Mask;
 pub use mender::Mender;
+pub use out_of_memory::Frame;
 pub use record_start::RecordStarts;
 pub use redact::{Blanked, Redact, Redactor};
 pub use redacting::Redacting;

@@ -38,7 +38,8 @@ pub const END_RECORD: usize = TOP_HEADER;
 /// The file header: "JAVA PROFILE 1.0.x" with its NUL, the identifier size (u4), the time (u8).
 pub const MAGIC: &[u8] = b"JAVA PROFILE 1.0.";
 pub const ID_SIZE_AT: usize = 19;
-pub const FILE_HEADER: usize = 19 + 4 + 8;
+pub const TIME_AT: usize = ID_SIZE_AT + 4;
+pub const FILE_HEADER: usize = TIME_AT + 8;
 
 /// Returns the bytes of one value of a basic type. An object (2) is an identifier.
 pub fn value_width(basic_type: u8, id_size: usize) -> Option<usize> {

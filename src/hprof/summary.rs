@@ -4,6 +4,8 @@ use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use super::out_of_memory::Frame;
+
 /// Number of records of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
@@ -69,6 +71,16 @@ pub struct Summary {
     /// True if an OutOfMemoryError made the JVM write the dump.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub out_of_memory: bool,
+    /// The top of the stack of the thread that threw the error, without names. Used only within the run.
+    #[serde(skip)]
+    pub thrower: Vec<Frame>,
+    /// The same as text: names of classes and methods, and lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub out_of_memory_stack: Vec<String>,
+    /// Time at which the dump was begun, by its header, in milliseconds since 1970; 0 if it tells none. Used only within
+    /// the run.
+    #[serde(skip)]
+    pub begun_ms: u64,
     pub records: Records,
     /// The largest classes. `None` if nobody counted them, or their names cannot be read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ mod class_dump;
 mod sub_record;
 mod top_level;
 
-use super::out_of_memory::OutOfMemoryFrame;
+use super::out_of_memory::OutOfMemoryStack;
 use super::records::value_width;
 use super::summary::{Records, Summary};
 use super::tally::Tally;
@@ -69,7 +69,9 @@ pub struct Walker {
     carry: [u8; CARRY],
     carried: usize,
     records: Records,
-    out_of_memory: OutOfMemoryFrame,
+    out_of_memory: OutOfMemoryStack,
+    /// Time in the header, in milliseconds since 1970.
+    begun_ms: u64,
 }
 
 impl Default for Walker {
@@ -90,7 +92,8 @@ impl Walker {
             carry: [0; CARRY],
             carried: 0,
             records: Records::default(),
-            out_of_memory: OutOfMemoryFrame::default(),
+            out_of_memory: OutOfMemoryStack::default(),
+            begun_ms: 0,
         }
     }
 
@@ -171,6 +174,8 @@ impl Walker {
             joined.complete &= if index == last { summary.complete } else { between };
             joined.bytes += summary.bytes;
             joined.out_of_memory |= summary.out_of_memory;
+            joined.thrower.extend(summary.thrower);
+            joined.begun_ms = joined.begun_ms.max(summary.begun_ms);
             joined.records.add(&summary.records);
         }
         joined
@@ -200,6 +205,8 @@ impl Walker {
             bytes: self.offset + self.carried as u64,
             complete: self.is_at_end(),
             out_of_memory: self.out_of_memory.seen,
+            thrower: self.out_of_memory.frames,
+            begun_ms: self.begun_ms,
             records: self.records,
             ..Summary::default()
         }

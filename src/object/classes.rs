@@ -7,7 +7,7 @@ use std::io::{BufReader, Read, Seek};
 use crate::base::units::Bytes;
 use crate::compress::gunzip::Gunzip;
 use crate::compress::spool::Spool;
-use crate::hprof::{Amount, ClassShare, Histogram, TopClasses, element_of, names};
+use crate::hprof::{Amount, ClassShare, Frame, Histogram, Summary, TopClasses, element_of, names};
 
 /// Most classes in a receipt.
 const LISTED_MAX: usize = 1000;
@@ -30,30 +30,32 @@ const SHOWN: usize = 10;
 /// Longest class name in a line of text. JSON contains whole names.
 const NAME_SHOWN: usize = 120;
 
-/// Returns the largest classes of a dump whose spool is sealed: its members are read in the order of the object.
-pub fn of_spool(histogram: &Histogram, spool: &Spool) -> Option<TopClasses> {
-    named(histogram, Gunzip::new(spool.reader()))
+/// Adds the largest classes of a dump whose spool is sealed: its members are read in the order of the object.
+pub fn add_of_spool(walk: &mut Summary, histogram: &Histogram, spool: &Spool) {
+    add_named(walk, histogram, Gunzip::new(spool.reader()));
 }
 
-/// Returns the largest classes of a plain or gzipped dump in a file.
-pub fn of_file(histogram: &Histogram, mut file: &File, gzipped: bool) -> Option<TopClasses> {
+/// Adds the largest classes of a plain or gzipped dump in a file.
+pub fn add_of_file(walk: &mut Summary, histogram: &Histogram, mut file: &File, gzipped: bool) {
     if let Err(error) = file.rewind() {
         log::warn!("the dump cannot be read again for the names of its classes: {error}");
     }
     let file = BufReader::new(file);
-    if gzipped { named(histogram, Gunzip::new(file)) } else { named(histogram, file) }
+    if gzipped { add_named(walk, histogram, Gunzip::new(file)) } else { add_named(walk, histogram, file) }
 }
 
-/// Adds the names to the histogram. If the names cannot be read, the numbers alone are returned. `None` for a dump
-/// without objects.
-fn named(histogram: &Histogram, head: impl Read) -> Option<TopClasses> {
+/// Adds the classes with their names, and the stack of the thread that threw an OutOfMemoryError. If the names cannot be
+/// read, the numbers alone are added. A dump without objects has no classes.
+fn add_named(walk: &mut Summary, histogram: &Histogram, head: impl Read) {
     let mut ranking = histogram.top(LISTED_MAX);
     let total = ranking.total;
     if total.instances == 0 {
-        return None;
+        return;
     }
     keep_first(&mut ranking.top, |ranked| has_part(ranked.amount, total, OWN_PART));
-    let names = names::find(head, &ranking.name_ids()).unwrap_or_else(|error| {
+    let of_frames = walk.thrower.iter().flat_map(Frame::name_ids).filter(|id| *id != 0).collect();
+    let wanted = [ranking.name_ids(), of_frames].concat();
+    let names = names::find(head, &wanted).unwrap_or_else(|error| {
         log::warn!("cannot read the names of the classes: {error}");
         Default::default()
     });
@@ -61,7 +63,8 @@ fn named(histogram: &Histogram, head: impl Read) -> Option<TopClasses> {
     let all: Amount = sum(&classes.top);
     keep_first(&mut classes.top, |share| has_part(share.amount, total, PART) || is_application(&share.name));
     classes.other += all - sum(&classes.top);
-    Some(classes)
+    walk.classes = Some(classes);
+    walk.out_of_memory_stack = walk.thrower.iter().map(|frame| frame.named(&names)).collect();
 }
 
 /// Keeps the first [`LISTED_MIN`] rows, and those behind them that `is_kept` names.

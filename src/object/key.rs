@@ -145,6 +145,11 @@ impl ObjectKey {
         self.tail != DUMP_TAIL
     }
 
+    /// Returns the pid of the JVM in its own namespace, if the name tells it.
+    pub fn pid(&self) -> Option<i32> {
+        self.stem.rsplit('_').nth(1)?.parse().ok().filter(|pid| *pid > 0)
+    }
+
     pub fn run_id(&self) -> &str {
         self.stem.rsplit('_').next().unwrap_or_default()
     }
@@ -236,5 +241,6 @@ mod tests {
         let key = ObjectKey::new(&place, time, "a/../b", 7, "00ff00");
         assert_eq!(key.dump(), "shop/cart/prod/20231114T221320Z_a-..-b_7_00ff00.hprof.gz");
         assert_eq!(key.receipt(), "shop/cart/prod/20231114T221320Z_a-..-b_7_00ff00.json");
+        assert_eq!((key.pid(), ObjectKey::new(&place, time, "a", 0, "00ff00").pid()), (Some(7), None));
     }
 }

@@ -4,6 +4,7 @@ pub mod artefact;
 pub mod classes;
 pub mod comparison;
 pub mod key;
+pub mod notice;
 pub mod part_size;
 mod place;
 pub mod pod;

@@ -15,6 +15,9 @@ use crate::object::stored::{StoredObject, Verified};
 /// The reason of a dump that the JVM has written by itself.
 pub const OUT_OF_MEMORY: &str = "OutOfMemoryError";
 
+/// Most frames of a stack that are shown as text.
+const FRAMES_SHOWN: usize = 8;
+
 /// The receipt of one run. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -91,6 +94,12 @@ pub struct DumpFacts {
     /// The pause in seconds, as the JVM reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<f64>,
+    /// The JVM that wrote the dump on OutOfMemoryError, in its own PID namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// Time at which that JVM began to write the dump, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<String>,
 }
 
 /// The JVM that was dumped.
@@ -279,6 +288,13 @@ impl DumpFacts {
             for class in walk.classes.iter().flat_map(classes::lines) {
                 line("class", &class)?;
             }
+            for frame in walk.out_of_memory_stack.iter().take(FRAMES_SHOWN) {
+                line("thrown at", frame)?;
+            }
+        }
+        if let Some(begun) = &self.begun {
+            let pid = self.pid.map(|pid| format!(", pid {pid} inside")).unwrap_or_default();
+            line("written", &format!("by the JVM itself at {begun}{pid}"))?;
         }
         if let Some(live_only) = self.live_only {
             line("objects", &if live_only { "live only" } else { "all, unreachable ones too" })?;

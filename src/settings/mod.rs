@@ -42,8 +42,8 @@ use crate::jvm::{Preference, Selection};
 use crate::object::key::Place;
 use crate::object::pod::Pod;
 use crate::object::receipt::Receipt;
-use crate::store::StoreSettings;
 use crate::store::url::StoreUrl;
+use crate::store::{Secret, StoreSettings, notice};
 use context::contexts;
 use policy::Policy;
 use store::{stdout_takes_a_dump, store_to_write};
@@ -71,6 +71,17 @@ pub struct Settings {
     pub disk_limits: DiskLimits,
     /// The person or program that asked for the run, by its own word.
     pub requested_by: Option<String>,
+    /// Where the end of a run is told. `None` if nobody wants to know.
+    pub notify: Option<NotifySettings>,
+}
+
+/// Settings of the notices.
+#[derive(Debug, Clone)]
+pub struct NotifySettings {
+    /// The address may let anybody post there, so it is a secret.
+    pub address: Secret,
+    /// Names the largest classes, too.
+    pub classes: bool,
 }
 
 /// Settings that choose the JVM and the content of its dump.
@@ -170,8 +181,18 @@ impl Settings {
             redact: redaction(layers, &policy)?,
             disk_limits: told_limits(layers)?,
             requested_by: layers.parse("requested_by", requester)?,
+            notify: notify(layers)?,
         })
     }
+}
+
+fn notify(layers: &Layers) -> Result<Option<NotifySettings>, UsageError> {
+    let classes = layers.parse("notify_classes", boolean)?.unwrap_or(false);
+    let Some(address) = layers.secret("notify")? else { return Ok(None) };
+    if !notice::is_address(&address) {
+        return Err(UsageError::NotifyAddress);
+    }
+    Ok(Some(NotifySettings { address, classes }))
 }
 
 fn conditions(text: &str) -> Result<Vec<Condition>, String> {

@@ -25,6 +25,8 @@ pub enum UsageError {
     Policy { what: String, by: String },
     #[error("JMAP_DUMP_BUILTIN_{key} = '{text}', built into this program: {why}")]
     BuiltIn { key: &'static str, text: String, why: String },
+    #[error("notify is no address that begins with http:// or https://")]
+    NotifyAddress,
     #[error("no store is named")]
     NoStore,
     #[error("{origin}: {source}")]
@@ -158,6 +160,7 @@ impl UsageError {
             }
             Self::StoreSettings(error) => error.hint().into(),
             Self::Credentials(error) => error.hint().into(),
+            Self::NotifyAddress => "give all of it: JMAP_DUMP_NOTIFY=https://HOST/PATH".into(),
             Self::SecretTwice { .. } => "give one of them".into(),
             Self::HalfAKey => "give both in the same place, the environment or the settings file".into(),
             Self::Value { .. } | Self::Dir(_) => "correct it, or leave it out; --help tells what is possible".into(),

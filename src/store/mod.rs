@@ -5,6 +5,7 @@ mod credentials;
 mod encryption;
 mod error;
 mod local;
+pub mod notice;
 mod read;
 mod remote;
 mod retry;

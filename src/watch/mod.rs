@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 pub use inbox::{Inbox, Scan};
 pub use leftovers::{left_for_watcher, left_in, stray_parts, sweep};
 pub use obstacles::{Obstacles, in_the_way};
-pub use queue::Queue;
+pub use queue::{FIRST_PAUSE, Queue};
 pub use status::Status;
 pub use unverified::surplus_unverified;
 

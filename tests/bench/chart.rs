@@ -3,6 +3,7 @@
 use crate::contestants::Contestant;
 use crate::heap::Kind;
 use crate::results::{HeapResult, Of, PAUSE, WALL};
+use crate::spread::Spread;
 
 /// Plain colours, which every viewer knows, and others for a dark one.
 const STYLE: &str = "\
@@ -21,8 +22,8 @@ const ROW: f64 = 19.0;
 const BAR: f64 = 13.0;
 const NAMES: f64 = 180.0;
 const PANEL: f64 = 330.0;
-/// For the number behind the longest bar.
-const NUMBER: f64 = 60.0;
+/// For the number and its interval behind the longest bar.
+const NUMBER: f64 = 120.0;
 const TOP: f64 = 66.0;
 
 struct Panel {
@@ -43,7 +44,12 @@ pub fn svg(date: &str, results: &[HeapResult]) -> Option<String> {
     let (kind, size) = (first.spec.kind.name(), first.spec.gib());
     let title = format!("Dump of {size} GiB ({kind}), stored; less is better");
     let mut body = text(14.0, 24.0, "title", &title);
-    body += &text(14.0, 42.0, "faint", &format!("{date}. 1.0 is the dump alone, uncompressed and not stored."));
+    body += &text(
+        14.0,
+        42.0,
+        "faint",
+        &format!("{date}. 1.0 is the dump alone, uncompressed and not stored. In parentheses: the 95 % interval."),
+    );
     let mut y = TOP;
     for panel in &PANELS {
         body += &text(panel.left, y, "head", panel.title);
@@ -75,7 +81,7 @@ fn chosen(results: &[HeapResult]) -> Vec<&HeapResult> {
 /// The bars of one JDK; returns their height.
 fn group(body: &mut String, heap: &HeapResult, all: &[&HeapResult], top: f64) -> f64 {
     let mut y = top;
-    for row in heap.rows.iter().filter(|row| row.ran()) {
+    for row in heap.rows.iter().filter(|row| row.ran() && row.contestant.dumps()) {
         *body += &text(22.0, y + BAR - 2.0, "", row.contestant.name());
         for panel in &PANELS {
             if let Some(ratio) = heap.ratio(row.contestant, Contestant::Bare, panel.of) {
@@ -87,20 +93,21 @@ fn group(body: &mut String, heap: &HeapResult, all: &[&HeapResult], top: f64) ->
     y - top + ROW / 2.0
 }
 
-fn bar(panel: &Panel, y: f64, ratio: f64, scale: f64, contestant: Contestant) -> String {
+fn bar(panel: &Panel, y: f64, ratio: Spread, scale: f64, contestant: Contestant) -> String {
     let class = if contestant.is_ours() { "ours" } else { "peer" };
-    let (left, width) = (panel.left, ratio * scale);
+    let (left, width) = (panel.left, ratio.middle * scale);
     let bar =
         format!("<rect class=\"{class}\" x=\"{left}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>\n");
-    bar + &text(left + width + 5.0, y + BAR - 2.0, "", &format!("{ratio:.2}"))
+    bar + &text(left + width + 5.0, y + BAR - 2.0, "", &ratio.to_string())
 }
 
 /// Pixels of 1.0: the longest bar of a panel fills it.
 fn scale(heaps: &[&HeapResult], of: Of) -> f64 {
-    let ratios = heaps
-        .iter()
-        .flat_map(|heap| heap.rows.iter().filter_map(move |row| heap.ratio(row.contestant, Contestant::Bare, of)));
-    PANEL / ratios.fold(1.0, f64::max)
+    let rows = heaps.iter().flat_map(|heap| heap.rows.iter().map(move |row| (heap, row.contestant)));
+    let ratios = rows
+        .filter(|(_, contestant)| contestant.dumps())
+        .filter_map(|(heap, contestant)| heap.ratio(contestant, Contestant::Bare, of));
+    PANEL / ratios.map(|ratio| ratio.middle).fold(1.0, f64::max)
 }
 
 fn lines(heaps: &[&HeapResult], bottom: f64) -> String {

@@ -3,87 +3,48 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
 
 use crate::common::bed;
-use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
-use crate::options::Options;
+use crate::common::s3::{BUCKET, KEY, SECRET};
+use crate::site::Site;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Contestant {
-    /// The measure of all: the dump alone, neither compressed nor stored.
+    /// The measure of all: the dump alone, neither compressed nor stored
     Bare,
+    /// Ours with ISA-L, into a directory
     Isal,
+    /// Ours with flate2, into a directory
     Flate2,
+    /// Ours with ISA-L, into S3
     IsalS3,
+    /// Ours with ISA-L, into S3 without a disk
     NoDisk,
+    /// The JVM's own compression, into S3
     Jcmd,
+    /// jattach, then pigz, into S3
     Pigz,
+    /// jattach, then gzip, into S3
     Gzip,
+    /// The measure of processor time: `igzip -1` of a dump that is already a file
+    Igzip,
 }
 
-/// Where and with what all of them run.
-pub struct Site {
-    pub s3: S3Server,
-    work: PathBuf,
-    isal: PathBuf,
-    flate2: Option<PathBuf>,
-    knows_no_disk: bool,
-}
+/// The pause is what is measured here: nothing ends it early.
+const NO_DISK: [&str; 3] = ["--no-disk", "--max-pause", "10m"];
 
-impl Site {
-    pub fn new(options: &Options) -> Site {
-        let isal = options.isal();
-        let help = Command::new(&isal).args(["dump", "--help"]).output();
-        let knows_no_disk = help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--no-disk"));
-        let site = Site { s3: S3Server::start(), work: options.work(), isal, flate2: options.flate2(), knows_no_disk };
-        site.clear();
-        site
-    }
-
-    /// Each run begins with two empty directories and an empty bucket.
-    pub fn clear(&self) {
-        let _ = fs::remove_dir_all(&self.work);
-        fs::create_dir_all(self.work.join("dump")).expect("the work directory can be made");
-        let bucket = self.s3.object("");
-        let root = bucket.parent().expect("a bucket lies in the server's directory");
-        for entry in fs::read_dir(root).expect("the server's directory is there").flatten() {
-            let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
-        }
-        fs::create_dir(&bucket).expect("a new bucket");
-    }
-
-    pub fn work(&self) -> &Path {
-        &self.work
-    }
-
-    fn raw(&self) -> PathBuf {
-        self.work.join("dump/peer.hprof")
-    }
-
-    fn flate2(&self) -> Option<&Path> {
-        self.flate2.as_deref().filter(|path| path.exists())
-    }
-
-    /// First lines of what the contestants say about themselves.
-    pub fn versions(&self) -> Vec<String> {
-        let ours = [Some(&*self.isal), self.flate2()].into_iter().flatten().map(|path| first_line(path, "--version"));
-        let peers = [("jattach", ""), ("gzip", "--version"), ("pigz", "--version"), ("curl", "--version")];
-        ours.chain(peers.into_iter().map(|(program, flag)| first_line(Path::new(program), flag))).collect()
-    }
+/// What a run has left.
+pub struct Outcome {
+    /// The stored file.
+    pub stored: PathBuf,
+    /// Until the compressed dump was a file here, if its upload came after that.
+    pub local: Option<Duration>,
 }
 
 impl Contestant {
-    pub const ALL: [Contestant; 8] = [
-        Contestant::Bare,
-        Contestant::Isal,
-        Contestant::Flate2,
-        Contestant::IsalS3,
-        Contestant::NoDisk,
-        Contestant::Jcmd,
-        Contestant::Pigz,
-        Contestant::Gzip,
-    ];
-
     pub fn name(self) -> &'static str {
         match self {
             Contestant::Bare => "jattach alone",
@@ -94,7 +55,16 @@ impl Contestant {
             Contestant::Jcmd => "jcmd -gz=1, S3",
             Contestant::Pigz => "jattach, pigz -1, S3",
             Contestant::Gzip => "jattach, gzip -1, S3",
+            Contestant::Igzip => "igzip -1 of the dump",
         }
+    }
+
+    pub fn dumps(self) -> bool {
+        self != Contestant::Igzip
+    }
+
+    pub fn uses_s3(self) -> bool {
+        !matches!(self, Contestant::Bare | Contestant::Isal | Contestant::Flate2 | Contestant::Igzip)
     }
 
     pub fn is_ours(self) -> bool {
@@ -108,50 +78,59 @@ impl Contestant {
             Contestant::Bare => absent(&["jattach"]),
             Contestant::Gzip => absent(&["jattach", "gzip", "curl"]),
             Contestant::Pigz => absent(&["jattach", "pigz", "curl"]),
+            Contestant::Igzip => absent(&["jattach", "igzip"]),
             Contestant::Jcmd if matches!(jdk, "8" | "11") => Some("it has no -gz".to_owned()),
             Contestant::Jcmd => absent(&["curl"]),
             Contestant::Flate2 => site.flate2().is_none().then(|| "no binary: name one by --flate2".to_owned()),
             Contestant::NoDisk if jdk == "8" => Some("it cannot write to a pipe".to_owned()),
-            Contestant::NoDisk if isal().is_none() && !site.knows_no_disk => {
+            Contestant::NoDisk if isal().is_none() && !site.knows_no_disk() => {
                 Some(format!("{} does not know --no-disk", site.isal.display()))
             }
             Contestant::Isal | Contestant::IsalS3 | Contestant::NoDisk => isal(),
         }
     }
 
-    /// Dumps and stores; returns where the stored file lies.
-    pub fn run(self, pid: u32, jdk: &str, site: &Site) -> Result<PathBuf, String> {
+    /// What comes before the measured time.
+    pub fn prepare(self, pid: u32, site: &Site) -> Result<(), String> {
+        if self == Contestant::Igzip { jattach(pid, site).map(drop) } else { Ok(()) }
+    }
+
+    /// Dumps and stores.
+    pub fn run(self, pid: u32, jdk: &str, site: &Site) -> Result<Outcome, String> {
         let isal = &site.isal;
+        let here = |stored: Result<PathBuf, String>| stored.map(|stored| Outcome { stored, local: None });
         match self {
-            Contestant::Bare => jattach(pid, site),
-            Contestant::Isal => to_directory(isal, pid, site),
-            Contestant::Flate2 => to_directory(site.flate2().ok_or("no binary")?, pid, site),
-            Contestant::IsalS3 => with_s3(isal, pid, site, &[]),
-            Contestant::NoDisk => with_s3(isal, pid, site, &["--no-disk"]),
-            Contestant::Jcmd => jcmd(pid, jdk, site),
-            Contestant::Pigz => compressed_by("pigz", pid, site),
-            Contestant::Gzip => compressed_by("gzip", pid, site),
+            Contestant::Bare => here(jattach(pid, site)),
+            Contestant::Isal => here(to_directory(isal, pid, site)),
+            Contestant::Flate2 => here(to_directory(site.flate2().ok_or("no binary")?, pid, site)),
+            Contestant::IsalS3 => here(with_s3(isal, pid, site, &[])),
+            Contestant::NoDisk => here(with_s3(isal, pid, site, &NO_DISK)),
+            Contestant::Jcmd => uploaded(pid, site, || jcmd(pid, jdk, site)),
+            Contestant::Pigz => uploaded(pid, site, || compressed_by("pigz", pid, site)),
+            Contestant::Gzip => uploaded(pid, site, || compressed_by("gzip", pid, site)),
+            Contestant::Igzip => here(igzip(pid, site)),
         }
     }
 }
 
 /// `--all` as with the peers: whether the JVM collects first decides on the pause.
 fn ours(binary: &Path, pid: u32, site: &Site) -> Command {
-    let mut command = Command::new(binary);
+    let mut command = site.command(binary, pid);
     command.args(["bench", "heap", "prod", "--all", "--output", "json", "--pid", &pid.to_string()]);
-    command.arg("--dir").arg(site.work.join("dump")).env_clear();
+    command.arg("--dir").arg(site.work().join("dump")).env_clear();
     command
 }
 
 fn to_directory(binary: &Path, pid: u32, site: &Site) -> Result<PathBuf, String> {
-    let store = site.work.join("store");
+    let store = site.work().join("store");
     let receipt = run(ours(binary, pid, site).arg("--store").arg(&store))?;
     Ok(store.join(key(&receipt)?))
 }
 
 fn with_s3(binary: &Path, pid: u32, site: &Site, more: &[&str]) -> Result<PathBuf, String> {
     let mut command = ours(binary, pid, site);
-    command.args(["--store", &format!("s3://{BUCKET}/heaps")]).args(site.s3.flags()).args(more);
+    command.args(["--store", &format!("s3://{BUCKET}/heaps")]).args(more);
+    command.args(["--endpoint", site.s3.endpoint(), "--region", "us-east-1"]);
     command.env("JMAP_DUMP_ACCESS_KEY_ID", KEY).env("JMAP_DUMP_SECRET_ACCESS_KEY", SECRET);
     let receipt = run(&mut command)?;
     Ok(site.s3.object("heaps").join(key(&receipt)?))
@@ -164,7 +143,7 @@ fn key(receipt: &str) -> Result<String, String> {
 
 fn jattach(pid: u32, site: &Site) -> Result<PathBuf, String> {
     let file = site.raw();
-    let words = run(Command::new("jattach").args([&pid.to_string(), "dumpheap"]).arg(&file).arg("-all"))?;
+    let words = run(site.command("jattach", pid).args([&pid.to_string(), "dumpheap"]).arg(&file).arg("-all"))?;
     is_dumped(file, &words)
 }
 
@@ -175,21 +154,34 @@ fn is_dumped(file: PathBuf, words: &str) -> Result<PathBuf, String> {
 }
 
 fn jcmd(pid: u32, jdk: &str, site: &Site) -> Result<PathBuf, String> {
-    let file = site.work.join("dump/peer.hprof.gz");
-    let program = bed::home(jdk).join("bin/jcmd");
-    let words = run(Command::new(program).args([&pid.to_string(), "GC.heap_dump", "-all", "-gz=1"]).arg(&file))?;
-    upload(&is_dumped(file, &words)?, site)
+    let file = site.work().join("dump/peer.hprof.gz");
+    let mut command = site.command(bed::home(jdk).join("bin/jcmd"), pid);
+    let words = run(command.args([&pid.to_string(), "GC.heap_dump", "-all", "-gz=1"]).arg(&file))?;
+    is_dumped(file, &words)
 }
 
 fn compressed_by(program: &str, pid: u32, site: &Site) -> Result<PathBuf, String> {
     let raw = jattach(pid, site)?;
-    run(Command::new(program).arg("-1").arg(&raw))?;
-    upload(&raw.with_extension("hprof.gz"), site)
+    run(site.command(program, pid).arg("-1").arg(&raw))?;
+    Ok(raw.with_extension("hprof.gz"))
+}
+
+fn igzip(pid: u32, site: &Site) -> Result<PathBuf, String> {
+    let file = site.raw().with_extension("hprof.gz");
+    run(site.command("igzip", pid).args(["-1", "-k", "-o"]).arg(&file).arg(site.raw()))?;
+    Ok(file)
+}
+
+fn uploaded(pid: u32, site: &Site, compress: impl Fn() -> Result<PathBuf, String>) -> Result<Outcome, String> {
+    let begun = Instant::now();
+    let file = compress()?;
+    let local = Some(begun.elapsed());
+    Ok(Outcome { stored: upload(&file, pid, site)?, local })
 }
 
 /// curl at its fastest: the body is not hashed.
-fn upload(file: &Path, site: &Site) -> Result<PathBuf, String> {
-    let mut curl = Command::new("curl");
+fn upload(file: &Path, pid: u32, site: &Site) -> Result<PathBuf, String> {
+    let mut curl = site.command("curl", pid);
     curl.args(["-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u", &format!("{KEY}:{SECRET}")]);
     curl.args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", "-T"]).arg(file);
     run(curl.arg(format!("{}/{BUCKET}/peer.hprof.gz", site.s3.endpoint())))?;
@@ -212,14 +204,4 @@ fn absent(programs: &[&str]) -> Option<String> {
     let is_there = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).exists());
     let missing = programs.iter().find(|program| !is_there(program))?;
     Some(format!("no {missing}: run tests/bench/install.sh"))
-}
-
-/// Some print it on stderr, some end with an error.
-fn first_line(program: &Path, flag: &str) -> String {
-    let flags = Some(flag).filter(|flag| !flag.is_empty());
-    let Ok(ended) = Command::new(program).args(flags).output() else {
-        return format!("{}: absent", program.display());
-    };
-    let said = [ended.stdout, ended.stderr].concat();
-    String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned()
 }

@@ -1,5 +1,6 @@
 //! A JVM with a heap of one kind and size, ready to be dumped.
 
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
@@ -11,6 +12,10 @@ use crate::common::jvm::TestJvm;
 
 /// 4 GiB of small objects take a minute on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE_FOR_GIB: Duration = Duration::from_secs(120);
+
+/// Dumps above this size, in MiB, are large: their heap is not twice as large as they are.
+const COMMON_MAX: u32 = 4096;
 
 /// Those of `Heap` itself, in each heap.
 const MARKERS: u64 = 1000;
@@ -59,6 +64,16 @@ impl Spec {
     pub fn gib(&self) -> f64 {
         (f64::from(self.mb) / 10.24).round() / 100.0
     }
+
+    /// -Xmx in MiB. Room for the garbage of the building, so that no JVM collects while it is dumped. Objects take less
+    /// room in a heap than in its dump.
+    pub fn heap_max(&self) -> u32 {
+        if self.mb <= COMMON_MAX { self.mb * 22 / 10 + 256 } else { self.mb * 9 / 8 + 768 }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE.max(PATIENCE_FOR_GIB.mul_f64(self.gib()))
+    }
 }
 
 pub struct BuiltHeap {
@@ -70,7 +85,12 @@ pub struct BuiltHeap {
 impl BuiltHeap {
     /// None, said on stderr, where this JVM is not installed.
     pub fn of(spec: &Spec) -> Option<BuiltHeap> {
-        let jvm = start(spec)?;
+        Self::behind(Vec::new(), spec)
+    }
+
+    /// The JVM's program is started by `words`.
+    pub fn behind(words: Vec<OsString>, spec: &Spec) -> Option<BuiltHeap> {
+        let jvm = start(words, spec)?;
         let markers = MARKERS + built(&jvm, spec);
         // Not before each run: a collected heap stays so, and the first run would differ from the others.
         let pid = jvm.pid().to_string();
@@ -81,10 +101,9 @@ impl BuiltHeap {
 }
 
 /// `Heap` comes behind the arguments of `BenchHeap`, which starts it.
-fn start(spec: &Spec) -> Option<TestJvm> {
-    // Room for the garbage of the building, so that no JVM collects while it is dumped.
-    let heap = format!("-Xmx{}m", spec.mb * 22 / 10 + 256);
-    let builder = TestJvm::builder(&spec.jdk)?.clean_env().jvm_arg(heap);
+fn start(words: Vec<OsString>, spec: &Spec) -> Option<TestJvm> {
+    let heap = format!("-Xmx{}m", spec.heap_max());
+    let builder = TestJvm::builder(&spec.jdk)?.clean_env().behind(words).jvm_arg(heap);
     let builder = builder.jvm_arg("-cp").jvm_arg(bed::classes()).jvm_arg("BenchHeap");
     let builder = builder.jvm_arg(spec.kind.name()).jvm_arg(spec.mb.to_string());
     Some(builder.arg(format!("markers={MARKERS}")).start())
@@ -92,7 +111,7 @@ fn start(spec: &Spec) -> Option<TestJvm> {
 
 /// Waits for the heap, and returns the number of its markers.
 fn built(jvm: &TestJvm, spec: &Spec) -> u64 {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + spec.patience();
     loop {
         let log = jvm.log();
         if let Some(markers) = log.lines().find_map(|line| line.strip_prefix("BUILT ")) {

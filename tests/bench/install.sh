@@ -4,6 +4,6 @@ set -uo pipefail
 
 packages=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bed" && pwd)/packages.sh
 
-for package in jattach gzip pigz curl; do
+for package in jattach isal gzip pigz curl; do
     "$packages" "$package" || echo "SKIP package $package: apt-get install failed" >&2
 done

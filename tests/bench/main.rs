@@ -8,13 +8,18 @@ mod common;
 
 mod budgets;
 mod chart;
+mod companions;
 mod contestants;
+mod cpu_time;
 mod heap;
 mod machine;
 mod measure;
 mod median;
 mod options;
+mod quota;
 mod results;
+mod site;
+mod spread;
 mod table;
 mod watch;
 
@@ -23,34 +28,51 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use contestants::Site;
 use options::{Options, report_dir};
 use results::HeapResult;
+use site::Site;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let site = Site::new(&options);
+    if let Some(companion) = options.companion {
+        companions::be(companion);
+        return ExitCode::SUCCESS;
+    }
+    let site = match Site::new(&options) {
+        Ok(site) => site,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut results = Vec::new();
-    for spec in options.heaps() {
-        results.extend(measure::heap(&spec, options.rounds(&spec), &site));
+    for plan in options.plans() {
+        results.extend(measure::heap(&plan, &site));
         // After each heap: the whole takes hours, and may be broken off.
-        report(&site, &results);
+        report(&options.report, &site, &results);
     }
     let _ = fs::remove_dir_all(site.work());
-    println!("{}", report(&site, &results));
+    println!("{}", report(&options.report, &site, &results));
     let failed = results.iter().flat_map(|heap| &heap.rows).any(|row| row.failed);
     if failed || results.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Writes both files, and returns the text.
-fn report(site: &Site, results: &[HeapResult]) -> String {
-    let text = table::markdown(&lines(site, results), results);
-    fs::create_dir_all(report_dir()).expect("target can be written");
-    fs::write(report_dir().join("bench.md"), &text).expect("target can be written");
-    if let Some(svg) = chart::svg(&machine::today(), results) {
-        fs::write(report_dir().join("bench.svg"), svg).expect("target can be written");
-    }
+fn report(name: &str, site: &Site, results: &[HeapResult]) -> String {
+    let chart = chart::svg(&machine::today(), results);
+    let chart = chart.map(|svg| {
+        let file = format!("{name}.svg");
+        write(&file, &svg);
+        file
+    });
+    let text = table::markdown(&lines(site, results), chart.as_deref(), results);
+    write(&format!("{name}.md"), &text);
     text
+}
+
+fn write(name: &str, text: &str) {
+    fs::create_dir_all(report_dir()).expect("target can be written");
+    fs::write(report_dir().join(name), text).expect("target can be written");
 }
 
 /// On what it was measured, and who ran.
@@ -58,9 +80,9 @@ fn lines(site: &Site, results: &[HeapResult]) -> Vec<String> {
     let mut lines = vec![
         machine::today(),
         machine::machine(),
-        format!("{} on {}", site.work().display(), machine::file_system(site.work())),
+        format!("dumps and stores on {}", machine::file_system(site.work())),
     ];
-    lines.extend(site.versions().into_iter().filter(|line| !line.is_empty()));
+    lines.extend(site.lines());
     let mut jdks: Vec<&str> = results.iter().map(|heap| &*heap.spec.jdk).collect();
     jdks.sort_unstable();
     jdks.dedup();

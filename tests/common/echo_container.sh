@@ -6,7 +6,7 @@ case $1 in
     */jmap-dump-tool-*)
         case $2 in
             check) echo '[{"what":"size","pause_seconds":1.5}]' ;;
-            dump)
+            dump | take)
                 shift 2
                 echo "given $*"
                 while [ -e "$DIR/hold" ]; do sleep 0.1; done

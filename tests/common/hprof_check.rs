@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::{fs, panic};
 
-use flate2::read::MultiGzDecoder;
 use jvm_hprof::heap_dump::SubRecord;
-use jvm_hprof::{HeapDumpSegment, Hprof, Id, Record, RecordTag, parse_hprof};
+use jvm_hprof::{HeapDumpSegment, Id, Record, RecordTag};
+
+use super::hprof_stream::{each_batch, open};
 
 /// What a dump holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,9 +53,9 @@ pub fn assert_complete(path: impl AsRef<Path>) -> Census {
 /// The same for a dump that may be broken.
 pub fn try_census(path: impl AsRef<Path>) -> Result<Census, String> {
     let path = path.as_ref();
-    let raw = read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let dump = open(path).map_err(|e| format!("{}: {e}", path.display()))?;
     // jvm-hprof panics at a tag that it does not know.
-    panic::catch_unwind(|| count(&raw))
+    panic::catch_unwind(AssertUnwindSafe(|| count(dump)))
         .unwrap_or_else(|_| Err("jvm-hprof panicked".to_owned()))
         .map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -68,41 +69,38 @@ pub fn raw(path: impl AsRef<Path>) -> Vec<u8> {
 }
 
 pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let bytes = fs::read(path)?;
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Ok(bytes);
-    }
     let mut raw = Vec::new();
-    MultiGzDecoder::new(&bytes[..]).read_to_end(&mut raw)?;
+    open(path)?.read_to_end(&mut raw)?;
     Ok(raw)
 }
 
 #[derive(Default)]
-struct Tally<'a> {
-    names: HashMap<Id, &'a [u8]>,
+struct Tally {
+    names: HashMap<Id, Vec<u8>>,
     class_names: HashMap<Id, Id>,
     by_class: HashMap<Id, u64>,
     census: Census,
 }
 
-fn count(raw: &[u8]) -> Result<Census, String> {
-    let hprof: Hprof = parse_hprof(raw).map_err(|_| "no HPROF header")?;
+fn count(dump: impl Read) -> Result<Census, String> {
     let mut tally = Tally::default();
-    for record in hprof.records_iter() {
-        let record = record.map_err(|_| "a record is cut")?;
-        tally.record(&record)?;
-    }
+    let raw_len = each_batch(dump, |batch| {
+        for record in batch.parse()?.records_iter() {
+            tally.record(&record.map_err(|_| "a record is cut")?)?;
+        }
+        Ok(())
+    })?;
     let mut census = tally.finish();
-    census.raw_len = raw.len() as u64;
+    census.raw_len = raw_len;
     Ok(census)
 }
 
-impl<'a> Tally<'a> {
-    fn record(&mut self, record: &Record<'a>) -> Result<(), String> {
+impl Tally {
+    fn record(&mut self, record: &Record<'_>) -> Result<(), String> {
         self.census.ended = record.tag() == RecordTag::HeapDumpEnd;
         if let Some(utf8) = record.as_utf_8() {
             let utf8 = utf8.map_err(|_| "a broken UTF8 record")?;
-            self.names.insert(utf8.name_id(), utf8.text());
+            self.names.insert(utf8.name_id(), utf8.text().to_owned());
         } else if let Some(class) = record.as_load_class() {
             let class = class.map_err(|_| "a broken LOAD CLASS record")?;
             self.class_names.insert(class.class_obj_id(), class.class_name_id());
@@ -112,7 +110,7 @@ impl<'a> Tally<'a> {
         Ok(())
     }
 
-    fn segment(&mut self, segment: &HeapDumpSegment<'a>) -> Result<(), String> {
+    fn segment(&mut self, segment: &HeapDumpSegment<'_>) -> Result<(), String> {
         for object in segment.sub_records() {
             match object.map_err(|_| "a sub-record is cut")? {
                 SubRecord::Class(_) => self.census.classes += 1,

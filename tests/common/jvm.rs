@@ -28,6 +28,8 @@ pub struct Builder {
     uid: Option<u32>,
     gid: Option<u32>,
     groups: Option<Vec<u32>>,
+    /// What starts the launcher.
+    behind: Vec<OsString>,
     cwd: Option<PathBuf>,
     env: Vec<(OsString, OsString)>,
     clean_env: bool,
@@ -55,6 +57,7 @@ impl TestJvm {
             uid: None,
             gid: None,
             groups: None,
+            behind: Vec::new(),
             cwd: None,
             env: Vec::new(),
             clean_env: false,
@@ -112,6 +115,12 @@ impl Builder {
         self
     }
 
+    /// The launcher becomes the last arguments of these words, which replace themselves by it.
+    pub fn behind(mut self, words: Vec<OsString>) -> Self {
+        self.behind = words;
+        self
+    }
+
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.cwd = Some(dir.as_ref().to_owned());
         self
@@ -164,7 +173,7 @@ impl Builder {
             let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
             command.args(["setpriv", "--reuid", &uid, "--regid", &gid, "--groups", &groups.join(",")]);
         }
-        command.args(self.line()).args(&self.args);
+        command.args(&self.behind).args(self.line()).args(&self.args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.clean_env {
             command.env_clear();

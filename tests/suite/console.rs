@@ -29,7 +29,7 @@ fn list_tells_place_kind_pause_context_and_cause() {
     assert_eq!(jvm.say("oom"), "oom");
     let own = dir.path().join(format!("java_pid{}.hprof", jvm.pid()));
     let words = ["upload", "shop", "basket", "test", own.to_str().unwrap(), "--output", "json", "--store", at];
-    let own = Tool::new(&words).run().expect(0).receipt();
+    let own = Tool::new(&words).args(&["--requested-by", "anna", "--redact=all"]).run().expect(0).receipt();
     assert_eq!((&own["reason"], &own["dump"]["walk"]["out_of_memory"]), (&json!("OutOfMemoryError"), &json!(true)));
     assert!(asked["reason"].is_null() && asked["dump"]["walk"]["out_of_memory"].is_null(), "{asked}");
     let rows = list(at);
@@ -40,6 +40,12 @@ fn list_tells_place_kind_pause_context_and_cause() {
     assert!(cart["pause"].is_number() && cart["context"].is_string() && cart["out_of_memory"] == false, "{cart}");
     assert!(basket["out_of_memory"] == true && basket["reason"] == "OutOfMemoryError", "{basket}");
     assert!(basket["application_classes"].is_array() && basket["context"].is_null(), "{basket}");
+    assert_eq!((&basket["requested_by"], &cart["requested_by"]), (&json!("anna"), &Value::Null));
+    // The pid is in the file's name. The stack is of names alone, redacted or not.
+    assert_eq!(own["dump"]["pid"], jvm.pid());
+    let stack = own["dump"]["walk"]["out_of_memory_stack"].as_array().unwrap();
+    assert!(stack[0].as_str().unwrap().starts_with("Heap.exhaust:"), "{own}");
+    assert!(asked["dump"]["pid"].is_null() && asked["dump"]["walk"]["out_of_memory_stack"].is_null(), "{asked}");
 }
 
 /// The check that all receipts of the suite pass through refuses what is not described.

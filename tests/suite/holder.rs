@@ -35,7 +35,7 @@ fn read(pid: Pid, name: &str) -> Vec<u8> {
 #[test]
 fn killed_holder_ends_the_run_and_not_the_application() {
     for version in VERSIONS {
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 24)) else { continue };
         let run = || dump(shape.jvm.pid(), &server).args(&["--dir", shape.dumps.path().to_str().unwrap()]);
         let length = time_of(|| drop(run().run().expect(0)));
         let mut codes = BTreeSet::new();

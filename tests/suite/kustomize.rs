@@ -8,7 +8,7 @@ use crate::common::manifest::strict::{Document, read_all};
 use crate::common::manifest::{Pod, deploy};
 use crate::common::s3::S3Server;
 use crate::common::tool::Tool;
-use crate::common::waiting::wait_until;
+use crate::common::waiting::{SOON, wait_until, wait_within};
 use crate::deploy::{assert_hardened, containers_of};
 use crate::recipes::{MARKERS, app, cluster, ours, pause, stored, words};
 use crate::watchers::{await_well, run_out_of_memory, terminate};
@@ -90,6 +90,42 @@ fn component_adds_the_sidecar_to_a_stateful_set() {
     let documents = read_all(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert!(documents.iter().any(|one| matches!(one, Document::StatefulSet(_))), "{text}");
     assert_eq!(Pod::among(documents, Default::default()).command("dumper")[4], "shop");
+}
+
+/// The variant of the component that dumps by itself: the conditions, the switch, and a dump of a heap that stays full.
+#[test]
+fn component_with_when_dumps_a_full_heap_by_itself() {
+    let dir = copy_of_deploy();
+    let overlay = dir.path().join("deploy/kustomize/example/kustomization.yaml");
+    let text = std::fs::read_to_string(&overlay).unwrap();
+    let line = "  # - ../when\n";
+    assert!(text.contains(line), "{text}");
+    std::fs::write(&overlay, text.replace(line, "  - ../when\n")).unwrap();
+    let Some(text) = kustomized(overlay.parent().unwrap()) else { return };
+    let (documents, server) = (read_all(&text).unwrap_or_else(|error| panic!("{error}: {text}")), S3Server::start());
+    let mut cluster = cluster(&server);
+    // The default is a minute.
+    cluster.settings.insert("JMAP_DUMP_FOR".into(), "1s".into());
+    let pod = Pod::among(documents, cluster);
+    for (spec, container) in containers_of(&pod.spec) {
+        assert_hardened(&container.name, &spec, &container);
+    }
+    let (Some(app), Some(dumper), Some(pause)) = (app(&pod, "17"), ours(&pod, "dumper"), pause(&pod)) else { return };
+    // The old generation has two thirds of the heap.
+    let app = app.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=122").share_pid_ns_of(&pause).start();
+    let dumper = dumper.share_pid_ns_of(&pause).entry(&words(&pod.command("dumper"))).start();
+    let status = ["/jmap-dump-tool", "status", "/dumps/jmap-dump-tool/status.json"];
+    let told = |what: &str| dumper.exec(&status).text().contains(what);
+    wait_until("a look", || told("\"looking_at\":\"pid"));
+    let looks = "the heap, and the memory of its container; a dump when heap>85%, heap+10%/";
+    assert!(told(looks), "{}", dumper.exec(&status).text());
+    for _ in 0..3 {
+        // Two collections show the level. The watcher looks once a second.
+        app.say("gc");
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+    }
+    wait_within("the dump", SOON, || told("\"last_automatic\":\"heap>85%"));
+    assert_eq!(stored(&server), [MARKERS], "{}", dumper.log());
 }
 
 /// kustomize reads nothing outside the directories that an overlay names.

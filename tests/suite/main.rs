@@ -52,6 +52,7 @@ mod messages;
 mod named_paths;
 mod newest;
 mod no_disk;
+mod notify;
 mod odd_dumps;
 mod plain_text;
 mod planted;

@@ -175,14 +175,14 @@ fn killed_run_lets_the_application_go() {
 #[test]
 fn a_signal_lets_the_application_go_and_leaves_nothing() {
     for version in VERSIONS {
-        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 64)) else { continue };
+        let (server, Some(shape)) = (S3Server::start(), Shape::new(version, 24)) else { continue };
         let run = || dump(shape.jvm.pid(), &server).args(&["--dir", shape.dumps.path().to_str().unwrap()]);
         let begun = Instant::now();
         run().run().expect(0);
         let length = begun.elapsed();
-        for moment in 0..8 {
+        for moment in 0..5 {
             let stopped = run().spawn();
-            std::thread::sleep(length * moment / 8);
+            std::thread::sleep(length * moment / 5);
             stopped.signal(Signal::TERM);
             let ended = stopped.wait();
             let what = format!("JDK {version} at moment {moment}: {ended:?}");

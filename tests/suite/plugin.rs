@@ -9,7 +9,7 @@ use crate::common::bed::{cannot_run, skip};
 use crate::common::container::Container;
 use crate::common::container::builder::Builder;
 use crate::common::hprof_check::assert_complete;
-use crate::common::kubectl::Kubectl;
+use crate::common::kubectl::{Kubectl, POD};
 use crate::common::manifest::deploy;
 use crate::common::s3::{BUCKET, KEY, S3Server, SECRET};
 use crate::common::tool::Ended;
@@ -86,6 +86,21 @@ fn plugin_copies_the_binary_in_and_leaves_nothing() {
             assert_eq!(container.say("ping"), "pong");
         }
     }
+}
+
+/// With the rights of a dump, in a container of the restricted profile.
+#[test]
+fn plugin_takes_threads_of_a_hardened_container() {
+    let (server, Some(builder)) = (S3Server::start(), container(WITH_TAR)) else { return };
+    let container = builder.start();
+    let kubectl = Kubectl::of(&container, FACTS);
+    let words = ["take", "threads,memory", POD, "shop", "cart", "prod"];
+    let words = [&words[..], &settings(&kubectl, &server)].concat();
+    let ended = kubectl.typed(SHELLS[0], &words).wait().expect(0);
+    assert_eq!(text(&ended).matches("stored s3://dumps/heaps/shop/cart/prod/").count(), 2, "{ended:?}");
+    let kinds = |kind: &str| server.objects().iter().filter(|key| key.ends_with(kind)).count();
+    assert_eq!((kinds("_threads.txt.gz"), kinds("_memory.txt.gz"), kinds(".hprof.gz")), (1, 1, 0));
+    assert_eq!(container.say("ping"), "pong");
 }
 
 #[test]

@@ -76,6 +76,38 @@ fn each_form_of_kubectl_reaches_its_pod() {
     }
 }
 
+/// A pod that is called take is dumped, for `take` needs more words.
+#[test]
+fn take_is_passed_on_without_a_link_or_an_estimate() {
+    let takes = |kubectl: &Kubectl| {
+        let log = kubectl.log();
+        let given = log.lines().filter_map(|line| Some(line.split_once(" take ")?.1.to_owned()));
+        (given.collect::<Vec<_>>(), log.contains(" check ") || log.contains("--link"))
+    };
+    let store = ["--store", "s3://b/p"];
+    for (row, (typed, times)) in [
+        (&["take", "threads,info", "cart-2", "shop", "cart", "prod"][..], 1),
+        (&["-nshop", "take", "threads,info", "deploy/cart", "shop", "cart", "prod"], 1),
+        (&["-l", "app=cart", "take", "threads,info", "shop", "cart", "prod"], FLEET.len()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let kubectl = Kubectl::echoing(&FLEET);
+        kubectl.typed(ALL_SHELLS[row], &[typed, &store[..]].concat()).wait().expect(0);
+        assert_eq!(takes(&kubectl), (vec!["threads,info shop cart prod --store s3://b/p".to_owned(); times], false));
+    }
+    let kubectl = Kubectl::echoing(&["take"]);
+    kubectl.typed(SHELLS[0], &[&["take", "shop", "cart", "prod"], &store[..]].concat()).wait().expect(0);
+    assert_eq!(dumps(&kubectl)[0].1, "take -c app");
+    let kubectl = Kubectl::echoing(&FLEET);
+    let here = ["take", "threads", "cart-2", "shop", "cart", "prod", "--store", "-"];
+    let refused = kubectl.typed(SHELLS[0], &here).wait().expect(2);
+    assert!(refused.stderr.contains("take wants a store"), "{}", refused.stderr);
+    let few = kubectl.typed(SHELLS[0], &["take", "threads", "shop", "cart", "prod"]).wait().expect(2);
+    assert!(few.stderr.contains("POD, PROJECT, APP and ENV are needed"), "{}", few.stderr);
+}
+
 #[test]
 fn flags_come_before_between_and_after_the_words() {
     let words =
@@ -204,8 +236,8 @@ fn each_command_of_the_guide_is_understood() {
         kubectl.write("work/settings.toml", "");
         let words: Vec<&str> = command[1..].iter().map(String::as_str).collect();
         let ended = kubectl.typed(ALL_SHELLS[2], &words).wait().expect(0);
-        let is_plan = words.contains(&"--dry-run");
-        assert_eq!(dumps(&kubectl).is_empty(), is_plan, "{words:?}: {}", ended.stderr);
+        let makes_none = words.contains(&"--dry-run") || words.contains(&"take");
+        assert_eq!(dumps(&kubectl).is_empty(), makes_none, "{words:?}: {}", ended.stderr);
     }
 }
 

@@ -100,11 +100,11 @@ impl Watcher {
         self.0.as_ref().unwrap().child.id()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         self.0.as_ref().unwrap().signal(signal);
     }
 
-    fn wait(mut self) -> crate::common::tool::Ended {
+    pub fn wait(mut self) -> crate::common::tool::Ended {
         self.0.take().unwrap().wait()
     }
 }
@@ -143,7 +143,21 @@ fn watcher_stores_five_oom_dumps() {
         let receipt = pod.dumps()[0].to_str().unwrap().replace(".hprof.gz", ".json");
         let receipt: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
         assert_eq!(receipt["dump"]["walk"]["complete"], true, "{receipt}");
+        assert_tells_the_error(version, &receipt);
     }
+}
+
+/// The JVM's own dump has the stack of the thread that threw the error (`Heap.java`, `exhaust`).
+fn assert_tells_the_error(version: &str, receipt: &serde_json::Value) {
+    assert_eq!((&receipt["reason"], &receipt["dump"]["pid"]), (&"OutOfMemoryError".into(), &1.into()), "{receipt}");
+    let begun = receipt["dump"]["begun"].as_str().unwrap_or_default();
+    assert!(
+        begun.starts_with("20") && begun.ends_with('Z') && begun[..19] <= receipt["stored"].as_str().unwrap()[..19],
+        "{receipt}"
+    );
+    let stack = &receipt["dump"]["walk"]["out_of_memory_stack"];
+    let frame = |at: usize| stack[at].as_str().unwrap_or_default();
+    assert!(frame(0).starts_with("Heap.exhaust:") && frame(1).starts_with("Heap."), "JDK {version}: {stack}");
 }
 
 #[test]
@@ -343,7 +357,7 @@ fn dump_of_a_killed_jvm_is_stored_as_incomplete() {
         let pod = Pod::new();
         let path = pod.path("java_pid1.hprof");
         let Some(builder) = TestJvm::builder(version) else { return };
-        let builder = builder.jvm_arg("-Xmx1200m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=700");
+        let builder = builder.jvm_arg("-Xmx700m").jvm_arg("-XX:+HeapDumpOnOutOfMemoryError").arg("mb=350");
         let jvm = builder.jvm_arg(format!("-XX:HeapDumpPath={}", path.display())).start();
         jvm.send("oom");
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());

@@ -14,6 +14,7 @@ pub mod turn;
 
 use std::path::Path;
 
+use super::notifier::Notifier;
 use super::{Answer, Failed, WatchSignals, start_clock, tell};
 use crate::base::deadline::Deadline;
 use crate::cli::{DumpArgs, Flags};
@@ -22,7 +23,6 @@ use crate::guard;
 use crate::jvm::{PROC, select};
 use crate::object::receipt::Receipt;
 use crate::settings::DumpSettings;
-use crate::store::url::StoreUrl;
 use run::Run;
 use turn::Turn;
 
@@ -30,7 +30,7 @@ pub fn run(args: &DumpArgs, flags: &Flags, watch_signals: &mut WatchSignals<'_>)
     let settings = DumpSettings::of_dump(args, flags)?;
     let deadline = start_clock(settings.common.deadline, watch_signals)?;
     let (receipt, result) = find_and_dump(&settings, &deadline);
-    tell(receipt, result, settings.common.output, settings.common.store.url == StoreUrl::Stdout, "dump")
+    tell(receipt, result, "dump", &Notifier::new(&settings.common, &deadline))
 }
 
 pub fn find_and_dump(settings: &DumpSettings, deadline: &Deadline) -> (Receipt, Result<(), Error>) {

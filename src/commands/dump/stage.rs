@@ -159,6 +159,7 @@ impl Run<'_> {
             walk: None,
             words: Some(dump.words.clone()),
             pause: dump.pause_seconds,
+            ..DumpFacts::default()
         });
     }
 

@@ -138,7 +138,8 @@ fn state(row: &Row) -> String {
     if let Some(redacted) = &row.redacted {
         chips += &chip("", &format!("redacted: {redacted}"));
     }
-    chips + &small(row.reason.as_deref().filter(|reason| *reason != OUT_OF_MEMORY).unwrap_or_default())
+    let requester = row.requester().map(|requester| small(&format!("asked by {requester}"))).unwrap_or_default();
+    chips + &small(row.reason.as_deref().filter(|reason| *reason != OUT_OF_MEMORY).unwrap_or_default()) + &requester
 }
 
 fn small(text: &str) -> String {

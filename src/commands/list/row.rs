@@ -39,6 +39,8 @@ pub struct Row {
     pub main_class: Option<String>,
     pub pod: Option<String>,
     pub reason: Option<String>,
+    /// Nobody has verified it.
+    pub requested_by: Option<String>,
     /// True if the dump itself or its reason says so.
     pub out_of_memory: bool,
     pub redacted: Option<String>,
@@ -83,6 +85,7 @@ impl Row {
             main_class: None,
             pod: None,
             reason: None,
+            requested_by: None,
             out_of_memory: false,
             redacted: None,
             pause: None,
@@ -113,6 +116,7 @@ impl Row {
         self.main_class = jvm.and_then(|jvm| jvm.main_class.as_ref()).map(&mut short);
         self.pod = Some(short(&receipt.pod.name));
         self.reason = receipt.reason.as_ref().map(&mut short);
+        self.requested_by = receipt.requested_by.as_ref().map(&mut short);
         self.redacted = receipt.redacted.as_ref().map(&mut short);
         self.pause = receipt.dump.as_ref().and_then(|dump| dump.pause);
         let tells_error = self.reason.as_ref().is_some_and(|reason| reason.contains(OUT_OF_MEMORY));
@@ -140,6 +144,10 @@ impl Row {
         Some(format!("{}{until}", self.link.as_ref()?))
     }
 
+    pub fn requester(&self) -> Option<String> {
+        self.requested_by.as_ref().map(|requester| format!("{requester} (not verified)"))
+    }
+
     pub fn classes(&self) -> String {
         let share = |class: &ClassShare| format!("{} {}", Bytes(class.amount.bytes), class.name);
         self.top_classes.iter().map(share).collect::<Vec<_>>().join(", ")
@@ -154,9 +162,12 @@ pub fn table(rows: &[Row]) -> String {
         let jvm = printable(row.jvm.as_deref().unwrap_or("-"));
         let size = Bytes(row.bytes).to_string();
         text += &format!("{:<20}  {size:>10}  {:<9}  {jvm:<14}  {}\n", row.time, row.state(), printable(&row.key));
-        for (what, detail) in
-            [("reason", row.reason.clone()), ("fullest", Some(row.classes())), ("link", row.shown_link())]
-        {
+        for (what, detail) in [
+            ("reason", row.reason.clone()),
+            ("asked by", row.requester()),
+            ("fullest", Some(row.classes())),
+            ("link", row.shown_link()),
+        ] {
             if let Some(detail) = detail.filter(|detail| !detail.is_empty()) {
                 text += &format!("{:22}{what:<8} {}\n", "", printable(&detail));
             }
@@ -191,6 +202,14 @@ mod tests {
             row.tell(&receipt(key));
             assert_eq!(row.context.as_deref(), taken.then_some("p/a/e/x.txt"), "{key}");
         }
+    }
+
+    #[test]
+    fn requester_is_listed_as_not_verified() {
+        let mut row = Row::of(&listed("p/a/e/x.hprof.gz"), "u".into());
+        assert!(!table(&[row.clone()]).contains("asked by"));
+        row.tell(&Receipt { requested_by: Some("anna\u{1b}[2J".into()), ..Receipt::default() });
+        assert!(table(&[row.clone()]).contains("asked by anna\\u001b[2J (not verified)\n"), "{}", table(&[row]));
     }
 
     #[test]

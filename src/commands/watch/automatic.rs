@@ -13,6 +13,7 @@ use crate::base::deadline::Deadline;
 use crate::base::run_id::run_id;
 use crate::base::units::Seconds;
 use crate::commands::dump::find_and_dump;
+use crate::commands::notifier::Notifier;
 use crate::commands::take::take;
 use crate::commands::{Answer, Failed, emit, tell};
 use crate::error::Error;
@@ -173,7 +174,7 @@ impl Watcher {
         dump.target.selection.pid = Some(jvm.pid());
         let (receipt, result) = find_and_dump(&dump, deadline);
         let url = receipt.object.as_ref().map(|object| object.url.clone());
-        match emitted(tell(receipt, result, dump.common.output, false, VERB)) {
+        match emitted(tell(receipt, result, VERB, &Notifier::new(&dump.common, deadline))) {
             Ok(()) => {
                 self.was_automatic(format!("{why}: {}", url.as_deref().unwrap_or("nothing")));
                 self.lock().status.stores(url);
@@ -190,8 +191,9 @@ impl Watcher {
     /// Takes small artefacts. They cost the application little, so each pod may take its own.
     fn take_small(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) {
         let instead = settings.instead(format!("watch: {why}"));
+        let notifier = Notifier::new(&instead.common, deadline);
         for (receipt, result) in take(&instead, jvm, deadline) {
-            if let Err(error) = emitted(tell(receipt, result, instead.common.output, false, VERB)) {
+            if let Err(error) = emitted(tell(receipt, result, VERB, &notifier)) {
                 log::warn!("{}", error.chain());
             }
         }

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use super::{LOOK_AGAIN, Watcher};
 use crate::base::deadline::{Reason, Stopped};
 use crate::base::run_id::run_id;
-use crate::commands::{emit, receipt_text};
+use crate::commands::notifier::Notifier;
+use crate::commands::{NOT_SENT, emit, receipt_text};
 use crate::compress::source::Scrutiny;
 use crate::delivery::Context;
 use crate::delivery::file::{Item, store};
@@ -20,11 +21,12 @@ use crate::kept::claim::ClaimError;
 use crate::kept::names::{STORED, UNVERIFIED};
 use crate::kept::removal;
 use crate::object::key::ObjectKey;
+use crate::object::receipt::Receipt;
 use crate::object::stored::StoredObject;
 use crate::store::abandon;
 use crate::terminal::progress::Progress;
 use crate::watch::parts::parts_of;
-use crate::watch::surplus_unverified;
+use crate::watch::{FIRST_PAUSE, surplus_unverified};
 
 impl Watcher {
     /// Stores what waits until the watcher ends.
@@ -32,6 +34,9 @@ impl Watcher {
         while let Some(path) = self.next() {
             self.store(&path);
         }
+        // The watcher ends. A notice that is not taken leaves no time for the others.
+        let notifier = Notifier::new(&self.settings.common, &self.work);
+        while self.send_notice(&notifier) {}
     }
 
     fn next(&self) -> Option<PathBuf> {
@@ -43,6 +48,12 @@ impl Watcher {
                 return Some(path);
             }
             shared.status.idles();
+            if !shared.notices.is_empty() {
+                drop(shared);
+                self.send_notice(&Notifier::new(&self.settings.common, &self.work));
+                shared = self.lock();
+                continue;
+            }
             shared = self.changed.wait_timeout(shared, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
         }
         None
@@ -51,7 +62,8 @@ impl Watcher {
     fn store(&self, path: &Path) {
         let (item, common) = (self.item(path), &self.settings.common);
         let deadline = self.work.at_most(common.deadline);
-        let (receipt, result) = store(&item, common, Context { progress: &Progress::silent(), deadline: &deadline });
+        let (mut receipt, result) =
+            store(&item, common, Context { progress: &Progress::silent(), deadline: &deadline });
         let url = receipt.object.as_ref().map(|object| object.url.clone());
         match result {
             Ok(()) => {
@@ -64,6 +76,7 @@ impl Watcher {
                     self.put_aside(&entry, (is_unverified || receipt.is_damaged) && !self.settings.keep);
                 }
                 self.done(path);
+                self.note(&receipt);
                 emit(&receipt_text(&receipt, common.output));
                 let mut shared = self.lock();
                 shared.status.stores(url);
@@ -74,7 +87,12 @@ impl Watcher {
                 // The store is in reach. One at a time: the next dump does not wait for all of them.
                 abandoned.inspect(|open| abandon(&common.store, open));
             }
-            Err(error) => self.failed(path, &error),
+            Err(error) => {
+                receipt.exit_code = error.exit_code();
+                if self.failed(path, &error) {
+                    self.note(&receipt);
+                }
+            }
         }
         self.changed.notify_all();
     }
@@ -87,22 +105,45 @@ impl Watcher {
         shared.queue.done(path);
     }
 
-    fn failed(&self, path: &Path, error: &Error) {
+    /// Notes that a file was not stored. Returns whether this is its first failure.
+    fn failed(&self, path: &Path, error: &Error) -> bool {
         let mut shared = self.lock();
         if !self.is_there(path) || self.is_somebody_else_s(path, error) {
-            return shared.queue.done(path);
+            shared.queue.done(path);
+            return false;
         }
         let pause = shared.queue.again(path);
         // A run that is at it, or the end of this one, is no failure.
         if matches!(error, Error::Claim(ClaimError::Busy { .. }))
             || matches!(error, Error::Stopped(Stopped { reason: Reason::Signal(_), .. }))
         {
-            return;
+            return false;
         }
         let why = why_not(error);
         log::warn!("{} is not stored yet, trying again in {} s: {why}", path.display(), pause.as_secs());
         shared.status.last_error = Some(why);
         self.write_status(&mut shared);
+        pause == FIRST_PAUSE
+    }
+
+    /// Notes the notice of a file for later: a dump that waits comes first.
+    fn note(&self, receipt: &Receipt) {
+        let notice = Notifier::new(&self.settings.common, &self.work).notice_of(receipt);
+        self.lock().notices.extend(notice);
+    }
+
+    /// Sends the oldest notice. Returns whether it was taken. If the watcher is ended meanwhile, the notice stays.
+    fn send_notice(&self, notifier: &Notifier<'_>) -> bool {
+        let Some(notice) = self.lock().notices.front().cloned() else { return false };
+        let was_stopped = self.work.cancel().reason().is_some();
+        let refused = notifier.send(&notice);
+        let is_ended_now = !was_stopped && self.work.cancel().reason().is_some();
+        if refused.is_some() && is_ended_now {
+            return false;
+        }
+        self.lock().notices.pop_front();
+        refused.as_ref().inspect(|why| log::warn!("{NOT_SENT}{why}"));
+        refused.is_none()
     }
 
     fn item(&self, path: &Path) -> Item {

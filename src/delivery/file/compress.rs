@@ -12,7 +12,7 @@ use crate::delivery::walk::is_gzip;
 use crate::delivery::{Delivery, spooled, streamed};
 use crate::error::Error;
 use crate::files::entry::Entry;
-use crate::hprof::{Histogram, Redactor, Summary, TopClasses};
+use crate::hprof::{Histogram, Redactor, Summary};
 use crate::object::classes;
 use crate::store::Upload;
 
@@ -55,9 +55,9 @@ impl Deposit<'_> {
         let compression = self.compression(CpuShare::streaming(processors()), redactor);
         let mut histogram = Histogram::new();
         let streamed = streamed::run(raw, upload, compression, self.context, &mut histogram);
-        let delivery = streamed.map_err(|error| error.of_file(path))?;
-        let walk = Summary { classes: self.classes(&histogram), ..delivery.walk };
-        Ok(Delivery { walk, ..delivery })
+        let mut delivery = streamed.map_err(|error| error.of_file(path))?;
+        self.add_classes(&mut delivery.walk, &histogram);
+        Ok(delivery)
     }
 
     fn compression(&self, cpu_share: CpuShare, redactor: Option<Redactor>) -> Compression {
@@ -70,9 +70,11 @@ impl Deposit<'_> {
             + parts.filter_map(|part: &Entry| part.metadata().ok()).map(|meta| meta.len()).sum::<u64>()
     }
 
-    /// Returns the largest classes with names from the file. `None` for standard input, which is read only once.
-    fn classes(&self, histogram: &Histogram) -> Option<TopClasses> {
-        let file = open(self.item, self.entry.as_ref()?).ok()?;
-        classes::of_file(histogram, &file, is_gzip(&file).ok()?)
+    /// Adds the largest classes with names from the file. Standard input is read only once, and tells none.
+    fn add_classes(&self, walk: &mut Summary, histogram: &Histogram) {
+        let file = self.entry.as_ref().and_then(|entry| open(self.item, entry).ok());
+        if let Some((file, gzipped)) = file.and_then(|file| is_gzip(&file).ok().map(|gzipped| (file, gzipped))) {
+            classes::add_of_file(walk, histogram, &file, gzipped);
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::{DateTime, SecondsFormat};
 use recall::{new_begin, recall};
 
 use super::{Context, Delivery, tell_stored};
@@ -132,7 +133,12 @@ impl<'a> Deposit<'a> {
             if walk.out_of_memory && receipt.reason.is_none() {
                 receipt.reason = Some(OUT_OF_MEMORY.to_owned());
             }
-            receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), ..known });
+            // A JVM that was asked for its dump has other facts in the receipt.
+            let (pid, begun) = match walk.out_of_memory {
+                true => (self.begin.key.pid(), time_of(walk.begun_ms)),
+                false => (known.pid, known.begun.clone()),
+            };
+            receipt.dump = Some(DumpFacts { walk: Some(walk.clone()), pid, begun, ..known });
         }
         if let Some(redact) = self.redact() {
             receipt.redacted = Some(redact.word().to_owned());
@@ -183,6 +189,12 @@ fn scrutiny(item: &Item, begin: &Begin, journal: &Journal) -> Scrutiny {
         _ if begin.truncated => Scrutiny::Remains,
         other => other,
     }
+}
+
+/// Returns a time of the header of a dump as RFC 3339; `None` for one beyond the year 9999, or for none at all.
+fn time_of(begun_ms: u64) -> Option<String> {
+    let ms = i64::try_from(begun_ms).ok().filter(|ms| (1..253_402_300_800_000).contains(ms))?;
+    DateTime::from_timestamp_millis(ms).map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 fn is_lost(result: &Result<(), Error>) -> bool {

@@ -2,7 +2,7 @@
 
 use super::{Malformed, State, Step, Walker};
 use crate::hprof::records::{
-    FILE_HEADER, ID_SIZE_AT, MAGIC, TOP_HEADER, be32, frame_body, identifier, load_class_body, tag,
+    FILE_HEADER, ID_SIZE_AT, MAGIC, TIME_AT, TOP_HEADER, be32, frame_body, identifier, load_class_body, tag,
 };
 use crate::hprof::tally::{SYMBOL_MAX, Tally};
 
@@ -22,6 +22,7 @@ impl Walker {
         if b[18] != 0 {
             return Err(self.malformed("its version does not end with NUL"));
         }
+        self.begun_ms = (u64::from(be32(b, TIME_AT)) << 32) | u64::from(be32(b, TIME_AT + 4));
         self.state = State::Top;
         Ok(Step::Used(FILE_HEADER))
     }
@@ -52,6 +53,9 @@ impl Walker {
             }
             tag::UTF8..=tag::CONTROL_SETTINGS => {
                 self.count_top(b[0]);
+                if b[0] == tag::TRACE {
+                    self.out_of_memory.trace();
+                }
                 self.top_body(b[0], length)
             }
             other => return Err(self.malformed(format!("unknown record tag {other:#04x}"))),

@@ -50,6 +50,8 @@ pub struct Pod {
     pub spec: PodSpec,
     cluster: Cluster,
     volumes: TempDir,
+    /// The files of the ConfigMaps that are mounted, by their names.
+    maps: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Pod {
@@ -61,8 +63,9 @@ impl Pod {
     /// Of the first document that has one.
     #[track_caller]
     pub fn among(documents: Vec<Document>, cluster: Cluster) -> Pod {
+        let maps = documents.iter().filter_map(files_of_map).collect();
         let spec = documents.into_iter().find_map(pod_spec).expect("a document with a pod");
-        let pod = Pod { spec, cluster, volumes: tempfile::tempdir().expect("a directory for the volumes") };
+        let pod = Pod { spec, cluster, volumes: tempfile::tempdir().expect("a directory for the volumes"), maps };
         for volume in pod.spec.volumes.iter().flatten() {
             pod.make(volume);
         }
@@ -91,7 +94,11 @@ impl Pod {
         let volume =
             volumes.into_iter().find(|volume| volume.name == name).unwrap_or_else(|| panic!("no volume {name}"));
         // The directory's name tells the tool what it is, as the kubelet's does.
-        let kind = if volume.empty_dir.is_some() { "kubernetes.io~empty-dir" } else { "kubernetes.io~secret" };
+        let kind = match (&volume.empty_dir, &volume.config_map) {
+            (Some(_), _) => "kubernetes.io~empty-dir",
+            (None, Some(_)) => "kubernetes.io~configmap",
+            (None, None) => "kubernetes.io~secret",
+        };
         self.volumes.path().join(kind).join(name)
     }
 
@@ -102,6 +109,12 @@ impl Pod {
         chown(&dir, None, group).expect("chown of a volume");
         if volume.empty_dir.is_some() {
             return fs::set_permissions(&dir, PermissionsExt::from_mode(0o2777)).expect("chmod of a volume");
+        }
+        if let Some(map) = &volume.config_map {
+            let files = self.maps.get(&map.name).unwrap_or_else(|| panic!("no ConfigMap {}", map.name));
+            return files
+                .iter()
+                .for_each(|(name, text)| fs::write(dir.join(name), text).expect("a file of a ConfigMap"));
         }
         let secret = volume.secret.as_ref().unwrap_or_else(|| panic!("{} is of an unknown kind", volume.name));
         for (key, value) in &self.cluster.secret {
@@ -117,6 +130,11 @@ impl Pod {
         let group = self.spec.security_context.as_ref()?.fs_group?;
         Some(u32::try_from(group).expect("a gid"))
     }
+}
+
+fn files_of_map(document: &Document) -> Option<(String, BTreeMap<String, String>)> {
+    let Document::ConfigMap(map) = document else { return None };
+    Some((map.metadata.name.clone()?, map.data.clone().unwrap_or_default()))
 }
 
 fn pod_spec(document: Document) -> Option<PodSpec> {
