@@ -93,12 +93,15 @@ bench-page:
 # What the suite does in seconds, at full length: a store that is down for ten minutes, thirty and twenty moments at
 # which something is killed or cut, four errors of each call, a dump of a gigabyte; and 100 kills of all processes of a --no-disk run for each of
 # JDK 17, 21 and 25. For each JDK that prints "JDK 25: 100 double kills, 0 frozen, N while the JVM had a pipe open".
-# Takes about forty minutes.
+# Twenty JVMs of 2 GiB that leak, beside a watcher: each line "LEAK N: …" tells what was stored. Twelve healthy JVMs, watched
+# for an hour in time-lapse: each line "HEALTHY …" tells what the watcher cost. Takes about eighty minutes.
 LONG := $(CARGO) test --target $(TARGET) --test suite -- --test-threads 1
 endurance: rust-target jvms
 	JMAP_DUMP_TEST_OUTAGE=600 $(LONG) watch::everything_arrives
 	JMAP_DUMP_TEST_MOMENTS=30 $(LONG) watch::killed_watcher guard:: no_disk::killed_run harm::a_call_that_fails
 	JMAP_DUMP_TEST_MOMENTS=100 $(LONG) --nocapture double_kill::
+	JMAP_DUMP_TEST_LEAKS=20 $(LONG) --nocapture leaks::
+	JMAP_DUMP_TEST_HEALTHY=600 $(LONG) --nocapture healthy::
 	JMAP_DUMP_TEST_MEGABYTES=1024 JMAP_DUMP_TEST_MOMENTS=20 $(LONG) resume::an_upload fetch::a_fetch_that_is_cut
 
 rust-target:

@@ -14,7 +14,7 @@ struct Version {
     /// memory. The pages of a tmpfs cannot be freed, so nothing would go on.
     limits: &'static [&'static str],
     usage: &'static str,
-    /// The field of `memory.stat` with the memory that the kernel frees when needed.
+    /// The fields of `memory.stat` with the pages of files that were read once, and often.
     reclaimable: &'static str,
     active: &'static str,
     /// The field of `memory.stat` with the lowest limit of all groups above.
@@ -50,8 +50,7 @@ pub fn memory(target: &Target, identity: Identity) -> Reading {
         used(
             &read(version.limits[0])?,
             &read(version.usage)?,
-            &read("memory.stat").unwrap_or_default(),
-            version.reclaimable,
+            version.page_cache(&read("memory.stat").unwrap_or_default()),
         )
     });
     seen.unwrap_or_default()
@@ -94,6 +93,12 @@ pub fn own_file(path: &str) -> Option<String> {
 }
 
 impl Version {
+    /// Returns the bytes of files that the kernel frees before it kills. Files of a tmpfs are not in these two fields.
+    fn page_cache(&self, stat: &str) -> u64 {
+        let [read_once, read_often] = [self.reclaimable, self.active].map(|name| number_in(stat, name).unwrap_or(0));
+        read_once.saturating_add(read_often)
+    }
+
     /// Returns the free bytes of one group; `None` without a limit or without the files of the group.
     fn free(&self, read: &ReadFile<'_>) -> Option<u64> {
         let stat = read("memory.stat").unwrap_or_default();
@@ -101,10 +106,7 @@ impl Version {
         let limits = self.limits.iter().filter_map(|name| read(name)?.trim().parse().ok());
         let limit = limits.chain(above).min().filter(|limit| *limit < NO_LIMIT)?;
         let usage: u64 = read(self.usage)?.trim().parse().ok()?;
-        // The kernel frees the page cache before it kills, so it counts as free. Files of a tmpfs are not in these two
-        // fields.
-        let [read_once, read_often] = [self.reclaimable, self.active].map(|name| number_in(&stat, name).unwrap_or(0));
-        Some(limit.saturating_sub(usage.saturating_sub(read_once + read_often)))
+        Some(limit.saturating_sub(usage.saturating_sub(self.page_cache(&stat))))
     }
 }
 
@@ -158,14 +160,13 @@ fn quota(text: &str) -> Option<f64> {
 const NO_LIMIT: u64 = 1 << 60;
 
 /// Computes used bytes and limit. Without a limit, version 2 says `max`.
-fn used(limit: &str, usage: &str, stat: &str, reclaimable: &str) -> Option<Reading> {
+fn used(limit: &str, usage: &str, page_cache: u64) -> Option<Reading> {
     let limit: u64 = if limit.trim() == "max" { u64::MAX } else { limit.trim().parse().ok()? };
     if limit >= NO_LIMIT {
         return Some(Reading::NoLimit);
     }
     let usage: u64 = usage.trim().parse().ok()?;
-    let cache = number_in(stat, reclaimable).unwrap_or(0);
-    Some(Reading::Of(usage.saturating_sub(cache), limit))
+    Some(Reading::Of(usage.saturating_sub(page_cache), limit))
 }
 
 #[cfg(test)]
@@ -247,10 +248,10 @@ mod tests {
 
     #[test]
     fn page_cache_counts_as_free_and_no_limit_is_not_unknown() {
-        let stat = "anon 1\ninactive_file 200\n";
-        assert_eq!(used("1000\n", "700\n", stat, "inactive_file"), Some(Reading::Of(500, 1000)));
-        assert_eq!(used("max\n", "700\n", "", "inactive_file"), Some(Reading::NoLimit));
-        assert_eq!(used("9223372036854771712\n", "700\n", "", "x"), Some(Reading::NoLimit));
-        assert_eq!(used("much\n", "700\n", "", "x"), None);
+        let cache = VERSIONS[0].page_cache("anon 1\ninactive_file 200\nactive_file 100\nshmem 50\n");
+        assert_eq!(used("1000\n", "700\n", cache), Some(Reading::Of(400, 1000)));
+        assert_eq!(used("max\n", "700\n", 0), Some(Reading::NoLimit));
+        assert_eq!(used("9223372036854771712\n", "700\n", 0), Some(Reading::NoLimit));
+        assert_eq!(used("much\n", "700\n", 0), None);
     }
 }

@@ -42,11 +42,6 @@ impl PerfData {
 
     /// Returns how often the collector that frees the old generation has run. `None` if the JVM does not count it.
     pub fn old_collections(&self) -> Option<Collections> {
-        let counts = |number: u8| {
-            let value = |name: &str| self.long(&format!("sun.gc.collector.{number}.{name}"));
-            let is_running = value("lastEntryTime") > value("lastExitTime");
-            Some(value("invocations")?.max(0).cast_unsigned().saturating_sub(is_running.into()))
-        };
         let per_collection = match self.text("sun.gc.policy.name") {
             Some("GarbageFirst") => G1_PAUSES_OF_A_MARK,
             Some(name) if name.ends_with(":CMS") => CMS_PAUSES,
@@ -55,12 +50,26 @@ impl PerfData {
             None => Z_PAUSES,
         };
         // ZGC has no collector 1. Serial, Parallel, CMS and Shenandoah have no collector 2.
-        let [full, concurrent] = [1, 2].map(counts);
+        let [full, concurrent] = [1, 2].map(|collector| self.completed(collector));
         if self.is_g1() && concurrent.is_none() {
             return None;
         }
         let pauses = full.into_iter().chain(concurrent).reduce(u64::saturating_add)?;
         Some(Collections { pauses, per_collection, may_rest: self.is_g1() })
+    }
+
+    /// Returns how many full collections are over that stop the application: right after one, the use of the old
+    /// generation is what lives. `None` for CMS, Shenandoah and ZGC, whose counters also have pauses of other kinds.
+    pub fn full_collections(&self) -> Option<u64> {
+        let stops = matches!(self.text("sun.gc.policy.name")?, "Copy:MSC" | "ParScav:MSC" | "GarbageFirst");
+        stops.then(|| self.completed(1))?
+    }
+
+    /// Returns how often this collector has run to its end.
+    fn completed(&self, collector: u8) -> Option<u64> {
+        let value = |name: &str| self.long(&format!("sun.gc.collector.{collector}.{name}"));
+        let is_running = value("lastEntryTime") > value("lastExitTime");
+        Some(value("invocations")?.max(0).cast_unsigned().saturating_sub(is_running.into()))
     }
 
     /// Returns whether the use of the old generation is that of now, with all garbage since the last collection.

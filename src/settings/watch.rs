@@ -64,7 +64,8 @@ impl AutomaticSettings {
         Ok((!automatic.conditions.is_empty()).then_some(automatic))
     }
 
-    /// Returns the settings for the artefacts that are taken instead of a dump.
+    /// Returns the settings for the artefacts that are taken instead of a dump, or before one that may not be stored in
+    /// time.
     pub fn instead(&self, reason: String) -> TakeSettings {
         TakeSettings {
             common: self.dump.common.clone(),

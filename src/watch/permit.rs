@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::base::deadline::Deadline;
+use crate::kept::journal::{Begun, Journal};
 use crate::object::key::{CLAIM_TAIL, ObjectKey, time_of};
 use crate::object::part_size::PART_MIN;
 use crate::object::pod::Pod;
@@ -56,7 +57,9 @@ pub fn ask(
     if let Err(refused) = limits.allow(&before, Utc::now()) {
         return Ok(refused);
     }
-    let mut upload = Upload::open(settings, key, PART_MIN, deadline)?;
+    // The name is of this run alone. So nothing can be overwritten, and no condition is needed.
+    let ours = Journal::new(Begun::ByUs, None);
+    let mut upload = Upload::go_on(settings, key, PART_MIN, deadline, ours)?;
     let text = json!({ "pod": Pod::current().name, "asked": Utc::now().to_rfc3339() }).to_string();
     upload.put_beside(CLAIM_TAIL, text.into_bytes())?;
     drop(upload);

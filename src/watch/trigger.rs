@@ -13,6 +13,10 @@ const PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Looks that are remembered for each period of a growth.
 const LOOKS: u32 = 120;
 
+/// A condition does not wait for its time if the container or the heap is full within this one. The claim, the attach
+/// and the dump of a heap of 2 GiB take about so long on two processors.
+pub const SOON: Duration = Duration::from_secs(20);
+
 /// A condition of `--when`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -39,6 +43,16 @@ impl When {
             return Err("a growth is watched for 24h at most".into());
         }
         Ok(Self::Growth { percent: percent.ok_or_else(wrong)?, period })
+    }
+
+    /// Returns whether the condition calls without its time if there is none.
+    fn may_hurry(self, usage: &Usage) -> bool {
+        match (self, usage.heap) {
+            (Self::Above(_), _) => true,
+            // A small heap may grow fast for a while.
+            (Self::Growth { .. }, Reading::Of(used, most)) => used > most / 2,
+            (Self::Growth { .. }, _) => false,
+        }
     }
 
     fn is_of_heap(self) -> bool {
@@ -82,23 +96,29 @@ pub struct Trigger {
     watched: Vec<Watched>,
     /// Time for which a condition must hold.
     held_for: Duration,
+    /// The start of the JVM, if it is known.
+    born: Option<Instant>,
 }
 
 impl Trigger {
-    pub fn new(conditions: &[When], held_for: Duration) -> Self {
+    pub fn new(conditions: &[When], held_for: Duration, born: Option<Instant>) -> Self {
         let watched = |when: &When| Watched { when: *when, earlier: VecDeque::new(), since: None };
-        Self { watched: conditions.iter().map(watched).collect(), held_for }
+        Self { watched: conditions.iter().map(watched).collect(), held_for, born }
     }
 
-    /// Takes one look. Returns what has called for `held_for`. An unknown reading does not call.
-    pub fn look(&mut self, at: Instant, usage: &Usage) -> Option<Call> {
-        let held_for = self.held_for;
+    /// Takes one look. Returns what has called for `held_for`, or what calls with the container or the heap full in less
+    /// than [`SOON`]. An unknown reading does not call.
+    pub fn look(&mut self, at: Instant, usage: &Usage, full_in: Option<Duration>) -> Option<Call> {
+        let (held_for, born) = (self.held_for, self.born);
+        let hurries = full_in.is_some_and(|left| left < SOON);
         let holding: Vec<&Watched> = self
             .watched
             .iter_mut()
             .filter_map(|watched| {
-                watched.look(at, usage);
-                watched.since.filter(|since| at.duration_since(*since) >= held_for).map(|_| &*watched)
+                watched.look(at, usage, born);
+                let since = watched.since?;
+                let calls = at.duration_since(since) >= held_for || hurries && watched.when.may_hurry(usage);
+                calls.then_some(&*watched)
             })
             .collect();
         let told = |of_heap: bool| {
@@ -111,9 +131,11 @@ impl Trigger {
 }
 
 impl Watched {
-    fn look(&mut self, at: Instant, usage: &Usage) {
+    fn look(&mut self, at: Instant, usage: &Usage, born: Option<Instant>) {
         let holds = match self.when {
             When::Above(condition) => condition.holds(usage) == Some(true),
+            // Each application grows at its start.
+            When::Growth { period, .. } if born.is_some_and(|born| at.duration_since(born) < period) => false,
             When::Growth { percent, period } => self.has_grown(at, usage.heap, percent, period),
         };
         self.since = holds.then(|| self.since.unwrap_or(at));
@@ -149,7 +171,7 @@ mod tests {
     fn trigger(texts: &[&str], held_for: Duration) -> Trigger {
         let parse =
             |text: &&str| When::parse(text, |text| text.parse().map(Duration::from_secs).map_err(|_| "?".into()));
-        Trigger::new(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), held_for)
+        Trigger::new(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), held_for, None)
     }
 
     fn usage(heap: u64, memory: u64) -> Usage {
@@ -159,7 +181,8 @@ mod tests {
     /// Returns the seconds at which the trigger called.
     fn calls(trigger: &mut Trigger, usage: impl Fn(u64) -> Usage, seconds: u64) -> Vec<(u64, Call)> {
         let start = Instant::now();
-        let mut look = |second| Some((second, trigger.look(start + Duration::from_secs(second), &usage(second))?));
+        let mut look =
+            |second| Some((second, trigger.look(start + Duration::from_secs(second), &usage(second), None)?));
         (0..seconds).filter_map(&mut look).collect()
     }
 
@@ -176,6 +199,37 @@ mod tests {
         let heap = |second| usage(if second == 50 { 80 } else { 90 }, 0);
         let calls = calls(&mut trigger(&["heap>85%"], MINUTE), heap, 120);
         assert_eq!(calls.iter().map(|(second, _)| *second).min(), Some(111));
+    }
+
+    #[test]
+    fn condition_calls_at_once_before_all_is_full() {
+        let (start, mut both) = (Instant::now(), trigger(&["heap>85%", "heap+10%/300"], MINUTE));
+        let mut look = |second, heap, left| {
+            let at = start + Duration::from_secs(second);
+            both.look(at, &usage(heap, 0), Some(Duration::from_secs(left)))
+        };
+        assert_eq!(look(0, 20, 5), None);
+        assert_eq!(look(1, 50, 5), None, "a growth of a small heap waits for its time");
+        assert_eq!(look(2, 60, 20), None);
+        assert_eq!(look(3, 60, 19), Some(Call::Heap("heap+10%/300.00 s: 60 B of 100 B".into())));
+        let mut level = trigger(&["heap>85%"], MINUTE);
+        let called = level.look(start, &usage(90, 0), Some(Duration::ZERO));
+        assert_eq!(called, Some(Call::Heap("heap>85%: 90.0 % (90 B of 100 B)".into())));
+    }
+
+    #[test]
+    fn growth_of_a_young_jvm_does_not_call() {
+        let born = Instant::now();
+        let grows = |second| if second < 200 { second / 4 } else { 50 };
+        let called = |born| {
+            let mut growth = trigger(&["heap+10%/300"], MINUTE);
+            growth.born = born;
+            let look =
+                |second| growth.look(Instant::now() + Duration::from_secs(second), &usage(grows(second), 0), None);
+            (0..1000).filter_map(look).count()
+        };
+        assert_eq!(called(Some(born)), 0);
+        assert!(called(None) > 0);
     }
 
     #[test]

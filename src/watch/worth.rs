@@ -11,7 +11,7 @@ const GROWTH_OVER: Duration = Duration::from_secs(10);
 
 /// Time until the JVM stands still for its dump: the permit, the attach, the plan. From then on the application
 /// allocates nothing.
-const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+pub const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The growth of a container's memory.
 #[derive(Debug, Default)]
@@ -33,15 +33,21 @@ impl Growth {
         (seconds > 0.0 && last > first).then(|| (last - first) as f64 / seconds)
     }
 
+    /// Returns the time until the container is full, if it goes on growing so.
+    pub fn full_in(&self, memory: Reading) -> Option<Duration> {
+        let Reading::Of(used, limit) = memory else { return None };
+        Duration::try_from_secs_f64(limit.saturating_sub(used) as f64 / self.per_second()?).ok()
+    }
+
     /// Returns the reason why there is to be no heap dump, but small artefacts. What is unknown is no reason.
     pub fn objection(&self, usage: &Usage) -> Option<String> {
-        let Reading::Of(memory, limit) = usage.memory else { return None };
+        let Reading::Of(memory, _) = usage.memory else { return None };
         if let Reading::Of(heap, _) = usage.heap
             && heap <= memory / 2
         {
             return Some(format!("the heap holds {} of the {} that the container uses", Bytes(heap), Bytes(memory)));
         }
-        let left = Duration::try_from_secs_f64(limit.saturating_sub(memory) as f64 / self.per_second()?).ok()?;
+        let left = self.full_in(usage.memory)?;
         (left < BEGINS_WITHIN).then(|| format!("at its present growth the container is full in {}", Seconds(left)))
     }
 }

@@ -33,6 +33,11 @@ struct Faults {
     stall: AtomicUsize,
     /// Parts that wait go on.
     released: tokio::sync::Notify,
+    /// Bytes of parts that are taken in a second, by all connections together; 0 for all that come.
+    bytes_per_second: AtomicUsize,
+    line: tokio::sync::Mutex<()>,
+    /// Conditions of a request are answered by 501.
+    knows_no_conditions: AtomicBool,
 }
 
 /// Stops when it is dropped.
@@ -95,6 +100,16 @@ impl S3Server {
     /// Parts wait so long from now on, before they are looked at.
     pub fn stall(&self, time: std::time::Duration) {
         self.faults.stall.store(time.as_millis() as usize, Ordering::SeqCst);
+    }
+
+    /// The way to the server is so slow from now on.
+    pub fn throttle(&self, bytes_per_second: usize) {
+        self.faults.bytes_per_second.store(bytes_per_second, Ordering::SeqCst);
+    }
+
+    /// No `If-Match` and no `If-None-Match` from now on, as with stores that do not know them.
+    pub fn refuse_conditions(&self) {
+        self.faults.knows_no_conditions.store(true, Ordering::SeqCst);
     }
 
     /// Parts that wait already go on at once.
@@ -218,13 +233,17 @@ async fn respond(
     if faults.dead.load(Ordering::SeqCst) {
         return Err("the server is dead".into());
     }
+    faults.wait_for_line(&request).await;
+    if faults.refuses(&request) {
+        return Ok(failed(http::StatusCode::NOT_IMPLEMENTED, "NotImplemented"));
+    }
     if faults.blind.load(Ordering::SeqCst) && request.method() == http::Method::HEAD {
         let mut response = s3s::HttpResponse::new(s3s::Body::from(String::new()));
         *response.status_mut() = http::StatusCode::FORBIDDEN;
         return Ok(response);
     }
     if !knows_bucket(&request) {
-        return Ok(no_such_bucket());
+        return Ok(failed(http::StatusCode::NOT_FOUND, "NoSuchBucket"));
     }
     let is_whole = !is_part && request.method() == http::Method::PUT;
     let answer = hyper::service::Service::call(&service, request).await;
@@ -242,9 +261,27 @@ fn knows_bucket(request: &http::Request<hyper::body::Incoming>) -> bool {
     host.starts_with(&format!("{BUCKET}.")) || path.split('/').next() == Some(BUCKET)
 }
 
-fn no_such_bucket() -> s3s::HttpResponse {
-    let body = "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
-    let mut response = s3s::HttpResponse::new(s3s::Body::from(body.to_owned()));
-    *response.status_mut() = http::StatusCode::NOT_FOUND;
+fn failed(status: http::StatusCode, code: &str) -> s3s::HttpResponse {
+    let body = format!("<Error><Code>{code}</Code><Message>The server of the tests says so</Message></Error>");
+    let mut response = s3s::HttpResponse::new(s3s::Body::from(body));
+    *response.status_mut() = status;
     response
+}
+
+impl Faults {
+    /// Waits as long as the body of this request needs. One body comes after the other.
+    async fn wait_for_line(&self, request: &http::Request<hyper::body::Incoming>) {
+        let rate = self.bytes_per_second.load(Ordering::SeqCst);
+        let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        if let (1.., Some(length)) = (rate, length) {
+            let _line = self.line.lock().await;
+            let time: f64 = length;
+            tokio::time::sleep(std::time::Duration::from_secs_f64(time / rate as f64)).await;
+        }
+    }
+
+    fn refuses(&self, request: &http::Request<hyper::body::Incoming>) -> bool {
+        let has = |name: &str| request.headers().contains_key(name);
+        self.knows_no_conditions.load(Ordering::SeqCst) && (has("if-match") || has("if-none-match"))
+    }
 }

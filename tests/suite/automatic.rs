@@ -1,8 +1,9 @@
 //! `watch --when`: a full heap is dumped once for all pods, and a healthy one is left alone.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use crate::common::console::Console;
 use crate::common::container::Container;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
@@ -22,6 +23,20 @@ fn told(pod: &Pod, field: &str) -> String {
     pod.status()[field].as_str().unwrap_or_default().to_owned()
 }
 
+/// Has a full collection made about once a second until `done`: two of them show the level to a watcher, which looks as
+/// often.
+#[track_caller]
+fn collect_until(what: &str, jvms: &[&Console], done: impl Fn() -> bool) {
+    let mut collected = None::<Instant>;
+    wait_until(what, || {
+        if collected.is_none_or(|at| at.elapsed() > Duration::from_millis(1200)) {
+            jvms.iter().for_each(|jvm| drop(jvm.say("gc")));
+            collected = Some(Instant::now());
+        }
+        done()
+    });
+}
+
 fn has_attach_socket(jvm: &TestJvm) -> bool {
     Path::new(&format!("/tmp/.java_pid{}", jvm.pid())).exists()
 }
@@ -33,12 +48,7 @@ fn full_heap_is_dumped_by_the_watcher_once() {
         let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg(collector).arg("mb=90").arg("markers=4711").start();
         let _watcher = watch(&pod, "markers=4711", &["heap>30%"]);
         wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
-        for _ in 0..3 {
-            // Two collections show the level. The watcher looks once a second.
-            jvm.say("gc");
-            std::thread::sleep(Duration::from_millis(1200));
-        }
-        wait_until("the dump", || told(&pod, "last_automatic").contains(".hprof.gz"));
+        collect_until("the dump", &[&jvm], || told(&pod, "last_automatic").contains(".hprof.gz"));
         let dumps = pod.dumps();
         assert_eq!(dumps.len(), 1, "JDK {version}");
         assert_eq!(assert_complete(&dumps[0]).of("Marker"), 4711, "JDK {version}");
@@ -64,33 +74,84 @@ fn garbage_and_full_memory_call_for_no_heap_dump() {
     assert!(!has_attach_socket(&jvm), "it was attached to");
 }
 
+/// Twenty watchers of one application, and their status files.
+struct Storm {
+    store: Pod,
+    jvm: TestJvm,
+    watchers: Vec<(Watcher, PathBuf)>,
+    _dirs: Vec<tempfile::TempDir>,
+}
+
+impl Storm {
+    fn start(markers: u32) -> Option<Self> {
+        let mark = format!("markers={markers}");
+        let jvm = TestJvm::builder("17")?.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=90").arg(&mark);
+        let (store, jvm, dirs) =
+            (Pod::new(), jvm.start(), Vec::from_iter((0..20).map(|_| tempfile::tempdir().unwrap())));
+        let start = |dir: &tempfile::TempDir| {
+            let status = dir.path().join("status.json");
+            let tool = store.tool_in(dir.path(), &["--match", &mark, "--when", "heap>30%", "--for", "1s"]);
+            (Watcher::start(tool.args(&["--status", status.to_str().unwrap()])), status)
+        };
+        Some(Self { watchers: dirs.iter().map(start).collect(), store, jvm, _dirs: dirs })
+    }
+
+    /// Returns what each watcher says, if all of them do.
+    fn tell(&self, field: &str) -> Option<Vec<String>> {
+        let told = |(_, status): &(Watcher, PathBuf)| {
+            let status: serde_json::Value = serde_json::from_slice(&std::fs::read(status).ok()?).ok()?;
+            Some(status[field].as_str()?.to_owned())
+        };
+        self.watchers.iter().map(told).collect()
+    }
+}
+
+/// One store knows conditions of requests, another one does not.
 #[test]
 fn twenty_watchers_pause_an_application_once() {
-    let (server, Some(jvm)) = (Pod::new(), TestJvm::builder("17")) else { return };
-    let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=90").arg("markers=4713").start();
-    let dirs: Vec<_> = (0..20).map(|_| tempfile::tempdir().unwrap()).collect();
-    let watchers: Vec<_> = dirs
-        .iter()
-        .map(|dir| {
-            let status = dir.path().join("status.json");
-            let tool = server.tool_in(dir.path(), &["--match", "markers=4713", "--when", "heap>30%", "--for", "1s"]);
-            (Watcher::start(tool.args(&["--status", status.to_str().unwrap()])), status)
-        })
-        .collect();
-    let all_tell = |field: &str| {
-        watchers.iter().all(|(_, status)| {
-            let status: serde_json::Value =
-                serde_json::from_slice(&std::fs::read(status).unwrap_or_default()).unwrap_or_default();
-            status[field].is_string()
-        })
-    };
+    let (Some(with), Some(without)) = (Storm::start(4713), Storm::start(4715)) else { return };
+    without.store.server.refuse_conditions();
+    let storms = [with, without];
+    let all_tell = |field: &str| storms.iter().all(|storm| storm.tell(field).is_some());
     wait_until("all looks", || all_tell("looking_at"));
-    for _ in 0..3 {
-        jvm.say("gc");
-        std::thread::sleep(Duration::from_millis(1200));
+    collect_until("all answers", &[&storms[0].jvm, &storms[1].jvm], || all_tell("last_automatic"));
+    for storm in &storms {
+        assert_eq!(storm.store.dumps().len(), 1, "{:?}", storm.tell("last_automatic"));
     }
-    wait_until("all answers", || all_tell("last_automatic"));
-    assert_eq!(server.dumps().len(), 1);
+}
+
+/// The heap is full long before the time of `--for`. The small artefacts come first, for the dump may come too late.
+#[test]
+fn leak_that_outruns_its_time_is_dumped() {
+    let (pod, Some(jvm)) = (Pod::new(), TestJvm::builder("17")) else { return };
+    let jvm = jvm.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseG1GC").jvm_arg("-XX:+ExitOnOutOfMemoryError");
+    let jvm = jvm.arg("mb=90").arg("markers=4716").start();
+    let _watcher = Watcher::start(pod.tool(&["--match", "markers=4716", "--when", "heap>60%"]));
+    wait_until("a look", || told(&pod, "looking_at").contains("the heap, and"));
+    jvm.say("leak 5");
+    wait_until("the dump", || pod.dumps().len() == 1);
+    assert_complete(&pod.dumps()[0]);
+    let objects = pod.server.objects();
+    let small = objects.iter().filter(|key| key.ends_with(".txt.gz")).count();
+    assert_eq!(small, 3, "{objects:?}");
+}
+
+/// `memory>…` alone holds at once, and asks for small artefacts. The heap comes later.
+#[test]
+fn small_artefacts_do_not_put_off_a_heap_dump() {
+    let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
+    let container = container.memory_limit(600 << 20).jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=90");
+    let container = container.bind(store.path(), "/store").start();
+    container.copy_in(binary(), INSIDE);
+    let words = [INSIDE, "watch", "shop", "cart", "prod", "/tmp", "--store", "/store", "--when", "memory>5%,heap>30%"];
+    let _watcher = container.command(&[&words[..], &["--for", "1s"]].concat()).spawn();
+    let has = |end: &str| {
+        let entries = std::fs::read_dir(store.path().join("shop/cart/prod")).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(end)).count()
+    };
+    wait_until("small artefacts", || has("_memory.txt.gz") == 1);
+    collect_until("the dump", &[&container], || has(".hprof.gz") == 1);
+    assert_eq!(has("_memory.txt.gz"), 1);
 }
 
 #[test]

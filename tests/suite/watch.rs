@@ -96,6 +96,10 @@ impl Watcher {
         Self(Some(tool.spawn().hear()))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.0.as_ref().unwrap().signal(signal);
     }

@@ -74,14 +74,19 @@ fn a_check_beside_a_run_tells_of_it_and_leaves_the_jvm_alone() {
 #[test]
 fn a_container_s_memory_is_measured_without_its_page_cache() {
     let (Some(container), store) = (Container::builder("17"), tempfile::tempdir().unwrap()) else { return };
-    let container = container.memory_limit(600 << 20).jvm_arg("-Xmx200m").bind(store.path(), "/store").start();
+    let container = container.memory_limit(600 << 20).jvm_arg("-Xmx200m").bind(store.path(), "/store");
+    let container = container.applets(&["dd"]).start();
     container.copy_in(binary(), INSIDE);
     let dump = |condition: &str| {
         let ended = container.exec(&[INSIDE, "--if", condition, "--store", "/store", "shop", "cart", "prod"]);
         assert_eq!(ended.code, 0, "{condition}: {ended:?}");
         ended.text()
     };
-    assert!(dump("memory>90%").starts_with("nothing dumped: not memory>90%: "));
+    // The kernel calls a file that is read twice active, and frees it all the same.
+    let copy = |from: &str, to: &str| container.exec(&["/bin/dd", from, to, "bs=1M", "count=320"]).code;
+    assert_eq!(copy("if=/dev/zero", "of=/store/file"), 0);
+    assert_eq!([(); 3].map(|()| copy("if=/store/file", "of=/dev/null")), [0; 3]);
+    assert!(dump("memory>50%").starts_with("nothing dumped: not memory>50%: "));
     assert!(dump("memory>1%").starts_with("stored "));
 }
 

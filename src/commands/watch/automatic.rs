@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use super::{Watcher, say};
 use crate::base::deadline::Deadline;
 use crate::base::run_id::run_id;
+use crate::base::units::Seconds;
 use crate::commands::dump::find_and_dump;
 use crate::commands::notifier::Notifier;
 use crate::commands::take::take;
@@ -24,8 +25,8 @@ use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
 use crate::settings::{AutomaticSettings, DumpSettings};
 use crate::watch::permit::{self, Permit};
-use crate::watch::trigger::{Call, Trigger};
-use crate::watch::worth::Growth;
+use crate::watch::trigger::{Call, SOON, Trigger};
+use crate::watch::worth::{BEGINS_WITHIN, Growth};
 
 /// The verb, by which hints are worded.
 const VERB: &str = "watch";
@@ -44,10 +45,25 @@ struct Sight {
     growth: Growth,
 }
 
+/// The memory of the application at one look.
+struct Look {
+    usage: Usage,
+    /// Time until the container or the heap is full, at their present growth.
+    full_in: Option<Duration>,
+    call: Option<Call>,
+}
+
+/// The times until which no call is heard. Small artefacts do not put off a heap dump.
+#[derive(Default)]
+struct Rests {
+    dump: Option<Instant>,
+    artefacts: Option<Instant>,
+}
+
 impl Watcher {
     /// Looks at the JVM until the watcher ends.
     pub(super) fn look_at_levels(&self, settings: &AutomaticSettings, life: &Deadline) {
-        let (mut sight, mut searched, mut rests_until) = (None::<Sight>, None::<Instant>, None::<Instant>);
+        let (mut sight, mut searched, mut rests) = (None::<Sight>, None::<Instant>, Rests::default());
         let mut is_off = settings.is_off();
         while life.sleep(LOOK_EVERY, "looking at the memory of the application").is_ok() {
             if searched.is_none_or(|searched| searched.elapsed() >= SEARCH_EVERY) {
@@ -58,9 +74,10 @@ impl Watcher {
                 }
             }
             let Some(seen) = &mut sight else { continue };
-            let (usage, call) = seen.look();
-            if let Some(call) = call.filter(|_| !is_off && rests_until.is_none_or(|until| Instant::now() >= until)) {
-                rests_until = Some(Instant::now() + self.answer(settings, seen, &usage, call));
+            let look = seen.look();
+            // The last look at a JVM that has ended still calls.
+            if let Some(call) = look.call.as_ref().filter(|_| !is_off && seen.jvm.target.is_alive()) {
+                self.answer(settings, seen, &look, call, &mut rests);
             }
         }
     }
@@ -78,7 +95,8 @@ impl Watcher {
             Reading::Unknown => "no memory, for the limit of its container cannot be read",
         };
         self.looks_at(format!("{}: {heap}, and {memory}; a dump when {conditions}", jvm.describe()));
-        let trigger = Trigger::new(&settings.conditions, settings.held_for);
+        let born = jvm.target.age().and_then(|age| Instant::now().checked_sub(age));
+        let trigger = Trigger::new(&settings.conditions, settings.held_for, born);
         Some(Sight { jvm, level: HeapLevel::default(), trigger, growth: Growth::default() })
     }
 
@@ -91,26 +109,54 @@ impl Watcher {
         }
     }
 
-    /// Answers a call. Returns the time until the next one is heard.
-    fn answer(&self, settings: &AutomaticSettings, sight: &Sight, usage: &Usage, call: Call) -> Duration {
+    /// Answers a call, unless it has to rest.
+    fn answer(&self, settings: &AutomaticSettings, sight: &Sight, look: &Look, call: &Call, rests: &mut Rests) {
         let (why, objection) = match call {
-            Call::Heap(why) => (why, sight.growth.objection(usage)),
+            Call::Heap(why) => (why, sight.growth.objection(&look.usage)),
             Call::Memory(why) => (why, Some("the heap is not above its level".to_owned())),
         };
+        let rests_until = if objection.is_some() { rests.artefacts } else { rests.dump };
+        if is_ahead(rests_until) {
+            return;
+        }
         log::warn!("pid {}: {why}", sight.jvm.pid());
         let deadline = self.work.at_most(settings.dump.common.deadline);
+        let rests_after_artefacts = || Some(Instant::now() + settings.limits.cooldown);
         if let Some(objection) = objection {
-            return self.take_instead(
-                settings,
-                &sight.jvm,
-                &format!("{why}: no heap dump, for {objection}"),
-                &deadline,
-            );
+            self.take_small(settings, &sight.jvm, &format!("{why}: no heap dump, for {objection}"), &deadline);
+            rests.artefacts = rests_after_artefacts();
+            return;
         }
+        // They are stored even if the application ends before its dump is.
+        let mut first = look.full_in.filter(|left| *left < SOON && !is_ahead(rests.artefacts));
+        // The permit alone may take all the time that is left.
+        if let Some(left) = first.take_if(|left| *left < BEGINS_WITHIN) {
+            self.take_small(settings, &sight.jvm, &before_dump(why, left), &deadline);
+            rests.artefacts = rests_after_artefacts();
+        }
+        let time = self.dump_if_permitted(settings, &sight.jvm, first, why, &deadline);
+        rests.dump = Some(Instant::now() + time);
+    }
+
+    /// Asks for the permit, and dumps the heap. If the time that is left may not suffice, small artefacts come before the
+    /// dump. Returns the time until the next call for a heap dump is heard.
+    fn dump_if_permitted(
+        &self,
+        settings: &AutomaticSettings,
+        jvm: &Jvm,
+        left_for_dump: Option<Duration>,
+        why: &str,
+        deadline: &Deadline,
+    ) -> Duration {
         let place = &settings.dump.common.place;
-        let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, sight.jvm.pid(), &run_id());
-        match permit::ask(&settings.dump.common.store, &key, settings.limits, &deadline) {
-            Ok(Permit::Given) => self.dump(settings, &sight.jvm, &why, &deadline),
+        let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, jvm.pid(), &run_id());
+        match permit::ask(&settings.dump.common.store, &key, settings.limits, deadline) {
+            Ok(Permit::Given) => {
+                if let Some(left) = left_for_dump {
+                    self.take_small(settings, jvm, &before_dump(why, left), deadline);
+                }
+                self.dump(settings, jvm, why, deadline)
+            }
             Ok(Permit::Refused { why: refused, until }) => {
                 self.was_automatic(format!("{why}: no heap dump, for {refused}"));
                 left(until).max(SEARCH_EVERY)
@@ -135,8 +181,7 @@ impl Watcher {
             }
             // Nothing was done to the JVM.
             Err(error) if matches!(*error, Error::Room(_) | Error::TooLate { .. }) => {
-                let why = format!("{why}: no heap dump, for {}", error.chain());
-                return self.take_instead(settings, jvm, &why, deadline);
+                self.take_small(settings, jvm, &format!("{why}: no heap dump, for {}", error.chain()), deadline);
             }
             Err(error) => self.was_automatic(format!("{why}: {}", error.chain())),
         }
@@ -144,7 +189,7 @@ impl Watcher {
     }
 
     /// Takes small artefacts. They cost the application little, so each pod may take its own.
-    fn take_instead(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) -> Duration {
+    fn take_small(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) {
         let instead = settings.instead(format!("watch: {why}"));
         let notifier = Notifier::new(&instead.common, deadline);
         for (receipt, result) in take(&instead, jvm, deadline) {
@@ -152,8 +197,7 @@ impl Watcher {
                 log::warn!("{}", error.chain());
             }
         }
-        self.was_automatic(format!("{why}: {} instead", instead.words()));
-        settings.limits.cooldown
+        self.was_automatic(format!("{why}: {}", instead.words()));
     }
 
     fn was_automatic(&self, text: String) {
@@ -165,15 +209,18 @@ impl Watcher {
 }
 
 impl Sight {
-    fn look(&mut self) -> (Usage, Option<Call>) {
+    fn look(&mut self) -> Look {
         let now = Instant::now();
         if let Some(counters) = self.jvm.counters() {
             self.level.look(now, &counters);
         }
         let memory = cgroup::memory(&self.jvm.target, self.jvm.identity);
         self.growth.look(now, memory);
-        let usage = Usage { heap: self.level.known().into(), memory };
-        (usage, self.trigger.look(now, &usage))
+        let full_in = self.growth.full_in(memory).into_iter().chain(self.level.full_in()).min();
+        let is_soon = full_in.is_some_and(|left| left < SOON);
+        let level = if is_soon { self.level.known_early() } else { self.level.known_for_long() };
+        let usage = Usage { heap: level.into(), memory };
+        Look { usage, full_in, call: self.trigger.look(now, &usage, full_in) }
     }
 }
 
@@ -185,6 +232,15 @@ fn emitted(told: Result<Answer, Failed>) -> Result<(), Box<Error>> {
     };
     emit(&answer.text);
     result
+}
+
+/// Returns the reason of small artefacts that are taken before a heap dump.
+fn before_dump(why: &str, left: Duration) -> String {
+    format!("{why}: before the heap dump, for there may be only {} left", Seconds(left))
+}
+
+fn is_ahead(time: Option<Instant>) -> bool {
+    time.is_some_and(|time| Instant::now() < time)
 }
 
 fn left(until: DateTime<Utc>) -> Duration {

@@ -205,9 +205,14 @@ impl Job {
                 Ok(_) => return Err(taken()),
             }
             match put(PutMode::Create).await {
-                Err(E::NotImplemented { .. } | E::NotSupported { .. }) => {}
+                Ok(_) => return Ok(()),
                 Err(E::AlreadyExists { .. } | E::Precondition { .. }) => return Err(taken()),
-                other => return other.map(drop).map_err(failed),
+                Err(error) => {
+                    let error = ObjectError::from(error);
+                    if !error.lacks_conditions() {
+                        return Err(self.error("store something beside", error));
+                    }
+                }
             }
         }
         put(PutMode::Overwrite).await.map(drop).map_err(failed)

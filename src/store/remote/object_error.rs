@@ -65,6 +65,12 @@ impl ObjectError {
         self.kind != Kind::Other
     }
 
+    /// Returns whether the store does not know the condition of the request (AWS S3: "Error responses", NotImplemented,
+    /// 501; OSS answers 400 with this code).
+    pub fn lacks_conditions(&self) -> bool {
+        self.kind == Kind::Unable || self.status().starts_with("501") || self.code() == Some("NotImplemented")
+    }
+
     /// Returns whether the store may have executed the request in spite of the error: its answer is missing, or says
     /// nothing about that. 404 and 412 after a repeated request mean that an earlier try may have succeeded.
     pub fn may_be_done(&self) -> bool {
