@@ -111,8 +111,8 @@ fn component_with_when_dumps_a_full_heap_by_itself() {
         assert_hardened(&container.name, &spec, &container);
     }
     let (Some(app), Some(dumper), Some(pause)) = (app(&pod, "17"), ours(&pod, "dumper"), pause(&pod)) else { return };
-    // The old generation has two thirds of the heap.
-    let app = app.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=122").share_pid_ns_of(&pause).start();
+    // The old generation has two thirds of the heap; the content has four fifths of what is asked for.
+    let app = app.jvm_arg("-Xmx200m").jvm_arg("-XX:+UseSerialGC").arg("mb=152").share_pid_ns_of(&pause).start();
     let dumper = dumper.share_pid_ns_of(&pause).entry(&words(&pod.command("dumper"))).start();
     let status = ["/jmap-dump-tool", "status", "/dumps/jmap-dump-tool/status.json"];
     let told = |what: &str| dumper.exec(&status).text().contains(what);
