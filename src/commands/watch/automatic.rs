@@ -12,6 +12,7 @@ use super::{Watcher, say};
 use crate::base::deadline::Deadline;
 use crate::base::run_id::run_id;
 use crate::base::units::Seconds;
+use crate::commands::artefacts::Taken;
 use crate::commands::dump::find_and_dump;
 use crate::commands::notifier::Notifier;
 use crate::commands::take::take;
@@ -23,7 +24,7 @@ use crate::jvm::heap_level::HeapLevel;
 use crate::jvm::{Jvm, PROC, cgroup, select};
 use crate::object::key::ObjectKey;
 use crate::object::pod::Pod;
-use crate::settings::{AutomaticSettings, DumpSettings};
+use crate::settings::{AutomaticSettings, DumpSettings, TakeSettings};
 use crate::watch::permit::{self, Permit};
 use crate::watch::trigger::{Call, SOON, Trigger};
 use crate::watch::worth::{BEGINS_WITHIN, Growth};
@@ -123,28 +124,33 @@ impl Watcher {
         let deadline = self.work.at_most(settings.dump.common.deadline);
         let rests_after_artefacts = || Some(Instant::now() + settings.limits.cooldown);
         if let Some(objection) = objection {
-            self.take_small(settings, &sight.jvm, &format!("{why}: no heap dump, for {objection}"), &deadline);
+            let why = format!("{why}: no heap dump, for {objection}");
+            self.take_small(settings, &sight.jvm, &why, &deadline).tell(&deadline);
             rests.artefacts = rests_after_artefacts();
             return;
         }
+        let mut before = Vec::new();
         // They are stored even if the application ends before its dump is.
         let mut first = look.full_in.filter(|left| *left < SOON && !is_ahead(rests.artefacts));
         // The permit alone may take all the time that is left.
         if let Some(left) = first.take_if(|left| *left < BEGINS_WITHIN) {
-            self.take_small(settings, &sight.jvm, &before_dump(why, left), &deadline);
+            before.push(self.take_small(settings, &sight.jvm, &before_dump(why, left), &deadline));
             rests.artefacts = rests_after_artefacts();
         }
+        let first = first.map(|left| (left, &mut before));
         let time = self.dump_if_permitted(settings, &sight.jvm, first, why, &deadline);
         rests.dump = Some(Instant::now() + time);
+        // A notice may take seconds, for which the dump does not wait.
+        before.into_iter().for_each(|small| small.tell(&deadline));
     }
 
-    /// Asks for the permit, and dumps the heap. If the time that is left may not suffice, small artefacts come before the
-    /// dump. Returns the time until the next call for a heap dump is heard.
+    /// Asks for the permit, and dumps the heap. `first` has the time that is left if it may not suffice, and gets the
+    /// small artefacts that come before the dump then. Returns the time until the next call for a heap dump is heard.
     fn dump_if_permitted(
         &self,
         settings: &AutomaticSettings,
         jvm: &Jvm,
-        left_for_dump: Option<Duration>,
+        first: Option<(Duration, &mut Vec<Small>)>,
         why: &str,
         deadline: &Deadline,
     ) -> Duration {
@@ -152,8 +158,8 @@ impl Watcher {
         let key = ObjectKey::new(place, Utc::now(), &Pod::current().name, jvm.pid(), &run_id());
         match permit::ask(&settings.dump.common.store, &key, settings.limits, deadline) {
             Ok(Permit::Given) => {
-                if let Some(left) = left_for_dump {
-                    self.take_small(settings, jvm, &before_dump(why, left), deadline);
+                if let Some((left, before)) = first {
+                    before.push(self.take_small(settings, jvm, &before_dump(why, left), deadline));
                 }
                 self.dump(settings, jvm, why, deadline)
             }
@@ -181,7 +187,8 @@ impl Watcher {
             }
             // Nothing was done to the JVM.
             Err(error) if matches!(*error, Error::Room(_) | Error::TooLate { .. }) => {
-                self.take_small(settings, jvm, &format!("{why}: no heap dump, for {}", error.chain()), deadline);
+                let why = format!("{why}: no heap dump, for {}", error.chain());
+                self.take_small(settings, jvm, &why, deadline).tell(deadline);
             }
             Err(error) => self.was_automatic(format!("{why}: {}", error.chain())),
         }
@@ -189,15 +196,11 @@ impl Watcher {
     }
 
     /// Takes small artefacts. They cost the application little, so each pod may take its own.
-    fn take_small(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) {
-        let instead = settings.instead(format!("watch: {why}"));
-        let notifier = Notifier::new(&instead.common, deadline);
-        for (receipt, result) in take(&instead, jvm, deadline) {
-            if let Err(error) = emitted(tell(receipt, result, VERB, &notifier)) {
-                log::warn!("{}", error.chain());
-            }
-        }
-        self.was_automatic(format!("{why}: {}", instead.words()));
+    fn take_small(&self, settings: &AutomaticSettings, jvm: &Jvm, why: &str, deadline: &Deadline) -> Small {
+        let settings = settings.instead(format!("watch: {why}"));
+        let taken = take(&settings, jvm, deadline);
+        self.was_automatic(format!("{why}: {}", settings.words()));
+        Small { settings, taken }
     }
 
     fn was_automatic(&self, text: String) {
@@ -205,6 +208,24 @@ impl Watcher {
         let mut shared = self.lock();
         shared.status.last_automatic = Some(text);
         self.write_status(&mut shared);
+    }
+}
+
+/// Small artefacts that were taken, and are stored if that did not fail.
+struct Small {
+    settings: TakeSettings,
+    taken: Vec<Taken>,
+}
+
+impl Small {
+    /// Prints the receipts, and sends the notices.
+    fn tell(self, deadline: &Deadline) {
+        let notifier = Notifier::new(&self.settings.common, deadline);
+        for (receipt, result) in self.taken {
+            if let Err(error) = emitted(tell(receipt, result, VERB, &notifier)) {
+                log::warn!("{}", error.chain());
+            }
+        }
     }
 }
 
