@@ -47,7 +47,8 @@ bill_of_materials() {
     local name=jmap-dump-tool-$version-$1-linux-musl.cdx
     "${cargo[@]}" cyclonedx --quiet --format json --spec-version 1.5 --features isal --no-build-deps \
         --target "$1-unknown-linux-musl" --override-filename "$name"
-    sed -E "s|path\+file://$PWD#(jmap-dump-tool@)?|path+file:///source#jmap-dump-tool@|g" "$name.json" >"dist/$name.json"
+    sed -E -e "s|path\+file://$PWD#(jmap-dump-tool@)?|path+file:///source#jmap-dump-tool@|g" \
+        -e "s|path\+file://$PWD/|path+file:///source/|g" "$name.json" >"dist/$name.json"
     rm "$name.json"
 }
 
