@@ -81,8 +81,8 @@ impl Compression {
     }
 }
 
-/// Walks `raw` to its end, counts its objects in `tally`, redacts it, and compresses it. `take` receives the gzip blocks on
-/// a thread of its own. A stage that fails ends the others.
+/// Walks `raw` to its end, counts its objects in `tally`, redacts it, and compresses it. `take` receives the gzip blocks
+/// on a thread of its own. A stage that fails ends the others.
 ///
 /// # Errors
 /// The first result has the error of the walk or of a worker, the second that of `take`. [`PipelineError::Halted`]

@@ -113,7 +113,7 @@ impl Deflate {
 fn write_header(out: &mut Vec<u8>, is_first: bool) {
     if is_first {
         out.extend_from_slice(&HEADER_WITH_COMMENT);
-        out.extend_from_slice(format!("HPROF BLOCKSIZE={}\0", MEMBER).as_bytes());
+        out.extend_from_slice(format!("HPROF BLOCKSIZE={MEMBER}\0").as_bytes());
     } else {
         out.extend_from_slice(&HEADER);
     }

@@ -1,4 +1,5 @@
-//! The two ends of the spool: the writer appends what is compressed, and the feeder reads it for the store, or for its hash.
+//! The two ends of the spool: the writer appends what is compressed, and the feeder reads it for the store, or for its
+//! hash.
 
 use std::io;
 

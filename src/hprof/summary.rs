@@ -74,7 +74,7 @@ pub struct Summary {
     /// The top of the stack of the thread that threw the error, without names. Used only within the run.
     #[serde(skip)]
     pub thrower: Vec<Frame>,
-    /// The same as text: names of classes and methods, and lines.
+    /// That stack as text: names of classes and methods, and lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub out_of_memory_stack: Vec<String>,
     /// Time at which the dump was begun, by its header, in milliseconds since 1970; 0 if it tells none. Used only within

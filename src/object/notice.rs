@@ -17,7 +17,7 @@ struct Notice<'a> {
     reason: &'a Option<String>,
     requested_by: &'a Option<String>,
     key: Option<&'a str>,
-    /// Of the object, or of what is kept.
+    /// Bytes of the object, or of what is kept.
     bytes: Option<u64>,
     exit_code: u8,
     run_id: &'a str,

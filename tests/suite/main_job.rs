@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::common::bed::VERSIONS;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
+use crate::common::random_access::assert_random_access;
 use crate::common::tool::{Tool, again_if_faster};
 
 const MARKERS: u64 = 1234;
@@ -115,6 +116,7 @@ fn mat_finds_its_mark_and_small_members() {
         members += 1;
     }
     assert!(members > 48, "only {members} members");
+    assert_random_access(&ended.stored());
 }
 
 #[test]

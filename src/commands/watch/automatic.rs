@@ -129,19 +129,21 @@ impl Watcher {
             rests.artefacts = rests_after_artefacts();
             return;
         }
-        let mut before = Vec::new();
+        let mut before = None;
         // They are stored even if the application ends before its dump is.
         let mut first = look.full_in.filter(|left| *left < SOON && !is_ahead(rests.artefacts));
         // The permit alone may take all the time that is left.
         if let Some(left) = first.take_if(|left| *left < BEGINS_WITHIN) {
-            before.push(self.take_small(settings, &sight.jvm, &before_dump(why, left), &deadline));
+            before = Some(self.take_small(settings, &sight.jvm, &before_dump(why, left), &deadline));
             rests.artefacts = rests_after_artefacts();
         }
         let first = first.map(|left| (left, &mut before));
         let time = self.dump_if_permitted(settings, &sight.jvm, first, why, &deadline);
         rests.dump = Some(Instant::now() + time);
         // A notice may take seconds, for which the dump does not wait.
-        before.into_iter().for_each(|small| small.tell(&deadline));
+        if let Some(small) = before {
+            small.tell(&deadline);
+        }
     }
 
     /// Asks for the permit, and dumps the heap. `first` has the time that is left if it may not suffice, and gets the
@@ -150,7 +152,7 @@ impl Watcher {
         &self,
         settings: &AutomaticSettings,
         jvm: &Jvm,
-        first: Option<(Duration, &mut Vec<Small>)>,
+        first: Option<(Duration, &mut Option<Small>)>,
         why: &str,
         deadline: &Deadline,
     ) -> Duration {
@@ -159,7 +161,7 @@ impl Watcher {
         match permit::ask(&settings.dump.common.store, &key, settings.limits, deadline) {
             Ok(Permit::Given) => {
                 if let Some((left, before)) = first {
-                    before.push(self.take_small(settings, jvm, &before_dump(why, left), deadline));
+                    *before = Some(self.take_small(settings, jvm, &before_dump(why, left), deadline));
                 }
                 self.dump(settings, jvm, why, deadline)
             }
