@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::block::{Block, GzBlock, Section, Slot};
+use super::block::{Block, GzBlock, Slot};
 use super::pages::{PAGE, Page};
 #[cfg(feature = "isal")]
 use crate::base::sys::{Igzip, IgzipLevel};
@@ -58,7 +58,7 @@ impl Encoder {
             is_first = false;
             self.deflate.finish_member(member, out).map_err(|cause| CompressError { len: member.len(), cause })?;
         }
-        Ok(GzBlock { slot: block.slot, gz })
+        Ok(GzBlock { slot: block.slot, ends: block.ends, gz })
     }
 }
 
@@ -119,11 +119,6 @@ fn write_header(out: &mut Vec<u8>, is_first: bool) {
     }
 }
 
-impl Slot {
-    /// The first block of the object. Blocks may come in any order.
-    pub const FIRST: Slot = Slot { section: Section::Head, seq: 0 };
-}
-
 /// Returns whether a decompressor's error means damaged bytes, and not a failed read (flate2: `bufread`, `corrupt` and
 /// `bad_header`).
 pub fn is_damage(error: &io::Error) -> bool {
@@ -142,6 +137,7 @@ mod tests {
 
     use super::*;
     use crate::base::waiting::Halt;
+    use crate::compress::block::Section;
     use crate::compress::pages::Pool;
 
     fn members_of(raw: &[u8], slot: Slot) -> Vec<u8> {
@@ -152,8 +148,9 @@ mod tests {
         let pool = Pool::new(2);
         let mut page = pool.take(&Halt::default()).unwrap();
         page.as_mut_vec().extend_from_slice(raw);
-        let block =
-            Encoder::new(level).compress(&Block { slot, raw: page }, pool.take(&Halt::default()).unwrap()).unwrap();
+        let block = Encoder::new(level)
+            .compress(&Block { slot, ends: false, raw: page }, pool.take(&Halt::default()).unwrap())
+            .unwrap();
         block.gz.as_slice().to_vec()
     }
 

@@ -6,6 +6,7 @@ pub mod cpu_share;
 pub mod dump_reader;
 pub mod gunzip;
 pub mod gzip;
+mod head_move;
 mod object_order;
 pub mod page_hashes;
 pub mod pages;

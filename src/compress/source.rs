@@ -73,6 +73,11 @@ pub trait Source {
         true
     }
 
+    /// Returns whether it is known that `section` has no more bytes than have come.
+    fn is_over(&self, _section: Section) -> bool {
+        false
+    }
+
     /// Returns the defects of the bytes that have come.
     fn flaws(&self) -> Flaws {
         Flaws::default()

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 
-use super::block::{GzBlock, Slot};
+use super::block::{GzBlock, Section};
+use super::head_move::HeadMove;
 use super::object_order::{Extent, Order, Placed};
 use super::page_hashes::PageHashes;
 use super::pages::PAGE;
@@ -32,14 +33,21 @@ pub struct Spool {
     read: Arc<AtomicU64>,
     /// Set if another user can write the file.
     hashes: Option<PageHashes>,
+    /// True if the file is to become the object, with all of the head before the heap.
+    is_object: bool,
 }
 
 impl Spool {
     /// Creates a spool in `file`, which is empty and open for reading and writing.
     pub fn new(file: File) -> Self {
-        let order = Order { next: Some(Slot::FIRST), ..Order::default() };
         let ration = Ration::of(&file);
-        Self { file, ration, order: Mutex::new(order), grown: Condvar::new(), read: Arc::default(), hashes: None }
+        let (grown, read) = (Condvar::new(), Arc::default());
+        Self { file, ration, order: Mutex::new(Order::new()), grown, read, hashes: None, is_object: false }
+    }
+
+    /// Creates a spool in the file that is to become the object.
+    pub fn in_object(file: File) -> Self {
+        Self { is_object: true, ..Self::new(file) }
     }
 
     /// Adopts a file that holds a compressed dump. The spool is sealed. The object is the whole file, or the `pieces`
@@ -113,11 +121,22 @@ impl Spool {
         let bytes = block.gz.as_slice();
         self.ration.take(bytes.len() as u64)?;
         door("write the spool", || self.file.write_all_at(bytes, offset))?;
-        let mut order = self.lock();
-        order.file_len += bytes.len() as u64;
-        order.waiting.insert(block.slot, Extent { offset, len: bytes.len() as u64 });
-        order.place_known();
+        self.lock().add(block.slot, block.ends, bytes.len() as u64);
+        if self.is_object && block.ends && block.slot.section == Section::Head {
+            self.bring_head_forward()?;
+        }
+        self.lock().place_known();
         self.grown.notify_all();
+        Ok(())
+    }
+
+    /// Makes the file the object. If the move would take much memory, a copy is made at the end.
+    fn bring_head_forward(&self) -> io::Result<()> {
+        let plan = self.lock().head_move().filter(HeadMove::is_small);
+        if let Some(plan) = plan {
+            plan.carry_out(&self.file)?;
+            self.lock().moved(&plan);
+        }
         Ok(())
     }
 

@@ -99,7 +99,7 @@ pub(super) fn walk(
         progress.add(page.as_slice().len() as u64);
         let slot = Slot { section, seq: section_walk.pages };
         section_walk.pages += 1;
-        let mut block = Some(Block { slot, raw: page });
+        let mut block = Some(Block { slot, ends: raw.is_over(section), raw: page });
         busily(raw, control, deadline, |time| hand_on(blocks, &mut block, time))?;
     }
     let flaws = raw.flaws();

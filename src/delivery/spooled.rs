@@ -9,6 +9,7 @@ use super::{Context, Delivery};
 use crate::base::waiting::{joined, started};
 use crate::compress::block::{GzBlock, Section, Slot};
 use crate::compress::compressor::{Compression, GzBlocks, PipelineError, StageControl, compressed};
+use crate::compress::cpu_share::{Courtesy, step_back};
 use crate::compress::source::{Scrutiny, Source};
 use crate::compress::spool::Spool;
 use crate::compress::verdict::Verdict;
@@ -52,6 +53,7 @@ fn carry(
         let watch = GiveUpOnPanic(spool);
         let reads_again = uploads || !sequential;
         let feed = || {
+            step_back(Courtesy::Behind);
             if uploads && !cpu_share.uploads_early {
                 control.gate.wait(&control.halt);
             }
@@ -115,7 +117,7 @@ impl Drop for GiveUpOnPanic<'_> {
     }
 }
 
-/// Passes blocks to `take` in the order of their section.
+/// Passes blocks to `take` in the order of their section, and the end behind all others.
 ///
 /// # Errors
 /// Errors of `take`. [`PipelineError::Halted`] if blocks are missing, because the worker that had them has failed.
@@ -126,8 +128,14 @@ pub fn in_order(
 ) -> Result<(), PipelineError> {
     let mut next: BTreeMap<Section, u32> = BTreeMap::new();
     let mut early: BTreeMap<Slot, GzBlock> = BTreeMap::new();
+    let mut end = None;
     while let Some(block) = gz_blocks.next()? {
         let section = block.slot.section;
+        // The end is small, and overtakes the last blocks of the heap.
+        if section == Section::End {
+            end = Some(block);
+            continue;
+        }
         early.insert(block.slot, block);
         let seq = next.entry(section).or_insert(0);
         while let Some(block) = early.remove(&Slot { section, seq: *seq }) {
@@ -138,7 +146,7 @@ pub fn in_order(
             return Err(PipelineError::Halted);
         }
     }
-    if early.is_empty() { Ok(()) } else { Err(PipelineError::Halted) }
+    if early.is_empty() { end.map_or(Ok(()), take) } else { Err(PipelineError::Halted) }
 }
 
 /// Sends a compressed dump that is already whole.

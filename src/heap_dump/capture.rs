@@ -116,6 +116,10 @@ impl Source for Capture<'_> {
         self.files.is_sequential()
     }
 
+    fn is_over(&self, section: Section) -> bool {
+        self.files.is_over(section)
+    }
+
     fn is_written(&self) -> bool {
         self.answer.is_there()
     }

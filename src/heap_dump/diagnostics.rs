@@ -15,7 +15,7 @@ use crate::jvm::{Jvm, cgroup};
 pub fn usage(jvm: &Jvm) -> Usage {
     Usage {
         heap: jvm.perf_data.as_ref().and_then(PerfData::old_generation).into(),
-        memory: cgroup::memory(&jvm.target, jvm.identity),
+        memory: cgroup::memory(&cgroup::files_of(&jvm.target, jvm.identity)),
     }
 }
 
@@ -94,7 +94,7 @@ pub fn is_gzipped_by_own_flag(vm: &VirtualMachine<'_>, deadline: &Deadline) -> R
 /// Returns the processors that the JVM's container may use at a time.
 pub(super) fn processors(jvm: &Jvm) -> f64 {
     let machine = cpu_share::processors();
-    cgroup::processors(&jvm.target, jvm.identity).map_or(machine, |quota| quota.min(machine))
+    cgroup::processors(&cgroup::files_of(&jvm.target, jvm.identity)).map_or(machine, |quota| quota.min(machine))
 }
 
 /// Returns how much larger than its heap a dump of the JVM may become.

@@ -190,23 +190,30 @@ impl<'a> GrowingFiles<'a> {
         self.files.iter_mut().map(|growing| growing.len(true).ok()).sum()
     }
 
-    /// Reads a page from the file that has the most bytes to give. The page is shorter only if the JVM is done, or if
+    /// Returns whether all bytes of `section` were read, and the JVM is done. The end record is a section of its own.
+    pub fn is_over(&self, section: Section) -> bool {
+        let growing = self.files.iter().find(|growing| growing.section == section);
+        growing.is_some_and(|growing| growing.end.is_some_and(|end| growing.read + self.end_record_of(growing) >= end))
+    }
+
+    /// Reads a page. While the JVM writes, it is of the file that has the most bytes to give, and then of the first file
+    /// that has any, so that the order of the object is known early. The page is shorter only if the JVM is done, or if
     /// the heap waits for the head.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn read_page(&mut self, page: &mut Vec<u8>, done: bool) -> io::Result<Option<Section>> {
-        let (mut best, mut most) = self.fullest(done)?;
-        while most == 0 && done && self.held_back != HeldBack::Nothing {
+        let (mut next, mut ready) = self.next_file(done)?;
+        while ready == 0 && done && self.held_back != HeldBack::Nothing {
             // The head did not name all fields, or the part with the classes had no objects.
             self.held_back = self.held_back.less();
-            (best, most) = self.fullest(done)?;
+            (next, ready) = self.next_file(done)?;
         }
         // The heap waits for the head, which gives what it has.
         let is_short = self.held_back == HeldBack::Heap && self.layout == Layout::Parts && self.heap_is_held();
-        let Some(index) = best.filter(|_| most >= PAGE as u64 || done || is_short) else { return Ok(None) };
+        let Some(index) = next.filter(|_| ready >= PAGE as u64 || done || is_short) else { return Ok(None) };
         let growing = &mut self.files[index];
-        growing.take(most.min(PAGE as u64), page)?;
+        growing.take(ready.min(PAGE as u64), page)?;
         if self.releases
             && let Err(error) = growing.release(self.release)
         {
@@ -216,22 +223,27 @@ impl<'a> GrowingFiles<'a> {
         Ok(Some(growing.section))
     }
 
-    /// Returns the file that has the most bytes to give, and how many.
-    fn fullest(&mut self, done: bool) -> io::Result<(Option<usize>, u64)> {
-        let (mut best, mut most) = (None, 0);
-        for (index, growing) in self.files.iter_mut().enumerate() {
-            if self.held_back.holds(growing.section) {
+    /// Returns the bytes of the file that come behind the heap.
+    fn end_record_of(&self, growing: &GrowingFile) -> u64 {
+        let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
+        if holds_end { END_RECORD as u64 } else { 0 }
+    }
+
+    /// Returns the file that is to be read next, and how many bytes it has to give.
+    fn next_file(&mut self, done: bool) -> io::Result<(Option<usize>, u64)> {
+        let (mut next, mut most): (Option<usize>, u64) = (None, 0);
+        for index in 0..self.files.len() {
+            if self.held_back.holds(self.files[index].section) {
                 continue;
             }
-            // In the layout `Parts`, the last bytes of `<path>` come behind the heap.
-            let holds_end = self.layout == Layout::Parts && growing.section == Section::Head;
-            let held_back = if holds_end { END_RECORD as u64 } else { 0 };
-            let ready = growing.len(done)?.saturating_sub(growing.read + held_back);
-            if ready > most {
-                (best, most) = (Some(index), ready);
+            let ready = self.files[index].len(done)?;
+            let ready = ready.saturating_sub(self.files[index].read + self.end_record_of(&self.files[index]));
+            let is_first = || next.is_none_or(|next| self.files[index].section < self.files[next].section);
+            if if done { ready > 0 && is_first() } else { ready > most } {
+                (next, most) = (Some(index), ready);
             }
         }
-        Ok((best, most))
+        Ok((next, most))
     }
 
     /// Reads the end record, which was held back.

@@ -43,15 +43,11 @@ const VERSIONS: [Version; 2] = [
 /// Reads the text of a file below a `/proc/PID`; `None` if it cannot be read.
 pub type ReadFile<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Returns the used bytes of the target's container and their limit.
-pub fn memory(target: &Target, identity: Identity) -> Reading {
+/// Returns the used bytes of a process's group and their limit. Of several groups, one above the other, the fullest
+/// counts.
+pub fn memory(read: &ReadFile<'_>) -> Reading {
     let seen = VERSIONS.iter().find_map(|version| {
-        let read = |name: &str| read(target, identity, version.dir, name);
-        used(
-            &read(version.limits[0])?,
-            &read(version.usage)?,
-            version.page_cache(&read("memory.stat").unwrap_or_default()),
-        )
+        of_levels(read, "memory", version.dir).filter_map(|read| version.used(&read)).reduce(Reading::fuller)
     });
     seen.unwrap_or_default()
 }
@@ -59,11 +55,21 @@ pub fn memory(target: &Target, identity: Identity) -> Reading {
 /// Returns the bytes that a process may still take before the kernel kills in its group, or in a visible group above
 /// it. Swap does not count. `None` without a visible limit: version 2 hides the groups above a container.
 pub fn free_memory(read: &ReadFile<'_>) -> Option<u64> {
-    let group = read("cgroup").and_then(|text| memory_group(&text)).unwrap_or_default();
-    VERSIONS.iter().find_map(|version| {
-        let dirs = levels(&group).map(|level| format!("root/{}{level}", version.dir));
-        dirs.filter_map(|dir| version.free(&|name| read(&format!("{dir}/{name}")))).min()
-    })
+    VERSIONS
+        .iter()
+        .find_map(|version| of_levels(read, "memory", version.dir).filter_map(|read| version.free(&read)).min())
+}
+
+/// Returns a reader of the files of a process's group, and of each group above it. `dir` is the directory of the
+/// controller's mount.
+fn of_levels<'a>(
+    read: &'a ReadFile<'_>,
+    controller: &str,
+    dir: &'static str,
+) -> impl Iterator<Item = impl Fn(&str) -> Option<String> + 'a> {
+    let group = read("cgroup").and_then(|text| group_of(&text, controller)).unwrap_or_default();
+    let dirs: Vec<_> = levels(&group).map(|level| format!("root/{dir}{level}")).collect();
+    dirs.into_iter().map(move |dir| move |name: &str| read(&format!("{dir}/{name}")))
 }
 
 /// Returns whether the memory of both processes is charged to the same group, by their `/proc/PID/cgroup` as this
@@ -97,6 +103,18 @@ impl Version {
     fn page_cache(&self, stat: &str) -> u64 {
         let [read_once, read_often] = [self.reclaimable, self.active].map(|name| number_in(stat, name).unwrap_or(0));
         read_once.saturating_add(read_often)
+    }
+
+    /// Returns used bytes and limit of one group. Without a limit, version 2 says `max`.
+    fn used(&self, read: &ReadFile<'_>) -> Option<Reading> {
+        let limit = read(self.limits[0])?;
+        let limit: u64 = if limit.trim() == "max" { u64::MAX } else { limit.trim().parse().ok()? };
+        if limit >= NO_LIMIT {
+            return Some(Reading::NoLimit);
+        }
+        let usage: u64 = read(self.usage)?.trim().parse().ok()?;
+        let page_cache = self.page_cache(&read("memory.stat").unwrap_or_default());
+        Some(Reading::Of(usage.saturating_sub(page_cache), limit))
     }
 
     /// Returns the free bytes of one group; `None` without a limit or without the files of the group.
@@ -136,17 +154,13 @@ fn number_in(stat: &str, name: &str) -> Option<u64> {
     pairs.find(|(other, _)| *other == name).and_then(|(_, number)| number.trim().parse().ok())
 }
 
-/// Returns the processors that the target's container may use at a time; `None` without a visible quota.
-pub fn processors(target: &Target, identity: Identity) -> Option<f64> {
-    let second = read(target, identity, "sys/fs/cgroup", "cpu.max").and_then(|text| quota(&text));
-    second.or_else(|| {
-        let read = |name| read(target, identity, "sys/fs/cgroup/cpu", name);
-        quota(&format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?))
-    })
-}
-
-fn read(target: &Target, identity: Identity, dir: &str, name: &str) -> Option<String> {
-    files_of(target, identity)(&format!("root/{dir}/{name}"))
+/// Returns the processors that a process's group, and each visible group above it, may use at a time; `None` without a
+/// visible quota.
+pub fn processors(read: &ReadFile<'_>) -> Option<f64> {
+    let second = of_levels(read, "cpu", "sys/fs/cgroup").filter_map(|read| quota(&read("cpu.max")?));
+    let first = of_levels(read, "cpu", "sys/fs/cgroup/cpu")
+        .filter_map(|read| quota(&format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?)));
+    second.chain(first).reduce(f64::min)
 }
 
 /// Parses "quota period". Without a quota, version 2 says `max` and version 1 says -1.
@@ -159,23 +173,17 @@ fn quota(text: &str) -> Option<f64> {
 /// Values from here on mean no limit: version 1 reports a number larger than any memory.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// Computes used bytes and limit. Without a limit, version 2 says `max`.
-fn used(limit: &str, usage: &str, page_cache: u64) -> Option<Reading> {
-    let limit: u64 = if limit.trim() == "max" { u64::MAX } else { limit.trim().parse().ok()? };
-    if limit >= NO_LIMIT {
-        return Some(Reading::NoLimit);
-    }
-    let usage: u64 = usage.trim().parse().ok()?;
-    Some(Reading::Of(usage.saturating_sub(page_cache), limit))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Returns [`free_memory`] of a `/proc/PID` with these files.
+    /// Returns a reader of a `/proc/PID` with these files.
+    fn reader(files: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+    }
+
     fn free(files: &[(&str, &str)]) -> Option<u64> {
-        free_memory(&|path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned()))
+        free_memory(&reader(files))
     }
 
     #[test]
@@ -248,10 +256,51 @@ mod tests {
 
     #[test]
     fn page_cache_counts_as_free_and_no_limit_is_not_unknown() {
-        let cache = VERSIONS[0].page_cache("anon 1\ninactive_file 200\nactive_file 100\nshmem 50\n");
-        assert_eq!(used("1000\n", "700\n", cache), Some(Reading::Of(400, 1000)));
-        assert_eq!(used("max\n", "700\n", 0), Some(Reading::NoLimit));
-        assert_eq!(used("9223372036854771712\n", "700\n", 0), Some(Reading::NoLimit));
-        assert_eq!(used("much\n", "700\n", 0), None);
+        let container = |limit| {
+            memory(&reader(&[
+                ("root/sys/fs/cgroup/memory.max", limit),
+                ("root/sys/fs/cgroup/memory.current", "700\n"),
+                ("root/sys/fs/cgroup/memory.stat", "anon 1\ninactive_file 200\nactive_file 100\nshmem 50\n"),
+            ]))
+        };
+        assert_eq!(container("1000\n"), Reading::Of(400, 1000));
+        assert_eq!(container("max\n"), Reading::NoLimit);
+        assert_eq!(container("9223372036854771712\n"), Reading::NoLimit);
+        assert_eq!(container("much\n"), Reading::Unknown);
+    }
+
+    #[test]
+    fn fullest_group_of_all_above_tells_the_memory() {
+        let files = [
+            ("cgroup", "0::/shop.slice/cart.service\n"),
+            ("root/sys/fs/cgroup/shop.slice/memory.max", "1000"),
+            ("root/sys/fs/cgroup/shop.slice/memory.current", "900"),
+            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "800"),
+            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.current", "100"),
+            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "max"),
+        ];
+        assert_eq!(memory(&reader(&files)), Reading::Of(900, 1000));
+        assert_eq!(memory(&reader(&[&files[..1], &files[3..5]].concat())), Reading::Of(100, 800));
+        assert_eq!(memory(&reader(&[&files[..3], &files[4..]].concat())), Reading::Of(900, 1000));
+    }
+
+    #[test]
+    fn smallest_quota_of_all_groups_above_counts() {
+        let second = [
+            ("cgroup", "0::/shop.slice/cart.service\n"),
+            ("root/sys/fs/cgroup/shop.slice/cpu.max", "50000 100000\n"),
+            ("root/sys/fs/cgroup/shop.slice/cart.service/cpu.max", "150000 100000\n"),
+        ];
+        assert_eq!(processors(&reader(&second)), Some(0.5));
+        assert_eq!(processors(&reader(&[second[0], second[2]])), Some(1.5));
+        let first = [
+            ("cgroup", "5:cpu,cpuacct:/shop.slice\n4:memory:/other\n0::/x\n"),
+            ("root/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"),
+            ("root/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
+            ("root/sys/fs/cgroup/cpu/shop.slice/cpu.cfs_quota_us", "200000\n"),
+            ("root/sys/fs/cgroup/cpu/shop.slice/cpu.cfs_period_us", "100000\n"),
+        ];
+        assert_eq!(processors(&reader(&first)), Some(2.0));
+        assert_eq!(processors(&reader(&first[..3])), None);
     }
 }

@@ -32,6 +32,23 @@ pub enum Reading {
     Of(u64, u64),
 }
 
+impl Reading {
+    /// Returns the reading that is nearer to its maximum.
+    #[must_use]
+    pub fn fuller(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Of(used, most), Self::Of(other_used, other_most)) => {
+                let is_less = u128::from(used) * u128::from(other_most) < u128::from(other_used) * u128::from(most);
+                if is_less { other } else { self }
+            }
+            (Self::Of(..), _) => self,
+            (_, Self::Of(..)) => other,
+            _ if self == Self::Unknown => other,
+            _ => self,
+        }
+    }
+}
+
 /// The readings of all measures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

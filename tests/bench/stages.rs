@@ -89,7 +89,7 @@ fn compress_once(dump: &[u8], level: u32) -> (Duration, usize) {
         let (mut raw, gz) = (take(&pool), take(&pool));
         // In the pipeline the reader fills the page.
         raw.as_mut_vec().extend_from_slice(piece);
-        let block = Block { slot: Slot { section: Section::Head, seq: seq as u32 }, raw };
+        let block = Block { slot: Slot { section: Section::Head, seq: seq as u32 }, ends: false, raw };
         let begun = Instant::now();
         let member = encoder.compress(&block, gz).expect("a page has room for its members");
         took += begun.elapsed();

@@ -33,7 +33,7 @@ fn create_spool(plan: &Plan, upload: Option<&mut Upload>) -> Result<(Spool, Spoo
         upload.map(|upload| upload.spool_file(true)).transpose().map_err(Error::store)?.flatten()
     {
         let path = entry.path().display().to_string();
-        return Ok((Spool::new(file), Spooled { path, in_store: Some(entry) }));
+        return Ok((Spool::in_object(file), Spooled { path, in_store: Some(entry) }));
     }
     let path = format!("{}/{SPOOL}", plan.dir.here);
     match plan.dir.create_file(SPOOL) {

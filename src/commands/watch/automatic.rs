@@ -237,7 +237,7 @@ impl Sight {
         if let Some(counters) = self.jvm.counters() {
             self.level.look(now, &counters);
         }
-        let memory = cgroup::memory(&self.jvm.target, self.jvm.identity);
+        let memory = cgroup::memory(&cgroup::files_of(&self.jvm.target, self.jvm.identity));
         self.growth.look(now, memory);
         let full_in = self.growth.full_in(memory).into_iter().chain(self.level.full_in()).min();
         let is_soon = full_in.is_some_and(|left| left < SOON);
