@@ -14,7 +14,8 @@ pub fn machine() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let memory = field("/proc/meminfo", "MemTotal");
     let kernel = rustix::system::uname();
-    let release = kernel.release().to_string_lossy().into_owned();
+    let release = kernel.release().to_string_lossy();
+    let release = release.split('-').next().unwrap_or_default();
     format!("{}, {cores} cores, {memory} of memory, Linux {release}", field("/proc/cpuinfo", "model name"))
 }
 
@@ -25,14 +26,14 @@ fn field(file: &str, name: &str) -> String {
     value.unwrap_or_else(|| format!("unknown {name}"))
 }
 
-/// Type and options of the mount that holds `dir`; proc(5), mountinfo.
+/// Type of the file system that holds `dir`; proc(5), mountinfo.
 pub fn file_system(dir: &Path) -> String {
     let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mount = mounts.lines().filter_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
         let point = mount.split(' ').nth(4)?;
-        dir.starts_with(point).then(|| (point.len(), kind.to_owned()))
+        dir.starts_with(point).then(|| (point.len(), kind.split(' ').next().unwrap_or(kind).to_owned()))
     });
     // The later of two mounts at one place hides the other.
     mount.max_by_key(|(len, _)| *len).map_or("an unknown file system".to_owned(), |(_, kind)| kind)
