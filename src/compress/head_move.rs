@@ -21,16 +21,14 @@ pub(super) struct HeadMove {
     pub until: u64,
     /// Bytes of the rest of the head, by which the heap moves.
     pub by: u64,
-    /// The blocks of the rest of the head, in their order.
-    pub head: Vec<Extent>,
-    /// Blocks of the heap that lie between those of the head, or behind them, as they lie in the file.
-    pub behind: Vec<Extent>,
+    /// The blocks of the rest of the head, and those of the heap that lie between or behind them, each with its new offset.
+    pub rest: Vec<(Extent, u64)>,
 }
 
 impl HeadMove {
     /// Returns whether the move takes little memory.
     pub fn is_small(&self) -> bool {
-        self.rest().map(|block| block.len).sum::<u64>() <= REST_MAX
+        self.rest.iter().map(|(block, _)| block.len).sum::<u64>() <= REST_MAX
     }
 
     /// Moves the bytes. Nobody may read them meanwhile.
@@ -39,10 +37,10 @@ impl HeadMove {
     /// When the file fails. Its order is unknown then.
     pub fn carry_out(&self, file: &File) -> io::Result<()> {
         let mut rest = Vec::new();
-        for block in self.rest() {
+        for (block, to) in &self.rest {
             let mut bytes = vec![0; block.len as usize];
             file.read_exact_at(&mut bytes, block.offset)?;
-            rest.push((self.offset_of(block), bytes));
+            rest.push((*to, bytes));
         }
         let (mut buf, mut end) = (vec![0; PAGE], self.until);
         while end > self.from {
@@ -52,20 +50,12 @@ impl HeadMove {
             file.read_exact_at(&mut buf[..n as usize], end)?;
             file.write_all_at(&buf[..n as usize], end + self.by)?;
         }
-        rest.into_iter().try_for_each(|(offset, bytes)| file.write_all_at(&bytes, offset))
+        rest.into_iter().try_for_each(|(to, bytes)| file.write_all_at(&bytes, to))
     }
 
     /// Returns where a block of the heap, or of the rest of the head, lies after the move.
     pub fn offset_of(&self, block: Extent) -> u64 {
-        let sum = |extents: &[Extent]| extents.iter().map(|extent| extent.len).sum::<u64>();
-        match (self.head.iter().position(|one| *one == block), self.behind.iter().position(|one| *one == block)) {
-            (Some(index), _) => self.from + sum(&self.head[..index]),
-            (_, Some(index)) => self.until + self.by + sum(&self.behind[..index]),
-            (None, None) => block.offset + self.by,
-        }
-    }
-
-    fn rest(&self) -> impl Iterator<Item = Extent> {
-        self.head.iter().chain(&self.behind).copied()
+        let in_rest = self.rest.iter().find(|(one, _)| *one == block);
+        in_rest.map_or(block.offset + self.by, |(_, to)| *to)
     }
 }

@@ -100,11 +100,12 @@ impl Order {
         let is_head = |slot: &Slot| slot.section == Section::Head;
         let head = || self.waiting.iter().filter(|(slot, _)| is_head(slot)).map(|(_, extent)| *extent);
         let gap_end = head().map(|extent| extent.offset).min().filter(|_| self.head_is_in())?;
-        let by = head().map(|extent| extent.len).sum();
+        let by: u64 = head().map(|extent| extent.len).sum();
         let heap = self.waiting.iter().filter(|(slot, _)| !is_head(slot)).map(|(_, extent)| *extent);
         let mut behind: Vec<Extent> = heap.filter(|extent| extent.offset > gap_end).collect();
         behind.sort_unstable_by_key(|extent| extent.offset);
-        Some(HeadMove { from: self.ready_len, until: gap_end, by, head: head().collect(), behind })
+        let rest = in_a_row(head(), self.ready_len).chain(in_a_row(behind.into_iter(), gap_end + by)).collect();
+        Some(HeadMove { from: self.ready_len, until: gap_end, by, rest })
     }
 
     /// Notes that the file has changed as `to` says.
@@ -113,4 +114,13 @@ impl Order {
             extent.offset = to.offset_of(*extent);
         }
     }
+}
+
+/// Gives each block its place behind the one before, from `at` on.
+fn in_a_row(blocks: impl Iterator<Item = Extent>, mut at: u64) -> impl Iterator<Item = (Extent, u64)> {
+    blocks.map(move |block| {
+        let place = at;
+        at += block.len;
+        (block, place)
+    })
 }

@@ -14,14 +14,16 @@ fn last_block(pool: &Pool, section: Section, seq: u32, text: &str) -> GzBlock {
 }
 
 fn ready(spool: &Spool) -> String {
-    let mut buf = vec![0; spool.wait_ready(0, 0).map(|_| spool.lock().ready_len as usize).unwrap()];
-    spool.read_exact_at(&mut buf, 0).unwrap();
-    String::from_utf8(buf).unwrap()
+    let len = spool.lock().ready_len;
+    beginning(spool, len)
 }
 
 fn object(spool: &Spool) -> String {
-    let len = spool.stored_len() as usize;
-    let mut buf = vec![0; len];
+    beginning(spool, spool.stored_len())
+}
+
+fn beginning(spool: &Spool, len: u64) -> String {
+    let mut buf = vec![0; len as usize];
     spool.read_exact_at(&mut buf, 0).unwrap();
     String::from_utf8(buf).unwrap()
 }

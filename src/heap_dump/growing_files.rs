@@ -239,7 +239,8 @@ impl<'a> GrowingFiles<'a> {
             let ready = self.files[index].len(done)?;
             let ready = ready.saturating_sub(self.files[index].read + self.end_record_of(&self.files[index]));
             let is_first = || next.is_none_or(|next| self.files[index].section < self.files[next].section);
-            if if done { ready > 0 && is_first() } else { ready > most } {
+            let goes_before = if done { ready > 0 && is_first() } else { ready > most };
+            if goes_before {
                 (next, most) = (Some(index), ready);
             }
         }

@@ -112,9 +112,13 @@ impl Version {
         if limit >= NO_LIMIT {
             return Some(Reading::NoLimit);
         }
+        Some(Reading::Of(self.usage(read, &read("memory.stat").unwrap_or_default())?, limit))
+    }
+
+    /// Returns used bytes of one group, without the page cache.
+    fn usage(&self, read: &ReadFile<'_>, stat: &str) -> Option<u64> {
         let usage: u64 = read(self.usage)?.trim().parse().ok()?;
-        let page_cache = self.page_cache(&read("memory.stat").unwrap_or_default());
-        Some(Reading::Of(usage.saturating_sub(page_cache), limit))
+        Some(usage.saturating_sub(self.page_cache(stat)))
     }
 
     /// Returns the free bytes of one group; `None` without a limit or without the files of the group.
@@ -123,8 +127,7 @@ impl Version {
         let above = self.limit_above.and_then(|name| number_in(&stat, name));
         let limits = self.limits.iter().filter_map(|name| read(name)?.trim().parse().ok());
         let limit = limits.chain(above).min().filter(|limit| *limit < NO_LIMIT)?;
-        let usage: u64 = read(self.usage)?.trim().parse().ok()?;
-        Some(limit.saturating_sub(usage.saturating_sub(self.page_cache(&stat))))
+        Some(limit.saturating_sub(self.usage(read, &stat)?))
     }
 }
 
@@ -177,6 +180,15 @@ const NO_LIMIT: u64 = 1 << 60;
 mod tests {
     use super::*;
 
+    /// A service in a slice that is fuller than the service itself.
+    const SLICE: [(&str, &str); 5] = [
+        ("cgroup", "0::/shop.slice/cart.service\n"),
+        ("root/sys/fs/cgroup/shop.slice/memory.max", "1000"),
+        ("root/sys/fs/cgroup/shop.slice/memory.current", "900"),
+        ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "800"),
+        ("root/sys/fs/cgroup/shop.slice/cart.service/memory.current", "100"),
+    ];
+
     /// Returns a reader of a `/proc/PID` with these files.
     fn reader(files: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         |path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
@@ -208,15 +220,8 @@ mod tests {
 
     #[test]
     fn group_with_least_left_of_all_above_counts() {
-        let files = [
-            ("cgroup", "0::/shop.slice/cart.service\n"),
-            ("root/sys/fs/cgroup/shop.slice/memory.max", "1000"),
-            ("root/sys/fs/cgroup/shop.slice/memory.current", "900"),
-            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "800"),
-            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.current", "100"),
-        ];
-        assert_eq!(free(&files), Some(100));
-        assert_eq!(free(&files[3..]), None, "a group is found by its path only");
+        assert_eq!(free(&SLICE), Some(100));
+        assert_eq!(free(&SLICE[3..]), None, "a group is found by its path only");
     }
 
     #[test]
@@ -271,17 +276,10 @@ mod tests {
 
     #[test]
     fn fullest_group_of_all_above_tells_the_memory() {
-        let files = [
-            ("cgroup", "0::/shop.slice/cart.service\n"),
-            ("root/sys/fs/cgroup/shop.slice/memory.max", "1000"),
-            ("root/sys/fs/cgroup/shop.slice/memory.current", "900"),
-            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "800"),
-            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.current", "100"),
-            ("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "max"),
-        ];
-        assert_eq!(memory(&reader(&files)), Reading::Of(900, 1000));
-        assert_eq!(memory(&reader(&[&files[..1], &files[3..5]].concat())), Reading::Of(100, 800));
-        assert_eq!(memory(&reader(&[&files[..3], &files[4..]].concat())), Reading::Of(900, 1000));
+        assert_eq!(memory(&reader(&SLICE)), Reading::Of(900, 1000));
+        assert_eq!(memory(&reader(&[&SLICE[..1], &SLICE[3..]].concat())), Reading::Of(100, 800));
+        let without_limit = [("root/sys/fs/cgroup/shop.slice/cart.service/memory.max", "max")];
+        assert_eq!(memory(&reader(&[&SLICE[..3], &without_limit, &SLICE[4..]].concat())), Reading::Of(900, 1000));
     }
 
     #[test]

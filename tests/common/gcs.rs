@@ -15,6 +15,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use super::recorder::sha256;
 use super::webdav::files_below;
 
 pub const BUCKET: &str = "dumps";
@@ -172,7 +173,7 @@ impl Google {
         // The client signs for this host, wherever it is sent to.
         let host = "host:storage.googleapis.com";
         let canonical = format!("GET\n{}\n{}\n{host}\n\nhost\nUNSIGNED-PAYLOAD", uri.path(), pairs.join("&"));
-        let message = format!("GOOG4-RSA-SHA256\n{date}\n{scope}\n{}", sha256(&canonical));
+        let message = format!("GOOG4-RSA-SHA256\n{date}\n{scope}\n{}", sha256(canonical.as_bytes()));
         let begun = chrono::NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").ok()?.and_utc().timestamp();
         let valid = begun + seconds > chrono::Utc::now().timestamp();
         Some(valid && email == EMAIL && self.signed(&message, &signature))
@@ -182,11 +183,6 @@ impl Google {
 /// Of a query.
 fn value<'a>(pairs: &[&'a str], name: &str) -> Option<&'a str> {
     pairs.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-}
-
-fn sha256(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -66,7 +66,7 @@ pub struct Recorded {
 impl Recorded {
     fn new(head: http::request::Parts, body: &[u8]) -> Self {
         let text = if body.len() < SHORT { String::from_utf8_lossy(body).into_owned() } else { String::new() };
-        let sha256 = hex(ring::digest::digest(&ring::digest::SHA256, body).as_ref());
+        let sha256 = sha256(body);
         let (method, uri, headers) = (head.method, head.uri, head.headers);
         Self { method, uri, headers, length: body.len(), md5: Md5::digest(body).into(), sha256, text }
     }
@@ -323,6 +323,10 @@ fn reply(status: StatusCode, headers: &[(HeaderName, String)], body: String) -> 
         response.headers_mut().insert(name, HeaderValue::from_str(value).expect("a header's value"));
     }
     response
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }
 
 pub fn hex(bytes: &[u8]) -> String {

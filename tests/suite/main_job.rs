@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::mem::MaybeUninit;
-use std::path::Path;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
@@ -10,6 +9,7 @@ use crate::common::bed::VERSIONS;
 use crate::common::hprof_check::assert_complete;
 use crate::common::jvm::TestJvm;
 use crate::common::random_access::assert_random_access;
+use crate::common::recorder::sha256;
 use crate::common::tool::{Tool, again_if_faster};
 
 const MARKERS: u64 = 1234;
@@ -86,12 +86,7 @@ fn dump_whose_head_ends_late_is_stored_without_a_copy() {
     assert!(created.iter().any(|name| name.ends_with(".part")), "{created:?}");
     assert!(!created.iter().any(|name| name.ends_with(".sorted")), "{created:?}");
     assert_eq!(assert_complete(ended.stored()).of("Marker"), MARKERS);
-    assert_eq!(ended.receipt()["object"]["sha256"], sha256_of(ended.stored()));
-}
-
-fn sha256_of(path: impl AsRef<Path>) -> String {
-    let sha256 = ring::digest::digest(&ring::digest::SHA256, &std::fs::read(path).unwrap());
-    sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    assert_eq!(ended.receipt()["object"]["sha256"], sha256(&std::fs::read(ended.stored()).unwrap()));
 }
 
 #[test]
@@ -107,7 +102,7 @@ fn the_receipt_beside_the_dump_says_what_the_printed_one_says() {
     }
     assert_eq!(printed["place"], "shop/cart/prod");
     assert_eq!(printed["jvm"]["main_class"], "Heap");
-    assert_eq!(printed["object"]["sha256"], sha256_of(dump));
+    assert_eq!(printed["object"]["sha256"], sha256(&std::fs::read(dump).unwrap()));
 }
 
 #[test]

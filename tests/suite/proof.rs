@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::common::hprof_check::assert_complete;
+use crate::common::recorder::sha256;
 use crate::common::s3::BUCKET;
 use crate::common::shape::{Shape, files_in};
 use crate::common::tool::{Ended, Run, Tool, binary, has_run, lock_name_of};
@@ -201,7 +202,7 @@ fn put_dump(dir: &Path) -> String {
     let gz = gz.finish().unwrap();
     std::fs::remove_file(dir.join(SPOOL)).unwrap();
     std::fs::write(dir.join(SPOOL), &gz).unwrap();
-    ring::digest::digest(&ring::digest::SHA256, &gz).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(&gz)
 }
 
 /// Such a dump, with what root would have said of it; the file belongs to `owner`, or to root.
